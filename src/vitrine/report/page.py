@@ -1,0 +1,126 @@
+"""A report page, built section by section and rendered through one Jinja template."""
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitrine.files import atomic_write
+from vitrine.report.thumbnails import data_uri
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A headline figure. `tone` is "", "good", "warn" or "bad"."""
+
+    label: str
+    value: str
+    tone: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A thumbnail (see `vitrine.report.thumbnail`; None shows a placeholder) with lines of caption."""
+
+    thumbnail: str | None
+    caption: Sequence[str] = ()
+    tone: str = ""
+
+
+@dataclass
+class Page:
+    """Collects sections in reading order; `write` renders them.
+
+    Strings given here are plain text: the template escapes every one of them.
+    """
+
+    title: str
+    subtitle: str = ""
+    verdict: str = ""
+    tone: str = ""
+    sections: list[dict[str, Any]] = field(default_factory=list)
+
+    def heading(self, text: str, note: str = "") -> None:
+        """Starts a part of the page, with an optional sentence that says how to read it."""
+        self.sections.append({"kind": "heading", "text": text, "note": note})
+
+    def text(self, text: str) -> None:
+        """A paragraph."""
+        self.sections.append({"kind": "text", "text": text})
+
+    def tiles(self, tiles: Iterable[Tile]) -> None:
+        """A row of headline figures."""
+        self.sections.append({"kind": "tiles", "tiles": list(tiles)})
+
+    def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]], shown: int = 200) -> None:
+        """A table; numbers are set right. Rows beyond `shown` are counted, not printed."""
+        body = [list(row) for row in rows]
+        numeric = [
+            all(isinstance(row[i], int | float) or _is_number(row[i]) for row in body) and bool(body)
+            for i in range(len(headers))
+        ]
+        self.sections.append(
+            {
+                "kind": "table",
+                "headers": headers,
+                "rows": body[:shown],
+                "hidden": len(body) - shown,
+                "numeric": numeric,
+            }
+        )
+
+    def bars(self, bars: Iterable[tuple[str, float, str]], maximum: float | None = None) -> None:
+        """Horizontal bars: (label, length, printed value)."""
+        body = list(bars)
+        top = maximum if maximum is not None else max((abs(value) for _, value, _ in body), default=1.0)
+        widths = [min(100.0, 100 * abs(value) / top) if top else 0.0 for _, value, _ in body]
+        self.sections.append({"kind": "bars", "bars": list(zip(body, widths, strict=True))})
+
+    def photos(self, photos: Iterable[Photo], empty: str = "None.") -> None:
+        """A grid of thumbnails, or the sentence `empty`."""
+        self.sections.append({"kind": "photos", "photos": list(photos), "empty": empty})
+
+    def links(self, links: Iterable[tuple[str, str, str]]) -> None:
+        """Links to other pages: (label, relative or absolute address, what is there)."""
+        self.sections.append({"kind": "links", "links": list(links)})
+
+    def figure(self, figure: "Figure", alt: str) -> None:
+        """A matplotlib figure, embedded as a PNG."""
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+        self.sections.append(
+            {"kind": "figure", "source": data_uri(buffer.getvalue(), "image/png"), "alt": alt}
+        )
+
+    def render(self) -> str:
+        """The page as HTML."""
+        from jinja2 import Environment, PackageLoader
+
+        environment = Environment(
+            loader=PackageLoader("vitrine.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        )
+        return environment.get_template("page.html.j2").render(page=self)
+
+    def write(self, path: str | Path) -> None:
+        """Writes the page as one file."""
+        with atomic_write(Path(path)) as temporary:
+            temporary.write_text(self.render(), encoding="utf-8")
+
+
+def percent(fraction: float) -> str:
+    """0.1234 as `12.3 %`."""
+    return f"{100 * fraction:.1f} %"
+
+
+def _is_number(value: object) -> bool:
+    text = str(value).replace(" %", "").replace(",", "").replace("–", "0")
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
