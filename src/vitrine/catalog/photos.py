@@ -1,0 +1,90 @@
+"""Opening one photo safely: what every room that looks at pixels calls."""
+
+import io
+import warnings
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vitrine import files
+from vitrine.errors import InputError
+
+MAX_PIXELS = 50_000_000  # beyond this a header is taken for a decompression bomb
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+
+
+class PhotoError(InputError):
+    """A photo that is missing, truncated, too large or no photo at all."""
+
+
+def open_photo(uri: str, near: int | None = None) -> Image.Image:
+    """Reads and decodes one photo: upright by its EXIF orientation, RGB, transparency on white.
+
+    Args:
+        uri: Local path or s3:// URI.
+        near: The pixels of the shorter side that are enough; a JPEG is then decoded at a fraction of its size
+            (1/2, 1/4 or 1/8) that keeps at least this many.
+
+    Raises:
+        PhotoError: if there is no such photo or it cannot be decoded whole.
+    """
+    try:
+        data = files.read_bytes(uri)
+    except FileNotFoundError as error:
+        raise PhotoError(f"{uri}: no such photo") from error
+    except OSError as error:
+        raise PhotoError(f"{uri}: cannot be read ({error.strerror})") from error
+    try:
+        return decode_photo(data, near)
+    except PhotoError as error:
+        raise PhotoError(f"{uri}: {error}") from error
+
+
+def decode_photo(data: bytes, near: int | None = None) -> Image.Image:
+    """Like `open_photo`, from bytes."""
+    image = open_header(data)
+    try:
+        if near is not None:
+            image.draft("RGB", (near, near))
+        upright = ImageOps.exif_transpose(image)  # loads the pixels: a truncated file fails here
+        return _to_rgb(upright)
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+        raise PhotoError(f"cannot be decoded ({_first_line(error)})") from error
+
+
+def open_header(data: bytes) -> Image.Image:
+    """Reads a photo's header only: format, mode and size, no pixels yet.
+
+    Raises:
+        PhotoError: if it is no photo or declares more than `MAX_PIXELS`.
+    """
+    if not data:
+        raise PhotoError("is an empty file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise PhotoError("is not a photo") from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"declares more than {MAX_PIXELS:,} pixels") from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise PhotoError(f"cannot be decoded ({_first_line(error)})") from error
+    if image.width * image.height > MAX_PIXELS:
+        raise PhotoError(f"declares {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
+    return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        high = 65535.0 if image.getextrema()[1] > 255 else 255.0  # 16-bit scans; PIL would clip them to white
+        return image.convert("F").point(lambda value: value * (255.0 / high)).convert("L").convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""Measuring models: metrics, reports, and the comparison with the model in use."""
