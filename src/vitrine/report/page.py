@@ -93,9 +93,7 @@ class Page:
         """A matplotlib figure, embedded as a PNG."""
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
-        self.sections.append(
-            {"kind": "figure", "source": data_uri(buffer.getvalue(), "image/png"), "alt": alt}
-        )
+        self.sections.append({"kind": "figure", "source": data_uri(buffer.getvalue(), "image/png"), "alt": alt})
 
     def render(self) -> str:
         """The page as HTML."""
