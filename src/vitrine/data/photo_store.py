@@ -1,0 +1,157 @@
+"""Photos of a catalog as square uint8 batches: decoded by threads, kept decoded in a cache that may be dropped."""
+
+import hashlib
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vitrine import files
+from vitrine.catalog import Catalog
+from vitrine.catalog.photos import open_photo
+
+LAYOUT = "1"  # changes when the pixels made from a photo change
+MAX_CACHE_BYTES = 20 << 30
+AHEAD = 3  # batches decoded before they are asked for
+
+
+class PhotoStore:
+    """The photos of a catalog's rows, in order, fitted whole into a square.
+
+    Decoding is the dearest part of training a small net, and every step of a pipeline reads the same photos. So each
+    decoded row is kept in a memory-mapped file below `cache` (default `$VITRINE_CACHE` or `~/.cache/vitrine`) that
+    is named after the photos' contents: memory does not grow with the catalog, parallel trainings share the file, and
+    deleting it costs time only. Catalogs that would need more than half of the free disk are decoded each time.
+
+    Args:
+        catalog: Whose photos.
+        size: Edge of the square, pixels.
+        workers: Decoding threads; 0 = one per core.
+        cache: Where decoded photos are kept.
+
+    Raises:
+        PhotoError: (while reading) if a photo is missing or cannot be decoded; `vitrine clean` drops such rows.
+    """
+
+    def __init__(self, catalog: Catalog, size: int, workers: int = 0, cache: Path | None = None) -> None:
+        self.size = size
+        self._uris = [catalog.uri(image) for image in catalog.table["image"]]
+        self._pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
+        self._pixels, self._filled = self._open_cache(catalog, cache or cache_folder() / "pixels")
+
+    def __len__(self) -> int:
+        return len(self._uris)
+
+    def read(self, indices: np.ndarray) -> Tensor:
+        """Decoded photos of some rows: (n, 3, size, size) uint8, channels last in memory."""
+        rows = np.asarray(indices)
+        if self._pixels is None or self._filled is None:
+            batch = np.stack([self._decode(int(i)) for i in rows])
+        else:
+            for i in rows[self._filled[rows] == 0]:
+                self._pixels[i] = self._decode(int(i))
+                self._filled[i] = 1  # after the pixels: a killed process leaves no row that only looks decoded
+            batch = self._pixels[rows]
+        return torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2)
+
+    def batches(self, index_batches: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Batches in the given order, a few decoded ahead by the worker threads."""
+        waiting: deque[tuple[np.ndarray, list[Future[Tensor]]]] = deque()
+        for indices in index_batches:
+            parts = np.array_split(indices, min(len(indices), self._pool._max_workers))
+            waiting.append((indices, [self._pool.submit(self.read, part) for part in parts]))
+            if len(waiting) > AHEAD:
+                yield _joined(*waiting.popleft())
+        while waiting:
+            yield _joined(*waiting.popleft())
+
+    def _decode(self, index: int) -> np.ndarray:
+        return fit_square(open_photo(self._uris[index], near=self.size), self.size)
+
+    def _open_cache(self, catalog: Catalog, folder: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
+        shape = (len(self), self.size, self.size, 3)
+        needed = int(np.prod(shape))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if needed > min(MAX_CACHE_BYTES, shutil.disk_usage(folder).free // 2):
+                return None, None
+            key = self._content_key(catalog)
+            _make_room(folder, needed, keep=key)
+            return (
+                _memory_map(folder / f"{key}.pixels", shape),
+                _memory_map(folder / f"{key}.filled", shape[:1]),
+            )
+        except OSError:  # a read-only or full disk: the cache is only ever a convenience
+            return None, None
+
+    def _content_key(self, catalog: Catalog) -> str:
+        digest = hashlib.sha256(f"{LAYOUT}:{self.size}".encode())
+        if "sha256" in catalog.table:
+            names = catalog.table["sha256"].tolist()
+        else:
+            names = [_identity(uri, catalog.data_version) for uri in self._uris]
+        for name in names:
+            digest.update(f"{name}\n".encode())
+        return digest.hexdigest()[:24]
+
+
+def fit_square(image: Image.Image, size: int) -> np.ndarray:
+    """The whole photo in a square, the rest filled with the mean colour of its rim: (size, size, 3) uint8."""
+    scale = size / max(image.size)
+    width, height = (max(1, round(edge * scale)) for edge in image.size)
+    pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
+    if width == height:
+        return pixels
+    rim = (pixels[[0, -1]] if height < width else pixels[:, [0, -1]]).reshape(-1, 3)
+    square = np.empty((size, size, 3), np.uint8)
+    square[:] = rim.mean(axis=0).round()
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = pixels
+    return square
+
+
+def cache_folder() -> Path:
+    """Where things that can be made again are kept: `$VITRINE_CACHE` or `~/.cache/vitrine`."""
+    return Path(os.environ.get("VITRINE_CACHE") or Path.home() / ".cache" / "vitrine")
+
+
+def _joined(indices: np.ndarray, parts: list[Future[Tensor]]) -> tuple[np.ndarray, Tensor]:
+    batch = torch.cat([part.result() for part in parts])
+    return indices, batch.contiguous(memory_format=torch.channels_last)
+
+
+def _identity(uri: str, data_version: str) -> str:
+    if files.is_s3(uri):
+        return f"{uri} {data_version}"
+    try:
+        status = Path(uri).stat()
+    except OSError:
+        return uri  # missing: reading it says so
+    return f"{uri} {status.st_size} {status.st_mtime_ns}"
+
+
+def _memory_map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    if not path.exists() or path.stat().st_size != np.prod(shape):
+        with files.atomic_write(path) as temporary, temporary.open("wb") as handle:
+            handle.truncate(int(np.prod(shape)))
+    return np.memmap(path, np.uint8, "r+", shape=shape)
+
+
+def _make_room(folder: Path, needed: int, keep: str) -> None:
+    """Drops the caches used longest ago until the new one fits."""
+    paths = sorted(folder.glob("*.pixels"), key=lambda path: path.stat().st_mtime)
+    total = sum(path.stat().st_size for path in paths)
+    for path in paths:
+        if total + needed <= MAX_CACHE_BYTES:
+            return
+        if not path.name.startswith(keep):
+            total -= path.stat().st_size
+            path.with_suffix(".filled").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""Training settings: frozen, typed, with defaults that work on a laptop; a user's run is a small overlay (`--set k=v`)."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vitrine.errors import InputError
+
+
+class Settings(BaseModel):
+    """What every task knows. Image size is in pixels, learning rate that of AdamW at its peak."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(30, ge=1, description="passes over the training photos")
+    batch_size: int = Field(64, ge=2, description="photos per step")
+    image_size: int = Field(64, ge=16, le=1024, description="pixels of the square the net sees")
+    backbone: str = Field("resnet18_narrow", description="a torchvision net, <name>_small, or resnet18_narrow")
+    weights: str = Field("none", description="none, imagenet, or a .safetensors/.pth file")
+    learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak learning rate")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW's weight decay (not on norms and biases)")
+    seed: int = Field(0, ge=0, description="of weights, order and augmentation")
+    workers: int = Field(0, ge=0, description="threads that decode photos; 0 = one per core")
+    precision: Literal["auto", "32", "bf16"] = Field("auto", description="auto = bf16 where the machine gains")
+
+
+class TeacherSettings(Settings):
+    """One MTSS teacher (attributes paper, Section 3.2)."""
+
+    type: str = Field("", description="the attribute type to teach, e.g. colour")
+    embedding_dim: int = Field(256, ge=2, description="D of the label embeddings")
+    gamma: float = Field(1.0, ge=0, description="focal exponent of Eq. 2")
+
+
+class StudentSettings(Settings):
+    """The MTSS student (attributes paper, Section 3.3)."""
+
+    teachers: str = Field("", description="teachers' model folders, comma separated; empty = train them first")
+    embedding_dim: int = Field(256, ge=2, description="D of the label embeddings")
+    gamma: float = Field(1.0, ge=0, description="focal exponent of the teachers' Eq. 2")
+    beta: float = Field(1.0, ge=0, description="exponent of the certainty weight in Eq. 4")
+
+
+class TaxonomySettings(Settings):
+    """bCNN and ssMTL-CA (taxonomy paper, Sections 3.2 and 3.4)."""
+
+    hidden: int = Field(256, ge=2, description="nodes of the public fully connected layer")
+    attribute_weight: float = Field(1.0, ge=0, description="scales the attributes' task weights (Eq. 5, 7)")
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def parse_settings(kind: type[AnySettings], overrides: Iterable[str]) -> AnySettings:
+    """Settings from `key=value` strings.
+
+    Raises:
+        InputError: for an unknown key (naming the nearest known one) or an unusable value.
+    """
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator:
+            raise InputError(f"--set {override}: reads key=value")
+        if key not in kind.model_fields:
+            near = difflib.get_close_matches(key, kind.model_fields, n=1, cutoff=0.0)
+            raise InputError(f"--set {key}: unknown key; did you mean {near[0]}? (known: {', '.join(kind.model_fields)})")
+        values[key] = value
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"--set {key}={first['input']}: {first['msg']}") from error
