@@ -5,6 +5,8 @@ Pillow's scalar code, so that a picture has the same bytes on every processor: n
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
+from math import sqrt
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
@@ -43,6 +45,7 @@ def symmetric(half: Sequence[Point]) -> list[Point]:
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> list[Point]:
+    """An upright rectangle."""
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
@@ -81,6 +84,7 @@ def mixed(a: Colour, b: Colour, share: int) -> Colour:
 
 
 def luma(colour: Colour) -> int:
+    """How light a colour looks, 0 to 255."""
     return (colour[0] * 299 + colour[1] * 587 + colour[2] * 114) // 1000
 
 
@@ -109,6 +113,7 @@ class Drawing:
         return [(x * self.size / 1000, y * self.size / 1000) for x, y in points]
 
     def mask(self, outline: Sequence[Point]) -> Image.Image:
+        """Where a part of this outline would lie: 255 inside."""
         mask = Image.new("L", (self.size, self.size), 0)
         ImageDraw.Draw(mask).polygon(self._pixels(outline), fill=255)
         return mask
@@ -119,12 +124,9 @@ class Drawing:
         paint: Image.Image | Colour,
         edge: Colour | None = None,
         volume: int = 12,
-        holes: Sequence[Sequence[Point]] = (),
     ) -> None:
         """Add one piece: cloth cut to an outline, darker towards its lower right rim (`volume` pixels wide)."""
         mask = self.mask(outline)
-        for hole in holes:
-            ImageDraw.Draw(mask).polygon(self._pixels(hole), fill=0)
         cloth = paint if isinstance(paint, Image.Image) else Image.new("RGB", mask.size, paint)
         if volume:
             rim = ImageChops.offset(mask, -volume // 3, -volume // 3).filter(ImageFilter.BoxBlur(volume))
@@ -132,8 +134,7 @@ class Drawing:
         self.rgb.paste(cloth, (0, 0), mask)
         self.alpha.paste(255, (0, 0), mask)
         if edge is not None:
-            for ring in (outline, *holes):
-                self.line([*ring, ring[0]], edge, 6)
+            self.line([*outline, outline[0]], edge, 6)
 
     def line(self, points: Sequence[Point], colour: Colour, width: float = 6) -> None:
         """A line of `width` units on what is there already."""
@@ -153,9 +154,9 @@ class Drawing:
     ) -> None:
         """A dashed line: a seam."""
         left, drawing = dash, True
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(points):
             dx, dy = x1 - x0, y1 - y0
-            length = (dx * dx + dy * dy) ** 0.5
+            length = sqrt(dx * dx + dy * dy)
             at = 0.0
             while length - at > 1e-6:
                 step = min(left, length - at)
@@ -175,4 +176,5 @@ class Drawing:
         ImageDraw.Draw(self.alpha).ellipse([*box[0], *box[1]], fill=255)
 
     def darken(self, shade: Image.Image) -> None:
+        """Multiply the whole drawing by a grey map."""
         self.rgb = shaded(self.rgb, shade)

@@ -93,7 +93,12 @@ def folds(random: Random, strength: int) -> Image.Image:
     for _ in range(6):
         x, y = random.randint(70, SIZE - 70), random.randint(90, SIZE - 60)
         lean, length, width = random.randint(-34, 34), random.randint(30, 80), random.randint(5, 11)
-        points = [(x, y), (x + lean + width, y + length // 2), (x + 2 * lean, y + length), (x + lean, y + length // 2)]
+        points = [
+            (x, y),
+            (x + lean + width, y + length // 2),
+            (x + 2 * lean, y + length),
+            (x + lean, y + length // 2),
+        ]
         draw.polygon(points, fill=255 - strength)
     return grey.filter(ImageFilter.BoxBlur(5))
 
