@@ -1,0 +1,164 @@
+"""The champion gate: may a newly trained model replace the one in use? A pure function of the figures of both."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vitrine.errors import InputError
+
+HEADLINE = {"taxonomy": "macro_top1", "attributes": "recall@1"}
+GUARDED = re.compile(r"(level\d+/macro_top1|attr:.+/(recall@1|top1))")
+
+
+@dataclass(frozen=True)
+class GateRules:
+    """What a candidate must show. Fractions 0..1.
+
+    Attributes:
+        metric: The figure that decides.
+        min_gain: The candidate must be better than the champion by more than this.
+        tolerance: Differences up to this are a tie, and a tie keeps the champion.
+        floor: The least the figure must be, with or without a champion.
+        max_drop: No level's and no attribute type's own figure may fall by more than this.
+    """
+
+    metric: str
+    min_gain: float = 0.0
+    tolerance: float = 0.001
+    floor: float = 0.0
+    max_drop: float = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One figure of both models. `champion` is None where there is nothing to compare with."""
+
+    key: str
+    candidate: float | None
+    champion: float | None
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate says, in one sentence with numbers, and every figure it looked at."""
+
+    promote: bool
+    reason: str
+    comparisons: tuple[Comparison, ...] = ()
+
+
+def rules_for(task: str, **changes: float) -> GateRules:
+    """The default rules of a task: `macro_top1` decides for taxonomy, `recall@1` for attributes.
+
+    Raises:
+        InputError: if the task has no default figure or a value is out of range.
+    """
+    if task not in HEADLINE:
+        raise InputError(f"no promotion rules for task {task!r} (known: {', '.join(HEADLINE)})")
+    for name, value in changes.items():
+        if not 0 <= value <= 1:
+            raise InputError(f"{name} must lie between 0 and 1, not {value}")
+    return GateRules(HEADLINE[task], **changes)
+
+
+def decide(
+    candidate: Mapping[str, float],
+    champion: Mapping[str, float] | None,
+    rules: GateRules,
+    *,
+    candidate_id: str = "",
+    champion_id: str = "",
+) -> Decision:
+    """Compares a candidate with the champion; both must have been evaluated on the same photos.
+
+    The figure that decides is compared over what both models were asked. A candidate that also answers a new attribute
+    type is judged on the types that the champion knows, and one with a deeper tree on the champion's deepest level; a
+    candidate that no longer answers something the champion answers is refused.
+
+    Args:
+        candidate: The candidate's `metrics.json`.
+        champion: The champion's, freshly measured on the same photos; None if there is no champion.
+        rules: What to ask for.
+        candidate_id: Content hash of the candidate, to notice a model that is compared with itself.
+        champion_id: The same of the champion.
+    """
+    if champion is not None and candidate_id and candidate_id == champion_id:
+        return Decision(False, f"Refused: the candidate is the champion itself (model {candidate_id}).")
+    own = candidate.get(rules.metric)
+    if own is None or math.isnan(own):
+        what = "is missing" if own is None else "is not a number"
+        return Decision(False, f"Refused: the candidate's {rules.metric} {what}.")
+    if own < rules.floor:
+        reason = f"Refused: {rules.metric} {own:.4f} is below the floor of {rules.floor:.4f}."
+        return Decision(False, reason, (Comparison(rules.metric, own, None, False),))
+    if champion is None:
+        reason = f"Promoted: the first model, with {rules.metric} {own:.4f}."
+        return Decision(True, reason, (Comparison(rules.metric, own, None, True),))
+    if candidate.get("count") != champion.get("count"):
+        return Decision(
+            False,
+            f"Refused: measured on different test sets ({_photos(candidate)} for the candidate, "
+            f"{_photos(champion)} for the champion).",
+        )
+    return _against(candidate, champion, rules)
+
+
+def _against(candidate: Mapping[str, float], champion: Mapping[str, float], rules: GateRules) -> Decision:
+    guarded = sorted(key for key in champion if GUARDED.fullmatch(key))
+    guards = [_guard(key, candidate.get(key), champion[key], rules.max_drop) for key in guarded]
+    key, new, old = _shared_figure(candidate, champion, rules.metric)
+    gain = new - old
+    enough = gain > max(rules.min_gain, rules.tolerance)
+    comparisons = (Comparison(key, new, old, enough), *guards)
+    figures = f"{key} {new:.4f} against {old:.4f}"
+    lost = [guard for guard in guards if guard.candidate is None]
+    if lost:
+        reason = f"Refused: the candidate has no {lost[0].key}, where the champion has {lost[0].champion:.4f}."
+    elif math.isnan(gain):
+        reason = f"Refused: {key} cannot be compared ({new:.4f} against {old:.4f})."
+    elif gain < -rules.tolerance:
+        reason = f"Refused: worse than the champion, {figures} ({gain:+.4f})."
+    elif gain <= rules.tolerance:
+        reason = f"Refused: a tie keeps the champion, {figures} (differences up to {rules.tolerance:g} are a tie)."
+    elif gain <= rules.min_gain:
+        reason = f"Refused: {figures} is a gain of {gain:.4f}, and more than {rules.min_gain:g} is asked for."
+    elif fallen := [guard for guard in guards if not guard.passed]:
+        worst = min(fallen, key=lambda guard: (guard.candidate or 0.0) - (guard.champion or 0.0))
+        reason = (
+            f"Refused: better overall ({figures}), but {worst.key} falls from {worst.champion:.4f} to "
+            f"{worst.candidate:.4f}; at most {rules.max_drop:g} is allowed."
+        )
+    else:
+        return Decision(True, f"Promoted: {figures} ({gain:+.4f}).", comparisons)
+    return Decision(False, reason, comparisons)
+
+
+def _guard(key: str, new: float | None, old: float, max_drop: float) -> Comparison:
+    passed = new is not None and (math.isnan(old) or new >= old - max_drop - 1e-9)  # a NaN candidate fails
+    return Comparison(key, new, old, passed)
+
+
+def _shared_figure(
+    candidate: Mapping[str, float], champion: Mapping[str, float], metric: str
+) -> tuple[str, float, float]:
+    """The deciding figure over the levels or types that both models answer: its name and both values."""
+    parts = {
+        name: [key for key in metrics if re.fullmatch(rf"(level\d+|attr:.+)/{re.escape(metric)}", key)]
+        for name, metrics in (("candidate", candidate), ("champion", champion))
+    }
+    shared = [key for key in parts["champion"] if key in candidate]
+    if not shared or set(parts["candidate"]) == set(parts["champion"]):
+        return metric, candidate[metric], champion.get(metric, math.nan)
+    levels = [key for key in shared if key.startswith("level")]
+    if levels:
+        deepest = max(levels, key=lambda key: int(key.partition("/")[0].removeprefix("level")))
+        return deepest, candidate[deepest], champion[deepest]
+    new, old = (sum(metrics[key] for key in shared) / len(shared) for metrics in (candidate, champion))
+    return f"{metric} over the {len(shared)} shared types", new, old
+
+
+def _photos(metrics: Mapping[str, float]) -> str:
+    count = metrics.get("count")
+    return "an unknown number of photos" if count is None else f"{count:,.0f} photos"
