@@ -1,0 +1,26 @@
+"""Where the shipped settings are: inside the installed package, or the checkout's `configs/`."""
+
+from pathlib import Path
+
+from vitrine.errors import InputError
+
+
+def folder() -> Path:
+    """The folder of shipped settings."""
+    package = Path(__file__).parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parents[1] / "configs"
+
+
+def path(name: str) -> Path:
+    """The shipped settings file `name`, e.g. `quality.yaml`.
+
+    Raises:
+        InputError: if there is none of that name.
+    """
+    root = folder()
+    found = (root / name).resolve()
+    if not found.is_file() or not found.is_relative_to(root.resolve()):
+        known = ", ".join(sorted(item.name for item in root.glob("*.yaml"))) or "none"
+        raise InputError(f"no settings file {name!r} in {root} (known: {known})")
+    return found

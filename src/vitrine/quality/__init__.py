@@ -1,0 +1,1 @@
+"""Judging, cleaning and splitting catalogs."""
