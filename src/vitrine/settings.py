@@ -1,4 +1,4 @@
-"""Training settings: frozen, typed, with defaults that work on a laptop; a user's run is a small overlay (`--set k=v`)."""
+"""Training settings: frozen, typed, with defaults that work on a laptop; a run overlays some with `--set k=v`."""
 
 import difflib
 from collections.abc import Iterable
@@ -66,7 +66,9 @@ def parse_settings(kind: type[AnySettings], overrides: Iterable[str]) -> AnySett
             raise InputError(f"--set {override}: reads key=value")
         if key not in kind.model_fields:
             near = difflib.get_close_matches(key, kind.model_fields, n=1, cutoff=0.0)
-            raise InputError(f"--set {key}: unknown key; did you mean {near[0]}? (known: {', '.join(kind.model_fields)})")
+            raise InputError(
+                f"--set {key}: unknown key; did you mean {near[0]}? (known: {', '.join(kind.model_fields)})"
+            )
         values[key] = value
     try:
         return kind(**values)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,28 +23,47 @@ AHEAD = 3  # batches decoded before they are asked for
 
 
 class PhotoStore:
-    """The photos of a catalog's rows, in order, fitted whole into a square.
+    """Photos in a fixed order, each fitted whole into a square.
 
     Decoding is the dearest part of training a small net, and every step of a pipeline reads the same photos. So each
-    decoded row is kept in a memory-mapped file below `cache` (default `$VITRINE_CACHE` or `~/.cache/vitrine`) that
-    is named after the photos' contents: memory does not grow with the catalog, parallel trainings share the file, and
-    deleting it costs time only. Catalogs that would need more than half of the free disk are decoded each time.
+    decoded photo is kept in a memory-mapped file in `cache` that is named after the photos' contents: memory does not
+    grow with the catalog, parallel trainings share the file, and deleting it costs time only. Catalogs that would
+    need more than half of the free disk are decoded each time.
 
     Args:
-        catalog: Whose photos.
+        uris: Paths or s3:// URIs.
         size: Edge of the square, pixels.
         workers: Decoding threads; 0 = one per core.
-        cache: Where decoded photos are kept.
+        cache: Folder for decoded photos; None = decode each time.
+        contents: What names each photo's content in the cache (a hash); needed with `cache`.
 
     Raises:
         PhotoError: (while reading) if a photo is missing or cannot be decoded; `vitrine clean` drops such rows.
     """
 
-    def __init__(self, catalog: Catalog, size: int, workers: int = 0, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        uris: Sequence[str],
+        size: int,
+        workers: int = 0,
+        cache: Path | None = None,
+        contents: Sequence[str] = (),
+    ) -> None:
         self.size = size
-        self._uris = [catalog.uri(image) for image in catalog.table["image"]]
-        self._pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
-        self._pixels, self._filled = self._open_cache(catalog, cache or cache_folder() / "pixels")
+        self._uris = uris
+        self._workers = workers or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self._workers)
+        self._pixels, self._filled = self._open_cache(cache, contents) if cache else (None, None)
+
+    @classmethod
+    def of_catalog(cls, catalog: Catalog, size: int, workers: int = 0) -> "PhotoStore":
+        """The photos of a catalog's rows, cached below `$VITRINE_CACHE` or `~/.cache/vitrine`."""
+        uris = [catalog.uri(image) for image in catalog.table["image"]]
+        if "sha256" in catalog.table:
+            contents = catalog.table["sha256"].tolist()
+        else:
+            contents = [_identity(uri, catalog.data_version) for uri in uris]
+        return cls(uris, size, workers, cache_folder() / "pixels", contents)
 
     def __len__(self) -> int:
         return len(self._uris)
@@ -65,7 +84,7 @@ class PhotoStore:
         """Batches in the given order, a few decoded ahead by the worker threads."""
         waiting: deque[tuple[np.ndarray, list[Future[Tensor]]]] = deque()
         for indices in index_batches:
-            parts = np.array_split(indices, min(len(indices), self._pool._max_workers))
+            parts = np.array_split(indices, min(len(indices), self._workers))
             waiting.append((indices, [self._pool.submit(self.read, part) for part in parts]))
             if len(waiting) > AHEAD:
                 yield _joined(*waiting.popleft())
@@ -75,31 +94,18 @@ class PhotoStore:
     def _decode(self, index: int) -> np.ndarray:
         return fit_square(open_photo(self._uris[index], near=self.size), self.size)
 
-    def _open_cache(self, catalog: Catalog, folder: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _open_cache(self, folder: Path, contents: Sequence[str]) -> tuple[np.ndarray | None, np.ndarray | None]:
         shape = (len(self), self.size, self.size, 3)
         needed = int(np.prod(shape))
+        key = hashlib.sha256("\n".join([LAYOUT, str(self.size), *contents]).encode()).hexdigest()[:24]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if needed > min(MAX_CACHE_BYTES, shutil.disk_usage(folder).free // 2):
                 return None, None
-            key = self._content_key(catalog)
             _make_room(folder, needed, keep=key)
-            return (
-                _memory_map(folder / f"{key}.pixels", shape),
-                _memory_map(folder / f"{key}.filled", shape[:1]),
-            )
+            return _memory_map(folder / f"{key}.pixels", shape), _memory_map(folder / f"{key}.filled", shape[:1])
         except OSError:  # a read-only or full disk: the cache is only ever a convenience
             return None, None
-
-    def _content_key(self, catalog: Catalog) -> str:
-        digest = hashlib.sha256(f"{LAYOUT}:{self.size}".encode())
-        if "sha256" in catalog.table:
-            names = catalog.table["sha256"].tolist()
-        else:
-            names = [_identity(uri, catalog.data_version) for uri in self._uris]
-        for name in names:
-            digest.update(f"{name}\n".encode())
-        return digest.hexdigest()[:24]
 
 
 def fit_square(image: Image.Image, size: int) -> np.ndarray:

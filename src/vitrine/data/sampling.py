@@ -31,9 +31,9 @@ def class_balanced(
     """
     random = np.random.default_rng((seed, epoch))
     count = batch_size * steps
-    classes = np.concatenate(
-        [random.permutation(len(rows_of_class)) for _ in range(-(-count // len(rows_of_class)))]
-    )[:count]
+    classes = np.concatenate([random.permutation(len(rows_of_class)) for _ in range(-(-count // len(rows_of_class)))])[
+        :count
+    ]
     rows = np.empty(count, np.int64)
     for label, members in enumerate(rows_of_class):
         places = np.flatnonzero(classes == label)

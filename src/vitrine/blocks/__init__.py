@@ -1,0 +1,1 @@
+"""Backbones, attention blocks and losses: one published idea a file."""

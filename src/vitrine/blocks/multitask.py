@@ -1,0 +1,60 @@
+"""The multitask net's branches and loss (Chen et al., Structure-Aware Deep Learning, Section 3.4, Eq. 5-7)."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class CategoryBranch(nn.Sequential):
+    """A private module: the second and the last fully connected layer for one category task."""
+
+    def __init__(self, inputs: int, categories: int) -> None:
+        super().__init__(nn.Linear(inputs, inputs), nn.ReLU(inplace=True), nn.Linear(inputs, categories))
+
+
+class AttributeBranch(nn.Module):
+    """The two-layer branch: sum(m_i) shared nodes, then one sub-layer of m_i nodes for each attribute.
+
+    Args:
+        inputs: Nodes of the public fully connected layer.
+        states: m_i for each attribute type.
+    """
+
+    def __init__(self, inputs: int, states: Mapping[str, int]) -> None:
+        super().__init__()
+        total = sum(states.values())
+        self.shared = nn.Sequential(nn.Linear(inputs, total), nn.ReLU(inplace=True))
+        self.subtasks = nn.ModuleList([nn.Linear(total, m) for m in states.values()])
+        self.kinds = tuple(states)
+
+    def forward(self, public: Tensor) -> dict[str, Tensor]:
+        """(n, inputs) to (n, m_i) unnormalised scores for each attribute type."""
+        shared = self.shared(public)
+        return {kind: subtask(shared) for kind, subtask in zip(self.kinds, self.subtasks, strict=True)}
+
+
+def annotated_cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
+    """Multinomial logistic loss, Eq. 6, counted over annotated photos only, as S(.) does in Eq. 7.
+
+    Args:
+        scores: Unnormalised, (n, m).
+        targets: Distribution over the true labels, (n, m); a row of zeros is not annotated. Several labels of one
+            photo share its weight.
+
+    Returns:
+        The sum over annotated photos divided by n (Eq. 5 divides by all N), 0 if none is annotated.
+    """
+    return -(targets * F.log_softmax(scores.float(), dim=1)).sum() / len(scores)
+
+
+def attribute_weights(annotated: Mapping[str, int], scale: float = 1.0) -> dict[str, float]:
+    """gamma_j of Eq. 7, about inverse to the number of annotated photos, in the paper's own range 0.1 ... 0.5.
+
+    The rarest attribute gets 0.5 and one annotated five times as often (or more) 0.1.
+
+    >>> attribute_weights({"colour": 1000, "sleeve": 400, "neck": 200})
+    {'colour': 0.1, 'sleeve': 0.25, 'neck': 0.5}
+    """
+    rarest = min(annotated.values(), default=0)
+    return {kind: scale * max(0.1, 0.5 * rarest / count) for kind, count in annotated.items()}

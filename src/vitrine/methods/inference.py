@@ -1,0 +1,124 @@
+"""Running a trained net over photos."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import softmax
+from torch import nn
+
+from vitrine.catalog import Catalog
+from vitrine.data.augment import normalise
+from vitrine.data.photo_store import PhotoStore
+from vitrine.errors import InputError
+from vitrine.evaluation.outcome import Outcome, Question
+
+BATCH = 128
+
+
+def run_net(
+    net: nn.Module, store: PhotoStore, rows: np.ndarray, embeddings: bool = False
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Features and scores of some photos, in the order of `rows`, the net in evaluation mode.
+
+    Args:
+        net: `net(photos)` gives (features, scores by name); with `embeddings`, `net.embed(photos)` is asked instead.
+        store: The photos.
+        rows: Which, (n,).
+        embeddings: Ask for the embeddings before they are compared with the dictionary.
+
+    Returns:
+        Features (n, dim) float32 and, by name, (n, m) float32.
+    """
+    device = next(net.parameters()).device
+    was_training = net.training
+    net.eval()
+    features, answers = [], []
+    with torch.inference_mode():
+        for _, pixels in store.batches(np.array_split(rows, range(BATCH, len(rows), BATCH))):
+            photos = normalise(pixels.to(device)).contiguous(memory_format=torch.channels_last)
+            own, named = net.embed(photos) if embeddings else net(photos)
+            features.append(own.float().cpu().numpy())
+            answers.append({name: value.float().cpu().numpy() for name, value in named.items()})
+    net.train(was_training)
+    return np.concatenate(features), {name: np.concatenate([batch[name] for batch in answers]) for name in answers[0]}
+
+
+def softmax_confidence(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """Calibrated probability of the best label: (n, m) to (n,) float32."""
+    return softmax(scores / temperature, axis=1).max(axis=1).astype(np.float32)
+
+
+def load_model(model: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The net of a model folder, on the GPU if there is one, and its config.
+
+    Raises:
+        InputError: if it is no model folder, or a damaged one.
+    """
+    from vitrine.methods.model_folder import load_config, load_into
+
+    config = load_config(model)
+    net = _method(config["task"]).build(config)
+    load_into(net, model)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return net.to(device, memory_format=torch.channels_last), config
+
+
+def apply(model: Path, catalog: Catalog) -> Outcome:
+    """A model's answers about every photo of a catalog.
+
+    Raises:
+        InputError: if the model cannot be read or a photo cannot be decoded.
+    """
+    net, config = load_model(model)
+    started = time.perf_counter()
+    store = PhotoStore.of_catalog(catalog, config["image_size"])
+    features, scores = run_net(net, store, np.arange(len(store)))
+    seconds = time.perf_counter() - started
+    asked = _questions(config, scores, catalog.table)
+    return Outcome(config["task"], catalog.table["image"].tolist(), asked, features, seconds)
+
+
+def predict(model: Path, images: Sequence[str], top: int = 5) -> list[dict[str, Any]]:
+    """What a model says about single photos: per question the likeliest labels with their probabilities.
+
+    Args:
+        model: A model folder.
+        images: Paths or s3:// URIs of photos.
+        top: Labels named per question.
+
+    Raises:
+        InputError: if the model or a photo cannot be read.
+    """
+    net, config = load_model(model)
+    store = PhotoStore(images, config["image_size"])
+    _, scores = run_net(net, store, np.arange(len(store)))
+    asked = _questions(config, scores, pd.DataFrame({"image": images}))
+    lines = []
+    for row, image in enumerate(images):
+        line: dict[str, Any] = {"image": str(image)}
+        for question in asked:
+            best = np.argsort(-question.scores[row], kind="stable")[:top]
+            line[question.name] = [
+                {"label": question.labels[i], "score": round(float(question.scores[row, i]), 4)} for i in best
+            ]
+            line[question.name][0]["confidence"] = round(float(question.confidence[row]), 4)
+        lines.append(line)
+    return lines
+
+
+def _questions(config: Mapping[str, Any], scores: Mapping[str, np.ndarray], table: pd.DataFrame) -> list[Question]:
+    return _method(config["task"]).questions(config, scores, table, config["temperatures"])
+
+
+def _method(task: str) -> Any:
+    from vitrine.methods import attributes, taxonomy
+
+    methods = {"attributes": attributes, "taxonomy": taxonomy}
+    if task not in methods:
+        raise InputError(f"no task {task!r}; known: {', '.join(methods)}")
+    return methods[task]

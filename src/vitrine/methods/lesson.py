@@ -1,0 +1,28 @@
+"""What a method teaches a net: the contract between a method and the training engine."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class Lesson(Generic[Batch]):
+    """One training, step by step.
+
+    Attributes:
+        steps: Steps of an epoch.
+        batches: (epoch, first step) -> the batches from there on, on the CPU. A function of its arguments alone,
+            so that a resumed training sees what an unbroken one would.
+        loss: (epoch, step, batch, device) -> the loss of a step; augments too.
+        score: Validation score, higher is better; None where there is no validation photo.
+    """
+
+    steps: int
+    batches: Callable[[int, int], Iterable[Batch]]
+    loss: Callable[[int, int, Batch, torch.device], Tensor]
+    score: Callable[[], float | None]

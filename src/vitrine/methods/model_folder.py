@@ -1,0 +1,101 @@
+"""The model folder: model.safetensors, config.json, metrics.json, card.md. Tensors and text, nothing executable."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from vitrine import __version__, files
+from vitrine.errors import InputError
+
+FILES = ("model.safetensors", "config.json", "metrics.json", "card.md")
+
+
+def save_model(
+    out: Path, net: nn.Module, config: Mapping[str, Any], metrics: Mapping[str, float], notes: str = ""
+) -> None:
+    """Writes a model folder; `out` appears whole or not at all.
+
+    Args:
+        out: A new folder.
+        net: Whose tensors are kept.
+        config: task, variant, backbone, image_size, normalisation, labels, settings, data_version.
+        metrics: Flat, fractions.
+        notes: Markdown that ends the card (how training went).
+
+    Raises:
+        InputError: if `out` exists.
+    """
+    from safetensors.torch import save_file
+
+    whole = {**config, "code_version": __version__}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    with files.new_folder(out) as folder:
+        save_file(tensors, folder / FILES[0])
+        (folder / FILES[1]).write_text(json.dumps(whole, indent=1, ensure_ascii=False), encoding="utf-8")
+        (folder / FILES[2]).write_text(json.dumps(dict(metrics), indent=1), encoding="utf-8")
+        (folder / FILES[3]).write_text(_card(whole, metrics, notes), encoding="utf-8")
+
+
+def load_config(model: Path) -> dict[str, Any]:
+    """The config of a model folder.
+
+    Raises:
+        InputError: if it is no model folder.
+    """
+    path = Path(model) / FILES[1]
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{model}: not a model folder (no config.json)") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    missing = [key for key in ("task", "variant", "backbone", "image_size") if key not in config]
+    if missing:
+        raise InputError(f"{path}: lacks {missing[0]!r}")
+    return config
+
+
+def load_tensors(model: Path) -> dict[str, Tensor]:
+    """The tensors of a model folder.
+
+    Raises:
+        InputError: if they are missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(model) / FILES[0]
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{model}: not a model folder (no model.safetensors)") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: damaged ({error})") from error
+
+
+def load_into(net: nn.Module, model: Path) -> None:
+    """Fills a net from a model folder.
+
+    Raises:
+        InputError: if the tensors are not this net's.
+    """
+    try:
+        net.load_state_dict(load_tensors(model))
+    except RuntimeError as error:
+        raise InputError(f"{model}: the tensors do not fit config.json") from error
+    net.eval()
+
+
+def _card(config: Mapping[str, Any], metrics: Mapping[str, float], notes: str) -> str:
+    figures = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items())
+    settings = "\n".join(f"| {name} | {value} |" for name, value in config.get("settings", {}).items())
+    return (
+        f"# {config['task']} / {config['variant']}\n\n"
+        f"Data version `{config.get('data_version', '')}`, code version {config['code_version']}, "
+        f"backbone {config['backbone']}, {config['image_size']} px.\n\n"
+        f"## Results on the validation photos\n\n| metric | value |\n| --- | --- |\n{figures}\n\n"
+        f"## Settings\n\n| setting | value |\n| --- | --- |\n{settings}\n\n{notes}"
+    )

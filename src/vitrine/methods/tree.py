@@ -1,0 +1,43 @@
+"""A category tree read off paths; nodes are full paths, leaves may lie at different depths."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+
+class CategoryTree:
+    """The tree spanned by category paths such as `Apparel/Topwear/Shirts`.
+
+    Args:
+        paths: Any number of paths, "" (unknown) allowed. A path that another one extends is an inner node.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        known = {path for path in paths if path}
+        inner = {path.rsplit("/", cut)[0] for path in known for cut in range(1, path.count("/") + 1)}
+        self.leaves: tuple[str, ...] = tuple(sorted(known - inner))
+        self.depth = max((path.count("/") + 1 for path in self.leaves), default=0)
+        self._leaves = frozenset(self.leaves)
+
+    def leaf(self, path: str) -> str:
+        """The path itself if it is a leaf, "" if it stops at an inner node (or is unknown to the tree)."""
+        return path if path in self._leaves else ""
+
+    def node(self, path: str, level: int) -> str:
+        """The node at `level` (1 = coarsest); a leaf above that level stands for itself, else ""."""
+        parts = path.split("/") if path else []
+        if len(parts) >= level:
+            return "/".join(parts[:level])
+        return self.leaf(path)
+
+    def level(self, level: int) -> tuple[str, ...]:
+        """The nodes at a level, sorted; at the deepest level the leaves."""
+        return tuple(sorted({self.node(leaf, level) for leaf in self.leaves}))
+
+    def membership(self, level: int) -> np.ndarray:
+        """Which node of `level` each leaf belongs to: (leaves, nodes of that level), float32 zeros and ones."""
+        nodes = {node: i for i, node in enumerate(self.level(level))}
+        member = np.zeros((len(self.leaves), len(nodes)), np.float32)
+        for row, leaf in enumerate(self.leaves):
+            member[row, nodes[self.node(leaf, level)]] = 1
+        return member

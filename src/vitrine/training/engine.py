@@ -1,0 +1,186 @@
+"""One training loop for every task: mixed precision, checkpoints, resumption, the best epoch kept.
+
+Devices, precision and checkpoints are Lightning Fabric's; the loop is here to be read.
+"""
+
+import logging
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from vitrine.errors import InputError
+from vitrine.files import atomic_write
+from vitrine.methods.lesson import Lesson
+from vitrine.settings import Settings
+
+WARM_UP = 0.05  # share of the steps over which the learning rate rises
+CHECKPOINT_SECONDS = 300.0  # within an epoch; one is always written at its end
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to."""
+
+    loss: float
+    score: float | None
+    seconds: float
+
+
+@dataclass
+class History:
+    """All epochs so far and the best one (by validation score; the last where there is none)."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    best: int = -1
+
+    def add(self, epoch: Epoch) -> bool:
+        """Appends an epoch; True if it is the best so far."""
+        self.epochs.append(epoch)
+        best = self.epochs[self.best].score if self.best >= 0 else None
+        if epoch.score is None or best is None or epoch.score > best:
+            self.best = len(self.epochs) - 1
+            return True
+        return False
+
+
+def fit(
+    net: nn.Module, lesson: Lesson[Any], settings: Settings, checkpoint: Path, identity: str, title: str
+) -> History:
+    """Trains a net in place and leaves the weights of its best epoch in it.
+
+    Args:
+        net: The whole net; its `forward` is not called here, only `lesson.loss`.
+        lesson: What to learn.
+        settings: Epochs, learning rate, weight decay, precision.
+        checkpoint: File that a stopped training goes on from; kept until the caller removes it.
+        identity: Names this training exactly (data, settings, code); a checkpoint of another one is refused.
+        title: For the progress lines.
+
+    Raises:
+        InputError: if the checkpoint is of another training, or the loss is no longer finite.
+    """
+    fabric = start_fabric(settings)
+    net.to(fabric.device, memory_format=torch.channels_last)
+    optimizer = _optimizer(net, settings)
+    history, best, first_step, losses = History(), _copy(net), 0, 0.0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=fabric.device, weights_only=True)
+        if state["identity"] != identity:
+            raise InputError(
+                f"{checkpoint}: is of another training (other data, settings or code); remove it to start anew"
+            )
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"].cpu())
+        history = History([Epoch(**epoch) for epoch in state["epochs"]], state["best_epoch"])
+        best, first_step, losses = state["best"], state["step"], state["losses"]
+        print(f"{title}: goes on from epoch {len(history.epochs) + 1}, step {first_step + 1}", flush=True)
+
+    def save() -> None:
+        state = {
+            "identity": identity,
+            "net": net.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "best": best,
+            "step": first_step,
+            "losses": losses,
+            "epochs": [asdict(epoch) for epoch in history.epochs],
+            "best_epoch": history.best,
+        }
+        with atomic_write(checkpoint) as temporary:
+            torch.save(state, temporary)
+
+    total = settings.epochs * lesson.steps
+    for epoch in range(len(history.epochs), settings.epochs):
+        started = saved = time.monotonic()
+        net.train()
+        with _progress(title, epoch, settings.epochs, lesson.steps, first_step) as bar:
+            for step, batch in enumerate(lesson.batches(epoch, first_step), first_step):
+                for group in optimizer.param_groups:
+                    group["lr"] = settings.learning_rate * schedule(epoch * lesson.steps + step, total)
+                with fabric.autocast():
+                    loss = lesson.loss(epoch, step, batch, fabric.device)
+                fabric.backward(loss)
+                nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                losses += loss.detach().float().item()
+                if not math.isfinite(losses):
+                    raise InputError(f"{title}: the loss is no longer finite in epoch {epoch + 1}; lower learning_rate")
+                bar.update()
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    first_step = step + 1
+                    save()
+                    saved = time.monotonic()
+        net.eval()
+        done = Epoch(losses / lesson.steps, lesson.score(), time.monotonic() - started)
+        if history.add(done):
+            best = _copy(net)
+        losses, first_step = 0.0, 0
+        save()
+        _report(title, epoch, settings.epochs, done)
+    net.load_state_dict(best)
+    net.eval()
+    return history
+
+
+def start_fabric(settings: Settings) -> Fabric:
+    """The device and precision to train with: a GPU if there is one; bf16 where the hardware gains by it."""
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # its notes say nothing a user can act on
+    precision = settings.precision
+    if precision == "auto":
+        gains = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else _cpu_has_bf16()
+        precision = "bf16" if gains else "32"
+    return Fabric(accelerator="auto", devices=1, precision="bf16-mixed" if precision == "bf16" else "32-true")
+
+
+def schedule(step: int, total: int) -> float:
+    """Learning rate at a step as a share of its peak: a short linear rise, then half a cosine down to 0."""
+    warm_up = max(1, int(WARM_UP * total))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
+
+
+def _optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """AdamW; norms, biases and other vectors are not decayed."""
+    trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+def _copy(net: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
+
+
+def _cpu_has_bf16() -> bool:
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supported and supported())
+
+
+def _progress(title: str, epoch: int, epochs: int, steps: int, done: int) -> "tqdm[Any]":
+    return tqdm(
+        total=steps,
+        initial=done,
+        desc=f"{title} {epoch + 1}/{epochs}",
+        leave=False,
+        disable=not sys.stderr.isatty(),
+        unit="step",
+    )
+
+
+def _report(title: str, epoch: int, epochs: int, done: Epoch) -> None:
+    score = "" if done.score is None else f", validation {done.score:.4f}"
+    print(f"{title}: epoch {epoch + 1}/{epochs}, loss {done.loss:.4f}{score}, {done.seconds:.1f} s", flush=True)

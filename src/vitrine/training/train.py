@@ -1,0 +1,234 @@
+"""Training one task on a catalog, from settings to a model folder."""
+
+import difflib
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from vitrine import __version__
+from vitrine.catalog import Catalog, attribute_types
+from vitrine.data.augment import MEAN, STD
+from vitrine.data.photo_store import PhotoStore
+from vitrine.errors import InputError
+from vitrine.files import absolute
+from vitrine.methods import attributes, taxonomy
+from vitrine.methods.calibration import fit_temperature
+from vitrine.methods.inference import load_model, run_net
+from vitrine.methods.model_folder import save_model
+from vitrine.methods.truth import label_matrix, top1_accuracy
+from vitrine.settings import Settings, StudentSettings, TaxonomySettings, TeacherSettings, parse_settings
+from vitrine.training.engine import History, fit
+
+DEFAULT_VARIANT = {"attributes": "student", "taxonomy": "ssmtl-ca"}
+VARIANTS = {"attributes": ("teacher", "student"), "taxonomy": taxonomy.VARIANTS}
+
+
+def train(
+    task: str,
+    variant: str,
+    catalog: Catalog,
+    out: Path,
+    overrides: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    checkpoints: Path | None = None,
+) -> Path:
+    """Trains a model on a catalog's `train` rows, choosing the epoch on its `validation` rows.
+
+    Args:
+        task: `attributes` or `taxonomy`.
+        variant: One of `VARIANTS[task]`; "" = the default.
+        catalog: With a `split` column.
+        out: The model folder to make.
+        overrides: `key=value` settings.
+        resume: Go on from the checkpoints of a training that was stopped.
+        checkpoints: Where they are kept meanwhile; default: a hidden folder beside `out`.
+
+    Returns:
+        `out`.
+
+    Raises:
+        InputError: for an unknown task, variant or setting, a catalog with nothing to learn, or an existing `out`.
+    """
+    variant = check_variant(task, variant)
+    out = Path(out)
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise InputError(f"{out}: exists already; name a new folder")
+    if "split" not in catalog.table or not (catalog.table["split"] == "train").any():
+        raise InputError(f"{catalog.root}: no row has split 'train'; run `vitrine split` first")
+    folder = checkpoints or out.absolute().with_name(f".{out.name}.training")
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    if task == "taxonomy":
+        _train_taxonomy(catalog, variant, out, parse_settings(TaxonomySettings, overrides), folder)
+    elif variant == "teacher":
+        _train_teacher(catalog, out, parse_settings(TeacherSettings, overrides), folder)
+    else:
+        _train_student(catalog, out, parse_settings(StudentSettings, overrides), folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return out
+
+
+def check_variant(task: str, variant: str) -> str:
+    """The variant to train, the task's default for "".
+
+    Raises:
+        InputError: for an unknown task or variant, naming the nearest known one.
+    """
+    if task not in VARIANTS:
+        near = difflib.get_close_matches(task, VARIANTS, n=1, cutoff=0.0)[0]
+        raise InputError(f"task {task!r}: unknown; did you mean {near}? (known: {', '.join(VARIANTS)})")
+    variant = variant or DEFAULT_VARIANT[task]
+    if variant not in VARIANTS[task]:
+        near = difflib.get_close_matches(variant, VARIANTS[task], n=1, cutoff=0.0)[0]
+        known = ", ".join(VARIANTS[task])
+        raise InputError(f"{task} has no variant {variant!r}; did you mean {near}? (known: {known})")
+    return variant
+
+
+def _train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder: Path) -> None:
+    known = attribute_types(catalog.table)
+    if settings.type not in known:
+        raise InputError(
+            f"--set type={settings.type}: {catalog.root} has no attribute type of that name (it has: "
+            f"{', '.join(known) or 'none'})"
+        )
+    kind, classes = settings.type, attributes.classes_of(catalog, settings.type)
+    torch.manual_seed(settings.seed)
+    net = attributes.AttributeNet(
+        settings.backbone, settings.image_size, {kind: classes}, settings.embedding_dim, settings.weights
+    )
+    store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
+    lesson = attributes.teacher_lesson(net, catalog, store, kind, classes, settings)
+    identity = _identity(catalog, "attributes/teacher", settings)
+    history = fit(net, lesson, settings, folder / "checkpoint.pt", identity, f"teacher {kind}")
+    config = _config("attributes", "teacher", settings, catalog) | {
+        "embedding_dim": settings.embedding_dim,
+        "labels": {kind: classes},
+    }
+    _finish(out, net, config, catalog, store, history)
+
+
+def _train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder: Path) -> None:
+    paths = [Path(text) for text in settings.teachers.split(",") if text] or _train_teachers(catalog, settings, folder)
+    torch.manual_seed(settings.seed)
+    labels: dict[str, list[str]] = {}
+    dictionaries: dict[str, torch.Tensor] = {}
+    taught: dict[str, np.ndarray] = {}
+    for path in paths:
+        teacher, config = load_model(path)
+        if config["task"] != "attributes" or not isinstance(teacher, attributes.AttributeNet):
+            raise InputError(f"{path}: is a model for {config['task']}, not a teacher of attributes")
+        own = PhotoStore.of_catalog(catalog, config["image_size"], settings.workers)
+        for kind in teacher.kinds:
+            if kind in labels:
+                raise InputError(f"{path}: a second teacher of {kind}")
+        kind = teacher.kinds[0]
+        labels[kind] = config["labels"][kind]
+        dictionaries[kind] = teacher.dictionaries[0].detach().cpu()
+        taught[kind] = attributes.teach(teacher, own)
+        print(f"teacher {kind}: {len(labels[kind])} classes, {len(own)} photos embedded", flush=True)
+    widths = {len(dictionary[0]) for dictionary in dictionaries.values()}
+    if len(widths) > 1:
+        raise InputError(f"--set teachers: their embeddings differ in length ({', '.join(map(str, sorted(widths)))})")
+    net = attributes.AttributeNet(settings.backbone, settings.image_size, labels, widths.pop(), settings.weights)
+    for parameter, kind in zip(net.dictionaries, net.kinds, strict=True):
+        parameter.data.copy_(dictionaries[kind])
+        parameter.requires_grad_(False)  # the student learns to reach the teachers' label embeddings, not to move them
+    store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
+    lesson = attributes.student_lesson(net, catalog, store, taught, settings, labels)
+    teachers = hashlib.sha256(b"".join((path / "model.safetensors").read_bytes() for path in paths)).hexdigest()
+    identity = _identity(catalog, f"attributes/student/{teachers}", settings.model_copy(update={"teachers": ""}))
+    history = fit(net, lesson, settings, folder / "checkpoint.pt", identity, "student")
+    config = _config("attributes", "student", settings, catalog) | {
+        "embedding_dim": len(dictionaries[net.kinds[0]][0]),
+        "labels": labels,
+    }
+    _finish(out, net, config, catalog, store, history)
+
+
+def _train_teachers(catalog: Catalog, settings: StudentSettings, folder: Path) -> list[Path]:
+    """A teacher for each attribute type with something to learn; those that are finished already are kept."""
+    common = settings.model_dump(exclude={"teachers", "beta"})
+    paths = []
+    for kind in teachable_types(catalog):
+        path = folder / "teachers" / f"{len(paths)}"
+        if not path.exists():
+            _train_teacher(catalog, path, TeacherSettings(**common, type=kind), folder / f"teacher-{len(paths)}")
+        paths.append(path)
+    if not paths:
+        raise InputError(f"{catalog.root}: no attr:<type> column has two labels among training photos")
+    return paths
+
+
+def teachable_types(catalog: Catalog) -> list[str]:
+    """The attribute types with at least two labels among training photos."""
+    table = catalog.of_split("train").table
+    return [
+        kind
+        for kind in attribute_types(table)
+        if len({label for own in attributes.attribute_truth(table, kind) for label in own}) > 1
+    ]
+
+
+def _train_taxonomy(catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path) -> None:
+    config = _config("taxonomy", variant, settings, catalog) | {"hidden": settings.hidden}
+    config |= taxonomy.describe(catalog, variant)
+    torch.manual_seed(settings.seed)
+    net = taxonomy.build(config, settings.weights)
+    store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
+    lesson = taxonomy.lesson(net, catalog, store, config, settings)
+    identity = _identity(catalog, f"taxonomy/{variant}", settings)
+    history = fit(net, lesson, settings, folder / "checkpoint.pt", identity, f"taxonomy {variant}")
+    _finish(out, net, config, catalog, store, history)
+
+
+def _finish(
+    out: Path, net: nn.Module, config: dict[str, Any], catalog: Catalog, store: PhotoStore, history: History
+) -> None:
+    """Calibrates on the validation photos (the training photos where there are none) and writes the model folder."""
+    split = catalog.table["split"].to_numpy()
+    rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
+    _, scores = run_net(net, store, rows)
+    table = catalog.table.iloc[rows]
+    method = taxonomy if config["task"] == "taxonomy" else attributes
+    metrics, temperatures = {}, {}
+    for name, truth, labels in method.tasks(config, table):
+        matrix = label_matrix(truth, labels)
+        temperatures[name] = fit_temperature(scores[name], matrix)
+        accuracy = top1_accuracy(scores[name], matrix)
+        if accuracy is not None:
+            metrics[f"validation/{name}/top1"] = accuracy
+    best = history.epochs[history.best]
+    notes = (
+        f"## Training\n\n{len(history.epochs)} epochs, the best one {history.best + 1} "
+        f"(loss {best.loss:.4f}), {sum(epoch.seconds for epoch in history.epochs):.0f} s.\n"
+    )
+    save_model(out, net, config | {"temperatures": temperatures}, metrics, notes)
+
+
+def _config(task: str, variant: str, settings: Settings, catalog: Catalog) -> dict[str, Any]:
+    return {
+        "task": task,
+        "variant": variant,
+        "backbone": settings.backbone,
+        "image_size": settings.image_size,
+        "normalisation": {"mean": MEAN, "std": STD},
+        "data_version": catalog.data_version,
+        "settings": settings.model_dump(),
+    }
+
+
+def _identity(catalog: Catalog, what: str, settings: Settings) -> str:
+    """Names a training exactly: what, code, settings, the table's rows and where the photos are."""
+    digest = hashlib.sha256(f"{what}\n{__version__}\n{json.dumps(settings.model_dump(), sort_keys=True)}\n".encode())
+    digest.update(absolute(catalog.root).encode())
+    digest.update(catalog.table.to_csv(index=False).encode())
+    return digest.hexdigest()
