@@ -45,17 +45,9 @@ def read_bytes(uri: str) -> bytes:
     """
     if not is_s3(uri):
         return Path(uri).read_bytes()
-    from botocore.exceptions import BotoCoreError, ClientError
-
     bucket, key = _split(uri)
-    try:
+    with _s3_errors(uri):
         return s3_client().get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket", "404"):
-            raise FileNotFoundError(uri) from error
-        raise InputError(f"{uri}: S3 answered {error.response['Error']['Code']}") from error
-    except BotoCoreError as error:
-        raise InputError(f"{uri}: {error}") from error
 
 
 def exists(uri: str) -> bool:
@@ -63,15 +55,47 @@ def exists(uri: str) -> bool:
     if not is_s3(uri):
         return Path(uri).exists()
     bucket, key = _split(uri)
-    found = s3_client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+    with _s3_errors(uri):
+        found = s3_client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
     return any(item["Key"] == key for item in found.get("Contents", []))
+
+
+def list_folder(uri: str) -> list[str]:
+    """The files under a local folder (links followed) or an S3 prefix, as sorted relative POSIX paths.
+
+    Files are not looked at one by one: the listing of each folder tells enough. The empty objects that stand for
+    folders on S3 are left out.
+
+    Raises:
+        InputError: if there is no such folder or bucket, or it cannot be read.
+    """
+    if is_s3(uri):
+        bucket, prefix = _split(uri.rstrip("/") + "/")
+        with _s3_errors(uri):
+            pages = s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return sorted(key.removeprefix(prefix) for key in keys if not key.endswith("/"))
+    if not Path(uri).is_dir():
+        raise InputError(f"{uri}: no such folder")
+    found: list[str] = []
+    walked: set[str] = set()  # a link may lead back to a folder above it
+    for folder, folders, names in os.walk(uri, followlinks=True, onerror=_unreadable):
+        real = os.path.realpath(folder)
+        if real in walked:
+            folders.clear()
+            continue
+        walked.add(real)
+        inside = Path(folder).relative_to(uri).as_posix()
+        found += names if inside == "." else [f"{inside}/{name}" for name in names]
+    return sorted(found)
 
 
 def write_bytes(uri: str, data: bytes) -> None:
     """Writes a whole local file (atomically) or an S3 object."""
     if is_s3(uri):
         bucket, key = _split(uri)
-        s3_client().put_object(Bucket=bucket, Key=key, Body=data)
+        with _s3_errors(uri):
+            s3_client().put_object(Bucket=bucket, Key=key, Body=data)
         return
     with atomic_write(Path(uri)) as temporary:
         temporary.write_bytes(data)
@@ -94,18 +118,16 @@ def fetch_folder(source: str, target: Path) -> None:
     Raises:
         InputError: if nothing is there.
     """
-    bucket, prefix = _split(source.rstrip("/") + "/")
-    pages = s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-    if not keys:
+    names = list_folder(source)
+    if not names:
         raise InputError(f"{source}: nothing there")
     with new_folder(target) as temporary:
-        for key in keys:
-            path = (temporary / key.removeprefix(prefix)).resolve()
+        for name in names:
+            path = (temporary / name).resolve()
             if not path.is_relative_to(temporary.resolve()):
-                raise InputError(f"{source}: object key {key!r} leaves the folder")
+                raise InputError(f"{source}: object key {name!r} leaves the folder")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(read_bytes(f"s3://{bucket}/{key}"))
+            path.write_bytes(read_bytes(join(source, name)))
 
 
 @contextmanager
@@ -126,7 +148,10 @@ def new_folder(out: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        temporary.rename(out)
+        try:
+            temporary.rename(out)
+        except OSError as error:  # somebody else wrote it meanwhile
+            raise InputError(f"{out}: cannot be put in place ({error.strerror})") from error
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -154,6 +179,26 @@ def s3_client() -> "BaseClient":
         _clients.pid = os.getpid()
         _clients.s3 = boto3.session.Session().client("s3")
     return _clients.s3
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+
+@contextmanager
+def _s3_errors(uri: str) -> Iterator[None]:
+    """Turns what boto3 raises into FileNotFoundError (no such object) or InputError."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in ("NoSuchKey", "404"):
+            raise FileNotFoundError(uri) from error
+        raise InputError(f"{uri}: {'no such bucket' if code == 'NoSuchBucket' else f'S3 answered {code}'}") from error
+    except BotoCoreError as error:
+        raise InputError(f"{uri}: {error}") from error
 
 
 def _split(uri: str) -> tuple[str, str]:

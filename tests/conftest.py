@@ -1,0 +1,68 @@
+"""Real photos, and S3 as moto serves it over HTTP."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vitrine import files
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Path:
+    """The folder of real photos (clothing, grocery, fashion)."""
+    named = os.environ.get("VITRINE_DATASETS", "")
+    if named and Path(named).is_dir():
+        return Path(named)
+    reason = f"VITRINE_DATASETS={named!r} is no folder of real photos"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 server."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    environment = {**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "10"}  # listings come in pages, as of a large bucket
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert server.poll() is None, "moto's server ended"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+
+
+@pytest.fixture
+def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """This process's environment, and that of the processes it starts, with that server as S3."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    files._clients.__dict__.clear()  # the cached client may point elsewhere
+    yield dict(os.environ)
+    files._clients.__dict__.clear()
+
+
+@pytest.fixture
+def bucket(s3_environment: dict[str, str]) -> str:
+    """A new, empty bucket, as s3://name."""
+    name = f"b{uuid.uuid4().hex[:12]}"
+    files.s3_client().create_bucket(Bucket=name)
+    return f"s3://{name}"

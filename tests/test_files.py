@@ -1,0 +1,195 @@
+"""Whole or nothing, on this machine and on S3."""
+
+import pytest
+
+from vitrine import files
+from vitrine.errors import InputError
+
+
+def names(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request, tmp_path):
+    return str(tmp_path / "place") if request.param == "local" else f"{request.getfixturevalue('bucket')}/place"
+
+
+def test_writes_and_reads_back(place):
+    uri = files.join(place, "a/b.txt")
+    assert not files.exists(uri)
+    files.write_bytes(uri, b"one")
+    files.write_bytes(uri, b"two")
+    assert files.exists(uri)
+    assert files.read_bytes(uri) == b"two"
+
+
+def test_a_prefix_of_a_name_is_no_file(place):
+    files.write_bytes(files.join(place, "catalog.parquet.old"), b"")
+    assert not files.exists(files.join(place, "catalog.parquet"))
+
+
+def test_reading_what_is_not_there(place):
+    files.write_bytes(files.join(place, "a"), b"")
+    with pytest.raises(FileNotFoundError):
+        files.read_bytes(files.join(place, "b"))
+
+
+def test_lists_every_file_once_in_order(place):
+    for name in ["b.txt", "a/2.txt", "a/1.txt", "a/x/3.txt"]:
+        files.write_bytes(files.join(place, name), b"")
+    assert files.list_folder(place) == ["a/1.txt", "a/2.txt", "a/x/3.txt", "b.txt"]
+
+
+def test_more_objects_than_one_answer_of_s3_holds(bucket):
+    for i in range(25):  # the server answers with 10 at a time
+        files.write_bytes(f"{bucket}/many/{i:04}", b"")
+    assert len(files.list_folder(f"{bucket}/many")) == 25
+
+
+@pytest.mark.parametrize(
+    "call", [files.exists, files.list_folder, files.read_bytes, lambda uri: files.write_bytes(uri, b"")]
+)
+def test_a_bucket_that_is_not_there_is_an_input_error(s3_environment, call):
+    with pytest.raises(InputError, match="s3://not-there/a: no such bucket"):
+        call("s3://not-there/a")
+
+
+def test_an_s3_that_does_not_answer_is_an_input_error(s3_environment, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(InputError, match="s3://some/key"):
+        files.exists("s3://some/key")
+
+
+def test_an_s3_uri_needs_a_bucket():
+    with pytest.raises(InputError, match="s3://bucket/key"):
+        files.read_bytes("s3:///key")
+
+
+def test_a_link_back_to_a_folder_above_ends_the_walk(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/photo").write_bytes(b"")
+    (tmp_path / "a/loop").symlink_to(tmp_path)
+    assert files.list_folder(str(tmp_path)) == ["a/photo"]
+
+
+def test_follows_a_link_to_a_folder_elsewhere(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/photo").write_bytes(b"")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/link").symlink_to(tmp_path / "elsewhere")
+    assert files.list_folder(str(tmp_path / "here")) == ["link/photo"]
+
+
+def test_listing_no_folder(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        files.list_folder(str(tmp_path / "none"))
+
+
+def test_copies_a_folder_to_s3_and_back(bucket, tmp_path):
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "sub/a").write_bytes(b"a")
+    (source / "b").write_bytes(b"b")
+    files.copy_folder(source, f"{bucket}/copy")
+    # S3 consoles leave such an object for every folder somebody made with them.
+    files.s3_client().put_object(Bucket=bucket.removeprefix("s3://"), Key="copy/sub/", Body=b"")
+    files.fetch_folder(f"{bucket}/copy", tmp_path / "back")
+    assert (tmp_path / "back/sub/a").read_bytes() == b"a"
+    assert (tmp_path / "back/b").read_bytes() == b"b"
+
+
+def test_an_object_key_cannot_leave_the_folder(bucket, tmp_path):
+    files.s3_client().put_object(Bucket=bucket.removeprefix("s3://"), Key="copy/../../evil", Body=b"")
+    with pytest.raises(InputError, match="leaves the folder"):
+        files.fetch_folder(f"{bucket}/copy", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+    assert not (tmp_path / "evil").exists()
+
+
+def test_fetching_an_empty_prefix(bucket, tmp_path):
+    with pytest.raises(InputError, match="nothing there"):
+        files.fetch_folder(f"{bucket}/none", tmp_path / "back")
+
+
+def test_a_new_folder_appears_whole(tmp_path):
+    out = tmp_path / "deep/out"
+    with files.new_folder(out) as folder:
+        (folder / "a").write_text("a")
+        assert not out.exists()
+    assert (out / "a").read_text() == "a"
+    assert names(out.parent) == ["out"]
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    def fail_half_way():
+        with files.new_folder(tmp_path / "out") as folder:
+            (folder / "a").write_text("a")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert names(tmp_path) == []
+
+
+def test_an_empty_folder_may_be_filled(tmp_path):
+    (tmp_path / "out").mkdir()
+    with files.new_folder(tmp_path / "out") as folder:
+        (folder / "a").write_text("a")
+    assert (tmp_path / "out/a").exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_exists_is_not_overwritten(tmp_path, kind):
+    out = tmp_path / "out"
+    if kind == "file":
+        out.write_text("kept")
+    else:
+        out.mkdir()
+        (out / "kept").write_text("")
+    with pytest.raises(InputError, match="exists already"), files.new_folder(out):
+        pass
+    assert out.exists()
+
+
+def test_a_folder_that_appeared_meanwhile_is_kept(tmp_path):
+    out = tmp_path / "out"
+
+    def lose_the_race():
+        with files.new_folder(out) as folder:
+            (folder / "a").write_text("mine")
+            out.mkdir()
+            (out / "a").write_text("theirs")
+
+    with pytest.raises(InputError, match="cannot be put in place"):
+        lose_the_race()
+    assert (out / "a").read_text() == "theirs"
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_parent_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"), files.new_folder(tmp_path / "file/out"):
+        pass
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail_half_way():
+        with files.atomic_write(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert files.absolute("a") == str(tmp_path / "a")
+    assert files.absolute("s3://bucket/a/") == "s3://bucket/a"
