@@ -2,14 +2,25 @@
 
 import io
 import warnings
+from typing import cast
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vitrine import files
 from vitrine.errors import InputError
 
 MAX_PIXELS = 50_000_000  # beyond this a header is taken for a decompression bomb
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # JPEG opens MPO (two-lens photos) too
+
+UPRIGHT = {  # EXIF orientation -> what undoes it
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class PhotoError(InputError):
@@ -45,9 +56,9 @@ def decode_photo(data: bytes, near: int | None = None) -> Image.Image:
     try:
         if near is not None:
             image.draft("RGB", (near, near))
-        upright = ImageOps.exif_transpose(image)  # loads the pixels: a truncated file fails here
-        return _to_rgb(upright)
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+        image.load()  # a truncated file fails here
+        return _to_rgb(_upright(image))
+    except Exception as error:  # on broken bytes Pillow's decoders raise nearly anything
         raise PhotoError(f"cannot be decoded ({_first_line(error)})") from error
 
 
@@ -67,18 +78,28 @@ def open_header(data: bytes) -> Image.Image:
         raise PhotoError("is not a photo") from error
     except Image.DecompressionBombError as error:
         raise PhotoError(f"declares more than {MAX_PIXELS:,} pixels") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except Exception as error:  # as in `decode_photo`
         raise PhotoError(f"cannot be decoded ({_first_line(error)})") from error
     if image.width * image.height > MAX_PIXELS:
         raise PhotoError(f"declares {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
     return image
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Like `ImageOps.exif_transpose`, which refuses a good photo when another EXIF field is odd."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # unreadable EXIF says nothing about the pixels
+        return image
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        high = 65535.0 if image.getextrema()[1] > 255 else 255.0  # 16-bit scans; PIL would clip them to white
+        brightest = cast(float, image.getextrema()[1])
+        high = 65535.0 if brightest > 255 else 255.0  # 16-bit scans; PIL would clip them to white
         return image.convert("F").point(lambda value: value * (255.0 / high)).convert("L").convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")

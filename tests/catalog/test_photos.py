@@ -1,0 +1,131 @@
+"""A photo is opened upright and in RGB, or refused in one line."""
+
+import io
+import random
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from vitrine.catalog.photos import MAX_PIXELS, PhotoError, decode_photo, open_header, open_photo
+
+
+def encoded(image, format="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def noise(width=40, height=30, mode="RGB"):
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO"])
+def test_every_format_opens_in_rgb(format):
+    image = decode_photo(encoded(noise(), format))
+    assert (image.mode, image.size) == ("RGB", (40, 30))
+
+
+@pytest.mark.parametrize("data", [b"", b"no photo", b"<svg/>", b"\xff\xd8", b"%PDF-1.4", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_photo_is_refused(data):
+    with pytest.raises(PhotoError):
+        decode_photo(data)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_upright_by_exif(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(noise(), exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert np.array_equal(decode_photo(data), expected)
+
+
+def test_an_odd_exif_field_does_not_cost_the_photo():
+    # Orientation 6, and a horizontal resolution given as text: Pillow's exif_transpose raises TypeError.
+    entries = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack("<HHI4s", 0x011A, 2, 4, b"ab")
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
+    assert decode_photo(encoded(noise(), "JPEG", exif=exif)).size == (30, 40)
+
+
+def test_transparency_lies_on_white():
+    assert decode_photo(encoded(Image.new("RGBA", (2, 2), (255, 0, 0, 0)))).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_a_16_bit_scan_is_not_clipped():
+    pixels = np.array([[0, 32768, 65535]], dtype=np.uint16)
+    red = [decode_photo(encoded(Image.fromarray(pixels))).getpixel((x, 0))[0] for x in range(3)]
+    assert red[0] == 0
+    assert 120 <= red[1] <= 135
+    assert red[2] == 255
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "CMYK", "LA"])
+def test_every_mode_becomes_rgb(mode):
+    assert decode_photo(encoded(noise(mode=mode), "TIFF" if mode == "CMYK" else "PNG")).mode == "RGB"
+
+
+def test_near_keeps_enough_pixels():
+    data = encoded(noise(800, 600), "JPEG")
+    assert decode_photo(data, near=100).size == (200, 150)
+    assert decode_photo(data, near=600).size == (800, 600)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
+def test_a_truncated_photo_is_refused(format):
+    data = encoded(noise(), format)
+    with pytest.raises(PhotoError):
+        decode_photo(data[: len(data) // 2])
+
+
+def test_a_bomb_is_refused_before_it_is_decoded():
+    header = struct.pack("<2sIHHI", b"BM", 54, 0, 0, 54) + struct.pack(
+        "<IiiHHIIiiII", 40, 9000, 9000, 1, 24, 0, 0, 0, 0, 0, 0
+    )
+    with pytest.raises(PhotoError, match=f"9000 x 9000 pixels, more than {MAX_PIXELS:,}"):
+        open_header(header)
+    huge = header.replace(struct.pack("<ii", 9000, 9000), struct.pack("<ii", 90000, 90000))
+    with pytest.raises(PhotoError, match="more than"):
+        open_header(huge)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about the damage
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_no_damage_escapes_as_another_error(format):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "maker"
+    good = encoded(noise(), format, **({} if format in ("GIF", "BMP") else {"exif": exif}))
+    generator = random.Random(0)
+    refused = []
+    for _ in range(300):
+        data = bytearray(good)
+        for _ in range(generator.choice([1, 2, 8])):
+            data[generator.randrange(min(len(data), 400))] = generator.randrange(256)
+        try:
+            decode_photo(bytes(data), near=generator.choice([None, 8]))
+        except PhotoError as error:
+            refused.append(str(error))
+    assert refused
+    assert all(len(message.splitlines()) == 1 for message in refused)
+
+
+def test_the_message_names_the_photo(tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"bad")
+    with pytest.raises(PhotoError, match=r"bad\.jpg: is not a photo"):
+        open_photo(str(tmp_path / "bad.jpg"))
+    with pytest.raises(PhotoError, match=r"none\.jpg: no such photo"):
+        open_photo(str(tmp_path / "none.jpg"))
+    with pytest.raises(PhotoError, match="cannot be read"):
+        open_photo(str(tmp_path))
+
+
+def test_from_s3(bucket):
+    from vitrine import files
+
+    files.write_bytes(f"{bucket}/a.png", encoded(noise()))
+    assert open_photo(f"{bucket}/a.png").size == (40, 30)
+    with pytest.raises(PhotoError, match="no such photo"):
+        open_photo(f"{bucket}/b.png")
