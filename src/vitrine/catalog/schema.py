@@ -1,5 +1,6 @@
 """What a catalog's columns mean and which values they may hold."""
 
+import numpy as np
 import pandas as pd
 
 CONTRACT_COLUMNS = (
@@ -42,26 +43,22 @@ def is_safe_path(image: str) -> bool:
 
 def row_errors(table: pd.DataFrame) -> pd.Series:
     """What is wrong with each row's values, as one line; "" where nothing is. Aligned with `table`."""
-    errors = pd.Series("", index=table.index, dtype=object)
-    images = table["image"]
-    unsafe = ~images.map(is_safe_path).astype(bool)
-    errors[unsafe] = [f"image {value!r} {UNSAFE_PATH_REASON}" for value in images[unsafe]]
+    errors = np.full(len(table), "", dtype=object)
+
+    def note(wrong: pd.Series, column: str, reason: str) -> None:
+        first = wrong.to_numpy(dtype=bool) & (errors == "")
+        errors[first] = [f"{column} {value!r} {reason}" for value in table.loc[first, column]]
+
+    note(~table["image"].map(is_safe_path).astype(bool), "image", UNSAFE_PATH_REASON)
     for column, allowed in ALLOWED_VALUES.items():
         if column in table:
-            wrong = ~table[column].isin(allowed) & (errors == "")
-            errors[wrong] = [
-                f"{column} {value!r} is not one of {', '.join(filter(None, allowed))}"
-                for value in table.loc[wrong, column]
-            ]
+            note(~table[column].isin(allowed), column, f"is not one of {', '.join(filter(None, allowed))}")
     if "bbox" in table:
         boxes = table["bbox"]
-        wrong = (boxes != "") & ~boxes.str.fullmatch(BBOX_PATTERN).astype(bool) & (errors == "")
-        errors[wrong] = [f"bbox {value!r} does not read x,y,w,h in pixels" for value in boxes[wrong]]
+        note((boxes != "") & ~boxes.str.fullmatch(BBOX_PATTERN), "bbox", "does not read x,y,w,h in pixels")
     if "category" in table:
-        paths = table["category"]
-        wrong = paths.str.contains(r"^/|//|/$", regex=True).astype(bool) & (errors == "")
-        errors[wrong] = [f"category {value!r} has an empty part" for value in paths[wrong]]
-    return errors
+        note(table["category"].str.contains(r"^/|//|/$", regex=True), "category", "has an empty part")
+    return pd.Series(errors, index=table.index, dtype=object)
 
 
 def attribute_types(table: pd.DataFrame) -> list[str]:

@@ -1,6 +1,8 @@
 """Reading and writing catalog tables: Parquet or CSV, on this machine or on S3."""
 
+import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,15 +71,18 @@ def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
     uri, root = _find(files.absolute(source))
     try:
         data = files.read_bytes(uri)
-        table, metadata = _read_csv(data) if uri.endswith(".csv") else _read_parquet(data)
-    except FileNotFoundError as error:
-        raise InputError(f"{uri}: no such file") from error
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{uri}: cannot be read as a table ({str(error).splitlines()[0]})") from error
+    except OSError as error:
+        raise InputError(f"{uri}: cannot be read ({error.strerror or 'no such file'})") from error
+    try:
+        if uri.endswith(".csv"):
+            table, recorded_root, version = parse_csv(data), "", ""
+        else:
+            table, recorded_root, version = _parse_parquet(data)
+    except (pa.ArrowException, ValueError, TypeError, KeyError, OverflowError, OSError) as error:
+        raise InputError(f"{uri}: cannot be read as a table ({_one_line(error)})") from error
     if "image" not in table.columns:
-        raise InputError(f"{uri}: no column 'image' (columns: {', '.join(map(str, table.columns)) or 'none'})")
-    if duplicated := sorted(set(table.columns[table.columns.duplicated()])):
-        raise InputError(f"{uri}: column {duplicated[0]!r} appears twice")
+        columns = ", ".join(repr(name) for name in table.columns) or "none"
+        raise InputError(f"{uri}: no column 'image' (columns: {columns})")
     if table.empty:
         raise InputError(f"{uri}: the table has no rows")
     for name in filter(schema.is_contract_column, table.columns):
@@ -87,8 +92,7 @@ def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
         if (wrong := errors[errors != ""]).size:
             more = f" ({wrong.size - 1} more rows are unusable; `vitrine clean` drops them)" if wrong.size > 1 else ""
             raise InputError(f"{uri}: row {wrong.index[0] + 1}: {wrong.iloc[0]}{more}")
-    version = metadata.get(VERSION_KEY, b"").decode() or _version_of(data)
-    return Catalog(metadata.get(ROOT_KEY, b"").decode() or root, table, version)
+    return Catalog(recorded_root or root, table, version or _version_of(data))
 
 
 def write_catalog(catalog: Catalog, folder: str | Path) -> None:
@@ -112,17 +116,82 @@ def _find(uri: str) -> tuple[str, str]:
     raise InputError(f"{uri}: holds neither catalog.parquet nor catalog.csv")
 
 
-def _read_parquet(data: bytes) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
-    arrow = pq.read_table(pa.BufferReader(data))
-    strings = {pa.string(): TEXT, pa.large_string(): TEXT}
-    return arrow.to_pandas(types_mapper=strings.get), arrow.schema.metadata or {}
+def parse_csv(
+    data: bytes,
+    *,
+    delimiter: str = ",",
+    encoding: str = "utf-8",
+    header: bool = True,
+    names: Sequence[str] = (),
+    quoted: bool = True,
+) -> pd.DataFrame:
+    """Text with delimiters as a table of str, "" where a cell or the end of a line is missing.
 
+    Args:
+        data: The file.
+        delimiter: One character.
+        encoding: Of the text.
+        header: Whether the first line names the columns.
+        names: Names for the columns, instead of the header's.
+        quoted: Whether a cell in double quotes may hold delimiters.
 
-def _read_csv(data: bytes) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
+    Raises:
+        ValueError: if it cannot be parsed: wrong encoding, a line with too many cells, a column twice, wrong `names`.
+    """
+    if "utf-16" not in encoding.lower() and b"\0" in data:
+        raise ValueError("holds zero bytes: not text in this encoding")
     try:
-        return pd.read_csv(io.BytesIO(data), dtype=TEXT, keep_default_na=False), {}
+        table = pd.read_csv(
+            io.BytesIO(data),
+            sep=delimiter,
+            encoding=encoding,
+            header=None,  # pandas would rename columns that appear twice, and shift those of a longer line
+            dtype=TEXT,
+            keep_default_na=False,
+            quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+        ).fillna("")
     except pd.errors.EmptyDataError:
-        return pd.DataFrame(), {}
+        return pd.DataFrame()
+    if header:
+        found = [name.strip() or f"column {i + 1}" for i, name in enumerate(table.iloc[0])]
+        table = table.iloc[1:].reset_index(drop=True)
+    else:
+        found = [f"column {i + 1}" for i in range(table.shape[1])]
+    if names and len(names) != len(found):
+        raise ValueError(f"has {len(found)} columns, not the {len(names)} named")
+    table.columns = pd.Index(_without_duplicates(list(names) or found), dtype=object)
+    return table
+
+
+def _parse_parquet(data: bytes) -> tuple[pd.DataFrame, str, str]:
+    """The table, the root and the data version its metadata records; contract columns as text."""
+    arrow = pq.ParquetFile(pa.BufferReader(data)).read()
+    arrow.validate(full=True)  # text that is not UTF-8
+    arrow = arrow.select(
+        [i for i, name in enumerate(_without_duplicates(arrow.column_names)) if not name.startswith("__index_level_")]
+    )
+    for i, name in enumerate(arrow.column_names):
+        if schema.is_contract_column(name):
+            try:
+                arrow = arrow.set_column(i, name, arrow.column(i).cast(pa.string()))
+            except pa.ArrowException as error:
+                raise ValueError(f"column {name!r} holds {arrow.schema.field(i).type}, not text") from error
+    metadata = arrow.schema.metadata or {}
+    strings = {pa.string(): TEXT, pa.large_string(): TEXT}
+    # What pandas noted about an index is left aside: rows are numbered anew.
+    table = arrow.to_pandas(types_mapper=strings.get, ignore_metadata=True)
+    return table, metadata.get(ROOT_KEY, b"").decode(), metadata.get(VERSION_KEY, b"").decode()
+
+
+def _without_duplicates(names: list[str]) -> list[str]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"column {name!r} appears twice")
+    return names
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _version_of(data: bytes) -> str:
