@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from vitrine.quality import signature
 from vitrine.quality.scan import signatures
 
-MAX_DISTANCE = 8  # bits of 64: 95 in 100 copies cropped by 2 % on each side stay within it
+MAX_DISTANCE = 10  # bits of 64
 MAX_BUCKET = 256  # neighbours compared within one bucket, so that a crowd of alike photos costs linear time
 FLAT_SPREAD = 2.0  # grey levels: below, a photo is one plain colour and its hash means nothing
 MAX_TABLES = 300
@@ -54,15 +54,14 @@ def near_duplicate_groups(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE
     variants = [looks] + [signature.turned(looks, turn) for turn in range(1, signature.TURNS if turned else 1)]
     codes = np.concatenate([signature.hashes(variant) for variant in variants])
     count = len(chosen)
-    for first, second in near_pairs(codes, max_distance):
-        low, high = np.minimum(first, second), np.maximum(first, second)
-        wanted = (low < count) & (low % max(count, 1) != high % max(count, 1))  # one side is the photo as it is
-        low, high = low[wanted], high[wanted]
-        for turn in np.unique(high // max(count, 1)):
-            mine = high // count == turn
-            left, right = low[mine], high[mine] % count
-            same = signature.same_photo(looks[left], variants[turn][right])
-            links.append((chosen[left[same]], chosen[right[same]]))
+    low, high = _distinct(near_pairs(codes, max_distance), len(codes))
+    wanted = (low < count) & (low != high % max(count, 1))  # one side is the photo as it is
+    low, high = low[wanted], high[wanted]
+    for turn, variant in enumerate(variants):
+        mine = high // max(count, 1) == turn
+        left, right = low[mine], high[mine] % max(count, 1)
+        same = signature.same_photo(looks, variant, left, right)
+        links.append((chosen[left[same]], chosen[right[same]]))
     return linked(len(photos), links)
 
 
@@ -123,6 +122,18 @@ def _chain(values: pd.Series, wanted: NDArray[np.bool_]) -> tuple[Indices, Indic
     rows, codes = rows[order], codes[order]
     same = codes[1:] == codes[:-1]
     return rows[:-1][same], rows[1:][same]
+
+
+def _distinct(portions: Iterator[tuple[Indices, Indices]], codes: int) -> tuple[Indices, Indices]:
+    """Each pair once, the smaller index first."""
+    seen = np.empty(0, dtype=np.int64)
+    waiting: list[Indices] = []
+    for first, second in portions:
+        waiting.append(np.minimum(first, second) * codes + np.maximum(first, second))
+        if sum(map(len, waiting)) > len(seen) + 2_000_000:
+            seen, waiting = np.unique(np.concatenate([seen, *waiting])), []
+    seen = np.unique(np.concatenate([seen, *waiting]))
+    return seen // max(codes, 1), seen % max(codes, 1)
 
 
 def _agreeing_blocks(rows: int, max_distance: int) -> int:

@@ -1,0 +1,85 @@
+"""The thresholds of this room, from `configs/quality.yaml` and an optional overlay of the user's."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vitrine import configs
+from vitrine.errors import InputError
+
+
+@dataclass(frozen=True)
+class RuleSettings:
+    """How one rule is called and judged; see `configs/quality.yaml`."""
+
+    title: str
+    explanation: str
+    warn_above: float | None = None
+    fail_above: float | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What catalogs are held to; the meaning of each field stands in `configs/quality.yaml`."""
+
+    tiny_side: int
+    unusable_side: int
+    blank_spread: float
+    near_duplicate_distance: int
+    min_class_count: int
+    no_label: tuple[str, ...]
+    keywords: tuple[str, ...]
+    judged_keywords: tuple[str, ...]
+    keyword_max_share: float
+    rules: dict[str, RuleSettings]
+
+
+def load_settings(overlay: Path | None = None) -> Settings:
+    """Reads the shipped settings, with the lines of `overlay` on top.
+
+    Raises:
+        InputError: if the overlay cannot be read, or names an unknown setting or rule, or a value has the wrong type.
+    """
+    shipped = _read(configs.path("quality.yaml"))
+    merged = shipped if overlay is None else _merged(shipped, _read(overlay), str(overlay))
+    try:
+        rules = {name: RuleSettings(**rule) for name, rule in merged["rules"].items()}
+        values = {
+            field.name: tuple(map(str, value)) if isinstance(value := merged["settings"][field.name], list) else value
+            for field in fields(Settings)
+            if field.name != "rules"
+        }
+        return Settings(**values, rules=rules)
+    except (TypeError, AttributeError, KeyError) as error:
+        raise InputError(f"{overlay or 'quality.yaml'}: {error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no settings")
+    return content
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any], where: str) -> dict[str, Any]:
+    result = dict(base)
+    for name, value in over.items():
+        if name not in base and name not in ("warn_above", "fail_above"):
+            raise InputError(f"{where}: unknown setting {name!r} (known: {', '.join(base)})")
+        known = base.get(name)
+        if isinstance(known, dict) and isinstance(value, dict):
+            result[name] = _merged(known, value, where)
+        elif known is not None and value is not None and isinstance(known, dict | list | str) != isinstance(
+            value, dict | list | str
+        ):
+            raise InputError(f"{where}: {name}: {value!r} is not of the kind of {known!r}")
+        else:
+            result[name] = value
+    return result
