@@ -1,0 +1,254 @@
+"""Splitting: train, validation and test such that nothing a model saw is asked again.
+
+A row's split follows from a hash of its group's name alone, so rows added later do not move it. Only where a small class
+would be left without a test or validation row is the group next in hash order moved there: in classes of a few dozen
+groups or more that practically never happens, so stability and coverage rarely meet.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of, write_catalog
+from vitrine.catalog.table import TEXT
+from vitrine.errors import InputError
+from vitrine.files import new_folder
+from vitrine.quality.clean import group_names
+from vitrine.quality.duplicates import chain, linked
+from vitrine.quality.labels import label_counts
+from vitrine.quality.scan import scan_photos
+from vitrine.quality.settings import load_settings
+from vitrine.report import Page, Tile, percent
+
+SPLITS = ("train", "validation", "test")
+MIN_GROUPS = 5  # a class of fewer groups is left to chance
+TIES = ("listing", "product", "sha256", "duplicate_group", "image")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Which split every row goes to, and what had to be decided.
+
+    Attributes:
+        split: One of `SPLITS` per row.
+        groups: The group of each row, numbered from 0.
+        conflicts: Rows whose group came in two splits, and went to train.
+        moved: Groups moved so that a small class stands in every split.
+        kept: Rows that kept the split they came with.
+    """
+
+    split: pd.Series
+    groups: NDArray[np.int64]
+    conflicts: list[int]
+    moved: int
+    kept: int
+
+
+def split_catalog(
+    catalog: Catalog,
+    out: Path,
+    ratios: Sequence[float] = (0.7, 0.1, 0.2),
+    respect: bool = True,
+    seed: int = 0,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, int]:
+    """Fills `split` so that no listing, product or photo (copies of it included) stands in two splits.
+
+    Writes `catalog.parquet` and `report.html`. Cleaned catalogs bring what tells copies; of others the photos are looked
+    at first.
+
+    Args:
+        catalog: The catalog.
+        out: New folder.
+        ratios: Shares of train, validation and test groups; they sum to 1.
+        respect: Keep the splits that rows come with. A group that came in two goes to train.
+        seed: Another seed deals the groups anew.
+        workers: Processes that decode photos.
+        progress: Called with (photos done, photos in all).
+
+    Returns:
+        Rows per split.
+
+    Raises:
+        InputError: if the ratios are not three shares that sum to 1, or `out` is not a new folder.
+    """
+    _check(ratios)
+    with new_folder(out) as folder:
+        ties = catalog.table
+        if not {"sha256", "duplicate_group"} <= set(ties.columns):
+            looks = scan_photos(catalog, workers, progress)
+            names = group_names(looks, load_settings().near_duplicate_distance)
+            ties = ties.assign(sha256=looks["sha256"], duplicate_group=names)
+        assignment = assign(ties, ratios, respect, seed)
+        table = catalog.table.assign(split=assignment.split)
+        write_catalog(replace(catalog, table=table), folder)
+        _page(catalog, table, assignment, ratios).write(folder / "report.html")
+    return {split: int((table["split"] == split).sum()) for split in SPLITS}
+
+
+def assign(table: pd.DataFrame, ratios: Sequence[float], respect: bool = True, seed: int = 0) -> Assignment:
+    """Deals the rows of a table to splits; see `split_catalog`. Ties are the columns of `TIES` that are present."""
+    groups = groups_of(table)
+    count = int(groups.max(initial=-1)) + 1
+    names = _group_names(table, groups, count)
+    draws = np.array([_draw(seed, name) for name in names])
+    # Test is the lowest part of the hash range and train the highest, so a changed share moves as few groups as possible.
+    edges = np.array([ratios[2], ratios[2] + ratios[1]])
+    split = 2 - np.searchsorted(edges, draws, side="right")  # index into SPLITS
+    split = np.where((split == 0) & (ratios[0] == 0), 1 if ratios[1] else 2, split)
+
+    labelled = np.bincount(groups, weights=label_counts(table), minlength=count) > 0
+    if labelled.any():
+        split[~labelled] = 0 if ratios[0] else split[~labelled]  # nothing to measure on them; some methods learn from them
+    free = labelled if labelled.any() else np.ones(count, dtype=bool)
+
+    given = np.full(count, -1)
+    conflicts: list[int] = []
+    if respect and "split" in table:
+        came = table["split"].map({name: number for number, name in enumerate(SPLITS)})
+        known = came.notna().to_numpy()
+        lowest, highest = np.full(count, 99), np.full(count, -1)
+        np.minimum.at(lowest, groups[known], came[known].astype(int))
+        np.maximum.at(highest, groups[known], came[known].astype(int))
+        given = np.where(highest < 0, -1, np.where(lowest == highest, highest, 0))
+        conflicts = np.flatnonzero(((highest >= 0) & (lowest != highest))[groups]).tolist()
+        split = np.where(given >= 0, given, split)
+        free = free & (given < 0)
+    moved = _cover(split, draws, free, _strata(table, groups), [ratio > 0 for ratio in ratios])
+    rows = pd.Series(np.array(SPLITS, dtype=object)[split[groups]], dtype=TEXT)
+    return Assignment(rows, groups, conflicts, moved, int((given[groups] >= 0).sum()))
+
+
+def groups_of(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Numbers from 0 the sets of rows that share a listing, product or photo, directly or through other rows."""
+    links = [chain(table[name]) for name in TIES if name in table]
+    leaders = linked(len(table), links)
+    leaders = np.where(leaders < 0, np.arange(len(table)), leaders)
+    return np.unique(leaders, return_inverse=True)[1].astype(np.int64)
+
+
+def _group_names(table: pd.DataFrame, groups: NDArray[np.int64], count: int) -> list[str]:
+    """The name a group's split hangs on: its smallest product, else its smallest listing, else its smallest image."""
+    names = np.full(count, "", dtype=object)
+    for column in ("product", "listing", "image"):
+        if column in table:
+            filled = table[column] != ""
+            least = table.loc[filled, column].groupby(groups[filled.to_numpy()]).min()
+            index = least.index.to_numpy()
+            open_ = names[index] == ""
+            names[index[open_]] = [f"{column}:{value}" for value in least.to_numpy(dtype=object)[open_]]
+    return names.tolist()
+
+
+def _draw(seed: int, name: str) -> float:
+    """A number in [0, 1) that only the seed and the name decide."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _strata(table: pd.DataFrame, groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The groups of each class that every split should know, the smallest class first: leaves, verdicts, attributes."""
+    found: dict[tuple[str, str], NDArray[np.int64]] = {("", ""): np.unique(groups)}
+    for column in table.columns:
+        if column in ("category", "verdict") or column.startswith(ATTRIBUTE_PREFIX):
+            cells = table[column].to_numpy(dtype=object)
+            for cell, rows in pd.Series(np.arange(len(table))).groupby(cells).indices.items():
+                members_ = groups[rows]
+                for label in labels_of(cell) if column.startswith(ATTRIBUTE_PREFIX) else [cell]:
+                    if label:
+                        before = found.get((column, label), np.empty(0, dtype=np.int64))
+                        found[column, label] = np.union1d(before, members_)
+    return [found[key] for key in sorted(found, key=lambda key: (len(found[key]), key)) if len(found[key]) >= MIN_GROUPS]
+
+
+def _cover(
+    split: NDArray[np.int64],
+    draws: NDArray[np.float64],
+    free: NDArray[np.bool_],
+    strata: Sequence[NDArray[np.int64]],
+    wanted: Sequence[bool],
+) -> int:
+    """Moves single groups into splits that a class would be missing from, in hash order; returns how many."""
+    counts = np.array([[int((split[stratum] == number).sum()) for number in range(3)] for stratum in strata])
+    counts = counts.reshape(len(strata), 3)
+    belongs: dict[int, list[int]] = {}
+    for index, stratum in enumerate(strata):
+        if len(stratum) < 10_000:  # larger classes stand in every split and can spare a group
+            for group in stratum:
+                belongs.setdefault(int(group), []).append(index)
+    moved = 0
+    for index, stratum in enumerate(strata):
+        for target in (2, 1, 0):
+            if not wanted[target] or counts[index, target]:
+                continue
+            order = stratum[np.argsort(draws[stratum], kind="stable")]
+            for group in order[::-1] if target == 0 else order:
+                source = split[group]
+                mine = belongs.get(int(group), [index])
+                if free[group] and counts[index, source] > 1 and all(counts[other, source] > 1 for other in mine):
+                    split[group] = target
+                    counts[mine, source] -= 1
+                    counts[mine, target] += 1
+                    moved += 1
+                    break
+    return moved
+
+
+def _check(ratios: Sequence[float]) -> None:
+    shown = ",".join(f"{ratio:g}" for ratio in ratios)
+    if len(ratios) != 3 or not all(math.isfinite(ratio) and ratio >= 0 for ratio in ratios):
+        raise InputError(f"ratios {shown}: three shares (train, validation, test), none below 0")
+    if not math.isclose(sum(ratios), 1, abs_tol=1e-6):
+        raise InputError(f"ratios {shown}: sum to {sum(ratios):g}, not 1")
+
+
+def _page(catalog: Catalog, table: pd.DataFrame, assignment: Assignment, ratios: Sequence[float]) -> Page:
+    rows = {name: int((table["split"] == name).sum()) for name in SPLITS}
+    empty = [name for name, ratio in zip(SPLITS, ratios, strict=True) if ratio > 0 and not rows[name]]
+    tone = "bad" if empty else "warn" if assignment.conflicts else "good"
+    verdict = f"No rows in {' and '.join(empty)}" if empty else "No listing, product or photo stands in two splits"
+    page = Page("Split report", f"{catalog.root}, data version {catalog.data_version or 'unknown'}", verdict, tone)
+    page.tiles(Tile(name.capitalize(), f"{count:,}", hint=percent(count / len(table))) for name, count in rows.items())
+    page.heading("How rows were dealt")
+    sizes = np.bincount(assignment.groups)
+    page.table(
+        ("What", "Number"),
+        [
+            ("Groups of rows that belong together (one listing, product or photo)", len(sizes)),
+            ("Rows in the largest group", int(sizes.max())),
+            ("Rows that kept the split they came with", assignment.kept),
+            ("Rows whose group came in two splits, and went to train", len(assignment.conflicts)),
+            ("Groups moved so that a small class stands in every split", assignment.moved),
+        ],
+    )
+    if assignment.conflicts:
+        page.heading("Came in two splits", "These rows share a listing, product or photo with a row of another split.")
+        shown = catalog.table.iloc[assignment.conflicts]
+        columns = [name for name in ("image", "listing", "product", "split") if name in shown]
+        page.table(
+            ("Row", *columns),
+            [(row + 1, *values) for row, values in zip(assignment.conflicts, shown[columns].itertuples(index=False))],  # noqa: B905
+            shown=20,
+        )
+    for column in ("category", "verdict", *sorted(name for name in table if name.startswith(ATTRIBUTE_PREFIX))):
+        if column in table and (table[column] != "").any():
+            page.heading(f"{column.removeprefix(ATTRIBUTE_PREFIX).capitalize()} in each split")
+            page.table(("Class", *SPLITS, "all"), _balance(table, column), shown=60)
+    return page
+
+
+def _balance(table: pd.DataFrame, column: str) -> Iterable[tuple[str, int, int, int, int]]:
+    counts = table[table[column] != ""].groupby([column, "split"]).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=list(SPLITS), fill_value=0)
+    totals = counts.sum(axis=1).sort_values(ascending=False, kind="stable")
+    for label in totals.index:
+        train, validation, test = (int(counts.at[label, name]) for name in SPLITS)
+        yield str(label), train, validation, test, train + validation + test
