@@ -1,0 +1,314 @@
+"""Any data set into a catalog: a tree of folders, or tables described by a mapping file."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vitrine import configs, files
+from vitrine.catalog import schema
+from vitrine.catalog.mapping import (
+    CatalogMapping,
+    LongTable,
+    Lookup,
+    TableFile,
+    Template,
+    attribute_column,
+    cut_path,
+    nearest,
+    read_mapping,
+)
+from vitrine.catalog.table import Catalog, parse_csv, write_catalog
+from vitrine.errors import InputError
+
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What became of a data set.
+
+    Attributes:
+        rows: Rows of the catalog.
+        unlisted: Photos that no row of the source's tables names.
+        unlisted_kept: Whether those are in the catalog, as unlabelled rows.
+        missing: Rows of the source's tables whose photo is not there; they are not in the catalog.
+        unlabelled: Labels that were words for "no label" and are now empty.
+    """
+
+    rows: int
+    unlisted: int = 0
+    unlisted_kept: bool = False
+    missing: int = 0
+    unlabelled: int = 0
+
+    def lines(self) -> list[str]:
+        """The account in two or three sentences."""
+        fate = "kept without labels" if self.unlisted_kept else "left out"
+        lines = [
+            f"Rows: {self.rows}.",
+            f"Photos without a row: {self.unlisted} ({fate}). Rows without a photo: {self.missing} (left out).",
+        ]
+        return [*lines, f"Labels that count as unlabelled: {self.unlabelled}."] if self.unlabelled else lines
+
+
+def ingest(source: str | Path, out: Path, format: str, mapping: Path | None = None) -> Ingested:
+    """Writes OUT/catalog.parquet for a data set; its photos stay where they are.
+
+    Args:
+        source: A folder or `s3://` prefix; `image` values are relative to it.
+        out: The new folder.
+        format: `folder` (sub-folders are the category path), `table` (as `mapping` says) or a known data set.
+        mapping: The mapping file of format `table`.
+
+    Raises:
+        InputError: for an unknown format, an unusable mapping, table or value, or if no photo is left.
+    """
+    description = _description(format, mapping)
+    root = files.absolute(source)
+    photos = _photos(root)
+    if description is None:
+        if not photos:
+            raise InputError(f"{root}: no photos there ({', '.join(PHOTO_ENDINGS)})")
+        table, account = _from_folders(photos), Ingested(len(photos))
+    else:
+        table, account = _from_tables(root, photos, description)
+    errors = schema.row_errors(table)
+    if (wrong := errors[errors != ""]).size:
+        hint = "" if description is None else " (`values` in the mapping can rewrite words)"
+        raise InputError(f"{root}: {table['image'][wrong.index[0]]!r}: {wrong.iloc[0]}{hint}")
+    with files.new_folder(Path(out)) as folder:
+        write_catalog(Catalog(root, table), folder)
+    return account
+
+
+def _description(format: str, mapping: Path | None) -> CatalogMapping | None:
+    """The mapping of a format; None for `folder`."""
+    if format == "table":
+        if mapping is None:
+            raise InputError("--format table needs --map FILE")
+        return read_mapping(mapping)
+    if mapping is not None:
+        raise InputError(f"--map goes with --format table, not {format}")
+    if format == "folder":
+        return None
+    shipped = {path.stem: path for path in sorted((configs.folder() / "ingest").glob("*.yaml"))}
+    if format not in shipped:
+        known = ("folder", "table", *shipped)
+        raise InputError(f"unknown format {format!r}{nearest(format, known)} (see configs/ingest)")
+    return read_mapping(shipped[format])
+
+
+def _photos(root: str) -> list[str]:
+    """The photos under `root`, from one listing; hidden files and folders are left out."""
+    names = [
+        name
+        for name in files.list_folder(root)
+        if name.lower().endswith(PHOTO_ENDINGS) and not name.startswith(".") and "/." not in name
+    ]
+    for name in names:
+        if not schema.is_safe_path(name) or name != name.encode(errors="replace").decode():
+            raise InputError(f"{root}: {name!r}: a catalog cannot hold this name; rename the file")
+    return names
+
+
+def _from_folders(photos: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame({"image": photos, "category": [photo.rpartition("/")[0] for photo in photos]})
+
+
+def _from_tables(root: str, photos: Sequence[str], mapping: CatalogMapping) -> tuple[pd.DataFrame, Ingested]:
+    sources = [_read_table(root, described) for described in mapping.tables]
+    for lookup in mapping.lookups:
+        sources = _look_up(sources, _read_table(root, lookup), lookup)
+    frames = [
+        _fill({**mapping.columns, **mapping.extra, **described.columns}, rows, described.file)
+        for described, rows in zip(mapping.tables, sources, strict=True)
+    ]
+    at_least: dict[str, int] = {}  # attribute column -> labelled rows it needs
+    for long_table in mapping.attributes:
+        added = _add_attributes(frames, sources, _read_table(root, long_table), long_table)
+        at_least.update(dict.fromkeys(added, long_table.at_least))
+    table = pd.concat(frames, ignore_index=True).fillna("")
+    listed = len(table)
+    first = table["image"].iloc[0]
+    table["image"] = _match(table["image"].tolist(), photos, root)
+    table = table[table["image"] != ""].reset_index(drop=True)
+    if table.empty:
+        raise InputError(f"{root}: no row names a photo that is there (the first row names {first!r})")
+    missing = listed - len(table)
+    unlabelled = 0
+    for name in map(str, table.columns.drop("image")):
+        cells, removed = _known_labels(table[name].tolist(), name, mapping)
+        if len(cells) - cells.count("") < at_least.get(name, 0):
+            table = table.drop(columns=name)
+            continue
+        table[name] = cells
+        unlabelled += removed
+    unlisted = sorted(set(photos) - set(table["image"]))
+    kept = mapping.unlisted == "keep"
+    if kept and unlisted:
+        constants = {name: text for name, text in mapping.columns.items() if not Template(text).columns}
+        table = pd.concat([table, pd.DataFrame({**constants, "image": unlisted})], ignore_index=True).fillna("")
+    order = {name: i for i, name in enumerate(schema.CONTRACT_COLUMNS)}
+    table = table[sorted(table.columns, key=lambda name: order.get(str(name), len(order) + (name in mapping.extra)))]
+    return table, Ingested(len(table), len(unlisted), kept, missing, unlabelled)
+
+
+def _read_table(root: str, described: TableFile) -> pd.DataFrame:
+    """A table of stripped str."""
+    name = described.file
+    uri = name if files.is_s3(name) or name.startswith("/") else files.join(root, name)
+    try:
+        data = files.read_bytes(uri)
+    except OSError as error:
+        raise InputError(f"{uri}: cannot be read ({error.strerror or 'no such file'})") from error
+    try:
+        if name.endswith(".parquet"):
+            table = _parse_parquet(data, described.names)
+        else:
+            table = parse_csv(
+                data,
+                delimiter=described.delimiter or ("\t" if name.endswith(".tsv") else ","),
+                encoding=described.encoding,
+                header=described.header,
+                names=described.names,
+                quoted=described.quoted,
+            )
+    except (pa.ArrowException, ValueError, LookupError, OSError) as error:
+        raise InputError(f"{uri}: cannot be read as a table ({' '.join(str(error).split())})") from error
+    if table.empty:
+        raise InputError(f"{uri}: the table has no rows")
+    return pd.DataFrame({name: [cell.strip() for cell in table[name].tolist()] for name in table.columns})
+
+
+def _parse_parquet(data: bytes, names: Sequence[str]) -> pd.DataFrame:
+    table = pq.ParquetFile(pa.BufferReader(data)).read()
+    if names:
+        table = table.rename_columns(list(names))
+    return pd.DataFrame(
+        {name: table.column(name).cast(pa.string()).fill_null("").to_pylist() for name in table.column_names}
+    )
+
+
+def _look_up(sources: Sequence[pd.DataFrame], table: pd.DataFrame, lookup: Lookup) -> list[pd.DataFrame]:
+    """Adds the lookup's columns to the rows that have its key; a row's own columns are kept."""
+    sources = _having(sources, lookup.key, lookup.file)
+    keys = _keys(table, lookup.key.values(), lookup.file)
+    position = {key: i for i, key in enumerate(keys)}
+    if len(position) < len(keys):
+        twice = next(key for i, key in enumerate(keys) if position[key] != i)
+        raise InputError(f"{lookup.file}: {', '.join(twice)!r} stands twice in {', '.join(lookup.key.values())}")
+    table = pd.concat([table, pd.DataFrame({name: [""] for name in table.columns})], ignore_index=True)  # no match: -1
+    joined = []
+    for rows in sources:
+        if set(lookup.key) <= set(rows.columns):
+            found = [position.get(key, -1) for key in _keys(rows, lookup.key, lookup.file)]
+            added = table.drop(columns=table.columns.intersection(rows.columns)).iloc[found]
+            rows = pd.concat([rows, added.set_axis(rows.index)], axis=1)
+        joined.append(rows)
+    return joined
+
+
+def _add_attributes(
+    frames: Sequence[pd.DataFrame], sources: Sequence[pd.DataFrame], table: pd.DataFrame, described: LongTable
+) -> list[str]:
+    """Adds one column per attribute type of a long table to the frames made from `sources`; which ones."""
+    types = _column(table, described.type, described.file)
+    for name in described.take:
+        if name not in types:
+            raise InputError(f"{described.file}: no attribute type {name!r}{nearest(name, dict.fromkeys(types))}")
+    labels: dict[str, dict[tuple[str, ...], list[str]]] = {
+        attribute_column(name): {} for name in described.take or dict.fromkeys(types)
+    }
+    keys = _keys(table, described.key.values(), described.file)
+    for key, name, label in zip(keys, types, _column(table, described.label, described.file), strict=True):
+        if (column := attribute_column(name)) in labels and label:
+            labels[column].setdefault(key, []).append(label)
+    for frame, rows in zip(frames, _having(sources, described.key, described.file), strict=True):
+        if not set(described.key) <= set(rows.columns):
+            continue
+        row_keys = _keys(rows, described.key, described.file)
+        for column, of_key in labels.items():
+            if column in frame:
+                raise InputError(f"{described.file}: {column} is given twice; take fewer types")
+            frame[column] = ["|".join(dict.fromkeys(of_key.get(key, ()))) for key in row_keys]
+    return list(labels)
+
+
+def _fill(templates: dict[str, str], rows: pd.DataFrame, file: str) -> pd.DataFrame:
+    """The catalog columns of one table's rows."""
+    values = {name: rows[name].tolist() for name in rows.columns}
+    filled = {}
+    for name, text in templates.items():
+        template = Template(text)
+        for column in template.columns:
+            if column not in values:
+                raise InputError(f"{file}: no column {column!r}, which {name} needs{nearest(column, values)}")
+        fill = template.fill_path if name == "category" else template.fill
+        filled[name] = fill(values, len(rows))
+    return pd.DataFrame(filled)
+
+
+def _match(images: Sequence[str], photos: Sequence[str], root: str) -> list[str]:
+    """The photo each value names, "" where there is none. S3 URIs are taken as they are.
+
+    A value may be written with backslashes, with the root before it, in another case, or end in `.*`.
+    """
+    loose: dict[str, str] = {}
+    for photo in photos:
+        for name in (photo.lower(), photo.lower().rpartition(".")[0] + ".*"):
+            loose[name] = photo if name not in loose else ""  # ambiguous
+    exact = set(photos)
+
+    def match(image: str) -> str:
+        name = image.replace("\\", "/").removeprefix(root + "/")
+        if files.is_s3(name):
+            return name
+        name = name.removeprefix("./").lstrip("/")
+        return name if name in exact else loose.get(name.lower(), "")
+
+    return [match(image) for image in images]
+
+
+def _known_labels(cells: Sequence[str], column: str, mapping: CatalogMapping) -> tuple[list[str], int]:
+    """The cells with words rewritten and those for "no label" removed, and how many were removed."""
+    rewritten = mapping.values.get(column, {})
+    unknown = mapping.unlabelled_words(column)
+    separator = mapping.separators.get(column, "|")
+    removed = 0
+
+    def known(cell: str) -> str:
+        nonlocal removed
+        if column == "category":
+            words = [rewritten.get(part, part) for part in cell.split("/")]
+            removed += any(word in unknown for word in words)
+            return cut_path(words, unknown)
+        words = cell.split(separator) if column.startswith(schema.ATTRIBUTE_PREFIX) else [cell]
+        words = [rewritten.get(word.strip(), word.strip()) for word in words]
+        kept = [word for word in words if word and word not in unknown]
+        removed += sum(1 for word in words if word) - len(kept)
+        return "|".join(kept)
+
+    return [known(cell) for cell in cells], removed
+
+
+def _having(sources: Sequence[pd.DataFrame], on: Iterable[str], file: str) -> Sequence[pd.DataFrame]:
+    """`sources`, if one of them has all the columns `on`."""
+    if not any(set(on) <= set(rows.columns) for rows in sources):
+        known = dict.fromkeys(name for rows in sources for name in rows.columns)
+        wrong = next(name for name in on if not all(name in rows.columns for rows in sources))
+        raise InputError(f"{file}: no table of rows has the column {wrong!r}{nearest(wrong, known)}")
+    return sources
+
+
+def _keys(table: pd.DataFrame, names: Iterable[str], file: str) -> list[tuple[str, ...]]:
+    return list(zip(*(_column(table, name, file) for name in names), strict=True))
+
+
+def _column(table: pd.DataFrame, name: str, file: str) -> list[str]:
+    if name not in table:
+        raise InputError(f"{file}: no column {name!r}{nearest(name, table.columns)}")
+    return table[name].tolist()

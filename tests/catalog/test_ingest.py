@@ -1,0 +1,371 @@
+"""Folders, tables and the three real data sets become catalogs."""
+
+import time
+
+import pandas as pd
+import pytest
+
+from vitrine import files
+from vitrine.catalog import category_depth, category_level, read_catalog
+from vitrine.catalog.ingest import ingest
+from vitrine.errors import InputError
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Makes a folder from {path: text}; photos are empty files, for ingest looks at names only."""
+
+    def make(entries):
+        root = tmp_path / "source"
+        for name, content in entries.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return root
+
+    return make
+
+
+def photos(*names):
+    return dict.fromkeys(names, "")
+
+
+def ingest_table(tmp_path, root, mapping):
+    path = tmp_path / "map.yaml"
+    path.write_text(mapping, encoding="utf-8")
+    out = tmp_path / "out"
+    return ingest(root, out, "table", path), read_catalog(out)
+
+
+def test_folders_are_categories(source, tmp_path):
+    root = source(
+        photos("Shoes/Boots/a.jpg", "Shoes/b.JPEG", "c.png", "Shoes/notes.txt", ".hidden/d.jpg", "Shoes/._a.jpg")
+    )
+    account = ingest(root, tmp_path / "out", "folder")
+    catalog = read_catalog(tmp_path / "out")
+    assert catalog.table.to_dict("list") == {
+        "image": ["Shoes/Boots/a.jpg", "Shoes/b.JPEG", "c.png"],
+        "category": ["Shoes/Boots", "Shoes", ""],
+    }
+    assert catalog.root == str(root)
+    assert catalog.uri("c.png") == str(root / "c.png")
+    assert account.rows == 3
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["catalog.parquet"]
+
+
+def test_an_s3_prefix_like_a_folder(bucket, tmp_path):
+    for name in ["Shoes/a.jpg", "b.jpg", "readme.md"]:
+        files.write_bytes(f"{bucket}/raw/{name}", b"")
+    ingest(f"{bucket}/raw/", tmp_path / "out", "folder")
+    catalog = read_catalog(tmp_path / "out")
+    assert catalog.root == f"{bucket}/raw"
+    assert catalog.table["category"].tolist() == ["Shoes", ""]
+
+
+def test_a_table_on_s3(bucket, tmp_path):
+    files.write_bytes(f"{bucket}/raw/a.jpg", b"")
+    files.write_bytes(f"{bucket}/raw/t.csv", f"photo\n{bucket}/raw/a.jpg\ns3://other/b.jpg\n".encode())
+    _, catalog = ingest_table(tmp_path, f"{bucket}/raw", "tables: [{file: t.csv}]\ncolumns: {image: '{photo}'}")
+    assert catalog.table["image"].tolist() == ["a.jpg", "s3://other/b.jpg"]
+
+
+def test_photos_may_all_be_elsewhere(source, tmp_path):
+    root = source({"t.csv": "photo\ns3://other/b.jpg\n"})
+    _, catalog = ingest_table(tmp_path, root, "tables: [{file: t.csv}]\ncolumns: {image: '{photo}'}")
+    assert catalog.table["image"].tolist() == ["s3://other/b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "no such folder"),
+        (["a.txt"], "no photos there"),
+        (["a\\b.jpg"], "rename the file"),
+        (["a:b/c.jpg"], "rename the file"),
+    ],
+)
+def test_folders_without_usable_photos(source, tmp_path, names, message):
+    source(photos(*names))
+    with pytest.raises(InputError, match=message):
+        ingest(tmp_path / "source", tmp_path / "out", "folder")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_name_that_is_not_utf8(source, tmp_path):
+    root = source(photos("a.jpg"))
+    (root / "b\udcff.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match="rename the file"):
+        ingest(root, tmp_path / "out", "folder")
+
+
+@pytest.mark.parametrize(
+    ("format", "mapping", "message"),
+    [
+        ("fashon", None, "unknown format 'fashon'; did you mean 'fashion'"),
+        ("zzz", None, "known: folder, table, clothing, fashion, grocery"),
+        ("table", None, "needs --map"),
+        ("folder", "map.yaml", "goes with --format table"),
+    ],
+)
+def test_unusable_arguments(source, tmp_path, format, mapping, message):
+    root = source(photos("a.jpg"))
+    with pytest.raises(InputError, match=message):
+        ingest(root, tmp_path / "out", format, mapping and tmp_path / mapping)
+
+
+def test_an_existing_folder_is_kept(source, tmp_path):
+    root = source(photos("a.jpg"))
+    with pytest.raises(InputError, match="exists already"):
+        ingest(root, root, "folder")
+
+
+WHOLE = """
+tables:
+  - file: items.csv
+    delimiter: ";"
+    encoding: latin-1
+    columns: {domain: shop}
+  - {file: found.tsv, names: [photo, id], columns: {split: test, attr:colour: "", category: "", description: "", price: ""}}
+lookups: [{file: brands.csv, key: {brand_id: id}}]
+attributes: [{file: long.csv, key: {id: item}, type: what, label: word, at_least: 3}]
+columns:
+  image: "{photo}"
+  domain: user
+  product: "{id}"
+  category: "{group}/{kind}"
+  description: "{brand} {kind}"
+  attr:colour: "{colours}"
+extra: {price: "{price}"}
+unlabelled: {category: [Other], attr:colour: [unknown, "?"], attr:neck: ["?"]}
+values: {category: {Shoe: Shoes}, attr:colour: {grey: gray}}
+separators: {attr:colour: ","}
+unlisted: keep
+"""
+TABLES = {
+    "items.csv": (
+        "photo;id;brand_id;group;kind;colours;price\n"
+        'p/1.jpg;1;b1;Shoe;Boots;" grey, blue,unknown";9,5\n'
+        "/p/2.jpg;2;b2;Shoe;Other;?;\n"
+        "p\\3.JPG;3;;Hats;Beret é/x;grey;1\n"
+        "./p/4.*;4;b1;;Loose;red;1\n"
+        "p/gone.jpg;5;b1;Shoe;Boots;red;1\n"
+    ).encode("latin-1"),
+    "found.tsv": "a\tb\nf/1.jpg\t1\nf/2.jpg\t2\n",
+    "brands.csv": "id,brand,photo\nb1,Acme,logo.jpg\nb3,Zed,\n",
+    "long.csv": "item,what,word\n1,Neck,round\n1,Neck,wide\n1,Neck,wide\n2,Neck,?\n3,Neck,round\n1,Rare,x\n9,Rare,y\n2,Rare,\n",
+}
+
+
+@pytest.fixture
+def whole(source, tmp_path):
+    root = source({**TABLES, **photos("p/1.jpg", "p/2.jpg", "p/3.jpg", "p/4.png", "f/1.jpg", "f/2.jpg", "z.jpg")})
+    return ingest_table(tmp_path, root, WHOLE)
+
+
+def test_everything_a_mapping_can_say(whole):
+    _, catalog = whole
+    rows = catalog.table.set_index("image").to_dict("index")
+    assert list(rows) == ["p/1.jpg", "p/2.jpg", "p/3.jpg", "p/4.png", "f/1.jpg", "f/2.jpg", "z.jpg"]
+    assert rows["p/1.jpg"] == {
+        "product": "1",
+        "domain": "shop",
+        "category": "Shoes/Boots",
+        "description": "Acme Boots",
+        "split": "",
+        "attr:colour": "gray|blue",
+        "attr:neck": "round|wide",
+        "price": "9,5",
+    }
+    assert rows["p/2.jpg"]["category"] == "Shoes"
+    assert rows["p/2.jpg"]["attr:colour"] == rows["p/2.jpg"]["attr:neck"] == ""
+    assert rows["p/2.jpg"]["description"] == "Other"  # no brand b2; a word is unlabelled only where the mapping says
+    assert rows["p/3.jpg"]["category"] == "Hats/Beret é-x"
+    assert rows["p/4.png"]["category"] == ""
+    assert (rows["f/1.jpg"]["domain"], rows["f/1.jpg"]["split"], rows["f/1.jpg"]["attr:neck"]) == (
+        "user",
+        "test",
+        "round|wide",
+    )
+    assert set(rows["z.jpg"].items()) == {
+        ("domain", "user"),
+        *((name, "") for name in rows["z.jpg"] if name != "domain"),
+    }
+
+
+def test_the_account(whole):
+    account, _ = whole
+    assert (account.rows, account.unlisted, account.unlisted_kept, account.missing) == (7, 1, True, 1)
+    # unknown, ? (colours), Other (category), ? (neck, of the shop's and the found photo); not those of dropped rows
+    assert account.unlabelled == 5
+    assert account.lines() == [
+        "Rows: 7.",
+        "Photos without a row: 1 (kept without labels). Rows without a photo: 1 (left out).",
+        "Labels that count as unlabelled: 5.",
+    ]
+
+
+def test_a_type_with_too_few_labels_is_left_out(whole):
+    assert "attr:rare" not in whole[1].table
+
+
+def test_unlisted_photos_can_be_dropped(source, tmp_path):
+    root = source({"t.csv": "photo\na.jpg\n", **photos("a.jpg", "b.jpg")})
+    account, catalog = ingest_table(tmp_path, root, "tables: [{file: t.csv}]\ncolumns: {image: '{photo}'}")
+    assert catalog.table["image"].tolist() == ["a.jpg"]
+    assert (account.unlisted, account.unlisted_kept) == (1, False)
+
+
+def test_parquet_tables(source, tmp_path):
+    root = source(photos("1.jpg", "2.jpg"))
+    pd.DataFrame({"id": [1, 2], "verdict": [1, None]}).astype({"verdict": "Int64"}).to_parquet(root / "t.parquet")
+    mapping = "tables: [{file: t.parquet}]\ncolumns: {image: '{id}.jpg', verdict: '{verdict}'}\nvalues: {verdict: {'1': authentic}}"
+    _, catalog = ingest_table(tmp_path, root, mapping)
+    assert catalog.table["verdict"].tolist() == ["authentic", ""]
+
+
+def test_an_ambiguous_name_is_no_match(source, tmp_path):
+    root = source({"t.csv": "photo\nA.jpg\nb.jpg\n", **photos("a.JPG", "a.jpg", "b.jpg")})
+    account, catalog = ingest_table(tmp_path, root, "tables: [{file: t.csv}]\ncolumns: {image: '{photo}'}")
+    assert (catalog.table["image"].tolist(), account.missing) == (["b.jpg"], 1)
+
+
+@pytest.mark.parametrize(
+    ("table", "mapping", "message"),
+    [
+        (
+            "photo\na.jpg\n",
+            "columns: {image: '{phto}'}",
+            "t.csv: no column 'phto', which image needs; did you mean 'photo'",
+        ),
+        (
+            "photo\nz.jpg\n",
+            "columns: {image: '{photo}'}",
+            "no row names a photo that is there .the first row names 'z.jpg'",
+        ),
+        ("photo\n../a.jpg\n", "columns: {image: '{photo}'}", "no row names a photo"),
+        (
+            "photo,d\na.jpg,web\n",
+            "columns: {image: '{photo}', domain: '{d}'}",
+            "'a.jpg': domain 'web' is not one of shop, user .`values`",
+        ),
+        ("photo\na.jpg,x\n", "columns: {image: '{photo}'}", "Expected 1 fields in line 2"),
+        ("photo\n", "columns: {image: '{photo}'}", "the table has no rows"),
+        (
+            "photo\na.jpg\n",
+            "columns: {image: '{photo}'}\nlookups: [{file: l.csv, key: {phot: id}}]",
+            "no table of rows has the column 'phot'; did you mean 'photo'",
+        ),
+        (
+            "photo\na.jpg\n",
+            "columns: {image: '{photo}'}\nlookups: [{file: l.csv, key: {photo: idd}}]",
+            "l.csv: no column 'idd'; did you mean 'id'",
+        ),
+        (
+            "photo\na.jpg\n",
+            "columns: {image: '{photo}'}\nlookups: [{file: l.csv, key: {photo: id}}]",
+            "'x' stands twice in id",
+        ),
+        (
+            "photo\na.jpg\n",
+            "columns: {image: '{photo}'}\nlookups: [{file: none.csv, key: {photo: id}}]",
+            "none.csv: cannot be read",
+        ),
+        (
+            "photo\na.jpg\n",
+            "columns: {image: '{photo}'}\nattributes: [{file: l.csv, key: {photo: id}, type: t, label: id, take: [Neks]}]",
+            "no attribute type 'Neks'; did you mean 'Neck'",
+        ),
+        (
+            "photo\na.jpg\n",
+            "columns: {image: '{photo}', attr:neck: x}\nattributes: [{file: l.csv, key: {photo: id}, type: t, label: id}]",
+            "attr:neck is given twice",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(source, tmp_path, table, mapping, message):
+    root = source({"t.csv": table, "l.csv": "id,t\nx,Neck\nx,Fit\n", **photos("a.jpg")})
+    with pytest.raises(InputError, match=message) as caught:
+        ingest_table(tmp_path, root, f"tables: [{{file: t.csv}}]\n{mapping}")
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_encoding_nobody_knows(source, tmp_path):
+    root = source({"t.csv": "photo\na.jpg\n", **photos("a.jpg")})
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        ingest_table(tmp_path, root, "tables: [{file: t.csv, encoding: klingon}]\ncolumns: {image: '{photo}'}")
+
+
+def ingest_real(datasets, tmp_path, name):
+    start = time.perf_counter()
+    account = ingest(datasets / name, tmp_path / name, name)
+    assert time.perf_counter() - start < 3
+    catalog = read_catalog(tmp_path / name)
+    assert catalog.root == str(datasets / name)
+    assert all((datasets / name / image).is_file() for image in catalog.table["image"].sample(50, random_state=0))
+    assert catalog.table["image"].is_unique
+    return account, catalog.table
+
+
+def labelled(table, name):
+    return int((table[name] != "").sum())
+
+
+def test_clothing(datasets, tmp_path):
+    account, table = ingest_real(datasets, tmp_path, "clothing")
+    assert (account.rows, account.unlisted, account.missing, account.unlabelled) == (5756, 358, 5, 302)
+    assert labelled(table, "attr:garment") == 5756 - 358 - 302
+    assert table["attr:garment"].nunique() == 17 + 1
+    assert table["user"].nunique() == 348 + 1
+    assert "category" not in table
+    assert set(table["domain"]) == {"user"}
+    assert table["kids"].value_counts().to_dict() == {"False": 4922, "True": 476, "": 358}
+
+
+def test_grocery(datasets, tmp_path):
+    account, table = ingest_real(datasets, tmp_path, "grocery")
+    assert (account.rows, account.unlisted, account.missing, account.unlabelled) == (5502, 0, 0, 0)
+    assert table["split"].value_counts().to_dict() == {"train": 2640, "test": 2485, "validation": 296, "": 81}
+    assert table["domain"].value_counts().to_dict() == {"user": 5421, "shop": 81}
+    assert [category_level(table["category"], level).nunique() for level in (1, 2, 3)] == [3, 43, 81]
+    assert (table["category"].str.count("/") == 2).all()
+    assert "Fruit/Apple/Granny-Smith" in set(table["category"])
+    shop = table[table["domain"] == "shop"]
+    assert set(shop["product"]) == set(table["product"])
+    assert shop["image"].str.contains("Iconic").all()
+    # One folder of photos lacks the middle level; the table of classes has it.
+    odd = table["image"].str.contains("/Vegetables/Brown-Cap-Mushroom/")
+    assert set(table.loc[odd, "category"]) == {"Vegetables/Mushroom/Brown-Cap-Mushroom"}
+
+
+def test_fashion(datasets, tmp_path):
+    account, table = ingest_real(datasets, tmp_path, "fashion")
+    assert (account.rows, account.unlisted, account.missing, account.unlabelled) == (6137, 0, 50, 0)
+    assert category_depth(table) == 3
+    assert [category_level(table["category"], level).nunique() for level in (1, 2, 3)] == [7, 42, 131]
+    assert {"Accessories/Socks", "Apparel/Socks"} <= set(category_level(table["category"], 2))
+    assert {name: labelled(table, name) for name in table if name.startswith("attr:")} == {
+        "attr:gender": 6137,
+        "attr:colour": 6137,
+        "attr:season": 6137,
+        "attr:usage": 6137,
+        "attr:pattern": 2279,
+        "attr:print_or_pattern_type": 597,
+        "attr:fabric": 2154,
+        "attr:material": 766,
+        "attr:sleeve_length": 1810,
+        "attr:sleeve_styling": 368,
+        "attr:neck": 1326,
+        "attr:collar": 423,
+        "attr:fit": 1399,
+        "attr:length": 502,
+        "attr:waist_rise": 272,
+        "attr:ankle_height": 316,
+        "attr:display": 307,
+        "attr:transparency": 252,
+    }
+    assert "No Sleeves" not in set(table["attr:sleeve_length"])
+    assert table["product"].is_unique
+    assert set(table["domain"]) == {"shop"}
+    grouped = table[table["listing"] != ""]
+    assert (len(grouped), grouped["listing"].nunique()) == (2189, 1945)
