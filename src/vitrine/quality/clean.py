@@ -14,7 +14,7 @@ from vitrine.catalog.schema import row_errors
 from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.files import new_folder
-from vitrine.quality.duplicates import Groups, chain, exact_groups, linked, members, near_duplicate_groups
+from vitrine.quality.duplicates import Groups, exact_groups, members, near_duplicate_groups
 from vitrine.quality.labels import agreed, label_columns, label_counts, normalised
 from vitrine.quality.scan import scan_photos
 from vitrine.quality.settings import Settings, load_settings
@@ -154,7 +154,8 @@ def clean_catalog(
     settings = load_settings(rules)
     with new_folder(out) as folder:
         photos = scan_photos(catalog, workers, progress)
-        table = catalog.table.assign(**{ROW: np.arange(len(catalog))}).drop(columns=["sha256", "duplicate_group"], errors="ignore")
+        table = catalog.table.drop(columns=["sha256", "duplicate_group"], errors="ignore")
+        table = table.assign(**{ROW: np.arange(len(catalog))})
         work = _Work(table, photos, settings, min_class_count, drop_views_below)
         steps = [
             _normalise,
@@ -235,7 +236,8 @@ def repeated_text(table: pd.DataFrame, no_label: Collection[str]) -> dict[str, s
         return {}
     text = table["description"].str.split().str.join(" ").str.casefold()
     told = (table["user"] != "") & (text != "") & ~text.isin({word.casefold() for word in no_label})
-    frame = pd.DataFrame({"unit": units(table), "user": table["user"], "text": text, "labels": label_counts(table)})[told]
+    frame = pd.DataFrame({"unit": units(table), "user": table["user"], "text": text, "labels": label_counts(table)})
+    frame = frame[told]
     if frame.empty:
         return {}
     listings = frame.groupby(["user", "text", "unit"], sort=False)["labels"].agg(["sum", "size"]).reset_index()
@@ -294,24 +296,31 @@ def _drop_repeated_text(work: _Work) -> None:
 
 
 def _drop_exact(work: _Work) -> None:
-    _drop_copies(work, exact_groups(work.looks()), "exact_duplicates", "the same photo as", _same_box)
+    _drop_copies(work, exact_groups(work.looks()), "exact_duplicates", "the same photo as", same_box)
 
 
 def _drop_near(work: _Work) -> None:
     groups = near_duplicate_groups(work.looks(), work.settings.near_duplicate_distance)
-    _drop_copies(work, groups, "near_duplicates", "nearly the same photo as", _may_be_copy)
+    _drop_copies(work, groups, "near_duplicates", "nearly the same photo as", may_be_copy)
 
 
-def _same_box(one: pd.Series, other: pd.Series) -> bool:
+def same_box(one: pd.Series, other: pd.Series) -> bool:
     """Whether two rows of one photo show one item: marked boxes that differ are different items."""
     return not (one.get("bbox") and other.get("bbox")) or one["bbox"] == other["bbox"]
 
 
-def _may_be_copy(one: pd.Series, other: pd.Series) -> bool:
-    """Whether a near copy is a spare one: photos of one listing, or of shop and user, are meant to look alike."""
+def may_be_copy(one: pd.Series, other: pd.Series) -> bool:
+    """Whether a near copy is a spare one.
+
+    Photos of one listing, or of shop and user, are meant to look alike; and where labels contradict, two photos that
+    look alike more likely show another shade of a product. All of these stay (and never part in a split).
+    """
     same_listing = bool(one.get("listing")) and one["listing"] == other["listing"]
     across = {one.get("domain"), other.get("domain")} == {"shop", "user"}
-    return not same_listing and not across and _same_box(one, other)
+    if same_listing or across or not same_box(one, other):
+        return False
+    columns = [name for name in one.index if name in ("category", "verdict") or name.startswith(ATTRIBUTE_PREFIX)]
+    return not any(agreed(name, (one[name], other[name]))[1] for name in columns)
 
 
 def _drop_copies(
@@ -460,7 +469,8 @@ def _page(catalog: Catalog, work: _Work, result: Cleaning) -> Page:
             _changes(page, catalog, kind, entries)
     for name, title in DROPPING.items():
         if drops := sorted((drop for drop in work.drops if drop.rule == name), key=lambda drop: drop.row):
-            page.heading(f"Dropped: {title.lower()}", f"{len(drops):,} rows; the first {min(len(drops), EXAMPLES)} here.")
+            note = f"{len(drops):,} rows; the first {min(len(drops), EXAMPLES)} here."
+            page.heading(f"Dropped: {title.lower()}", note)
             page.photos(_shown(catalog, drop) for drop in drops[:EXAMPLES])
     return page
 

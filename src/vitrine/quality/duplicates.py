@@ -1,7 +1,7 @@
 """Which rows show the same photo: exact copies, and copies that were re-encoded, resized or slightly cropped."""
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import comb
 
 import numpy as np
@@ -74,9 +74,7 @@ def near_pairs(codes: NDArray[np.uint64], max_distance: int) -> Iterator[tuple[I
     """
     agreeing = _agreeing_blocks(len(codes), max_distance)
     edges = np.linspace(0, 64, max_distance + agreeing + 1).round().astype(int)
-    blocks = [
-        np.uint64(((1 << int(stop - start)) - 1) << int(start)) for start, stop in zip(edges, edges[1:], strict=False)
-    ]
+    blocks = [np.uint64(((1 << int(stop - start)) - 1) << int(start)) for start, stop in pairwise(edges)]
     for chosen in combinations(blocks, agreeing):
         mask = np.bitwise_or.reduce(np.array(chosen, dtype=np.uint64))
         keys = codes & mask

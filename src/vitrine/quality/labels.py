@@ -1,7 +1,8 @@
 """Labels as sellers write them, brought to one spelling, and when two of them contradict."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -67,23 +68,24 @@ def agreed(column: str, values: Sequence[str]) -> tuple[str, bool]:
     return "", True
 
 
-def contradiction(first: str, second: str, column: str) -> bool:
-    """Whether two labels cannot both be right."""
-    return agreed(column, (first, second))[1]
-
-
 def _word(text: str, no_label: Collection[str]) -> str:
     clean = re.sub(r"\s+", " ", text).strip()
     return "" if clean.casefold() in no_label else clean
 
 
-def _replace(column: pd.Series, change) -> pd.Series:  # type: ignore[no-untyped-def]
+def _replace(column: pd.Series, change: Callable[[str], str]) -> pd.Series:
     return column.map({value: change(value) for value in column.unique()}).astype(TEXT)
+
+
+def _looked_up(changes: dict[str, str], value: str) -> str:
+    return changes.get(value, value)
 
 
 def _commonest(counts: pd.Series) -> dict[str, str]:
     """For each spelling the commonest of its case-insensitive equals (then the first in the alphabet)."""
-    order = counts.rename_axis("label").reset_index(name="count").sort_values(["count", "label"], ascending=[False, True])
+    order = (
+        counts.rename_axis("label").reset_index(name="count").sort_values(["count", "label"], ascending=[False, True])
+    )
     best: dict[str, str] = {}
     for label in order["label"]:
         best.setdefault(label.casefold(), label)
@@ -126,5 +128,5 @@ def _categories(column: pd.Series, no_label: Collection[str]) -> pd.Series:
                 for path in paths[deep].unique()
                 if "/".join(path.split("/")[:level]) in changed
             }
-            paths = _replace(paths, lambda path, tails=tails: tails.get(path, path))  # type: ignore[misc]
+            paths = _replace(paths, partial(_looked_up, tails))
     return paths

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
@@ -218,8 +217,8 @@ def _scanned(batches: Sequence[tuple[int, list[str | None]]], workers: int) -> I
     if workers <= 1:
         yield from (_scan_batch(*batch) for batch in batches)
         return
-    # Forking is quick but unsafe beside threads; a spawned worker imports this module anew.
-    method = "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"
+    # A forked worker needs nothing of the caller's main module, and touches no lock that another thread may hold.
+    method = "fork" if sys.platform == "linux" else "spawn"
     with ProcessPoolExecutor(workers, mp_context=get_context(method)) as pool:
         running: set[Future[tuple[int, list[Scan]]]] = set()
         try:

@@ -46,7 +46,7 @@ def load_settings(overlay: Path | None = None) -> Settings:
     merged = shipped if overlay is None else _merged(shipped, _read(overlay), str(overlay))
     try:
         rules = {name: RuleSettings(**rule) for name, rule in merged["rules"].items()}
-        values = {
+        values: dict[str, Any] = {
             field.name: tuple(map(str, value)) if isinstance(value := merged["settings"][field.name], list) else value
             for field in fields(Settings)
             if field.name != "rules"
@@ -76,8 +76,10 @@ def _merged(base: dict[str, Any], over: dict[str, Any], where: str) -> dict[str,
         known = base.get(name)
         if isinstance(known, dict) and isinstance(value, dict):
             result[name] = _merged(known, value, where)
-        elif known is not None and value is not None and isinstance(known, dict | list | str) != isinstance(
-            value, dict | list | str
+        elif (
+            known is not None
+            and value is not None
+            and isinstance(known, dict | list | str) != isinstance(value, dict | list | str)
         ):
             raise InputError(f"{where}: {name}: {value!r} is not of the kind of {known!r}")
         else:

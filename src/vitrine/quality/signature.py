@@ -27,6 +27,7 @@ MAX_GAIN = 1.25  # brighter or darker copies
 MAX_SHIFT = 0.05  # of the side, by which an edge may move
 EDGE_SLACK = 0.1  # of the local gradient: what is left of a moved edge after resampling
 STEPS = 5
+HALF = np.float32(0.5)
 
 
 def signature(image: Image.Image) -> NDArray[np.uint8]:
@@ -89,11 +90,13 @@ def _registered(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDAr
     """Whether the luma planes agree once registered, (pairs, LUMA, LUMA) twice -> (pairs,)."""
     inner = slice(1, -1)  # the outermost cells show what a crop took away
     span = np.linspace(-1, 1, LUMA, dtype=np.float32)
-    warp = np.zeros((len(first), 4), dtype=np.float32)  # shift x, shift y, zoom x, zoom y, in cells at the edge
+    warp: NDArray[np.float32] = np.zeros(
+        (len(first), 4), dtype=np.float32
+    )  # shift x, shift y, zoom x, zoom y, in cells at the edge
     for step in range(STEPS + 1):
         # Each plane moves half the way, so that the order of a pair does not matter.
-        a, spread_a = _centred(_moved(first, warp / 2))
-        b, spread_b = _centred(_moved(second, -warp / 2))
+        a, spread_a = _centred(_moved(first, warp * HALF))
+        b, spread_b = _centred(_moved(second, -warp * HALF))
         gain = np.sqrt(np.clip(spread_b / spread_a, 1 / MAX_GAIN, MAX_GAIN))[:, None, None]
         a, b = a * gain, b / gain
         difference = a - b
@@ -103,7 +106,8 @@ def _registered(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDAr
             slopes = slopes.reshape(len(a), -1, 4)
             normal = np.einsum("nij,nik->njk", slopes, slopes) + 0.25 * LUMA * LUMA * np.eye(4, dtype=np.float32)
             target = np.einsum("nij,ni->nj", slopes, difference[:, inner, inner].reshape(len(a), -1))
-            warp = np.clip(warp - np.linalg.solve(normal, target[..., None])[..., 0], -MAX_SHIFT * LUMA, MAX_SHIFT * LUMA)
+            update = np.linalg.solve(normal, target[..., None])[..., 0]
+            warp = np.clip(warp - update, -MAX_SHIFT * LUMA, MAX_SHIFT * LUMA)
     rest = np.abs(difference)[:, inner, inner]
     slack = EDGE_SLACK * (np.abs(down) + np.abs(right))[:, inner, inner]
     share = np.sqrt(np.square(rest).mean(axis=(1, 2)) / (spread_a * spread_b))
@@ -119,7 +123,7 @@ def _sampling(shift: NDArray[np.float32], zoom: NDArray[np.float32]) -> NDArray[
     cells = np.arange(LUMA, dtype=np.float32)
     span = np.linspace(-1, 1, LUMA, dtype=np.float32)
     positions = np.clip(cells + shift[:, None] + zoom[:, None] * span, 0, LUMA - 1)
-    return np.maximum(0, 1 - np.abs(positions[:, :, None] - cells))
+    return np.maximum(0, 1 - np.abs(positions[:, :, None] - cells)).astype(np.float32)
 
 
 def _centred(planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

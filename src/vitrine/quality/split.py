@@ -1,8 +1,8 @@
 """Splitting: train, validation and test such that nothing a model saw is asked again.
 
-A row's split follows from a hash of its group's name alone, so rows added later do not move it. Only where a small class
-would be left without a test or validation row is the group next in hash order moved there: in classes of a few dozen
-groups or more that practically never happens, so stability and coverage rarely meet.
+A row's split follows from a hash of its group's name alone, so rows added later do not move it. Only where a small
+class would be left without a test or validation row is the group next in hash order moved there: in classes of a few
+dozen groups or more that practically never happens, so stability and coverage rarely meet.
 """
 
 import hashlib
@@ -62,8 +62,8 @@ def split_catalog(
 ) -> dict[str, int]:
     """Fills `split` so that no listing, product or photo (copies of it included) stands in two splits.
 
-    Writes `catalog.parquet` and `report.html`. Cleaned catalogs bring what tells copies; of others the photos are looked
-    at first.
+    Writes `catalog.parquet` and `report.html`. Cleaned catalogs bring what tells copies; of others the photos are
+    looked at first.
 
     Args:
         catalog: The catalog.
@@ -100,14 +100,15 @@ def assign(table: pd.DataFrame, ratios: Sequence[float], respect: bool = True, s
     count = int(groups.max(initial=-1)) + 1
     names = _group_names(table, groups, count)
     draws = np.array([_draw(seed, name) for name in names])
-    # Test is the lowest part of the hash range and train the highest, so a changed share moves as few groups as possible.
+    # Test is the lowest part of the hash range, train the highest: a changed share moves as few groups as possible.
     edges = np.array([ratios[2], ratios[2] + ratios[1]])
     split = 2 - np.searchsorted(edges, draws, side="right")  # index into SPLITS
     split = np.where((split == 0) & (ratios[0] == 0), 1 if ratios[1] else 2, split)
 
     labelled = np.bincount(groups, weights=label_counts(table), minlength=count) > 0
     if labelled.any():
-        split[~labelled] = 0 if ratios[0] else split[~labelled]  # nothing to measure on them; some methods learn from them
+        # There is nothing to measure on groups without labels, but some methods learn from them.
+        split[~labelled] = 0 if ratios[0] else split[~labelled]
     free = labelled if labelled.any() else np.ones(count, dtype=bool)
 
     given = np.full(count, -1)
@@ -166,7 +167,9 @@ def _strata(table: pd.DataFrame, groups: NDArray[np.int64]) -> list[NDArray[np.i
                     if label:
                         before = found.get((column, label), np.empty(0, dtype=np.int64))
                         found[column, label] = np.union1d(before, members_)
-    return [found[key] for key in sorted(found, key=lambda key: (len(found[key]), key)) if len(found[key]) >= MIN_GROUPS]
+    return [
+        found[key] for key in sorted(found, key=lambda key: (len(found[key]), key)) if len(found[key]) >= MIN_GROUPS
+    ]
 
 
 def _cover(

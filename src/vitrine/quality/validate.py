@@ -1,0 +1,240 @@
+"""Validation: is this catalog fit to be trained on, and what should a person look at?"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+
+from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, is_safe_path, labels_of
+from vitrine.files import new_folder
+from vitrine.quality.labels import label_counts
+from vitrine.quality.rules import Finding, evaluate, gather
+from vitrine.quality.scan import scan_photos
+from vitrine.quality.settings import RuleSettings, load_settings
+from vitrine.report import Page, Photo, Tile, percent, thumbnail
+
+SIDES = (32, 64, 128, 256, 512, 1024, 2048)
+STATUS = {"error": "Failed", "warning": "Warning", "info": "Note"}
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """One rule's outcome.
+
+    Attributes:
+        name: Its key in `configs/quality.yaml`.
+        title: What it looks for, in plain words.
+        severity: `error` (the catalog is unusable as it is), `warning`, or `info`: the outcome of a rule that did not
+            pass, or the worst that a rule that passed can come to.
+        count: What it found.
+        share: Of all it looked at.
+        threshold: The share that was exceeded, or that would have been first; None for a rule that only informs.
+        passed: Whether the threshold holds.
+        examples: Numbers of rows that show it, counted from 1.
+        explanation: What it means.
+        details: What was found, in words.
+    """
+
+    name: str
+    title: str
+    severity: str
+    count: int
+    share: float
+    threshold: float | None
+    passed: bool
+    examples: list[int]
+    explanation: str
+    details: list[str]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """All outcomes; `passed` is False when a rule failed with severity error."""
+
+    passed: bool
+    rows: int
+    data_version: str
+    results: list[RuleResult]
+
+
+def validate_catalog(
+    catalog: Catalog,
+    report: Path,
+    rules: Path | None = None,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Validation:
+    """Holds a catalog to the rules of `configs/quality.yaml`.
+
+    Writes `report.html` and `results.json` (`passed`, `rows`, `data_version`, `rules`).
+
+    Args:
+        catalog: The catalog; its rows may be unusable.
+        report: New folder.
+        rules: Settings on top of the shipped ones.
+        workers: Processes that decode photos.
+        progress: Called with (photos done, photos in all).
+
+    Raises:
+        InputError: if `rules` cannot be used or `report` is not a new folder.
+    """
+    settings = load_settings(rules)
+    with new_folder(report) as folder:
+        photos = scan_photos(catalog, workers, progress)
+        findings = evaluate(gather(catalog, photos, settings))
+        results = [judge(name, settings.rules[name], finding) for name, finding in findings.items()]
+        passed = all(result.passed or result.severity != "error" for result in results)
+        validation = Validation(passed, len(catalog), catalog.data_version, results)
+        content = {
+            "passed": passed,
+            "rows": len(catalog),
+            "data_version": catalog.data_version,
+            "rules": [asdict(result) for result in results],
+        }
+        (folder / "results.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        _page(catalog, photos, validation).write(folder / "report.html")
+    return validation
+
+
+def judge(name: str, rule: RuleSettings, finding: Finding) -> RuleResult:
+    """Holds what was found to the rule's limits."""
+    limits = [("error", rule.fail_above), ("warning", rule.warn_above)]
+    exceeded = [(level, limit) for level, limit in limits if limit is not None and finding.share > limit]
+    threshold: float | None
+    if exceeded:
+        severity, threshold = exceeded[0]
+    else:
+        known = [(level, limit) for level, limit in limits if limit is not None]
+        severity = known[0][0] if known else "info"
+        threshold = known[-1][1] if known else None
+    return RuleResult(
+        name,
+        rule.title,
+        severity,
+        finding.count,
+        finding.share,
+        threshold,
+        not exceeded,
+        [row + 1 for row in finding.rows],
+        rule.explanation,
+        list(finding.details),
+    )
+
+
+def _status(result: RuleResult) -> str:
+    if not result.passed:
+        return STATUS[result.severity]
+    return STATUS["info"] if result.severity == "info" and result.count else "Passed"
+
+
+def _page(catalog: Catalog, photos: pd.DataFrame, validation: Validation) -> Page:
+    table = catalog.table
+    failed = [result for result in validation.results if not result.passed and result.severity == "error"]
+    warned = [result for result in validation.results if not result.passed and result.severity == "warning"]
+    verdict, tone = "Usable", "good"
+    if failed:
+        verdict, tone = f"Not usable: {len(failed)} of {len(validation.results)} rules failed", "bad"
+    elif warned:
+        verdict, tone = f"Usable, with {len(warned)} warnings", "warn"
+    subtitle = f"{catalog.root}, data version {catalog.data_version or 'unknown'}"
+    page = Page("Data quality report", subtitle, verdict, tone)
+    unreadable = int((~photos["readable"]).sum())
+    labelled = int((label_counts(table) > 0).sum())
+    tiles = [
+        Tile("Photos", f"{len(table):,}", hint="rows of the catalog"),
+        Tile("Cannot be used", f"{unreadable:,}", "warn" if unreadable else "good", percent(unreadable / len(table))),
+        Tile("With a label", f"{labelled:,}", hint=percent(labelled / len(table))),
+        Tile("Rules failed", str(len(failed)), "bad" if failed else "good"),
+        Tile("Warnings", str(len(warned)), "warn" if warned else "good"),
+    ]
+    for column in ("listing", "product"):
+        if column in table and (table[column] != "").any():
+            number = table.loc[table[column] != "", column].nunique()
+            tiles.insert(1, Tile(f"{column.capitalize()}s", f"{number:,}"))
+    page.tiles(tiles)
+    page.heading("What was checked", "Failed rules first. A warning is worth a look; a failed rule stops a pipeline.")
+    order = {"Failed": 0, "Warning": 1, "Note": 2, "Passed": 3}
+    ranked = sorted(validation.results, key=lambda result: order[_status(result)])
+    page.table(
+        ("Result", "Rule", "Found", "Share", "Allowed", "What it means"),
+        [
+            (
+                _status(result),
+                result.title,
+                f"{result.count:,}",
+                percent(result.share),
+                "–" if result.threshold is None else percent(result.threshold),
+                result.explanation,
+            )
+            for result in ranked
+        ],
+    )
+    _offenders(page, catalog, photos, [result for result in ranked if _status(result) != "Passed"])
+    _labels(page, table)
+    _sizes(page, photos)
+    if "split" in table and (table["split"] != "").any():
+        page.heading("Splits")
+        counts = table["split"].replace("", "not assigned").value_counts()
+        page.bars((str(name), float(count), f"{count:,}") for name, count in counts.items())
+    return page
+
+
+def _offenders(page: Page, catalog: Catalog, photos: pd.DataFrame, results: list[RuleResult]) -> None:
+    """What each rule found, in words and as thumbnails."""
+    for result in results:
+        if not result.examples and not result.details:
+            continue
+        page.heading(f"{_status(result)}: {result.title}", f"{result.count:,} found. {result.explanation}")
+        if result.details:
+            page.table(("Found",), [(line,) for line in result.details])
+        shown = [_photo(catalog, photos, number - 1) for number in result.examples]
+        if shown:
+            page.photos(shown)
+
+
+def _photo(catalog: Catalog, photos: pd.DataFrame, row: int) -> Photo:
+    image = catalog.table["image"].iat[row]
+    caption = [f"Row {row + 1}", image]
+    labels = [catalog.table[name].iat[row] for name in ("category", "listing", "split") if name in catalog.table]
+    caption += [label for label in labels if label]
+    if photos["error"].iat[row]:
+        caption.append(photos["error"].iat[row])
+    picture = thumbnail(catalog.uri(image)) if photos["readable"].iat[row] and is_safe_path(image) else None
+    return Photo(picture, caption)
+
+
+def _labels(page: Page, table: pd.DataFrame) -> None:
+    for column in ("category", "verdict", *sorted(name for name in table if name.startswith(ATTRIBUTE_PREFIX))):
+        if column not in table or (table[column] == "").all():
+            continue
+        counts: dict[str, int] = {}
+        for cell, number in table[column].value_counts().items():
+            for label in labels_of(str(cell)) if column.startswith(ATTRIBUTE_PREFIX) else [str(cell)]:
+                counts[label or "(no label)"] = counts.get(label or "(no label)", 0) + int(number)
+        blank = int((table[column] == "").sum())
+        counts.pop("(no label)", None)
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        note = f"{len(ordered):,} labels; {blank:,} photos ({percent(blank / len(table))}) have none."
+        page.heading(f"Photos per {column.removeprefix(ATTRIBUTE_PREFIX)}", note)
+        page.bars((label, float(number), f"{number:,}") for label, number in ordered[:20])
+        if len(ordered) > 20:
+            page.text(f"and {len(ordered) - 20:,} more labels with {ordered[20][1]:,} photos or fewer each.")
+
+
+def _sizes(page: Page, photos: pd.DataFrame) -> None:
+    readable = photos[photos["readable"]]
+    if readable.empty:
+        return
+    side = readable[["width", "height"]].min(axis=1)
+    names = [f"below {SIDES[0]}", *(f"{low} to {high - 1}" for low, high in pairwise(SIDES))]
+    names.append(f"{SIDES[-1]} and more")
+    counts = pd.cut(side, [0, *SIDES, float("inf")], right=False, labels=names).value_counts().reindex(names)
+    page.heading("Photo sizes", "Pixels of the shorter side.")
+    page.bars((name, float(count), f"{count:,}") for name, count in counts.items() if count)
+    formats = readable["format"].value_counts()
+    page.heading("File types")
+    page.bars((str(name), float(count), f"{count:,}") for name, count in formats.items())
