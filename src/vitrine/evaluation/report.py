@@ -1,0 +1,397 @@
+"""The page of an evaluation: headline figures, what is confused with what, examples, calibration, embeddings."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitrine.catalog import Catalog
+from vitrine.errors import InputError
+from vitrine.evaluation.metrics import bootstrap_intervals
+from vitrine.evaluation.outcome import Outcome, Question
+from vitrine.report import Page, Photo, Tile, percent, thumbnail
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HEADLINES = {
+    "taxonomy": ("macro_top1", "top1", "macro_top5", "top5"),
+    "attributes": ("recall@1", "recall@3", "recall@5", "f1@1"),
+}
+MATRIX_CLASSES = 25
+KFP_CLASSES = 40
+BINS = 10
+PROJECTED = 2000
+COLOURS = 9
+EXAMPLES = 12
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A question reduced to its best answers, annotated photos only.
+
+    Attributes:
+        rows: (n,) which photos.
+        truth: (n,) the true label; the predicted one where it is among several true ones, else the first.
+        predicted: (n,) the best label.
+        confidence: (n,) of that label.
+        right: (n,) whether it is true.
+    """
+
+    rows: np.ndarray
+    truth: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    right: np.ndarray
+
+
+def best_answers(question: Question) -> Answers:
+    """The best answer per annotated photo."""
+    rows = np.array([i for i, truth in enumerate(question.truth) if truth], dtype=np.int64)
+    best = question.scores[rows].argmax(axis=1) if len(rows) else rows
+    predicted = np.array([question.labels[i] for i in best], dtype=object)
+    pairs = [(question.truth[row], label) for row, label in zip(rows, predicted, strict=True)]
+    right = np.array([label in truth for truth, label in pairs], dtype=bool)
+    truth = np.array([label if label in names else names[0] for names, label in pairs], dtype=object)
+    return Answers(rows, truth, predicted, question.confidence[rows].astype(np.float64), right)
+
+
+def calibration_error(answers: Answers) -> float:
+    """Expected calibration error over 10 even bins of confidence: sum_b n_b/n |accuracy_b - mean confidence_b|.
+
+    (Guo et al., On Calibration of Modern Neural Networks, ICML 2017, Eq. 3.)
+    """
+    return float(sum(share * abs(accuracy - confidence) for share, accuracy, confidence in _bins(answers)))
+
+
+def classification_artifacts(outcome: Outcome) -> dict[str, Any]:
+    """A confusion matrix in the form of KFP's `ClassificationMetrics.log_confusion_matrix`.
+
+    Of the coarsest category level that has something to confuse (taxonomy), or of the attribute type with the most
+    annotated photos; with more than 40 labels, all but the 39 most frequent are counted as `other`.
+
+    Returns:
+        `question`, `categories` (C names) and `matrix` (C x C counts; rows are true, columns predicted).
+
+    Raises:
+        InputError: if no photo is annotated.
+    """
+    annotated = [(question, best_answers(question)) for question in outcome.questions if any(question.truth)]
+    if not annotated:
+        raise InputError("no photo is annotated for anything the model was asked")
+    levels = [pair for pair in annotated if pair[0].name.startswith("level")]
+    several = [pair for pair in levels if len({*pair[1].truth, *pair[1].predicted}) > 1]
+    by_size = sorted(annotated, key=lambda pair: -len(pair[1].rows))
+    question, answers = (several or levels or by_size)[0]
+    names = [label for label, _ in Counter([*answers.truth, *answers.predicted]).most_common()]
+    kept = sorted(names if len(names) <= KFP_CLASSES else names[: KFP_CLASSES - 1])
+    categories = kept if len(kept) == len(names) else [*kept, "other"]
+    matrix = _confusions(answers, kept, rest=len(categories) > len(kept))
+    return {"question": question.name, "categories": categories, "matrix": matrix.tolist()}
+
+
+def write_report(
+    outcome: Outcome,
+    catalog: Catalog,
+    metrics: Mapping[str, float],
+    page_path: Path,
+    title: str,
+    champion: Mapping[str, float] | None = None,
+) -> None:
+    """Writes the page of an evaluation.
+
+    Args:
+        outcome: The answers.
+        catalog: Where the photos are.
+        metrics: `compute_metrics(outcome)`.
+        page_path: The HTML file.
+        title: Of the page.
+        champion: The metrics of the model in use on the same photos.
+    """
+    page = Page(
+        title,
+        f"{outcome.task} · {len(outcome.images):,} photos · data {catalog.data_version or 'of unknown version'} · "
+        f"{metrics['seconds_per_1000_images']:.1f} s per 1,000 photos",
+    )
+    intervals = bootstrap_intervals(outcome, seed=SEED)
+    headline = HEADLINES[outcome.task]
+    page.tiles(_tile(key, metrics, intervals, champion) for key in headline if key in metrics)
+    if champion is not None:
+        _compare(page, metrics, champion, intervals, headline[0])
+    asked = {question.name: question for question in outcome.questions if any(question.truth)}
+    answered = {name: best_answers(question) for name, question in asked.items()}
+    page.heading("All questions", "With 95 % intervals over which photos happened to be in the test set.")
+    page.table(
+        ["question", "labels", "annotated photos", "right", "95 %", "calibration error"],
+        [_summary(asked[name], answers) for name, answers in answered.items()],
+    )
+    levels = [name for name in answered if name.startswith("level")]
+    if len(levels) > 1:
+        _per_root(page, answered[levels[0]], answered[levels[-1]])
+    for name, answers in answered.items():
+        _question(page, asked[name], answers, outcome, catalog)
+    page.heading(
+        "Can the confidence be believed?",
+        "Bars on the dashed line are honest; below it the model is surer than it is right. Grey: share of photos.",
+    )
+    page.figure(_reliability(answered), "share right against confidence, per question")
+    _embeddings(page, outcome, answered)
+    page.write(page_path)
+
+
+def _tile(
+    key: str,
+    metrics: Mapping[str, float],
+    intervals: Mapping[str, tuple[float, float]],
+    champion: Mapping[str, float] | None,
+) -> Tile:
+    low, high = intervals[key]
+    tone = ""
+    if champion is not None and key in champion:
+        tone = "good" if metrics[key] > champion[key] else "bad" if metrics[key] < champion[key] else ""
+    return Tile(key, percent(metrics[key]), tone, f"95 %: {100 * low:.1f} – {100 * high:.1f}")
+
+
+def _compare(
+    page: Page,
+    metrics: Mapping[str, float],
+    champion: Mapping[str, float],
+    intervals: Mapping[str, tuple[float, float]],
+    headline: str,
+) -> None:
+    keys = [key for key in metrics if key in champion and key in intervals]
+    if headline in keys:
+        change = 100 * (metrics[headline] - champion[headline])
+        page.verdict = f"{headline}: {change:+.1f} points against the model in use"
+        page.tone = "good" if change > 0 else "bad" if change < 0 else "warn"
+    page.heading("Against the model in use", "Both measured on these photos. Points of change, largest loss first.")
+    rows = sorted(((metrics[key] - champion[key], key) for key in keys), key=lambda row: row[0])
+    page.table(
+        ["figure", "this model", "model in use", "change"],
+        [(key, percent(metrics[key]), percent(champion[key]), f"{100 * change:+.1f}") for change, key in rows],
+    )
+    only = [f"{key} (only this model)" for key in intervals if key not in champion]
+    only += [f"{key} (only the model in use)" for key in champion if key not in metrics]
+    if only:
+        page.text(f"Not comparable: {', '.join(sorted(only))}.")
+
+
+def _summary(question: Question, answers: Answers) -> tuple[str, int, str, str, str, str]:
+    right = answers.right.astype(np.float64)
+    generator = np.random.default_rng(SEED)
+    means = [right[generator.integers(len(right), size=len(right))].mean() for _ in range(200)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    interval = f"{100 * low:.1f} – {100 * high:.1f}"
+    error = percent(calibration_error(answers))
+    return _title(question.name), len(question.labels), f"{len(right):,}", percent(right.mean()), interval, error
+
+
+def _per_root(page: Page, coarse: Answers, fine: Answers) -> None:
+    """Accuracy of the deepest level under each root of the tree."""
+    root = dict(zip(coarse.rows.tolist(), coarse.truth.tolist(), strict=True))
+    roots = np.array([root.get(row, "") for row in fine.rows.tolist()], dtype=object)
+    rows = []
+    for name in sorted({*roots} - {""}):
+        under = roots == name
+        classes = [fine.right[under & (fine.truth == label)].mean() for label in {*fine.truth[under]}]
+        rows.append(
+            (name, int(under.sum()), percent(fine.right[under].mean()), percent(np.mean(classes)), len(classes))
+        )
+    page.heading("Deepest level, per root of the tree")
+    page.table(["root", "photos", "right", "right, mean over classes", "classes"], rows)
+
+
+def _question(page: Page, question: Question, answers: Answers, outcome: Outcome, catalog: Catalog) -> None:
+    page.heading(
+        _title(question.name),
+        f"{percent(answers.right.mean())} of {len(answers.rows):,} annotated photos right. Worst classes first.",
+    )
+    page.table(
+        ["class", "photos", "recall", "precision", "most often taken for"],
+        _classes(question, answers),
+        shown=40,
+    )
+    names, covered = _most_confused(answers)
+    if len(names) > 1:
+        if covered < 1:
+            page.text(
+                f"The {len(names)} classes with the most confusions; they hold {percent(covered)} of all mistakes."
+            )
+        page.figure(_matrix(answers, names), f"confusion matrix of {question.name}")
+    wrong = np.flatnonzero(~answers.right)
+    wrong = wrong[np.argsort(-answers.confidence[wrong], kind="stable")][:EXAMPLES]
+    right = np.flatnonzero(answers.right)
+    right = np.random.default_rng(SEED).permutation(right)[: EXAMPLES // 2]
+    page.heading(f"{_title(question.name)}: mistakes", "Most confident first. Some are wrong labels in the catalog.")
+    page.photos((_example(answers, i, outcome, catalog) for i in wrong.tolist()), "No mistakes.")
+    page.heading(f"{_title(question.name)}: right", "An even sample.")
+    page.photos((_example(answers, i, outcome, catalog) for i in right.tolist()), "None.")
+
+
+def _classes(question: Question, answers: Answers) -> list[tuple[str, int, str, str, str]]:
+    rows = []
+    known = set(question.labels)
+    support = Counter(label for truth in question.truth for label in set(truth))
+    found = Counter(answers.predicted[answers.right].tolist())
+    given = Counter(answers.predicted.tolist())
+    mistaken: dict[str, Counter[str]] = {}
+    for row, label, right in zip(answers.rows, answers.predicted, answers.right, strict=True):
+        if not right:
+            for name in question.truth[row]:
+                mistaken.setdefault(name, Counter())[label] += 1
+    for name in sorted(support, key=lambda name: (found[name] / support[name], -support[name])):
+        precision = percent(found[name] / given[name]) if given[name] else "–"
+        worst = mistaken.get(name, Counter()).most_common(1)
+        taken = f"{worst[0][0]} ({worst[0][1]})" if worst else ""
+        shown = name if name in known else f"{name} (unknown to the model)"
+        rows.append((shown, support[name], percent(found[name] / support[name]), precision, taken))
+    return rows
+
+
+def _most_confused(answers: Answers) -> tuple[list[str], float]:
+    """At most 25 classes that take part in the most confusions, and the share of mistakes among them."""
+    wrong = ~answers.right
+    count = Counter([*answers.truth[wrong], *answers.predicted[wrong]])
+    every = sorted({*answers.truth, *answers.predicted})
+    if len(every) <= MATRIX_CLASSES:
+        return every, 1.0
+    names = sorted(sorted(every, key=lambda name: -count[name])[:MATRIX_CLASSES])
+    inside = np.isin(answers.truth[wrong], names) & np.isin(answers.predicted[wrong], names)
+    return names, float(inside.mean()) if len(inside) else 1.0
+
+
+def _confusions(answers: Answers, names: list[str], rest: bool) -> np.ndarray:
+    """(C, C) counts, true by predicted; with `rest` a last row and column for all other labels."""
+    place = {name: i for i, name in enumerate(names)}
+    size = len(names) + rest
+    pairs = [
+        (place.get(truth, len(names)), place.get(label, len(names)))
+        for truth, label in zip(answers.truth, answers.predicted, strict=True)
+    ]
+    matrix = np.zeros((size, size), dtype=np.int64)
+    for i, j in pairs:
+        if i < size and j < size:
+            matrix[i, j] += 1
+    return matrix
+
+
+def _matrix(answers: Answers, names: list[str]) -> "Figure":
+    from matplotlib.figure import Figure
+
+    counts = _confusions(answers, names, rest=False)
+    totals = np.array([(answers.truth == name).sum() for name in names])
+    shares = counts / np.maximum(totals, 1)[:, None]
+    side = 2.6 + 0.34 * len(names)
+    figure = Figure(figsize=(side + 1.2, side), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    short = [_plain(_short(name)) for name in names]
+    axes.set_xticks(range(len(names)), short, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(range(len(names)), [f"{n} ({t})" for n, t in zip(short, totals, strict=True)], fontsize=8)
+    axes.set_xlabel("predicted", fontsize=9, color="#667085")
+    axes.set_ylabel("true (photos)", fontsize=9, color="#667085")
+    for i, j in zip(*np.nonzero(counts), strict=True):
+        ink = "white" if shares[i, j] > 0.5 else "#1d2330"
+        axes.text(j, i, str(counts[i, j]), ha="center", va="center", fontsize=7, color=ink)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    figure.colorbar(image, ax=axes, shrink=0.6, label="share of the true class")
+    return figure
+
+
+def _reliability(answered: Mapping[str, Answers]) -> "Figure":
+    from matplotlib.figure import Figure
+
+    columns = min(4, len(answered))
+    rows = -(-len(answered) // columns)
+    figure = Figure(figsize=(2.7 * columns + 0.3, 2.7 * rows), layout="constrained")
+    for i, (name, answers) in enumerate(answered.items()):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        edges = np.arange(BINS) / BINS
+        shares, accuracies, _ = (np.array(values) for values in zip(*_bins(answers), strict=True))
+        axes.bar(edges, shares, 1 / BINS, align="edge", color="#e4e7ec")
+        axes.bar(edges, np.nan_to_num(accuracies), 0.8 / BINS, align="edge", color="#3454d1", alpha=0.85)
+        axes.plot([0, 1], [0, 1], "--", color="#1d2330", linewidth=1)
+        error = 100 * calibration_error(answers)
+        axes.set_title(f"{_plain(_title(name))}: off by {error:.1f} points", fontsize=9, loc="left")
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set_xlabel("confidence", fontsize=8, color="#667085")
+        axes.set_ylabel("share right", fontsize=8, color="#667085")
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _bins(answers: Answers) -> list[tuple[float, float, float]]:
+    """Per bin of confidence: share of photos, share right, mean confidence (0 where empty)."""
+    places = np.clip((answers.confidence * BINS).astype(int), 0, BINS - 1)
+    count = np.bincount(places, minlength=BINS)
+    right = np.bincount(places, answers.right, minlength=BINS) / np.maximum(count, 1)
+    confidence = np.bincount(places, answers.confidence, minlength=BINS) / np.maximum(count, 1)
+    return list(zip((count / max(count.sum(), 1)).tolist(), right.tolist(), confidence.tolist(), strict=True))
+
+
+def _embeddings(page: Page, outcome: Outcome, answered: Mapping[str, Answers]) -> None:
+    generator = np.random.default_rng(SEED)
+    levels = [name for name in answered if name.startswith("level")]
+    name = levels[0] if levels else max(answered, key=lambda name: len(answered[name].rows))
+    photos = len(outcome.images)
+    rows = np.sort(generator.choice(photos, min(PROJECTED, photos), replace=False))
+    points = outcome.embeddings[rows].astype(np.float64)
+    page.heading("Embeddings", f"Photos that lie close look alike to the model (t-SNE). Coloured by {_title(name)}.")
+    if len(rows) < 10 or not np.isfinite(points).all() or not points.std(axis=0).any():
+        page.text("Not shown: there are fewer than 10 photos, or all of them have the same embedding.")
+        return
+    truth = dict(zip(answered[name].rows.tolist(), answered[name].truth.tolist(), strict=True))
+    page.figure(_scatter(points, [truth.get(row, "") for row in rows.tolist()]), "embeddings in two dimensions")
+
+
+def _scatter(points: np.ndarray, labels: list[str]) -> "Figure":
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    if points.shape[1] > 50:  # t-SNE's own advice: fewer dimensions first, for speed and less noise
+        points = PCA(min(50, len(points)), random_state=SEED).fit_transform(points)
+    init = "pca" if points.shape[1] > 1 else "random"
+    flat = TSNE(init=init, perplexity=min(30.0, (len(points) - 1) / 3), random_state=SEED).fit_transform(points)
+    shown = [label for label, _ in Counter(filter(None, labels)).most_common(COLOURS)]
+    figure = Figure(figsize=(9.6, 6.2), layout="constrained")
+    axes = figure.add_subplot()
+    names = np.array(labels, dtype=object)
+    for label, colour in [("", "#d0d5dd"), *((name, colormaps["tab10"](i)) for i, name in enumerate(shown))]:
+        members = np.isin(names, shown, invert=True) if label == "" else names == label
+        if members.any():
+            title = f"{_plain(_short(label, 32)) or 'other or unlabelled'} ({members.sum()})"
+            axes.scatter(flat[members, 0], flat[members, 1], s=9, color=colour, linewidths=0, alpha=0.8, label=title)
+    axes.set_axis_off()
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9, markerscale=2)
+    return figure
+
+
+def _example(answers: Answers, i: int, outcome: Outcome, catalog: Catalog) -> Photo:
+    image = outcome.images[answers.rows[i]]
+    predicted, true = _short(answers.predicted[i], 40), _short(answers.truth[i], 40)
+    lines = [predicted, f"{100 * answers.confidence[i]:.0f} % sure"]
+    lines += [] if answers.right[i] else [f"true: {true}"]
+    return Photo(thumbnail(catalog.uri(image)), lines, "good" if answers.right[i] else "bad")
+
+
+def _title(name: str) -> str:
+    return f"Category, level {name.removeprefix('level')}" if name.startswith("level") else name.removeprefix("attr:")
+
+
+def _short(label: str, length: int = 26) -> str:
+    """The last part of a category path, cut to `length`."""
+    last = label.rpartition("/")[2]
+    return last if len(last) <= length else f"{last[: length - 1]}…"
+
+
+def _plain(text: str) -> str:
+    """Keeps matplotlib from reading `$...$` in a label as a formula."""
+    return text.replace("$", r"\$")
