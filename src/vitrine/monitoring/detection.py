@@ -1,0 +1,325 @@
+"""The decision rule of drift detection: which signals moved further than chance and further than matters.
+
+A signal is one thing measured about every photo: an image statistic, a label, a prediction, its confidence, or all
+principal components of the embeddings together. Each has a distance between the reference and the current photos:
+
+    number      Wasserstein-1 distance / the reference's standard deviation
+    label       Jensen-Shannon distance of the label shares, natural logarithm (0 the same, 0.83 nothing in common)
+    embedding   Frechet distance of two Gaussians, in standard deviations of the reference:
+                d^2 = |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2)
+
+How far a distance goes by chance depends on how many photos are compared, so it is found by bootstrap at comparison
+time: two samples, as large as the reference and as the current photos, are drawn from the reference alone, by whole
+listings since photos of one listing are alike. All signals share the draws, and one bound holds for all of them
+together (Westfall and Young's single-step max statistic): with z = (d - mean) / sd over the draws, c is the
+1 - false_alarm_rate quantile of max z over the signals, and a signal's threshold is mean + c sd. So the reference
+against photos like its own alarms at most at that rate, however many signals are looked at. On large samples the
+smallest change is beyond chance; a signal must also move by a least distance that matters.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from vitrine.catalog import labels_of
+
+LEAST_PHOTOS = 10  # with fewer a signal is not compared
+COMMON = 10  # labels rarer than this in the reference count as one: bootstrap cannot draw what it never saw
+OUTLIER = 4.0  # values are cut off this many standard deviations out: bootstrap fails on heavy tails
+KINDS = ("statistic", "labels", "predictions", "confidence", "embedding", "new labels")
+Weights = np.ndarray  # (rows,) how often each row was drawn
+
+
+@dataclass(frozen=True)
+class DriftRules:
+    """When to alarm.
+
+    Attributes:
+        false_alarm_rate: How often photos like the reference's may alarm, over all signals together.
+        draws: Bootstrap draws.
+        seed: Of the draws.
+        min_shift: Least distance of a number that matters, in standard deviations of the reference.
+        min_mix: Least Jensen-Shannon distance of label shares that matters.
+        min_embedding: Least Frechet distance of embeddings that matters.
+    """
+
+    false_alarm_rate: float = 0.05
+    draws: int = 400
+    seed: int = 0
+    min_shift: float = 0.1
+    min_mix: float = 0.1
+    min_embedding: float = 0.3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about one signal.
+
+    Attributes:
+        signal: Its name, a column of the compared tables ("embedding" for all components together).
+        kind: One of `KINDS`.
+        distance: Between reference and current (see the module), or the number of photos with new labels.
+        threshold: Beyond it the signal has moved.
+        p_value: Chance of such a distance in any signal, corrected for looking at all of them.
+        moved: Whether it counts as drift.
+        change: What changed, in words and numbers.
+    """
+
+    signal: str
+    kind: str
+    distance: float
+    threshold: float
+    p_value: float
+    moved: bool
+    change: str
+
+    @property
+    def ratio(self) -> float:
+        """Distance in thresholds: above 1 has moved."""
+        return self.distance / self.threshold if self.threshold else float(self.distance > 0)
+
+
+@dataclass(frozen=True)
+class _Signal:
+    name: str
+    kind: str
+    least: float
+    present: np.ndarray  # (rows,) whether the stacked rows have a value
+    distance: Callable[[Weights, Weights], float]
+
+
+def detect(
+    reference: pd.DataFrame, current: pd.DataFrame, rules: DriftRules
+) -> tuple[list[Finding], list[tuple[str, str]]]:
+    """Compares two tables of signals (see `vitrine.monitoring.drift.describe`).
+
+    Returns:
+        One finding per signal, furthest beyond its threshold first; and what could not be compared, with the reason.
+    """
+    signals, skipped = _signals(reference, current, rules)
+    if not signals:
+        return [], skipped
+    size, others = len(reference), len(current)
+    first, second = np.repeat([1.0, 0.0], [size, others]), np.repeat([0.0, 1.0], [size, others])
+    observed = np.array([signal.distance(first, second) for signal in signals])
+    chance = _chance(signals, _groups(reference), _groups(current), rules)  # (draws, signals)
+    mean, deviation = chance.mean(axis=0), np.maximum(chance.std(axis=0), 1e-12)
+    largest = ((chance - mean) / deviation).max(axis=1)
+    bound = np.quantile(largest, 1 - rules.false_alarm_rate, method="higher")
+    exceeded = (largest[:, None] >= (observed - mean) / deviation).sum(axis=0)
+    findings = []
+    for i, signal in enumerate(signals):
+        threshold = max(signal.least, float(mean[i] + bound * deviation[i]))
+        findings.append(
+            Finding(
+                signal.name,
+                signal.kind,
+                float(observed[i]),
+                threshold,
+                float((1 + exceeded[i]) / (1 + rules.draws)),
+                bool(observed[i] > threshold),
+                _change(signal, reference, current),
+            )
+        )
+    return sorted(findings, key=lambda finding: -finding.ratio), skipped
+
+
+def new_labels(known: dict[str, dict[str, int]], seen: dict[str, dict[str, int]], rules: DriftRules) -> list[Finding]:
+    """Labels that the reference never saw, per label column: always a finding, drift when chance does not explain them.
+
+    A reference with rare labels has surely missed others: about its share of labels seen once (Good and Turing). With
+    f labels seen once among n, the number of new ones among m is by chance negative binomial with f + 1 successes of
+    probability n / (n + m): a Poisson count whose rate is itself only known from f.
+
+    Args:
+        known: Per column how often the whole reference has each label.
+        seen: The same of the current photos.
+        rules: The false alarm rate; half of it is shared evenly by the columns.
+    """
+    from scipy.stats import nbinom
+
+    findings = []
+    columns = [column for column in seen if seen[column] and known.get(column)]
+    for column in columns:
+        fresh = {label: count for label, count in seen[column].items() if label not in known[column]}
+        if not fresh:
+            continue
+        once = sum(count == 1 for count in known[column].values())
+        n, m = sum(known[column].values()), sum(seen[column].values())
+        count = sum(fresh.values())
+        by_chance = nbinom(once + 1, n / (n + m))
+        limit = float(by_chance.ppf(1 - rules.false_alarm_rate / (2 * len(columns))))
+        named = ", ".join(f"{label} ({times})" for label, times in sorted(fresh.items(), key=lambda item: -item[1])[:5])
+        more = f" and {len(fresh) - 5} more" if len(fresh) > 5 else ""
+        p_value = min(1.0, len(columns) * float(by_chance.sf(count - 1)))
+        change = f"never in the reference: {named}{more}"
+        findings.append(Finding(column, "new labels", float(count), limit, p_value, count > limit, change))
+    return findings
+
+
+def label_shares(column: pd.Series) -> dict[str, float]:
+    """How often each label stands among the labels of a column, largest first; multi-label cells are taken apart."""
+    counts = pd.Series([label for cell in column for label in labels_of(cell)], dtype=object).value_counts()
+    return {str(label): count / counts.sum() for label, count in counts.items()}
+
+
+def kind_of(column: str) -> str:
+    """Which kind of signal a column of the compared tables is; "" for none."""
+    if column.startswith("embedding"):
+        return "embedding"
+    if column.startswith("predicted:"):
+        return "predictions"
+    if column.startswith("confidence:"):
+        return "confidence"
+    if column.startswith(("level", "attr:")) or column == "readable":
+        return "labels"
+    return "" if column in ("image", "photo", "listing") else "statistic"
+
+
+def _signals(
+    reference: pd.DataFrame, current: pd.DataFrame, rules: DriftRules
+) -> tuple[list[_Signal], list[tuple[str, str]]]:
+    signals, skipped = [], []
+    size = len(reference)
+    for column in reference.columns:
+        kind = kind_of(column)
+        if kind in ("", "embedding"):
+            continue
+        if column not in current:
+            skipped.append((column, "the new photos have none"))
+            continue
+        values = pd.concat([reference[column], current[column]], ignore_index=True)
+        if kind in ("labels", "predictions"):
+            signal = _mix(column, kind, values, size, rules.min_mix)
+        else:
+            signal = _number(column, kind, values.to_numpy(np.float64), size, rules.min_shift)
+        before, now = int(signal.present[:size].sum()), int(signal.present[size:].sum())
+        if min(before, now) < LEAST_PHOTOS:
+            skipped.append((column, f"too few photos: {before} in the reference, {now} new"))
+        else:
+            signals.append(signal)
+    components = [column for column in reference.columns if kind_of(column) == "embedding"]
+    if components and set(components) <= set(current.columns):
+        points = np.concatenate([reference[components].to_numpy(np.float64), current[components].to_numpy(np.float64)])
+        signal = _embedding(points, size, rules.min_embedding)
+        if min(signal.present[:size].sum(), signal.present[size:].sum()) < LEAST_PHOTOS:
+            skipped.append(("embedding", "too few photos"))
+        else:
+            signals.append(signal)
+    elif components:
+        skipped.append(("embedding", "no model answered about the new photos"))
+    return signals, skipped
+
+
+def _chance(signals: list[_Signal], groups: np.ndarray, current_groups: np.ndarray, rules: DriftRules) -> np.ndarray:
+    """(draws, signals) distances between two samples of the reference, drawn by listing."""
+    generator = np.random.default_rng(rules.seed)
+    size, count = len(groups), int(groups.max()) + 1
+    padding = np.zeros(len(current_groups))
+    sizes = []  # per signal, how many listings stand for the current photos
+    for signal in signals:
+        before, now = signal.present[:size].sum(), signal.present[size:]
+        listings = len(np.unique(current_groups[now]))  # fewer and larger listings than the reference's say less
+        sizes.append(int(max(1, min(round(count * now.sum() / before), listings))))
+    chance = np.empty((rules.draws, len(signals)))
+    for draw in range(rules.draws):
+        first = np.bincount(generator.integers(count, size=count), minlength=count)[groups]
+        order = generator.integers(count, size=max(sizes))
+        drawn = {n: np.bincount(order[:n], minlength=count)[groups] for n in set(sizes)}
+        first = np.concatenate([first, padding])
+        for i, signal in enumerate(signals):
+            chance[draw, i] = signal.distance(first, np.concatenate([drawn[sizes[i]], padding]))
+    return np.where(np.isnan(chance), np.nanmean(chance, axis=0), chance)  # a draw may miss a rare type altogether
+
+
+def _groups(table: pd.DataFrame) -> np.ndarray:
+    """(rows,) number of the listing each row belongs to; a row without one stands alone."""
+    if "listing" not in table:
+        return np.arange(len(table))
+    groups = pd.factorize(table["listing"])[0]
+    alone = (table["listing"] == "").to_numpy()
+    groups[alone] = len(table) + np.arange(alone.sum())
+    return np.unique(groups, return_inverse=True)[1]
+
+
+def _number(name: str, kind: str, values: np.ndarray, size: int, least: float) -> _Signal:
+    present = np.isfinite(values)
+    own = values[:size][present[:size]]
+    # The floors keep one odd photo from counting as drift where the reference does not vary at all.
+    scale = max(own.std(), 0.05 * abs(own.mean()), 0.01) if len(own) else 1.0
+    standard = np.clip((values - own.mean()) / scale, -OUTLIER, OUTLIER) if len(own) else values
+    order = np.flatnonzero(present)[np.argsort(standard[present], kind="stable")]
+    gaps = np.diff(standard[order])
+
+    def distance(first: Weights, second: Weights) -> float:
+        a, b = np.cumsum(first[order]), np.cumsum(second[order])
+        if not a[-1] or not b[-1]:
+            return float("nan")
+        return float((np.abs(a / a[-1] - b / b[-1])[:-1] * gaps).sum())
+
+    return _Signal(name, kind, least, present, distance)
+
+
+def _mix(name: str, kind: str, cells: pd.Series, size: int, least: float) -> _Signal:
+    pairs = [(row, label) for row, cell in enumerate(cells) for label in labels_of(cell)]
+    rows = np.array([row for row, _ in pairs], dtype=np.int64)
+    counts = Counter(label for row, label in pairs if row < size)
+    common = {label for label, count in counts.items() if count >= COMMON}
+    codes = pd.factorize(pd.Series([label if label in common else "" for _, label in pairs], dtype=object))[0]
+    present = np.zeros(len(cells), dtype=bool)
+    present[rows] = True
+
+    def distance(first: Weights, second: Weights) -> float:
+        p, q = np.bincount(codes, first[rows]), np.bincount(codes, second[rows])
+        if not p.sum() or not q.sum():
+            return float("nan")
+        p, q = p / p.sum(), q / q.sum()
+        middle = (p + q) / 2
+        divergence = sum((x[x > 0] * np.log(x[x > 0] / middle[x > 0])).sum() for x in (p, q)) / 2
+        return float(np.sqrt(max(divergence, 0.0)))
+
+    return _Signal(name, kind, least, present, distance)
+
+
+def _embedding(points: np.ndarray, size: int, least: float) -> _Signal:
+    present = np.isfinite(points).all(axis=1)
+    own = points[:size][present[:size]]
+    points = np.where(present[:, None], points, 0.0)
+    if len(own):
+        standard = (points - own.mean(axis=0)) / np.maximum(own.std(axis=0), 1e-9)  # (rows, dim)
+        points = np.clip(standard, -OUTLIER, OUTLIER)
+
+    def distance(first: Weights, second: Weights) -> float:
+        (m_a, s_a), (m_b, s_b) = (_moments(points, np.where(present, w, 0.0)) for w in (first, second))
+        root = _root(s_a)
+        squared = ((m_a - m_b) ** 2).sum() + np.trace(s_a + s_b - 2 * _root(root @ s_b @ root))
+        return float(np.sqrt(max(squared, 0.0)))
+
+    return _Signal("embedding", "embedding", least, present, distance)
+
+
+def _moments(points: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean (dim,) and covariance (dim, dim)."""
+    share = weights / weights.sum()
+    mean = share @ points
+    return mean, (points * share[:, None]).T @ points - np.outer(mean, mean)
+
+
+def _root(matrix: np.ndarray) -> np.ndarray:
+    """The square root of a symmetric positive matrix (rounding below zero is cut off)."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    return (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+
+
+def _change(signal: _Signal, reference: pd.DataFrame, current: pd.DataFrame) -> str:
+    if signal.kind == "embedding":
+        return "the cloud of embeddings lies elsewhere or has another shape"
+    before, now = reference[signal.name], current[signal.name]
+    if signal.kind in ("labels", "predictions"):
+        old, new = label_shares(before), label_shares(now)
+        label = max({*old, *new}, key=lambda name: abs(new.get(name, 0) - old.get(name, 0)))
+        return f"{label}: {100 * old.get(label, 0):.1f} % before, {100 * new.get(label, 0):.1f} % now"
+    return f"mean {before.mean():.3g} before, {now.mean():.3g} now"

@@ -1,0 +1,271 @@
+"""Drift between a reference (what the champion was trained on) and new photos."""
+
+import io
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from vitrine import files
+from vitrine.catalog import Catalog, attribute_types, category_depth, category_level, labels_of, read_catalog
+from vitrine.errors import InputError
+from vitrine.evaluation.outcome import Outcome
+from vitrine.monitoring.detection import DriftRules, Finding, detect, new_labels
+from vitrine.monitoring.statistics import photo_statistics
+
+REFERENCE = "reference.json"
+TABLE = "reference.parquet"
+PROJECTION = "projection.npz"
+COMPONENTS = 16
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Whether new photos have moved away from the reference, why, and everything that was compared."""
+
+    drifted: bool
+    reason: str
+    findings: tuple[Finding, ...]
+    not_compared: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Principal components of the reference's embeddings: projected = (x - mean) @ components.T.
+
+    Attributes:
+        mean: (dim,)
+        components: (up to 16, dim), strongest first.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison.
+
+    Attributes:
+        table: One row per measured photo: `photo` (where it is), `listing`, image statistics, `level<i>` and
+            `attr:<type>` labels, and with a model `predicted:`/`confidence:` per question and `embedding00` ...
+        labels: Per label column how often the whole catalog has each label.
+        photos: Rows of the whole catalog.
+        data_version: Which data this is.
+        model: The model that answered, "" without.
+        projection: How embeddings were reduced; None without a model.
+    """
+
+    table: pd.DataFrame
+    labels: dict[str, dict[str, int]]
+    photos: int
+    data_version: str
+    model: str = ""
+    projection: Projection | None = None
+
+
+def build_reference(
+    catalog: Catalog, out: Path, outcome: Outcome | None, model: str = "", rules: DriftRules | None = None
+) -> None:
+    """Writes a drift reference: `reference.parquet`, `reference.json` and, with a model, `projection.npz`.
+
+    `reference.json` also says from where on each signal would have moved for a batch half as large as the reference;
+    a comparison finds its own thresholds, because they depend on how many photos are compared.
+
+    Args:
+        catalog: What the model was trained on, or photos like it.
+        out: A new folder.
+        outcome: The model's answers about the catalog's photos; None compares statistics and labels only.
+        model: Where that model is, for whoever has to answer about the new photos.
+        rules: When to alarm; kept in the reference.
+
+    Raises:
+        InputError: if no photo can be read.
+    """
+    rules = rules or DriftRules()
+    side = describe(catalog, outcome, model=model)
+    half = side.table.sample(frac=0.5, random_state=rules.seed)
+    thresholds = {finding.signal: finding.threshold for finding in detect(side.table, half, rules)[0]}
+    description = {
+        "model": model,
+        "data_version": side.data_version,
+        "photos": side.photos,
+        "measured": len(side.table),
+        "rules": asdict(rules),
+        "thresholds_for_photos": len(half),
+        "thresholds": thresholds,
+        "labels": side.labels,
+    }
+    with files.new_folder(out) as folder:
+        side.table.to_parquet(folder / TABLE, index=False)
+        (folder / REFERENCE).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if side.projection:
+            np.savez(folder / PROJECTION, mean=side.projection.mean, components=side.projection.components)
+
+
+def compare(reference: str | Path, current: Catalog, out: Path, outcome: Outcome | None) -> Drift:
+    """Compares new photos with a reference and writes `report.html`, `evidently.html` and `results.json` to `out`.
+
+    Args:
+        reference: What `build_reference` wrote (a folder or `s3://` prefix), or a plain catalog; with that, image
+            statistics and labels are compared, nothing else.
+        current: The new photos.
+        out: A new folder.
+        outcome: The answers of the reference's model about the new photos, if it should be compared.
+
+    Raises:
+        InputError: if the reference cannot be used, no new photo can be read, or another model answered.
+    """
+    from vitrine.monitoring.pages import evidently_page, report_page
+
+    before, rules = read_reference(reference)
+    if before.projection is None:
+        outcome = None
+    now = describe(current, outcome, projection=before.projection, model=before.model)
+    findings, skipped = detect(before.table, now.table, rules)
+    fresh = new_labels(before.labels, now.labels, rules)
+    drift = _decide([*fresh, *findings], skipped)
+    with files.new_folder(out) as folder:
+        report_page(drift, before, now, rules).write(folder / "report.html")
+        evidently_page(drift, before, now, folder / "evidently.html")
+        (folder / "results.json").write_text(_results(drift, before, now, rules), encoding="utf-8")
+    return drift
+
+
+def describe(catalog: Catalog, outcome: Outcome | None, projection: Projection | None = None, model: str = "") -> Side:
+    """Measures a catalog (an even sample of at most 2,000 photos) and joins labels and a model's answers.
+
+    Args:
+        catalog: The photos.
+        outcome: A model's answers about them.
+        projection: The reference's; None finds one from the outcome's embeddings.
+        model: Where the model is.
+
+    Raises:
+        InputError: if no photo can be read or the embeddings do not fit the projection.
+    """
+    measured = photo_statistics(catalog)
+    if (measured["readable"] == "no").all():
+        raise InputError(f"{catalog.root}: none of {len(measured)} photos can be read")
+    columns: dict[str, Any] = {"photo": [catalog.uri(image) for image in measured["image"]]}
+    rows = catalog.table.iloc[measured.index.to_numpy()].reset_index(drop=True)
+    columns["listing"] = rows["listing"].astype(object) if "listing" in rows else [""] * len(rows)
+    columns |= {name: measured[name].to_numpy() for name in measured.columns.drop("image")}
+    labels = _label_columns(catalog.table)
+    columns |= {name: values.iloc[measured.index.to_numpy()].to_numpy() for name, values in labels.items()}
+    if outcome is not None:
+        projection = projection or _principal_components(outcome.embeddings)
+        columns |= _answers(measured["image"].tolist(), outcome, projection)
+    counts = {name: _label_counts(values) for name, values in labels.items()}
+    return Side(pd.DataFrame(columns), counts, len(catalog), catalog.data_version, model, projection)
+
+
+def read_reference(reference: str | Path) -> tuple[Side, DriftRules]:
+    """Reads what `build_reference` wrote, or measures a plain catalog.
+
+    Raises:
+        InputError: if it is neither.
+    """
+    root = files.absolute(reference)
+    if not files.exists(files.join(root, REFERENCE)):
+        return describe(read_catalog(root), None), DriftRules()
+    try:
+        description = json.loads(files.read_bytes(files.join(root, REFERENCE)))
+        table = pd.read_parquet(io.BytesIO(files.read_bytes(files.join(root, TABLE))))
+        projection = None
+        if files.exists(files.join(root, PROJECTION)):
+            arrays = np.load(io.BytesIO(files.read_bytes(files.join(root, PROJECTION))), allow_pickle=False)
+            projection = Projection(arrays["mean"], arrays["components"])
+        side = Side(
+            table,
+            {column: dict(counts) for column, counts in description["labels"].items()},
+            int(description["photos"]),
+            str(description["data_version"]),
+            str(description["model"]),
+            projection,
+        )
+        rules = DriftRules(**description["rules"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+        raise InputError(f"{root}: not a usable drift reference ({str(error).splitlines()[0]})") from error
+    if table.empty or "readable" not in table:
+        raise InputError(f"{root}: not a usable drift reference ({TABLE} holds no measured photos)")
+    return side, rules
+
+
+def _label_columns(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """Category levels and attribute types, "" where unknown."""
+    columns = {}
+    for level in range(1, category_depth(table) + 1):
+        columns[f"level{level}"] = category_level(table["category"].astype(object), level)
+    for name in attribute_types(table):
+        columns[f"attr:{name}"] = table[f"attr:{name}"].astype(object)
+    return columns
+
+
+def _label_counts(column: pd.Series) -> dict[str, int]:
+    labels = [label for cell in column for label in labels_of(cell)]
+    return {str(label): int(count) for label, count in pd.Series(labels, dtype=object).value_counts().items()}
+
+
+def _answers(images: list[str], outcome: Outcome, projection: Projection) -> dict[str, Any]:
+    """Predicted labels, confidences and reduced embeddings of some photos; unknown where the model did not answer."""
+    if outcome.embeddings.shape[1:] != projection.mean.shape:
+        raise InputError(
+            f"the model's embeddings have {outcome.embeddings.shape[1]} values and the reference's "
+            f"{len(projection.mean)}: compare with the answers of the model that the reference was made with"
+        )
+    place = {image: i for i, image in enumerate(outcome.images)}
+    rows = np.array([place.get(image, -1) for image in images])
+    answered = rows >= 0
+    columns: dict[str, Any] = {}
+    for question in outcome.questions:
+        best = question.scores[rows].argmax(axis=1)
+        columns[f"predicted:{question.name}"] = [
+            question.labels[label] if known else "" for label, known in zip(best, answered, strict=True)
+        ]
+        confidence = question.confidence[rows].astype(np.float64)
+        columns[f"confidence:{question.name}"] = np.where(answered, confidence, np.nan)
+    reduced = (outcome.embeddings[rows] - projection.mean) @ projection.components.T  # (photos, components)
+    for i in range(len(projection.components)):
+        columns[f"embedding{i:02d}"] = np.where(answered, reduced[:, i], np.nan)
+    return columns
+
+
+def _principal_components(embeddings: np.ndarray, rows: int = 2000) -> Projection:
+    """The strongest directions of at most `rows` embeddings; signs are fixed so that a rerun gives the same."""
+    step = -(-len(embeddings) // rows)
+    points = embeddings[::step].astype(np.float64)
+    mean = points.mean(axis=0)
+    _, strength, components = np.linalg.svd(points - mean, full_matrices=False)
+    components = components[: min(COMPONENTS, int((strength > 1e-6 * max(strength[0], 1e-12)).sum()))]
+    largest = np.abs(components).argmax(axis=1)
+    signs = np.sign(components[np.arange(len(components)), largest])
+    return Projection(mean, components * signs[:, None])
+
+
+def _decide(findings: list[Finding], skipped: list[tuple[str, str]]) -> Drift:
+    moved = [finding for finding in findings if finding.moved]
+    if not moved:
+        reason = f"No drift: none of {len(findings)} signals moved further than chance and the least that matters."
+        return Drift(False, reason, tuple(findings), tuple(skipped))
+    lead = moved[0]
+    if lead.kind == "new labels":
+        first = f"{lead.signal} has labels {lead.change} (chance explains {lead.threshold:.0f} photos)"
+    else:
+        first = f"{lead.signal} moved by {lead.distance:.2f}, {lead.ratio:.1f} times its threshold ({lead.change})"
+    rest = f"; {len(moved) - 1} more of {len(findings)} signals moved" if len(moved) > 1 else ""
+    return Drift(True, f"Drift: {first}{rest}.", tuple(findings), tuple(skipped))
+
+
+def _results(drift: Drift, before: Side, now: Side, rules: DriftRules) -> str:
+    results = {
+        **asdict(drift),
+        "reference": {"model": before.model, "data_version": before.data_version, "photos": before.photos},
+        "current": {"data_version": now.data_version, "photos": now.photos, "measured": len(now.table)},
+        "rules": asdict(rules),
+    }
+    return json.dumps(results, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,240 @@
+"""The pages of a drift comparison: a short one that says what moved, and Evidently's full one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from vitrine.monitoring.detection import DriftRules, Finding, kind_of, label_shares
+from vitrine.monitoring.statistics import STATISTICS
+from vitrine.report import Page, Photo, Tile, thumbnail
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from vitrine.monitoring.drift import Drift, Side
+
+BEFORE, NOW = "#98a2b3", "#3454d1"
+PLOTS = 9
+SHOWN_LABELS = 8
+SAMPLES = 12
+
+
+def report_page(drift: "Drift", before: "Side", now: "Side", rules: DriftRules) -> Page:
+    """The page a person reads: verdict, what moved, distributions, photos of both sides."""
+    moved = [finding for finding in drift.findings if finding.moved]
+    page = Page(
+        "Drift of the photos",
+        f"{now.photos:,} new photos ({now.data_version or 'unknown version'}) against "
+        f"{before.photos:,} of the reference ({before.data_version or 'unknown version'})",
+        "Drift" if drift.drifted else "No drift",
+        "bad" if drift.drifted else "good",
+    )
+    page.text(drift.reason)
+    if before.model:
+        page.text(f"Predictions and embeddings are those of {before.model}.")
+    compared = [finding for finding in drift.findings if finding.kind != "new labels"]
+    page.tiles(
+        [
+            Tile("signals that moved", f"{len(moved)} of {len(drift.findings)}", "bad" if moved else "good"),
+            Tile("new photos measured", f"{len(now.table):,}", hint=_unreadable(now.table)),
+            Tile("reference photos", f"{len(before.table):,}", hint=_unreadable(before.table)),
+        ]
+    )
+    page.heading("What moved", "A signal has moved when its distance is beyond its threshold.")
+    page.table(
+        ["signal", "kind", "what changed", "distance", "threshold", "p"],
+        [
+            (_title(f.signal), f.kind, f.change, f"{f.distance:.3f}", f"{f.threshold:.3f}", f"{f.p_value:.3f}")
+            for f in moved
+        ],
+    )
+    page.heading("All signals", "Distance in thresholds: 1 is where a signal counts as moved. Bars end at 3.")
+    page.bars(((_title(f.signal), min(f.ratio, 3.0), f"{f.ratio:.2f}") for f in compared), maximum=3.0)
+    if compared:
+        page.heading("Distributions", "Grey is the reference, blue the new photos. Furthest moved first.")
+        page.figure(_distributions(compared[:PLOTS], before, now), "distributions of both sides")
+    _photos(page, drift, before, now)
+    if still := [f for f in drift.findings if f.kind == "new labels" and not f.moved]:
+        page.heading("Labels seen for the first time", "So few that the reference may have missed them by chance.")
+        page.table(["label column", "labels"], [(_title(f.signal), f.change) for f in still])
+    if drift.not_compared:
+        page.heading("Not compared")
+        page.table(["signal", "reason"], [(_title(name), reason) for name, reason in drift.not_compared])
+    page.heading("How this was decided")
+    page.text(
+        f"Samples as large as both sides are drawn {rules.draws} times from the reference alone, by whole listings. "
+        f"A threshold is what all signals together exceed in {100 * rules.false_alarm_rate:g} % of the draws, and at "
+        f"least {rules.min_shift:g} standard deviations for a number (Wasserstein distance), {rules.min_mix:g} for a "
+        f"mix of labels (Jensen-Shannon distance) and {rules.min_embedding:g} for embeddings (Fréchet distance). p is "
+        "the chance of such a distance in any of the signals. A label that the reference never had counts when more "
+        "photos have one than its rare labels let expect."
+    )
+    page.links(
+        [
+            ("Full comparison", "evidently.html", "every signal's distribution, by Evidently (3.7 MB)"),
+            ("Figures", "results.json", "the same for programs"),
+        ]
+    )
+    return page
+
+
+def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> None:
+    """Evidently's page of the compared signals, with this comparison's thresholds.
+
+    Embeddings are judged there by a domain classifier (can a model tell the two sides apart?), a second opinion.
+    """
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.metrics import EmbeddingsDrift, ValueDrift
+    from evidently.metrics.embeddings import ModelDriftMethod
+
+    single = [f for f in drift.findings if f.kind not in ("new labels", "embedding")]
+    numbers = [f.signal for f in single if f.kind in ("statistic", "confidence")]
+    mixes = [f.signal for f in single if f.signal not in numbers]
+    metrics: list[ValueDrift | EmbeddingsDrift] = [
+        ValueDrift(
+            column=f.signal,
+            method="wasserstein" if f.signal in numbers else "jensenshannon",
+            threshold=round(f.threshold, 4),
+        )
+        for f in single
+    ]
+    components = []
+    if any(f.kind == "embedding" for f in drift.findings):
+        components = [column for column in before.table if kind_of(column) == "embedding"]
+        method = ModelDriftMethod(bootstrap=True, quantile_probability=0.99)
+        metrics.append(EmbeddingsDrift(embeddings_name="embedding", drift_method=method))
+    definition = DataDefinition(
+        numerical_columns=numbers,
+        categorical_columns=mixes,
+        embeddings={"embedding": components} if components else None,
+    )
+    sides = []
+    for side in (now, before):
+        table = side.table[[*numbers, *mixes, *components]].copy()
+        table[mixes] = table[mixes].astype(object).replace("", np.nan)
+        if components:
+            table = table.dropna(subset=components)
+        sides.append(Dataset.from_pandas(table, data_definition=definition))
+    Report(metrics, include_tests=True).run(*sides).save_html(str(path))
+
+
+def _photos(page: Page, drift: "Drift", before: "Side", now: "Side") -> None:
+    """Photos of both sides: an even sample, and for what moved the new photos that show it most."""
+    shown = [finding for finding in drift.findings if finding.moved][:3]
+    for finding in shown:
+        rows = _most_changed(finding, before.table, now.table)
+        page.heading(f"New photos: {_title(finding.signal)}", f"Those that show the change most. {finding.change}.")
+        page.photos(_thumbnails(now.table.loc[rows], finding.signal))
+    generator = np.random.default_rng(0)
+    for name, side in (("New photos", now), ("Reference photos", before)):
+        count = min(SAMPLES, len(side.table))
+        page.heading(f"{name}, an even sample")
+        page.photos(_thumbnails(side.table.iloc[generator.choice(len(side.table), count, replace=False)], ""))
+
+
+def _most_changed(finding: Finding, before: pd.DataFrame, now: pd.DataFrame) -> pd.Index:
+    if finding.kind == "embedding":
+        components = [column for column in before if kind_of(column) == "embedding"]
+        middle, spread = before[components].mean(), before[components].std().clip(lower=1e-9)
+        direction = (now[components].mean() - middle) / spread
+        return ((now[components] - middle) / spread @ direction).nlargest(SAMPLES).index
+    old, new = before[finding.signal], now[finding.signal]
+    if finding.kind in ("statistic", "confidence"):
+        return (new - old.mean()).mul(np.sign(new.mean() - old.mean())).nlargest(SAMPLES).index
+    was, is_now = label_shares(old), label_shares(new)
+    grown = sorted(is_now, key=lambda label: was.get(label, 0.0) - is_now[label])
+    if finding.kind == "new labels":
+        grown = [label for label in grown if label not in was]
+    having = new.map(lambda cell: any(label in cell.split("|") for label in grown[:1]))
+    return new.index[having.astype(bool)][:SAMPLES]
+
+
+def _thumbnails(rows: pd.DataFrame, signal: str) -> list[Photo]:
+    photos = []
+    for _, row in rows.iterrows():
+        value = row.get(signal, "")
+        caption = f"{value:.2f}" if isinstance(value, float) else str(value)
+        name = str(row["photo"]).rpartition("/")[2]
+        photos.append(Photo(thumbnail(row["photo"]), [line for line in (caption, name) if line]))
+    return photos
+
+
+def _distributions(findings: Sequence[Finding], before: "Side", now: "Side") -> "Figure":
+    from matplotlib.figure import Figure
+
+    columns = 3
+    rows = -(-len(findings) // columns)
+    figure = Figure(figsize=(11, 2.9 * rows), layout="constrained")
+    for i, finding in enumerate(findings):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        if finding.kind == "embedding":
+            _plot_points(axes, before.table, now.table)
+        elif finding.kind in ("labels", "predictions"):
+            _plot_shares(axes, before.table[finding.signal], now.table[finding.signal])
+        else:
+            _plot_numbers(axes, before.table[finding.signal], now.table[finding.signal])
+        axes.set_title(
+            _title(finding.signal), fontsize=10, fontweight="bold" if finding.moved else "normal", loc="left"
+        )
+        if finding.signal in STATISTICS:
+            axes.set_xlabel(STATISTICS[finding.signal], fontsize=8, color="#667085")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    return figure
+
+
+def _plot_numbers(axes: "Axes", before: pd.Series, now: pd.Series) -> None:
+    old, new = before.dropna().to_numpy(), now.dropna().to_numpy()
+    low, high = np.quantile(np.concatenate([old, new]), [0.005, 0.995])
+    edges = np.linspace(low, high if high > low else low + 1, 31)
+    bins = edges.tolist()
+    old_share, new_share = (
+        np.histogram(np.clip(values, low, bins[-1]), bins)[0] * 100 / len(values) for values in (old, new)
+    )
+    axes.stairs(old_share, edges, fill=True, color=BEFORE, alpha=0.55)
+    axes.stairs(new_share, edges, color=NOW, linewidth=1.6)
+    axes.set_ylabel("% of photos", fontsize=8, color="#667085")
+
+
+def _plot_shares(axes: "Axes", before: pd.Series, now: pd.Series) -> None:
+    old, new = label_shares(before), label_shares(now)
+    labels = sorted({*old, *new}, key=lambda label: -abs(new.get(label, 0) - old.get(label, 0)))[:SHOWN_LABELS][::-1]
+    places = np.arange(len(labels))
+    axes.barh(places + 0.2, [100 * old.get(label, 0) for label in labels], 0.38, color=BEFORE)
+    axes.barh(places - 0.2, [100 * new.get(label, 0) for label in labels], 0.38, color=NOW)
+    axes.set_yticks(places, [_plain(label.rpartition("/")[2]) for label in labels])
+    axes.set_xlabel("% of labels; those that changed most", fontsize=8, color="#667085")
+
+
+def _plot_points(axes: "Axes", before: pd.DataFrame, now: pd.DataFrame) -> None:
+    names = [column for column in before if kind_of(column) == "embedding"]
+    first, second = names[0], names[min(1, len(names) - 1)]
+    axes.scatter(before[first], before[second], s=4, color=BEFORE, alpha=0.5, linewidths=0)
+    axes.scatter(now[first], now[second], s=4, color=NOW, alpha=0.5, linewidths=0)
+    axes.set_xlabel("first two principal components", fontsize=8, color="#667085")
+
+
+def _title(signal: str) -> str:
+    """`predicted:level2` as people say it."""
+    prefix, _, rest = signal.partition(":")
+    if signal.startswith("level"):
+        return f"category, level {signal.removeprefix('level')}"
+    if prefix == "attr":
+        return rest
+    if prefix in ("predicted", "confidence"):
+        return f"{prefix} {_title(rest)}"
+    return signal.replace("_", " ")
+
+
+def _plain(text: str, length: int = 22) -> str:
+    """Cut to `length`, with no `$...$` for matplotlib to read as a formula."""
+    return (text if len(text) <= length else f"{text[: length - 1]}…").replace("$", r"\$")
+
+
+def _unreadable(table: pd.DataFrame) -> str:
+    count = int((table["readable"] == "no").sum())
+    return f"{count} cannot be read" if count else ""

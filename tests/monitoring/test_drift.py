@@ -1,0 +1,329 @@
+"""Alarms where photos, labels or answers changed, and hardly ever where they did not."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageFilter
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import wasserstein_distance
+
+from vitrine.catalog import Catalog, write_catalog
+from vitrine.errors import InputError
+from vitrine.evaluation.outcome import Outcome, Question
+from vitrine.monitoring import DriftRules, build_reference, compare, detection, pages, photo_statistics
+from vitrine.monitoring.detection import detect, new_labels
+from vitrine.monitoring.statistics import STATISTICS, measure
+
+QUICK = DriftRules(draws=200)
+
+
+@pytest.fixture
+def no_evidently(monkeypatch):
+    """Evidently takes seconds to import and is tested once, on its own."""
+    monkeypatch.setattr(pages, "evidently_page", lambda drift, before, now, path: path.write_text("full page"))
+
+
+def table(rows, seed, listing=1):
+    """Everything a comparison looks at, drawn from one distribution."""
+    rng = np.random.default_rng(seed)
+    listings = -(-rows // listing)
+    shares = 1 / np.arange(1, 31)
+    columns = {
+        "photo": ["x.jpg"] * rows,
+        "listing": [f"{seed}-{i // listing}" for i in range(rows)] if listing > 1 else [""] * rows,
+        "readable": ["yes"] * rows,
+        "aspect_ratio": [0.75] * rows,
+        "megapixels": rng.lognormal(size=rows),
+        "level1": rng.choice(["a", "b", "c"], rows),
+        "level2": rng.choice([f"c{i}" for i in range(30)], rows, p=shares / shares.sum()),
+        "attr:colour": rng.choice(["", "", "red", "red|blue", "green"], rows),
+        "predicted:level1": rng.choice(["a", "b", "c"], rows),
+        "confidence:level1": rng.beta(5, 2, rows),
+    }
+    for name in ("brightness", "saturation", "sharpness"):
+        alike = np.repeat(rng.normal(size=listings), listing)[:rows]
+        columns[name] = 0.5 + 0.1 * (0.8 * alike + 0.6 * rng.normal(size=rows))
+    for i in range(8):
+        columns[f"embedding{i:02d}"] = rng.standard_t(5, rows) * (8 - i)
+    return pd.DataFrame(columns)
+
+
+def moved(reference, current, rules=QUICK):
+    return {finding.signal for finding in detect(reference, current, rules)[0] if finding.moved}
+
+
+def test_a_reference_does_not_alarm_against_halves_of_itself():
+    reference = table(800, seed=0)
+    alarms = [moved(reference, reference.sample(frac=0.5, random_state=seed)) for seed in range(20)]
+    assert sum(map(bool, alarms)) <= 1, alarms
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rows", "others", "listing"), [(800, 400, 1), (600, 600, 5)])
+def test_other_photos_of_the_same_kind_alarm_about_as_often_as_set(rows, others, listing):
+    strict = replace(QUICK, min_shift=0.0, min_mix=0.0, min_embedding=0.0)
+    pairs = ((table(rows, 2 * seed, listing), table(others, 2 * seed + 1, listing)) for seed in range(60))
+    alarms = sum(bool(moved(first, second, strict)) for first, second in pairs)
+    assert alarms <= 9  # 5 % of 60 is 3; more than 9 happens once in 1,000 times
+
+
+def test_listings_are_drawn_whole():
+    """Photos of one listing are alike: taken for independent they would alarm on nothing."""
+    first, second = table(600, 1, listing=20), table(600, 2, listing=20)
+    by_listing = {f.signal: f.threshold for f in detect(first, second, QUICK)[0]}
+    alone = {f.signal: f.threshold for f in detect(first.assign(listing=""), second.assign(listing=""), QUICK)[0]}
+    assert by_listing["brightness"] > 1.8 * alone["brightness"]
+
+
+@pytest.mark.parametrize(
+    ("change", "signal"),
+    [
+        (lambda t: t.assign(brightness=t["brightness"] - 0.05), "brightness"),
+        (lambda t: t.assign(aspect_ratio=1.0), "aspect_ratio"),
+        (lambda t: t.assign(level1=np.where(t["level1"] == "a", "b", t["level1"])), "level1"),
+        (lambda t: t.assign(**{"confidence:level1": t["confidence:level1"] * 0.8}), "confidence:level1"),
+        (lambda t: t.assign(**{"predicted:level1": "a"}), "predicted:level1"),
+        (lambda t: t.assign(embedding00=t["embedding00"] * 2), "embedding"),
+        (lambda t: t.assign(embedding03=t["embedding03"] + 5), "embedding"),
+        (lambda t: t.assign(readable=np.where(np.arange(len(t)) % 5 == 0, "no", "yes")), "readable"),
+    ],
+)
+def test_one_thing_that_changes_is_the_one_that_is_named(change, signal):
+    assert moved(table(800, 0), change(table(400, 1))) == {signal}
+
+
+def test_one_odd_photo_is_no_drift():
+    current = table(400, 1)
+    current.loc[0, ["aspect_ratio", "megapixels", "embedding00"]] = [3.0, 1e4, 1e4]
+    assert moved(table(800, 0), current) == set()
+
+
+def test_a_change_too_small_to_matter_is_no_drift_however_sure():
+    rng = np.random.default_rng(0)
+    first = pd.DataFrame({"brightness": rng.normal(0.5, 0.1, 50_000)})
+    second = pd.DataFrame({"brightness": rng.normal(0.503, 0.1, 50_000)})
+    rules = DriftRules(draws=50)
+    assert moved(first, second, rules) == set()
+    assert moved(first, second, replace(rules, min_shift=0.0)) == {"brightness"}
+
+
+def test_distances_are_those_of_scipy_and_evidently():
+    first, second = table(300, 0), table(200, 1)
+    second["brightness"] += 0.05
+    found = {finding.signal: finding.distance for finding in detect(first, second, DriftRules(draws=2))[0]}
+    old, new = first["brightness"], second["brightness"]
+    assert found["brightness"] == pytest.approx(wasserstein_distance(old, new) / old.std(ddof=0), rel=0.02)
+    shares = [t["level1"].value_counts(normalize=True).sort_index() for t in (first, second)]
+    assert found["level1"] == pytest.approx(jensenshannon(*shares))
+
+
+def test_the_embedding_distance_is_the_frechet_distance():
+    """For diagonal Gaussians: sum of (difference of means)^2 + (difference of deviations)^2."""
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(20_000, 3))
+    first = pd.DataFrame(points[:10_000], columns=[f"embedding{i:02d}" for i in range(3)])
+    second = pd.DataFrame(points[10_000:] * [1, 1.5, 1] + [0.5, 0, 0], columns=first.columns)
+    (finding,), _ = detect(first, second, DriftRules(draws=2))
+    assert finding.distance == pytest.approx(np.sqrt(0.5**2 + 0.5**2), rel=0.03)
+
+
+def test_what_is_missing_is_said():
+    current = table(400, 1).drop(columns=["attr:colour", "embedding00"])
+    current["level2"] = ["c0"] * 5 + [""] * 395
+    findings, skipped = detect(table(800, 0), current, QUICK)
+    assert not any(finding.moved for finding in findings)
+    assert {name for name, _ in skipped} == {"attr:colour", "embedding", "level2"}
+
+
+def test_labels_the_reference_never_had():
+    known = {"level1": {"hat": 500, "shoe": 500}}
+    (finding,) = new_labels(known, {"level1": {"hat": 90, "sofa": 10}}, QUICK)
+    assert finding.moved
+    assert finding.change == "never in the reference: sofa (10)"
+    assert new_labels(known, {"level1": {"hat": 90}}, QUICK) == []
+    rare = {"level1": {"hat": 900, **{f"r{i}": 1 for i in range(100)}}}  # every tenth photo is one of a kind
+    (finding,) = new_labels(rare, {"level1": {"hat": 95, **{f"n{i}": 1 for i in range(5)}}}, QUICK)
+    assert not finding.moved
+
+
+def test_statistics_follow_what_is_done_to_a_photo():
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(60, 200, (96, 72, 3), dtype=np.uint8))
+    plain = measure(image, 1.0)
+    assert set(plain) == set(STATISTICS)
+    assert measure(image.point(lambda value: value // 2), 1.0)["brightness"] == pytest.approx(
+        plain["brightness"] / 2, abs=0.01
+    )
+    assert measure(image.filter(ImageFilter.GaussianBlur(2)), 1.0)["sharpness"] < plain["sharpness"] - 1
+    assert measure(image.convert("L").convert("RGB"), 1.0)["saturation"] == 0
+    assert measure(Image.merge("RGB", (image.getchannel(0), *[Image.new("L", image.size)] * 2)), 1.0)["warmth"] > 0.3
+    framed = Image.new("RGB", (200, 100), "white")
+    framed.paste("black", (20, 10, 180, 90))
+    got = measure(framed, 1.0)
+    assert got["background"] == pytest.approx(1.0)
+    assert got["aspect_ratio"] == 2.0
+
+
+def test_photos_that_cannot_be_read_are_counted(tmp_path):
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no photo")
+    catalog = Catalog(str(tmp_path), pd.DataFrame({"image": ["good.png", "bad.png", "gone.png"]}))
+    got = photo_statistics(catalog)
+    assert got["readable"].tolist() == ["yes", "no", "no"]
+    assert got.loc[0, "megapixels"] == pytest.approx(0.0012)
+    assert photo_statistics(catalog, max_photos=2, seed=1)["image"].tolist() == sorted(
+        photo_statistics(catalog, max_photos=2, seed=1)["image"], key=catalog.table["image"].tolist().index
+    )
+    with pytest.raises(InputError, match="none of 1 photos can be read"):
+        build_reference(catalog.with_table(catalog.table[1:2]), tmp_path / "out", None)
+
+
+@pytest.fixture(scope="module")
+def photos(datasets):
+    """600 clothing photos in random order, with their labels."""
+    folder = datasets / "clothing"
+    labels = pd.read_csv(folder / "images.csv", dtype=str)
+    labels = labels[~labels["label"].isin(["Not sure", "Skip", "Other"])].sample(600, random_state=0)
+    names = "images/" + labels["image"] + ".jpg"
+    rows = pd.DataFrame({"image": names, "category": "Clothing/" + labels["label"]}).astype(object)
+    return Catalog(str(folder), rows.reset_index(drop=True), "clothing-1")
+
+
+@pytest.fixture(scope="module")
+def halves(photos):
+    return photos.with_table(photos.table[:350]), photos.with_table(photos.table[350:])
+
+
+@pytest.fixture(scope="module")
+def reference(halves, tmp_path_factory):
+    out = tmp_path_factory.mktemp("drift") / "reference"
+    build_reference(halves[0], out, answers(halves[0]), "s3://models/taxonomy/v1", QUICK)
+    return out
+
+
+def answers(catalog, shift=0.0):
+    """What a model could have said: mostly right, with embeddings around one point per class."""
+    rng = np.random.default_rng(len(catalog))
+    truth = catalog.table["category"].tolist()
+    labels = sorted({"Clothing/T-Shirt", "Clothing/Dress", "Clothing/Pants", *truth})
+    scores = rng.random((len(truth), len(labels))).astype(np.float32)
+    centres = {label: np.random.default_rng(sum(map(ord, label))).normal(size=24) for label in labels}
+    for i, label in enumerate(truth):
+        scores[i, labels.index(label)] += rng.random() < 0.8
+    embeddings = np.stack([centres[label] for label in truth]) + 0.5 * rng.normal(size=(len(truth), 24)) + shift
+    confidence = rng.beta(5, 2, len(truth)).astype(np.float32)
+    question = Question("level2", labels, scores, confidence, [[label] for label in truth])
+    return Outcome("taxonomy", catalog.table["image"].tolist(), [question], embeddings.astype(np.float32), 1.0)
+
+
+def rewritten(catalog, folder, change):
+    (folder / "images").mkdir(parents=True)
+    for image in catalog.table["image"]:
+        with Image.open(catalog.uri(image)) as photo:
+            change(photo.convert("RGB")).save(folder / image, quality=90)
+    return replace(catalog, root=str(folder))
+
+
+def findings(drift):
+    return {finding.signal for finding in drift.findings if finding.moved}
+
+
+def test_photos_of_the_same_source_do_not_drift(reference, halves, tmp_path, no_evidently):
+    drift = compare(reference, halves[1], tmp_path / "out", answers(halves[1]))
+    assert not drift.drifted, drift.reason
+    assert drift.reason.startswith("No drift: none of ")
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["drifted"] is False
+    assert results["reference"]["model"] == "s3://models/taxonomy/v1"
+    compared = {finding["signal"] for finding in results["findings"]}
+    assert {*STATISTICS, "level2", "predicted:level2", "confidence:level2", "embedding"} <= compared
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.html", "evidently.html", "results.json"}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "No drift" in page
+    assert page.count("data:image/jpeg") >= 24
+
+
+@pytest.mark.parametrize(
+    ("change", "signal"),
+    [
+        (lambda photo: photo.point(lambda value: value * 0.6), "brightness"),
+        (lambda photo: photo.filter(ImageFilter.GaussianBlur(2)), "sharpness"),
+        (lambda photo: Image.merge("RGB", photo.split()[::-1]), "warmth"),
+        (lambda photo: photo.resize((200, 100)), "aspect_ratio"),
+    ],
+    ids=["darkened", "blurred", "re-coloured", "stretched"],
+)
+def test_photos_taken_another_way_drift(reference, halves, tmp_path, no_evidently, change, signal):
+    current = rewritten(halves[1].with_table(halves[1].table[:150]), tmp_path / "photos", change)
+    drift = compare(reference, current, tmp_path / "out", None)
+    assert drift.drifted
+    assert signal in findings(drift)
+    assert drift.reason.startswith("Drift: ")
+    assert {name for name, _ in drift.not_compared} >= {"embedding", "predicted:level2", "confidence:level2"}
+
+
+def test_another_mix_of_labels_drifts(reference, halves, tmp_path, no_evidently):
+    rows = halves[1].table
+    current = halves[1].with_table(rows[rows["category"].isin(["Clothing/T-Shirt", "Clothing/Shoes"])])
+    drift = compare(reference, current, tmp_path / "out", answers(current))
+    assert {"level2", "predicted:level2", "embedding"} <= findings(drift)
+
+
+def test_a_new_category_drifts_and_is_named(reference, halves, tmp_path, no_evidently):
+    rows = halves[1].table.copy()
+    rows.loc[:29, "category"] = "Clothing/<b>Cape"
+    current = halves[1].with_table(rows)
+    drift = compare(reference, current, tmp_path / "out", None)
+    assert drift.drifted
+    assert "never in the reference: Clothing/<b>Cape (30)" in drift.reason
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "&lt;b&gt;Cape" in page
+    assert "<b>Cape" not in page
+
+
+def test_a_plain_catalog_can_be_the_reference(halves, tmp_path, no_evidently):
+    write_catalog(halves[0], tmp_path / "catalog")
+    drift = compare(tmp_path / "catalog", halves[1], tmp_path / "out", answers(halves[1]))
+    assert not drift.drifted, drift.reason
+    assert "embedding" not in {finding.signal for finding in drift.findings}
+
+
+def test_a_reference_is_the_same_every_time(reference, halves, tmp_path):
+    build_reference(halves[0], tmp_path / "again", answers(halves[0]), "s3://models/taxonomy/v1", QUICK)
+    for name in ("reference.json", "reference.parquet"):
+        assert (tmp_path / "again" / name).read_bytes() == (reference / name).read_bytes()
+
+
+def test_answers_of_another_model_are_refused(reference, halves, tmp_path):
+    outcome = answers(halves[1])
+    other = replace(outcome, embeddings=outcome.embeddings[:, :7])
+    with pytest.raises(InputError, match="embeddings have 7 values and the reference's 24"):
+        compare(reference, halves[1], tmp_path / "out", other)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("broken", ["{", '{"labels": 3}', "[]"])
+def test_a_reference_that_cannot_be_used_is_refused(tmp_path, halves, broken):
+    (tmp_path / "reference.json").write_text(broken)
+    with pytest.raises(InputError):
+        compare(tmp_path, halves[1], tmp_path / "out", None)
+    with pytest.raises(InputError, match="no such folder"):
+        compare(tmp_path / "nowhere", halves[1], tmp_path / "out", None)
+
+
+@pytest.mark.slow
+def test_the_full_page_is_evidentlys(reference, halves, tmp_path):
+    drift = compare(reference, halves[1], tmp_path / "out", answers(halves[1]))
+    page = (tmp_path / "out" / "evidently.html").read_text()
+    assert len(page) > 1_000_000
+    assert "embedding" in page
+    assert not drift.drifted
+
+
+def test_kinds_of_columns():
+    kinds = {column: detection.kind_of(column) for column in table(10, 0)}
+    assert kinds["photo"] == kinds["listing"] == ""
+    assert set(kinds.values()) - {""} <= set(detection.KINDS)
