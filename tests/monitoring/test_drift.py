@@ -291,6 +291,13 @@ def test_a_plain_catalog_can_be_the_reference(halves, tmp_path, no_evidently):
     assert "embedding" not in {finding.signal for finding in drift.findings}
 
 
+def test_too_few_photos_are_said_to_be(reference, halves, tmp_path, no_evidently):
+    drift = compare(reference, halves[1].with_table(halves[1].table[:3]), tmp_path / "out", None)
+    assert not drift.drifted
+    assert drift.reason == "Nothing could be compared (readable: too few photos: 350 in the reference, 3 new)."
+    assert "Nothing compared" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_a_reference_is_the_same_every_time(reference, halves, tmp_path):
     build_reference(halves[0], tmp_path / "again", answers(halves[0]), "s3://models/taxonomy/v1", QUICK)
     for name in ("reference.json", "reference.parquet"):

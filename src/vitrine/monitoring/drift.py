@@ -249,6 +249,9 @@ def _principal_components(embeddings: np.ndarray, rows: int = 2000) -> Projectio
 
 def _decide(findings: list[Finding], skipped: list[tuple[str, str]]) -> Drift:
     moved = [finding for finding in findings if finding.moved]
+    if not findings:
+        why = f"{skipped[0][0]}: {skipped[0][1]}" if skipped else "nothing in common"
+        return Drift(False, f"Nothing could be compared ({why}).", (), tuple(skipped))
     if not moved:
         reason = f"No drift: none of {len(findings)} signals moved further than chance and the least that matters."
         return Drift(False, reason, tuple(findings), tuple(skipped))

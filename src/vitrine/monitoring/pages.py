@@ -30,8 +30,8 @@ def report_page(drift: "Drift", before: "Side", now: "Side", rules: DriftRules) 
         "Drift of the photos",
         f"{now.photos:,} new photos ({now.data_version or 'unknown version'}) against "
         f"{before.photos:,} of the reference ({before.data_version or 'unknown version'})",
-        "Drift" if drift.drifted else "No drift",
-        "bad" if drift.drifted else "good",
+        "Drift" if drift.drifted else "No drift" if drift.findings else "Nothing compared",
+        "bad" if drift.drifted else "good" if drift.findings else "warn",
     )
     page.text(drift.reason)
     if before.model:
@@ -104,7 +104,7 @@ def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> N
     ]
     components = []
     if any(f.kind == "embedding" for f in drift.findings):
-        components = [column for column in before.table if kind_of(column) == "embedding"]
+        components = [column for column in before.table.columns if kind_of(column) == "embedding"]
         method = ModelDriftMethod(bootstrap=True, quantile_probability=0.99)
         metrics.append(EmbeddingsDrift(embeddings_name="embedding", drift_method=method))
     definition = DataDefinition(
@@ -138,7 +138,7 @@ def _photos(page: Page, drift: "Drift", before: "Side", now: "Side") -> None:
 
 def _most_changed(finding: Finding, before: pd.DataFrame, now: pd.DataFrame) -> pd.Index:
     if finding.kind == "embedding":
-        components = [column for column in before if kind_of(column) == "embedding"]
+        components = [column for column in before.columns if kind_of(column) == "embedding"]
         middle, spread = before[components].mean(), before[components].std().clip(lower=1e-9)
         direction = (now[components].mean() - middle) / spread
         return ((now[components] - middle) / spread @ direction).nlargest(SAMPLES).index
@@ -211,7 +211,7 @@ def _plot_shares(axes: "Axes", before: pd.Series, now: pd.Series) -> None:
 
 
 def _plot_points(axes: "Axes", before: pd.DataFrame, now: pd.DataFrame) -> None:
-    names = [column for column in before if kind_of(column) == "embedding"]
+    names = [column for column in before.columns if kind_of(column) == "embedding"]
     first, second = names[0], names[min(1, len(names) - 1)]
     axes.scatter(before[first], before[second], s=4, color=BEFORE, alpha=0.5, linewidths=0)
     axes.scatter(now[first], now[second], s=4, color=NOW, alpha=0.5, linewidths=0)
