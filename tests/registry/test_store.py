@@ -67,13 +67,14 @@ def test_every_decision_is_one_line_of_history(root, model):
     registry = Registry(root)
     champion = registry.promote("taxonomy", model("m"), METRICS, "Promoted: the first.")
     registry.refuse("taxonomy", "Refused: a tie keeps the champion.", {"macro_top1": 0.6})
-    registry.refuse("attributes", "Refused: größer ist besser.", {})
+    registry.refuse("attributes", "Refused: größer ist besser.", {"recall@1": float("nan")})
     lines = registry.history("taxonomy")
     assert [line["decision"] for line in lines] == ["promoted", "refused"]
     assert lines[0]["version"] == champion.version
     assert lines[1]["reason"] == "Refused: a tie keeps the champion."
     assert lines[1]["metrics"] == {"macro_top1": 0.6}
     assert registry.history("attributes")[0]["reason"] == "Refused: größer ist besser."
+    assert registry.history("attributes")[0]["metrics"] == {}  # JSON has no NaN
     assert registry.champion("taxonomy") == champion
 
 

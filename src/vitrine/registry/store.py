@@ -10,6 +10,7 @@ leaves the old champion in use.
 
 import hashlib
 import json
+import math
 import re
 import shutil
 from collections.abc import Mapping
@@ -110,7 +111,7 @@ class Registry:
             version=version,
             model=target,
             content=content,
-            metrics=dict(metrics),
+            metrics=_finite(metrics),
             promoted_at=now.isoformat(timespec="seconds"),
             reason=reason,
             data_version=str(config.get("data_version", "")),
@@ -188,7 +189,7 @@ class Registry:
     def _record(self, task: str, entry: dict[str, str], reason: str, metrics: Mapping[str, float]) -> None:
         uri = self._file(task, "history.jsonl")
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        line = json.dumps({"at": at, **entry, "reason": reason, "metrics": dict(metrics)}, ensure_ascii=False)
+        line = json.dumps({"at": at, **entry, "reason": reason, "metrics": _finite(metrics)}, ensure_ascii=False)
         for _ in range(ATTEMPTS):
             data, tag = pointer.read(uri)
             try:
@@ -250,6 +251,11 @@ def _checked(name: str, what: str) -> str:
     if not NAME.fullmatch(name):
         raise InputError(f"{what} {name!r}: letters, digits, '.', '_' and '-' only")
     return name
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Without figures that are not numbers: JSON has no NaN."""
+    return {key: value for key, value in metrics.items() if math.isfinite(value)}
 
 
 def _json(value: dict[str, Any]) -> bytes:

@@ -1,0 +1,123 @@
+"""A candidate against the champion, both measured on the same photos."""
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from vitrine import files
+from vitrine.catalog import Catalog
+from vitrine.evaluation.evaluate import read_metrics, write_json
+from vitrine.evaluation.gate import Decision, decide, rules_for
+from vitrine.evaluation.metrics import compute_metrics
+from vitrine.registry.store import Registry, content_hash
+from vitrine.report import Page, Tile
+
+DECISION = "decision.json"
+
+
+def challenge(
+    model: Path,
+    evaluation: Path,
+    catalog: Catalog,
+    registry: Registry,
+    out: Path,
+    *,
+    split: str = "test",
+    min_gain: float = 0.0,
+    max_drop: float = 0.05,
+    floor: float = 0.0,
+) -> Decision:
+    """Decides whether a candidate may replace its task's champion; changes nothing in the registry.
+
+    The champion is measured anew on the same photos, because its old figures were of an older test set.
+
+    Args:
+        model: The candidate's model folder.
+        evaluation: What `evaluate` wrote about it, on `split`.
+        catalog: Whose photos both are measured on.
+        registry: Where the champion is.
+        out: A new folder for `decision.json` and `report.html`.
+        split: Which rows.
+        min_gain: See `GateRules`.
+        max_drop: See `GateRules`.
+        floor: See `GateRules`.
+
+    Raises:
+        InputError: if the candidate, its evaluation or the champion cannot be read.
+    """
+    task = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))["task"]
+    candidate, candidate_id = read_metrics(evaluation), content_hash(Path(model))
+    champion = registry.champion(task)
+    against = None
+    if champion is not None and champion.content != candidate_id:
+        from vitrine.methods.inference import apply
+
+        with tempfile.TemporaryDirectory() as folder:
+            copy = registry.fetch(champion, Path(folder) / "champion")
+            against = compute_metrics(apply(copy, catalog.of_split(split)))
+    elif champion is not None:
+        against = candidate
+    rules = rules_for(task, min_gain=min_gain, max_drop=max_drop, floor=floor)
+    decision = decide(
+        candidate,
+        against,
+        rules,
+        candidate_id=candidate_id,
+        champion_id=champion.content if champion else "",
+    )
+    with files.new_folder(out) as folder:
+        write_json(
+            folder / DECISION,
+            {
+                "task": task,
+                **asdict(decision),
+                "candidate": candidate,
+                "champion": against,
+                "champion_version": champion.version if champion else None,
+            },
+        )
+        _page(task, decision, champion.version if champion else "").write(folder / "report.html")
+    return decision
+
+
+def read_decision(folder: Path) -> dict[str, object]:
+    """What `challenge` wrote."""
+    return json.loads((Path(folder) / DECISION).read_text(encoding="utf-8"))
+
+
+def _page(task: str, decision: Decision, champion: str) -> Page:
+    page = Page(
+        f"Gate: {task}",
+        f"Candidate against champion {champion}" if champion else "There was no champion yet",
+        verdict="Promoted" if decision.promote else "Refused",
+        tone="good" if decision.promote else "bad",
+    )
+    page.text(decision.reason)
+    page.tiles(
+        Tile(
+            comparison.key,
+            _figure(comparison.candidate),
+            "good" if comparison.passed else "bad",
+            f"champion {_figure(comparison.champion)}",
+        )
+        for comparison in decision.comparisons[:4]
+    )
+    page.heading("Every figure the gate looked at", "The first decides; none of the others may fall too far.")
+    page.table(
+        ["figure", "candidate", "champion", "accepted"],
+        [
+            [
+                comparison.key,
+                _figure(comparison.candidate),
+                _figure(comparison.champion),
+                "yes" if comparison.passed else "no",
+            ]
+            for comparison in decision.comparisons
+        ],
+    )
+    return page
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
