@@ -1,0 +1,82 @@
+# `make` lists the targets. A bare machine needs Python 3.11-3.13, git and make.
+VENV ?= .venv
+IMAGE ?= vitrine:$(VERSION)
+
+# The oldest version first: it is the image's and CI's. A pyenv shim may stand on the PATH and still not run.
+SUITS = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	if $$name -c '$(SUITS)' 2>/dev/null; then command -v $$name; break; fi; done)
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/vitrine/__init__.py)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+ENGINE ?= $(shell command -v docker || command -v podman)
+
+STAMP := $(VENV)/.installed
+UV := UV_PYTHON_DOWNLOADS=never $(VENV)/bin/uv
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make pins"
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint compile bench image pins pin-data clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP) ## the pinned tools and the package (editable) in .venv; instant when nothing changed
+
+# No stamp, or a stamp gone because the last attempt broke off: begin with an empty environment, since a package
+# that was half copied passes for installed. uv's cache makes that cheap.
+$(STAMP): requirements-dev.txt pyproject.toml
+	@test -e $@ || { \
+		test -n "$(PYTHON)" && $(PYTHON) -c '$(SUITS)' || { \
+			echo "Python 3.11, 3.12 or 3.13 is needed$(if $(PYTHON),; $(PYTHON) is another); name one: make install PYTHON=PATH" >&2; \
+			exit 1; }; \
+		$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+			echo "$(PYTHON) cannot make environments; on Debian and Ubuntu: apt install python3-venv" >&2; \
+			exit 1; }; \
+		echo "$(VENV): $$($(PYTHON) --version)"; \
+		$(PYTHON) -m venv --clear $(VENV); }
+	@rm -f $@
+	@sed -n '/^uv==/,/# via/p' requirements-dev.txt > $(VENV)/uv.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	$(UV) pip sync --python $(VENV)/bin/python --require-hashes --build-constraints requirements-dev.txt requirements-dev.txt
+	$(UV) pip install --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## render the demo catalog, run the retrain pipeline on it, print where the report is
+	$(VENV)/bin/vitrine demo
+
+test: $(STAMP) ## every test, the slow ones too
+	$(VENV)/bin/pytest
+
+lint: $(STAMP) ## ruff (rules and format) and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+compile: $(STAMP) ## build/NAME.yaml for each pipeline, ready to be uploaded in the UI
+	@mkdir -p build
+	@set -e; names=$$($(VENV)/bin/vitrine pipeline list); \
+	for name in $$(echo "$$names" | awk '{print $$1}'); do \
+		echo "build/$$name.yaml"; $(VENV)/bin/vitrine pipeline compile $$name build/$$name.yaml; \
+	done
+
+bench: $(STAMP) ## measure what docs/results claims
+	@set -e; for script in benchmarks/[!_]*.py; do echo "$$script"; $(VENV)/bin/python $$script; done
+
+image: ## the container image; BASE_IMAGE=..., IMAGE=..., ENGINE=docker|podman, BUILD_ARGS="..."
+	@test -n "$(ENGINE)" || { echo "neither docker nor podman is on the PATH" >&2; exit 1; }
+	$(ENGINE) build --file Containerfile --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(BUILD_ARGS) .
+
+pins: $(STAMP) ## requirements*.txt from pyproject.toml, keeping versions that still fit; ARGS=--upgrade for the newest
+	$(COMPILE) $(ARGS) --extra dev pyproject.toml --output-file requirements-dev.txt
+	$(COMPILE) $(ARGS) --constraints requirements-dev.txt pyproject.toml --output-file requirements.txt
+
+pin-data: $(STAMP) ## render the default catalog anew and pin its bytes in data.dvc
+	rm -rf data
+	$(VENV)/bin/vitrine synth data --listings 300 --seed 0
+	$(VENV)/bin/dvc add --quiet data
+
+clean: ## remove what was built and the tools' caches; the environment and the data stay
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
