@@ -86,6 +86,7 @@ class _Work:
     min_class_count: int
     drop_views_below: int
     drops: list[Drop] = field(default_factory=list)
+    near: tuple[bytes, Groups] | None = None
     changes: dict[str, dict[tuple[int, str], tuple[str, str]]] = field(
         default_factory=lambda: {kind: {} for kind in CHANGING}
     )
@@ -93,6 +94,13 @@ class _Work:
     def looks(self) -> pd.DataFrame:
         """The photo table of the rows still in."""
         return self.photos.iloc[self.table[ROW].to_numpy()].reset_index(drop=True)
+
+    def near_groups(self) -> Groups:
+        """Near copies among the rows still in, looked for again only when rows have left."""
+        rows = self.table[ROW].to_numpy().tobytes()
+        if self.near is None or self.near[0] != rows:
+            self.near = rows, near_duplicate_groups(self.looks(), self.settings.near_duplicate_distance)
+        return self.near[1]
 
     def drop(self, positions: Iterable[int], rule: str, reasons: Sequence[str], evidence: Sequence[str] = ()) -> None:
         """Drops rows by their position in the current table."""
@@ -300,8 +308,7 @@ def _drop_exact(work: _Work) -> None:
 
 
 def _drop_near(work: _Work) -> None:
-    groups = near_duplicate_groups(work.looks(), work.settings.near_duplicate_distance)
-    _drop_copies(work, groups, "near_duplicates", "nearly the same photo as", may_be_copy)
+    _drop_copies(work, work.near_groups(), "near_duplicates", "nearly the same photo as", may_be_copy)
 
 
 def same_box(one: pd.Series, other: pd.Series) -> bool:
@@ -326,7 +333,7 @@ def may_be_copy(one: pd.Series, other: pd.Series) -> bool:
 def _drop_copies(
     work: _Work, groups: Groups, rule: str, wording: str, spare: Callable[[pd.Series, pd.Series], bool]
 ) -> None:
-    """Keeps one row of each group (the most labels, then the largest, then the first) and merges the others' labels."""
+    """Keeps one row of each group (the most labels, then large ones, then the first) and merges the others' labels."""
     columns = [name for name in label_columns(work.table) if name != "product"]
     labels = label_counts(work.table).to_numpy()
     looks = work.looks()
@@ -335,7 +342,9 @@ def _drop_copies(
     new = {name: work.table[name].to_numpy(dtype=object).copy() for name in columns}
     merged = {name: work.table[name].to_numpy(dtype=object).copy() for name in columns}
     for rows in members(groups):
-        order = sorted(rows.tolist(), key=lambda row: (-labels[row], -pixels[row], row))
+        # Enlarging a photo a little adds nothing to it: only one of at least twice the pixels counts as larger.
+        small = 2 * pixels <= pixels[rows].max()
+        order = sorted(rows.tolist(), key=lambda row: (-labels[row], small[row], row))
         kept: list[int] = []
         copies: dict[int, list[int]] = {}
         for row in order:

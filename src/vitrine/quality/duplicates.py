@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from vitrine.quality import signature
 from vitrine.quality.scan import signatures
 
-MAX_DISTANCE = 10  # bits of 64
+MAX_DISTANCE = 12  # bits of 64: what copies cropped by 3.5 % a side stay within, 95 in 100 of them
 MAX_BUCKET = 256  # neighbours compared within one bucket, so that a crowd of alike photos costs linear time
 FLAT_SPREAD = 2.0  # grey levels: below, a photo is one plain colour and its hash means nothing
 MAX_TABLES = 300

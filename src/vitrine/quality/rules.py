@@ -19,6 +19,7 @@ from vitrine.quality.settings import Settings
 TEXT_COLUMNS = ("category", "description", "user", "expert", "listing", "product", "view")
 UNSAFE_TEXT = r"<\s*/?\s*[a-zA-Z!]|&#|javascript:|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 UNUSUAL_MODES = ["CMYK", "YCCK", "LAB", "HSV", "F", "I", "I;16", "I;16B", "I;16L", "I;16N"]
+WORDS = {"image": "path of the photo", "photo:mode": "colour mode", "photo:frames": "animation"}
 EXAMPLES = 12
 
 
@@ -92,7 +93,8 @@ def _tabular(evidence: Evidence) -> dict[str, Finding]:
         # One row may break several columns: the rows are counted where all are listed, else the worst column.
         complete = all(count == len(listed) for _, count, listed in parts)
         count = len(rows) if complete else max(len(rows), *(count for _, count, _ in parts))
-        details = tuple(f"{column}: {count}" for column, count, _ in parts if count and len(parts) > 1)
+        details = tuple(f"{WORDS.get(column, column)}: {count}" for column, count, _ in parts if count)
+        details = details if len(parts) > 1 else ()
         found[rule] = Finding(count, totals.get(rule, readable), tuple(rows[:EXAMPLES]), details)
     if "unreadable_photos" in found:
         broken = np.flatnonzero(evidence.photos["problem"] == "unreadable")

@@ -249,9 +249,12 @@ def _page(catalog: Catalog, table: pd.DataFrame, assignment: Assignment, ratios:
 
 
 def _balance(table: pd.DataFrame, column: str) -> Iterable[tuple[str, int, int, int, int]]:
-    counts = table[table[column] != ""].groupby([column, "split"]).size().unstack(fill_value=0)
-    counts = counts.reindex(columns=list(SPLITS), fill_value=0)
-    totals = counts.sum(axis=1).sort_values(ascending=False, kind="stable")
-    for label in totals.index:
-        train, validation, test = (int(counts.at[label, name]) for name in SPLITS)
-        yield str(label), train, validation, test, train + validation + test
+    """Rows of each class per split, the commonest class first."""
+    cells = table.groupby([column, "split"]).size()
+    counts: dict[str, dict[str, int]] = {}
+    for (cell, split), number in cells.items():
+        for label in labels_of(cell) if column.startswith(ATTRIBUTE_PREFIX) else [cell] if cell else []:
+            row = counts.setdefault(label, dict.fromkeys(SPLITS, 0))
+            row[split] += int(number)
+    for label, row in sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0])):
+        yield label, row["train"], row["validation"], row["test"], sum(row.values())

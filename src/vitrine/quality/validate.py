@@ -160,7 +160,7 @@ def _page(catalog: Catalog, photos: pd.DataFrame, validation: Validation) -> Pag
     order = {"Failed": 0, "Warning": 1, "Note": 2, "Passed": 3}
     ranked = sorted(validation.results, key=lambda result: order[_status(result)])
     page.table(
-        ("Result", "Rule", "Found", "Share", "Allowed", "What it means"),
+        ("Outcome", "Rule", "Found", "Share", "Allowed", "What it means"),
         [
             (
                 _status(result),

@@ -1,0 +1,233 @@
+import pandas as pd
+import pytest
+from PIL import Image
+
+from vitrine.catalog import read_catalog
+from vitrine.catalog.table import TEXT
+from vitrine.errors import InputError
+from vitrine.quality.clean import clean_catalog, cut_rare
+from vitrine.quality.labels import agreed, normalised
+from vitrine.synth.render import render_catalog
+
+from .conftest import draw
+
+
+def row(number, **values):
+    return {
+        "image": f"images/{number}.jpg",
+        **{name.replace("attr_", "attr:"): value for name, value in values.items()},
+    }
+
+
+def clean(catalog, out, **options):
+    result = clean_catalog(catalog, out, workers=1, **{"min_class_count": 0, **options})
+    return result, read_catalog(out).table, pd.read_parquet(out / "dropped.parquet")
+
+
+def test_a_clean_catalog_keeps_every_row_and_column(make, tmp_path):
+    catalog = make([row(n, category="A/B", extra=str(n)) for n in range(8)])
+    result, kept, dropped = clean(catalog, tmp_path / "out")
+    assert (result.before, result.kept, len(dropped)) == (8, 8, 0)
+    pd.testing.assert_frame_equal(kept[["image", "category", "extra"]], catalog.table, check_dtype=False)
+    assert kept["sha256"].str.len().eq(64).all()
+    assert kept["duplicate_group"].nunique() == 8
+    assert read_catalog(tmp_path / "out").root == catalog.root
+
+
+def test_each_rule_drops_its_rows_and_says_why(make, tmp_path):
+    catalog = make(
+        [
+            row(0, category="A", user="u", description="fine", listing="l0"),
+            row(1, category="A", user="u", description="a box only, sorry", listing="l1"),
+            row(2, category="A", user="v", description="my old bag", listing="l2"),
+            row(3, category="A", user="v", description="My  old bag", listing="l3"),
+            {"image": "../secret.jpg", "category": "A"},
+            {"image": "gone.jpg", "category": "A"},
+            {"image": "tiny.png", "category": "A"},
+            {"image": "white.png", "category": "A"},
+            {"image": "copy.jpg", "category": "A"},
+            {"image": "near.jpg", "category": "A", "listing": "other"},
+        ]
+    )
+    folder = tmp_path / "catalog"
+    Image.new("RGB", (4, 4)).save(folder / "tiny.png")
+    Image.new("RGB", (64, 64), "white").save(folder / "white.png")
+    (folder / "copy.jpg").write_bytes((folder / "images/0.jpg").read_bytes())
+    draw(2).resize((70, 70)).save(folder / "near.jpg")
+    result, kept, dropped = clean(catalog, tmp_path / "out")
+    assert dict(zip(dropped["row"], dropped["rule"], strict=True)) == {
+        2: "keywords",
+        4: "repeated_text",
+        5: "unusable_values",
+        6: "unreadable_photos",
+        7: "tiny_photos",
+        8: "blank_photos",
+        9: "exact_duplicates",
+        10: "near_duplicates",
+    }
+    evidence = dropped.set_index("row")["evidence"]
+    assert (evidence[9], evidence[10]) == ("images/0.jpg", "images/2.jpg")
+    assert dropped["reason"].ne("").all()
+    assert kept["image"].tolist() == ["images/0.jpg", "images/2.jpg"]
+    assert sum(result.dropped.values()) == 8
+
+
+def test_the_best_labelled_copy_stays_and_takes_over_labels(make, tmp_path):
+    catalog = make([row(0, category="A"), row(1, category="A/B", attr_colour="red"), row(2, attr_size="small")])
+    for copy in (1, 2):
+        (tmp_path / f"catalog/images/{copy}.jpg").write_bytes((tmp_path / "catalog/images/0.jpg").read_bytes())
+    result, kept, _ = clean(catalog, tmp_path / "out")
+    assert kept[["image", "category", "attr:colour", "attr:size"]].values.tolist() == [
+        ["images/1.jpg", "A/B", "red", "small"]
+    ]
+    assert result.changed["merged"] == 1
+
+
+def test_contradicting_labels_of_one_photo_are_blanked(make, tmp_path):
+    catalog = make([row(0, category="A/B", attr_colour="Red"), row(1, category="A/C", attr_colour="red ")])
+    (tmp_path / "catalog/images/1.jpg").write_bytes((tmp_path / "catalog/images/0.jpg").read_bytes())
+    result, kept, _ = clean(catalog, tmp_path / "out")
+    assert kept[["category", "attr:colour"]].values.tolist() == [["A", "Red"]]
+    assert result.changed["contradicting"] == 1
+
+
+def test_copies_that_are_meant_to_look_alike_stay(make, tmp_path):
+    near = [
+        row(0, listing="l", domain="", bbox=""),
+        row(1, listing="l", domain="", bbox=""),  # two views of one listing
+        row(2, listing="a", domain="shop", bbox=""),
+        row(3, listing="b", domain="user", bbox=""),  # shop photo and customer photo
+        row(4, listing="c", domain="", bbox="1,1,20,20"),
+        row(4, listing="d", domain="", bbox="30,30,20,20"),  # two items in one photo
+    ]
+    catalog = make(near)
+    for first, second in ((0, 1), (2, 3)):
+        draw(first).resize((80, 80)).save(tmp_path / f"catalog/images/{second}.jpg")
+    result, kept, _ = clean(catalog, tmp_path / "out")
+    assert result.kept == 6
+    assert kept["duplicate_group"].tolist()[0] == kept["duplicate_group"].tolist()[1]
+
+
+def test_near_copies_stay_when_asked_or_when_labels_say_another_product(make, tmp_path):
+    catalog = make([row(0, attr_colour="red"), row(1, attr_colour="blue"), row(2, attr_colour="")])
+    for copy in (1, 2):
+        draw(0).resize((70 + copy, 70)).save(tmp_path / f"catalog/images/{copy}.jpg")
+    assert clean(catalog, tmp_path / "a")[0].dropped["near_duplicates"] == 1
+    assert clean(catalog, tmp_path / "b", near_duplicates=False)[0].kept == 3
+
+
+def test_labels_get_one_spelling_and_no_label_words_go(make, tmp_path):
+    colours = ["Red", "red", "red", " red|BLUE", "blue", "Not sure", "n/a", "red| red"]
+    paths = ["Home/Lamps", "home/lamps", "Home/Lamps ", "Home/Other", "Home / Lamps", "Skip", "", "Home/Lamps"]
+    rows = [row(n, attr_colour=colours[n], category=paths[n], verdict="Unknown") for n in range(8)] + [
+        row(8, attr_colour="blue")
+    ]
+    _, kept, _ = clean(make(rows), tmp_path / "out")
+    assert kept["attr:colour"].tolist() == ["red", "red", "red", "red|blue", "blue", "", "", "red", "blue"]
+    assert kept["category"].tolist() == ["Home/Lamps"] * 3 + ["Home", "Home/Lamps", "", "", "Home/Lamps", ""]
+    assert kept["verdict"].eq("").all()
+
+
+def test_rare_classes_are_cut_blanked_or_dropped(make, tmp_path):
+    rows = [row(n, category="A/B/C", attr_colour="red") for n in range(4)]
+    rows += [row(4, category="A/B/D", attr_colour="red"), row(5, category="Z/Y", attr_colour="red")]
+    rows += [row(6, category="Z/Y", attr_colour="mauve"), row(7, category="", attr_colour="")]
+    result, kept, dropped = clean(make(rows), tmp_path / "out", min_class_count=3)
+    assert kept["category"].tolist() == ["A/B/C"] * 4 + ["A/B", "", ""]
+    assert kept["image"].tolist()[-1] == "images/7.jpg"  # unlabelled rows stay
+    assert kept["attr:colour"].tolist() == ["red"] * 6 + [""]
+    assert dropped["row"].tolist() == [7]
+    assert dropped["rule"].tolist() == ["rare_classes"]
+    assert (result.changed["cut"], result.changed["blanked"]) == (1, 2)
+
+
+def test_cut_rare_counts_whole_subtrees():
+    paths = pd.Series(["A/B", "A/C", "A/D", "E", ""], dtype=TEXT)
+    assert cut_rare(paths, 3).tolist() == ["A", "A", "A", "", ""]
+    assert cut_rare(paths, 1).tolist() == paths.tolist()
+
+
+def test_listings_with_too_few_photos(make, tmp_path):
+    catalog = make([row(0, listing="l"), row(1, listing="l"), row(2, listing="m"), row(3, listing="")])
+    _, kept, dropped = clean(catalog, tmp_path / "out", drop_views_below=2)
+    assert kept["listing"].tolist() == ["l", "l", ""]
+    assert dropped["reason"].tolist() == ["1 of 2 photos"]
+
+
+def test_nothing_left_is_an_error_that_names_the_rule(make, tmp_path):
+    catalog = make([{"image": "images/a.jpg"}, {"image": "images/b.jpg"}], photo=False)
+    with pytest.raises(InputError, match=r"no row is left.*unreadable_photos.*2 of 2"):
+        clean(catalog, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_hostile_labels_are_escaped(make, tmp_path):
+    labels = ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>"]
+    catalog = make([row(n, category=label, product=f"p{n}") for n, label in enumerate(labels)])
+    clean(catalog, tmp_path / "out", min_class_count=2)
+    page = (tmp_path / "out/report.html").read_text()
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert "&lt;" in page
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "expected"),
+    [
+        ("category", ("A", "A/B", ""), ("A/B", False)),
+        ("category", ("A/B", "A/C"), ("A", True)),
+        ("category", ("A", "B"), ("", True)),
+        ("attr:colour", ("red", "red|blue"), ("red|blue", False)),
+        ("attr:colour", ("red", "blue"), ("", True)),
+        ("verdict", ("authentic", ""), ("authentic", False)),
+        ("verdict", ("authentic", "counterfeit"), ("", True)),
+    ],
+)
+def test_what_copies_agree_on(column, values, expected):
+    assert agreed(column, values) == expected
+
+
+def test_normalising_twice_changes_nothing():
+    table = pd.DataFrame(
+        {"category": ["a/b", "A/b", "A /B", "a/none/c", "x/y"], "attr:t": ["x|X", "X", "-", "y ", "Y"]}
+    )
+    once = normalised(table.astype(TEXT), ("none", "-"))
+    pd.testing.assert_frame_equal(once, normalised(once, ("none", "-")))
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("synth") / "catalog"
+    render_catalog(folder, 30, 3, defects=True)
+    return folder
+
+
+def test_planted_faults_are_found_and_clean_rows_stay(planted, tmp_path):
+    catalog = read_catalog(planted, check_rows=False)
+    result, kept, dropped = clean(catalog, tmp_path / "out", min_class_count=2)
+    again, kept_again, _ = clean(read_catalog(tmp_path / "out"), tmp_path / "again", min_class_count=2)
+    assert again.kept == again.before
+    assert sum(again.changed.values()) == 0
+    pd.testing.assert_frame_equal(kept, kept_again)
+    faults = pd.read_csv(planted / "defects.csv")
+    rules = dropped.set_index("image")["rule"].to_dict()
+    expected = {
+        "exact_copy": "exact_duplicates",
+        "reencoded_copy": "near_duplicates",
+        "resized_copy": "near_duplicates",
+        "cropped_copy": "near_duplicates",
+        "truncated": "unreadable_photos",
+        "not_an_image": "unreadable_photos",
+        "bomb": "unreadable_photos",
+        "missing_file": "unreadable_photos",
+        "path_traversal": "unusable_values",
+        "one_pixel": "tiny_photos",
+        "black": "blank_photos",
+        "keyword": "keywords",
+        "contradicting_labels": "exact_duplicates",
+    }
+    for kind, rule in expected.items():
+        images = faults.loc[faults["defect"] == kind, "image"]
+        assert [rules.get(image) for image in images] == [rule] * len(images), kind
+    assert set(rules) <= set(faults["image"])
+    assert result.dropped["repeated_text"] == 2

@@ -1,0 +1,97 @@
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from vitrine.catalog import Catalog
+from vitrine.catalog.table import TEXT
+from vitrine.quality import signature
+from vitrine.quality.scan import scan_photos, signatures
+
+from .conftest import draw
+
+
+def scan(folder, names, **options):
+    return scan_photos(Catalog(str(folder), pd.DataFrame({"image": pd.Series(names, dtype=TEXT)})), **options)
+
+
+def test_every_fault_is_a_reason_and_never_an_exception(tmp_path):
+    draw(1).save(tmp_path / "good.jpg")
+    data = (tmp_path / "good.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
+    (tmp_path / "text.jpg").write_bytes(b"404")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "folder.jpg").mkdir()
+    names = ["good.jpg", "cut.jpg", "text.jpg", "empty.jpg", "folder.jpg", "gone.jpg", "../x.jpg", "/etc/passwd", ""]
+    photos = scan(tmp_path, names)
+    assert photos["readable"].tolist() == [True] + [False] * 8
+    assert photos["problem"].tolist() == ["", *["unreadable"] * 4, "missing", "unsafe", "unsafe", "unsafe"]
+    assert all("\n" not in error and error for error in photos["error"][1:])
+    assert photos.index.equals(pd.RangeIndex(9))
+
+
+def test_measures_of_known_pictures(tmp_path):
+    Image.new("RGB", (40, 20), (255, 0, 0)).save(tmp_path / "red.png")
+    Image.fromarray(np.indices((64, 64)).sum(0).astype(np.uint8) % 2 * 255).save(tmp_path / "checks.png")
+    draw(2).convert("CMYK").save(tmp_path / "print.jpg")
+    draw(2).save(tmp_path / "wrong.jpg", format="PNG")
+    frames = [draw(3), draw(4)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    photos = scan(tmp_path, ["red.png", "checks.png", "print.jpg", "wrong.jpg", "moving.gif"])
+    red, checks, printed, wrong, moving = (photos.loc[row] for row in range(5))
+    assert (red["width"], red["height"], red["spread"]) == (40, 20, 0)
+    assert red["brightness"] == pytest.approx(0.299 * 255, abs=0.01)
+    assert checks["sharpness"] == pytest.approx((4 * 255) ** 2, rel=0.01)
+    assert checks["colourfulness"] == pytest.approx(0, abs=1e-3)
+    assert printed["mode"] == "CMYK"
+    assert (wrong["format"], wrong["extension_matches"], red["extension_matches"]) == ("PNG", False, True)
+    assert moving["frames"] == 2
+    assert red["sha256"] == hashlib.sha256((tmp_path / "red.png").read_bytes()).hexdigest()
+
+
+def test_upright_size_and_pixels_of_a_turned_photo(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    draw(5, (64, 32)).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    draw(5, (64, 32)).save(tmp_path / "plain.png")
+    photos = scan(tmp_path, ["turned.png", "plain.png"])
+    assert (photos["width"] == 64).all()
+    assert photos["pixels"].nunique() == 1
+    assert photos["sha256"].nunique() == 2
+
+
+def test_processes_give_the_rows_of_one_process_in_order(tmp_path):
+    for seed in range(150):
+        draw(seed, (32, 32)).save(tmp_path / f"{seed}.png")
+    names = [f"{seed}.png" for seed in reversed(range(150))] + ["7.png"]
+    seen = []
+    one = scan(tmp_path, names, workers=1)
+    two = scan(tmp_path, names, workers=2, progress=lambda done, total: seen.append((done, total)))
+    pd.testing.assert_frame_equal(one, two)
+    assert seen[-1] == (150, 150)
+    assert one["sha256"].iat[-1] == one["sha256"].iat[142]
+
+
+def test_hash_of_a_turned_signature_is_the_hash_of_the_turned_photo(tmp_path):
+    looks = np.stack([signature.signature(draw(seed, (128, 128))) for seed in range(20)])
+    turns = {
+        1: Image.Transpose.FLIP_LEFT_RIGHT,
+        2: Image.Transpose.FLIP_TOP_BOTTOM,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.TRANSPOSE,
+    }
+    for turn, operation in turns.items():
+        photos = np.stack([signature.signature(draw(seed, (128, 128)).transpose(operation)) for seed in range(20)])
+        gap = np.bitwise_count(signature.hashes(signature.turned(looks, turn)) ^ signature.hashes(photos))
+        assert gap.max() <= 4
+
+
+def test_signatures_come_back_as_they_were_stored(tmp_path):
+    draw(9).save(tmp_path / "a.png")
+    photos = scan(tmp_path, ["a.png", "gone.png"])
+    looks = signatures(photos)
+    assert looks.shape == (2, signature.LENGTH)
+    assert (looks[0] == signature.signature(draw(9))).all()
+    assert not looks[1].any()

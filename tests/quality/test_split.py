@@ -1,0 +1,109 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitrine.catalog import read_catalog
+from vitrine.catalog.table import TEXT
+from vitrine.errors import InputError
+from vitrine.quality.split import SPLITS, assign, split_catalog
+
+RATIOS = (0.7, 0.1, 0.2)
+
+
+def frame(**columns):
+    return pd.DataFrame(columns).astype(TEXT)
+
+
+def single(count, classes=1):
+    return frame(image=[f"{n}.jpg" for n in range(count)], category=[f"c{n % classes}" for n in range(count)])
+
+
+names = st.lists(st.sampled_from(["", "a", "b", "c", "d", "e"]), min_size=1, max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(names, names, names, st.lists(st.sampled_from(["", *SPLITS]), min_size=1, max_size=40), st.booleans())
+def test_nothing_that_belongs_together_is_parted(listing, product, sha, split, respect):
+    count = min(map(len, (listing, product, sha, split)))
+    table = frame(
+        image=[f"{n % 30}.jpg" for n in range(count)],
+        listing=listing[:count],
+        product=product[:count],
+        sha256=sha[:count],
+        split=split[:count],
+    )
+    result = assign(table, RATIOS, respect)
+    for column in ("image", "listing", "product", "sha256"):
+        known = table[column] != ""
+        assert result.split[known].groupby(table.loc[known, column]).nunique().le(1).all()
+    assert set(result.split) <= set(SPLITS)
+
+
+def test_given_splits_stay_and_take_their_group_along():
+    table = frame(
+        image=list("abcdef"), listing=["l", "l", "m", "m", "", ""], split=["test", "", "test", "validation", "", "test"]
+    )
+    result = assign(table, RATIOS)
+    assert result.split.tolist()[:4] == ["test", "test", "train", "train"]
+    assert result.split.iat[5] == "test"
+    assert result.conflicts == [2, 3]
+    assert assign(table, (1, 0, 0), respect=False).split.eq("train").all()
+
+
+def test_shares_come_close_to_the_ratios():
+    shares = assign(single(4000), RATIOS).split.value_counts(normalize=True)
+    assert [shares[name] for name in SPLITS] == pytest.approx(RATIOS, abs=0.02)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_class_of_five_groups_stands_in_every_split(seed):
+    table = single(40, classes=8)
+    counts = pd.crosstab(table["category"], assign(table, RATIOS, seed=seed).split)
+    assert (counts[list(SPLITS)] > 0).all(axis=None)
+
+
+def test_added_rows_leave_the_others_where_they_were():
+    table = single(3300, classes=40)
+    before = assign(table.iloc[:3000].reset_index(drop=True), RATIOS).split
+    after = assign(table, RATIOS).split[:3000]
+    assert (before.to_numpy() != after.to_numpy()).mean() < 0.002
+
+
+def test_row_order_does_not_matter_and_the_seed_does():
+    table = single(300, classes=3)
+    order = np.random.default_rng(0).permutation(300)
+    shuffled = assign(table.iloc[order].reset_index(drop=True), RATIOS).split
+    straight = assign(table, RATIOS).split
+    assert (shuffled.to_numpy() == straight.to_numpy()[order]).all()
+    assert (assign(table, RATIOS, seed=1).split != straight).mean() > 0.2
+
+
+def test_rows_without_labels_go_to_train_unless_no_row_has_any():
+    table = single(200)
+    table.loc[:99, "category"] = ""
+    assert assign(table, RATIOS).split[:100].eq("train").all()
+    table["category"] = ""
+    assert assign(table, RATIOS).split.nunique() == 3
+
+
+@pytest.mark.parametrize("ratios", [(0.5, 0.5, 0.5), (1.2, -0.1, -0.1), (0.5, 0.5), (float("nan"), 0.5, 0.5)])
+def test_ratios_that_make_no_sense(make, tmp_path, ratios):
+    with pytest.raises(InputError, match="ratios"):
+        split_catalog(make([{"image": "images/0.jpg"}]), tmp_path / "out", ratios)
+    assert not (tmp_path / "out").exists()
+
+
+def test_photos_are_looked_at_when_the_catalog_does_not_tell_copies(make, tmp_path):
+    catalog = make([{"image": f"images/{n}.jpg", "category": "<b>bold"} for n in range(40)])
+    for copy in range(20):
+        (tmp_path / f"catalog/images/{copy + 20}.jpg").write_bytes(
+            (tmp_path / f"catalog/images/{copy}.jpg").read_bytes()
+        )
+    counts = split_catalog(catalog, tmp_path / "out", workers=1)
+    table = read_catalog(tmp_path / "out").table
+    assert table["split"].tolist()[:20] == table["split"].tolist()[20:]
+    assert sum(counts.values()) == 40
+    assert list(table.columns) == ["image", "category", "split"]
+    assert "<b>bold" not in (tmp_path / "out/report.html").read_text()
