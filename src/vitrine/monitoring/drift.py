@@ -2,6 +2,7 @@
 
 import io
 import json
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,33 @@ def compare(reference: str | Path, current: Catalog, out: Path, outcome: Outcome
         evidently_page(drift, before, now, folder / "evidently.html")
         (folder / "results.json").write_text(_results(drift, before, now, rules), encoding="utf-8")
     return drift
+
+
+def compare_with_model(reference: str, current: Catalog, out: Path, model: Path | None = None) -> Drift:
+    """Like `compare`, asking the reference's own model about the new photos.
+
+    Args:
+        reference: See `compare`.
+        current: The new photos.
+        out: A new folder.
+        model: A model folder to use in place of the one that the reference names.
+
+    Raises:
+        InputError: if the reference, its model or a photo cannot be read.
+    """
+    from vitrine.methods.inference import apply
+
+    named = read_reference(reference)[0].model
+    if model is None and not named:
+        return compare(reference, current, out, None)
+    if model is not None:
+        return compare(reference, current, out, apply(model, current))
+    where = files.absolute(reference).rpartition("/")[0] if named == ".." else named
+    if not files.is_s3(where):
+        return compare(reference, current, out, apply(Path(where), current))
+    with tempfile.TemporaryDirectory() as folder:
+        files.fetch_folder(where, Path(folder) / "model")
+        return compare(reference, current, out, apply(Path(folder) / "model", current))
 
 
 def describe(catalog: Catalog, outcome: Outcome | None, projection: Projection | None = None, model: str = "") -> Side:

@@ -1,0 +1,25 @@
+"""KFP step: train, validation and test photos, with nothing alike on both sides."""
+
+from kfp.dsl import HTML, Dataset, Input, Metrics, Output, component
+
+from components import IMAGE
+
+
+@component(base_image=IMAGE, install_kfp_package=False)
+def split(table: Input[Dataset], parted: Output[Dataset], report: Output[HTML], counts: Output[Metrics]) -> None:
+    """Fills the split column; a row keeps the split it has.
+
+    Args:
+        table: Cleaned catalog table.
+        parted: The same rows with a split each.
+        report: A page with the balance of classes over the splits.
+        counts: Rows per split.
+    """
+    from pathlib import Path
+
+    from components.outputs import show_metrics, show_page
+    from vitrine import steps
+
+    figures = steps.split(Path(table.path), Path(parted.path))
+    show_page(report, Path(parted.path) / "report.html")
+    show_metrics(counts, figures)

@@ -1,0 +1,55 @@
+"""KFP step: one MTSS teacher, an expert for one attribute type."""
+
+from kfp.dsl import Dataset, Input, Metrics, Model, Output, component
+
+from components import IMAGE
+
+
+@component(base_image=IMAGE, install_kfp_package=False)
+def train_teacher(
+    table: Input[Dataset],
+    model: Output[Model],
+    figures: Output[Metrics],
+    checkpoints: str,
+    type: str,
+    epochs: int = 30,
+    batch_size: int = 64,
+    image_size: int = 64,
+    backbone: str = "resnet18_narrow",
+    weights: str = "none",
+    learning_rate: float = 0.002,
+    seed: int = 0,
+) -> None:
+    """Trains the teacher of an attribute type.
+
+    Args:
+        table: Catalog table with splits.
+        model: Model folder.
+        figures: Figures on the validation photos.
+        checkpoints: Folder that a stopped training goes on from.
+        type: The attribute type.
+        epochs: Passes over the training photos.
+        batch_size: Photos per step.
+        image_size: Pixels of the square the net sees.
+        backbone: A torchvision net, or resnet18_narrow for CPUs.
+        weights: none, imagenet, or a file.
+        learning_rate: AdamW's peak learning rate.
+        seed: Of weights, order and augmentation.
+    """
+    from pathlib import Path
+
+    from components.outputs import show_metrics
+    from vitrine import steps
+
+    settings = {
+        "type": type,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "image_size": image_size,
+        "backbone": backbone,
+        "weights": weights,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    found = steps.train("attributes", "teacher", Path(table.path), Path(model.path), checkpoints, settings)
+    show_metrics(figures, found)

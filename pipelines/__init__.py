@@ -1,0 +1,5 @@
+"""One file per DAG: wiring only. `vitrine pipeline` lists, compiles and runs them."""
+
+PIPELINES = {
+    "retrain": "validate, clean, split, train attributes and categories, evaluate, promote or refuse",
+}

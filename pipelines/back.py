@@ -1,0 +1,42 @@
+"""What every DAG ends with: evaluate, pass the gate, promote or refuse."""
+
+from kfp import dsl
+from kfp.dsl import PipelineTask
+
+from components.compare import compare
+from components.drift_reference import drift_reference
+from components.evaluate import evaluate
+from components.promote import promote
+from components.refuse import refuse
+from pipelines.resources import never_cached
+
+
+def add_gate(
+    task: str, trained: PipelineTask, parted: PipelineTask, registry: str, run: str, min_gain: float, max_drop: float
+) -> None:
+    """Adds the tasks that decide what becomes of a trained model."""
+    model, table = trained.outputs["model"], parted.outputs["parted"]
+    evaluated = evaluate(model=model, table=table).set_display_name(f"Evaluate {task}")
+    gate = never_cached(
+        compare(
+            task=task,
+            model=model,
+            evaluation=evaluated.outputs["evaluation"],
+            table=table,
+            registry=registry,
+            min_gain=min_gain,
+            max_drop=max_drop,
+        )
+    ).set_display_name(f"Gate {task}")
+    known = {
+        "task": task,
+        "evaluation": evaluated.outputs["evaluation"],
+        "decision": gate.outputs["decision"],
+        "registry": registry,
+        "run": run,
+    }
+    with dsl.If(gate.outputs["Output"] == "promote", name=f"promote-{task}"):
+        reference = drift_reference(model=model, table=table).set_display_name(f"Drift reference {task}")
+        never_cached(promote(model=model, reference=reference.outputs["reference"], **known))
+    with dsl.Else(name=f"refuse-{task}"):
+        never_cached(refuse(**known))

@@ -1,0 +1,88 @@
+"""The `retrain` DAG: from the photos of a data revision to promoted (or refused) models."""
+
+from kfp import dsl
+
+from components.attribute_types import attribute_types
+from components.find_tasks import find_tasks
+from components.report_run import report_run
+from components.train_student import train_student
+from components.train_taxonomy import train_taxonomy
+from components.train_teacher import train_teacher
+from pipelines.back import add_gate
+from pipelines.front import add_front
+from pipelines.resources import never_cached, on_gpu
+
+
+@dsl.pipeline(
+    name="retrain",
+    description="Validates, cleans and splits a catalog, trains attributes (MTSS) and categories (ssMTL-CA), "
+    "evaluates them on photos they never saw, and promotes what beats the model in use.",
+)
+def retrain(
+    catalog: str = "s3://vitrine/data",
+    revision: str = "",
+    remote: str = "",
+    registry: str = "s3://vitrine/registry",
+    run: str = "s3://vitrine/runs/latest",
+    checkpoints: str = "/tmp/vitrine-checkpoints",
+    epochs: int = 30,
+    batch_size: int = 64,
+    image_size: int = 64,
+    backbone: str = "resnet18_narrow",
+    weights: str = "none",
+    learning_rate: float = 0.002,
+    seed: int = 0,
+    variant: str = "ssmtl-ca",
+    min_class_count: int = 20,
+    strict: bool = False,
+    min_gain: float = 0.0,
+    max_drop: float = 0.05,
+) -> None:
+    """Retrains attributes and categories.
+
+    Args:
+        catalog: Folder, s3:// prefix or .dvc file of the catalog.
+        revision: DVC revision to train on; empty = whatever is there.
+        remote: DVC remote of a .dvc file: a folder or s3://bucket/prefix.
+        registry: Folder or s3:// prefix of the model registry.
+        run: Folder or s3:// prefix for the summary page and reports of this run.
+        checkpoints: Folder that stopped trainings go on from.
+        epochs: Passes over the training photos.
+        batch_size: Photos per step.
+        image_size: Pixels of the square the net sees.
+        backbone: A torchvision net such as resnet50, or resnet18_narrow for CPUs.
+        weights: none, imagenet, or a file of tensors.
+        learning_rate: AdamW's peak learning rate.
+        seed: Of weights, order and augmentation.
+        variant: How categories are learnt: ssmtl-ca or bcnn.
+        min_class_count: Photos a class needs; rarer labels are dropped.
+        strict: Stop when a data-quality rule of severity error is broken.
+        min_gain: How much better than the champion a model must be.
+        max_drop: How far a single level's or attribute's figure may fall.
+    """
+    common = {
+        "checkpoints": checkpoints,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "image_size": image_size,
+        "backbone": backbone,
+        "weights": weights,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    gate = {"registry": registry, "run": run, "min_gain": min_gain, "max_drop": max_drop}
+    farewell = never_cached(report_run(run=run, title="retrain")).set_display_name("Summary")
+    with dsl.ExitHandler(farewell, name="run"):
+        parted = add_front(catalog, revision, remote, strict, min_class_count)
+        table = parted.outputs["parted"]
+        tasks = find_tasks(table=table)
+        with dsl.If(tasks.output != "taxonomy", name="attributes"):
+            types = attribute_types(table=table)
+            with dsl.ParallelFor(types.output, name="teachers") as type:
+                teacher = on_gpu(train_teacher(table=table, type=type, **common))
+            teachers = dsl.Collected(teacher.outputs["model"])
+            student = on_gpu(train_student(table=table, teachers=teachers, **common))
+            add_gate("attributes", student, parted, **gate)
+        with dsl.If(tasks.output != "attributes", name="taxonomy"):
+            multitask = on_gpu(train_taxonomy(table=table, variant=variant, **common))
+            add_gate("taxonomy", multitask, parted, **gate)

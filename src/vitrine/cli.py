@@ -1,0 +1,250 @@
+"""The command line. Exit codes: 0 done; 1 ran, and the answer is no; 2 unusable input or arguments.
+
+A command imports its room only when it runs, so that `--help` answers at once.
+"""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from vitrine import __version__
+from vitrine.errors import InputError
+
+PATH = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="vitrine")
+def cli() -> None:
+    """Turn a marketplace's product photos into trained, evaluated, promoted models."""
+
+
+@cli.command()
+@click.argument("out", type=PATH)
+@click.option("--listings", default=300, show_default=True, help="Listings to render.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
+@click.option("--defects", is_flag=True, help="Plant faults, and write what they are to defects.csv.")
+def synth(out: Path, listings: int, seed: int, defects: bool) -> None:
+    """Render a demo catalog into the new folder OUT."""
+    from vitrine.synth import render_catalog
+
+    render_catalog(out, listings=listings, seed=seed, defects=defects)
+    click.echo(f"{out}: a catalog of {listings} listings")
+
+
+@cli.command()
+@click.argument("source")
+@click.argument("out", type=PATH)
+@click.option("--format", "name", required=True, help="folder, table (with --map), or a known data set.")
+@click.option("--map", "mapping", type=PATH, help="Mapping file of a table (configs/ingest/README.md).")
+def ingest(source: str, out: Path, name: str, mapping: Path | None) -> None:
+    """Make a catalog of the photos in SOURCE, a folder or s3:// prefix."""
+    from vitrine.catalog.ingest import ingest as run
+
+    for line in run(source, out, name, mapping).lines():
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("catalog")
+@click.option("--report", type=PATH, required=True, help="New folder for report.html and results.json.")
+@click.option("--rules", type=PATH, help="Settings on top of configs/quality.yaml.")
+def validate(catalog: str, report: Path, rules: Path | None) -> int:
+    """Check a catalog and its photos. Exit code 1: rules failed."""
+    from vitrine.catalog import read_catalog
+    from vitrine.quality.validate import validate_catalog
+
+    validation = validate_catalog(read_catalog(catalog, check_rows=False), report, rules)
+    for result in validation.results:
+        if not result.passed and result.severity != "info":
+            click.echo(f"{result.severity}: {result.title}: {result.count} ({100 * result.share:.1f} %)")
+    click.echo(f"{'passed' if validation.passed else 'failed'}; see {report / 'report.html'}")
+    return 0 if validation.passed else 1
+
+
+@cli.command()
+@click.argument("catalog")
+@click.argument("out", type=PATH)
+@click.option("--min-class-count", default=20, show_default=True, help="Photos a class needs.")
+@click.option("--near-duplicates/--keep-near-duplicates", default=True, help="Drop near duplicates too.")
+@click.option("--drop-views-below", default=0, show_default=True, help="Photos a listing needs; the paper's is 6.")
+@click.option("--rules", type=PATH, help="Settings on top of configs/quality.yaml.")
+def clean(
+    catalog: str, out: Path, min_class_count: int, near_duplicates: bool, drop_views_below: int, rules: Path | None
+) -> None:
+    """Drop the rows that would spoil training, each with its reason."""
+    from vitrine.catalog import read_catalog
+    from vitrine.quality.clean import clean_catalog
+
+    source = read_catalog(catalog, check_rows=False)
+    done = clean_catalog(source, out, min_class_count, near_duplicates, drop_views_below, rules=rules)
+    for name, count in done.dropped.items():
+        if count:
+            click.echo(f"dropped {count}: {name}")
+    click.echo(f"kept {done.kept} of {done.before} rows; see {out / 'report.html'}")
+
+
+@cli.command()
+@click.argument("catalog")
+@click.argument("out", type=PATH)
+@click.option("--ratios", default="0.7,0.1,0.2", show_default=True, help="Shares of train, validation, test.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--respect/--anew", default=True, help="Keep the splits that rows come with.")
+def split(catalog: str, out: Path, ratios: str, seed: int, respect: bool) -> None:
+    """Deal the rows into train, validation and test; copies and listings stay together."""
+    from vitrine.catalog import read_catalog
+    from vitrine.quality.split import split_catalog
+
+    try:
+        shares = [float(share) for share in ratios.split(",")]
+    except ValueError:
+        raise InputError(f"--ratios {ratios}: reads three numbers, such as 0.7,0.1,0.2") from None
+    counts = split_catalog(read_catalog(catalog), out, shares, respect, seed)
+    click.echo(", ".join(f"{name} {count}" for name, count in counts.items()))
+
+
+@cli.command()
+@click.argument("task")
+@click.argument("catalog")
+@click.argument("out", type=PATH)
+@click.option("--variant", default="", help="A variant of the task, by its paper's name.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting; may be repeated.")
+@click.option("--resume", is_flag=True, help="Go on from where a stopped training got to.")
+def train(task: str, catalog: str, out: Path, variant: str, overrides: tuple[str, ...], resume: bool) -> None:
+    """Train TASK (attributes or taxonomy) on a split catalog; OUT becomes a model folder."""
+    from vitrine.catalog import read_catalog
+    from vitrine.training.train import train as run
+
+    run(task, variant, read_catalog(catalog), out, overrides, resume=resume)
+    click.echo(f"{out}: a model; see {out / 'card.md'}")
+
+
+@cli.command()
+@click.argument("model", type=PATH)
+@click.argument("catalog")
+@click.argument("out", type=PATH)
+@click.option("--split", "which", default="test", show_default=True, type=click.Choice(["train", "validation", "test"]))
+def evaluate(model: Path, catalog: str, out: Path, which: str) -> None:
+    """Measure a model on the photos of one split."""
+    from vitrine.catalog import read_catalog
+    from vitrine.evaluation.evaluate import evaluate as run
+
+    for name, value in run(model, read_catalog(catalog), out, which).items():
+        click.echo(f"{name} {value:.4f}")
+    click.echo(f"see {out / 'report.html'}")
+
+
+@cli.command()
+@click.argument("model", type=PATH)
+@click.argument("images", nargs=-1, required=True)
+@click.option("-k", "--top", default=5, show_default=True, help="Labels to name per question.")
+def predict(model: Path, images: tuple[str, ...], top: int) -> None:
+    """Print what a model says about each photo, one JSON line each."""
+    from vitrine.methods.inference import predict as run
+
+    for line in run(model, images, top):
+        click.echo(json.dumps(line, ensure_ascii=False))
+
+
+@cli.command()
+@click.argument("reference")
+@click.argument("current")
+@click.argument("out", type=PATH)
+@click.option("--model", type=PATH, help="The reference's model, if it is not where the reference says.")
+def drift(reference: str, current: str, out: Path, model: Path | None) -> int:
+    """Compare the photos of CURRENT with a drift reference or a catalog. Exit code 1: drift."""
+    from vitrine.catalog import read_catalog
+    from vitrine.monitoring.drift import compare_with_model
+
+    found = compare_with_model(reference, read_catalog(current), out, model)
+    click.echo(found.reason)
+    click.echo(f"see {out / 'report.html'}")
+    return 1 if found.drifted else 0
+
+
+@cli.group()
+def pipeline() -> None:
+    """Compile the Kubeflow pipelines, or run them on this machine."""
+
+
+@pipeline.command("list")
+def pipeline_list() -> None:
+    """Name the pipelines."""
+    from pipelines import PIPELINES
+
+    for name, summary in PIPELINES.items():
+        click.echo(f"{name}\t{summary}" if sys.stdout.isatty() else name)
+
+
+@pipeline.command("compile")
+@click.argument("name")
+@click.argument("out", type=PATH)
+def pipeline_compile(name: str, out: Path) -> None:
+    """Write a package that the Kubeflow UI takes."""
+    from pipelines.local import compile_pipeline
+
+    compile_pipeline(name, out)
+    click.echo(f"{out}: upload it in the Kubeflow UI under Pipelines")
+
+
+@pipeline.command("run")
+@click.argument("name")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A pipeline parameter; may be repeated.")
+@click.option("--runner", default="subprocess", show_default=True, type=click.Choice(["subprocess", "docker"]))
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Folder for everything runs leave.")
+@click.option("--cache/--no-cache", default=True, help="Reuse the steps that finished before with the same input.")
+@click.option("--verbose", is_flag=True, help="Show the runner's own log too.")
+def pipeline_run(name: str, overrides: tuple[str, ...], runner: str, runs: Path, cache: bool, verbose: bool) -> int:
+    """Run a pipeline on this machine. Exit code 1: a step failed."""
+    from pipelines.local import run_pipeline
+
+    return run_pipeline(name, overrides, runs, runner=runner, cache=cache, verbose=verbose)
+
+
+@cli.command()
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Folder for everything runs leave.")
+def demo(runs: Path) -> int:
+    """Render the demo catalog into data/ (once) and run the retrain pipeline on it."""
+    from pipelines.local import run_pipeline
+
+    data = Path("data")
+    if not data.exists():
+        from vitrine.synth import render_catalog
+
+        click.echo("Rendering the demo catalog into data/ ...")
+        render_catalog(data)
+    return run_pipeline("retrain", ("catalog=data", "epochs=25"), runs)
+
+
+def main() -> None:
+    """Entry point: runs a command, and turns what the user did wrong into one line and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("botocore", "great_expectations", "matplotlib", "evidently", "fontTools"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        code = cli.main(prog_name="vitrine", standalone_mode=False)
+    except InputError as error:
+        _fail(str(error))
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "vitrine"
+        _fail(f"{where}: {error.format_message()}")
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    print(" ".join(message.split()), file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

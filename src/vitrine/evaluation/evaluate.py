@@ -1,0 +1,97 @@
+"""Evaluating a model folder on one split of a catalog: figures, a page, and what later steps show of it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from vitrine import files
+from vitrine.catalog import Catalog
+from vitrine.errors import InputError
+from vitrine.evaluation.metrics import compute_metrics
+from vitrine.evaluation.outcome import Outcome
+from vitrine.evaluation.report import classification_artifacts, write_report
+from vitrine.methods.inference import apply
+from vitrine.report import thumbnail
+
+EXAMPLE_PHOTOS = 12
+METRICS, REPORT, CONFUSION, EXAMPLES = "metrics.json", "report.html", "confusion.json", "examples.json"
+
+
+def evaluate(model: Path, catalog: Catalog, out: Path, split: str = "test") -> dict[str, float]:
+    """Measures a model on the rows of a split.
+
+    Writes `metrics.json` (flat, fractions 0..1), `report.html`, `confusion.json` (see `classification_artifacts`) and
+    `examples.json` (a few answers as thumbnails, for summary pages).
+
+    Args:
+        model: A model folder.
+        catalog: With labels.
+        out: A new folder.
+        split: `train`, `validation` or `test`.
+
+    Returns:
+        The figures.
+
+    Raises:
+        InputError: if the model or a photo cannot be read, or no row of the split has a label the model was asked for.
+    """
+    rows = catalog.of_split(split)
+    if not len(rows):
+        raise InputError(f"{catalog.root}: no row has split {split!r}; run `vitrine split` first")
+    outcome = apply(model, rows)
+    metrics = compute_metrics(outcome)
+    with files.new_folder(out) as folder:
+        write_json(folder / METRICS, metrics)
+        write_json(folder / CONFUSION, classification_artifacts(outcome))
+        write_json(folder / EXAMPLES, example_photos(outcome, rows))
+        write_report(outcome, rows, metrics, folder / REPORT, f"Evaluation: {outcome.task} on the {split} photos")
+    return metrics
+
+
+def read_metrics(evaluation: Path) -> dict[str, float]:
+    """The figures of an evaluation folder.
+
+    Raises:
+        InputError: if it holds none.
+    """
+    try:
+        return json.loads((Path(evaluation) / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{evaluation}: not an evaluation folder ({error})") from error
+
+
+def example_photos(outcome: Outcome, catalog: Catalog, seed: int = 0) -> list[dict[str, object]]:
+    """A few annotated photos, drawn at random, with what the model answered: `thumbnail`, `caption`, `tone`.
+
+    Captions hold the finest category level and every attribute type the photo is annotated for.
+    """
+    levels = [question for question in outcome.questions if question.name.startswith("level")]
+    asked = [*levels[-1:], *(question for question in outcome.questions if question.name.startswith("attr:"))]
+    annotated = [row for row in range(len(outcome.images)) if any(question.truth[row] for question in asked)]
+    drawn = np.random.default_rng(seed).permutation(annotated)[:EXAMPLE_PHOTOS]
+    examples = []
+    for row in sorted(drawn.tolist()):
+        lines, wrong = [], 0
+        for question in asked:
+            if not question.truth[row]:
+                continue
+            answer = question.labels[int(question.scores[row].argmax())]
+            right = answer in question.truth[row]
+            wrong += not right
+            lines.append(
+                f"{'✓' if right else '✗'} {_last(answer)}" + ("" if right else f" (is {_last(question.truth[row][0])})")
+            )
+        picture = thumbnail(catalog.uri(outcome.images[row]))
+        examples.append({"thumbnail": picture, "caption": lines, "tone": "bad" if wrong else "good"})
+    return examples
+
+
+def _last(label: str) -> str:
+    return label.rpartition("/")[2]
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes one JSON file, whole."""
+    with files.atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

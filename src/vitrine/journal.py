@@ -1,0 +1,122 @@
+"""What each step of a run decided, kept where the next step finds it, and the summary page made of it.
+
+A table that goes from step to step carries the notes of the steps before it in a folder beside it (`journal/`): one
+JSON file and one page for each. So the notes arrive wherever the table does, on a laptop or through an object store,
+and a step served from a cache brings its notes along.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vitrine import files
+from vitrine.report import Page, Photo, Tile
+
+FOLDER = "journal"
+
+
+@dataclass(frozen=True)
+class Note:
+    """One step's account.
+
+    Attributes:
+        step: Its name, unique within a run, e.g. `clean` or `compare-taxonomy`.
+        title: In plain words.
+        decided: Sentences, the important one first.
+        tone: "", "good", "warn" or "bad".
+        figures: For the summary's tiles.
+        photos: Thumbnails with captions, for the summary.
+        at: When, UTC.
+    """
+
+    step: str
+    title: str
+    decided: Sequence[str]
+    tone: str = ""
+    figures: Mapping[str, str] = field(default_factory=dict)
+    photos: Sequence[Mapping[str, object]] = ()
+    at: str = ""
+
+
+def write_note(folder: Path, note: Note, report: Path | None = None, inherit: Sequence[Path] = ()) -> None:
+    """Adds a note (and its page) to `folder`/journal, after the notes of what the step was made from.
+
+    The sentences are printed too, so that a log tells the same story.
+    """
+    journal = Path(folder) / FOLDER
+    journal.mkdir(parents=True, exist_ok=True)
+    for source in inherit:
+        if (Path(source) / FOLDER).is_dir():
+            shutil.copytree(Path(source) / FOLDER, journal, dirs_exist_ok=True)
+    stamped = asdict(note) | {"at": note.at or datetime.now(UTC).isoformat(timespec="milliseconds")}
+    (journal / f"{note.step}.json").write_text(json.dumps(stamped, ensure_ascii=False), encoding="utf-8")
+    if report is not None:
+        shutil.copyfile(report, journal / f"{note.step}.html")
+    for sentence in note.decided:
+        print(f"{note.title}: {sentence}", flush=True)
+
+
+def publish(folder: Path, run: str) -> None:
+    """Copies a step's journal to a run's folder or `s3://` prefix, where `summarise` reads it."""
+    for path in sorted((Path(folder) / FOLDER).iterdir()):
+        files.write_bytes(files.join(run, path.name), path.read_bytes())
+
+
+def summarise(run: str, state: str, error: str = "", title: str = "retrain") -> str:
+    """Writes the run's one page, `summary.html` beside its journal, and returns its address.
+
+    Args:
+        run: The run's folder or `s3://` prefix.
+        state: How the run ended: `SUCCEEDED`, or anything else.
+        error: What is known of the failure.
+        title: The pipeline's name.
+    """
+    notes = _read_notes(run)
+    promoted = [note for note in notes if note.step.startswith("promote")]
+    refused = [note for note in notes if note.step.startswith("refuse")]
+    page = Page(f"Run of {title}", _when(notes))
+    if state != "SUCCEEDED":
+        page.verdict, page.tone = "Failed", "bad"
+    elif promoted:
+        page.verdict, page.tone = "Promoted: " + ", ".join(note.title for note in promoted), "good"
+    elif refused:
+        page.verdict, page.tone = "Nothing promoted; the champions stay", "warn"
+    else:
+        page.verdict, page.tone = "Nothing to train in this catalog", "warn"
+    if error:
+        page.text(error)
+    page.tiles(Tile(label, value, note.tone) for note in notes for label, value in note.figures.items())
+    page.heading("What each step decided", "In the order the steps ran.")
+    page.table(["step", "decision"], [[note.title, " ".join(note.decided)] for note in notes])
+    page.heading("The full reports")
+    names = {name.rpartition("/")[2] for name in _names(run)}
+    page.links(
+        (note.title, f"{note.step}.html", note.decided[0] if note.decided else "")
+        for note in notes
+        if f"{note.step}.html" in names
+    )
+    for note in notes:
+        if note.photos:
+            page.heading(note.title, "Photos of the test split, which no model was trained on.")
+            page.photos(Photo(photo["thumbnail"], photo["caption"], photo["tone"]) for photo in note.photos)  # type: ignore[arg-type]
+    address = files.join(run, "summary.html")
+    files.write_bytes(address, page.render().encode())
+    return address
+
+
+def _read_notes(run: str) -> list[Note]:
+    notes = [Note(**json.loads(files.read_bytes(name))) for name in _names(run) if name.endswith(".json")]
+    return sorted(notes, key=lambda note: note.at)
+
+
+def _names(run: str) -> list[str]:
+    if not files.is_s3(run) and not Path(run).is_dir():
+        return []
+    return [files.join(run, name) for name in files.list_folder(run)]
+
+
+def _when(notes: Sequence[Note]) -> str:
+    return f"{notes[-1].at[:16].replace('T', ' ')} UTC" if notes else ""

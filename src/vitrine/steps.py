@@ -1,0 +1,213 @@
+"""What each pipeline step does, on folders: one library call, and a note of what was decided.
+
+Components are these functions with typed artifacts around them; calling them one after the other in a process is the
+same pipeline without Kubeflow.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vitrine import files
+from vitrine.catalog import attribute_types, category_depth, read_catalog
+from vitrine.errors import InputError
+from vitrine.journal import Note, publish, write_note
+
+NAMES = {"attributes": "Attributes (student)", "taxonomy": "Categories (multitask)"}
+
+
+def data_state(catalog: str, revision: str) -> str:
+    """A short name for the state of the data, which decides whether later steps can be reused.
+
+    The DVC revision if one is asked for; otherwise a hash of the table and of the sizes and times of its photos (only
+    the table's for a catalog on S3).
+    """
+    if revision:
+        return revision
+    if catalog.endswith(".dvc"):
+        return hashlib.sha256(files.read_bytes(files.absolute(catalog))).hexdigest()[:16]
+    source = read_catalog(catalog, check_rows=False)
+    digest = hashlib.sha256(source.data_version.encode())
+    if not files.is_s3(source.root):
+        for path in sorted(Path(source.root).rglob("*")):
+            status = path.stat()
+            digest.update(f"{path.relative_to(source.root)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def fetch_data(catalog: str, revision: str, remote: str, out: Path) -> None:
+    """The catalog of one revision, as a table that says where the photos are."""
+    from vitrine.catalog.fetch import fetch
+
+    table = fetch(catalog, out, revision, remote)
+    decided = [f"{len(table):,} rows of {catalog}, data version {table.data_version}."]
+    write_note(out, Note("fetch", "Fetch", decided, figures={"photos in the catalog": f"{len(table):,}"}))
+
+
+def validate(table: Path, out: Path, strict: bool) -> dict[str, float]:
+    """The data-quality report. Failed rules stop the run only if `strict`: cleaning comes next."""
+    from vitrine.quality.validate import validate_catalog
+
+    validation = validate_catalog(read_catalog(table, check_rows=False), out)
+    failed = [result for result in validation.results if not result.passed]
+    errors = [result for result in failed if result.severity == "error"]
+    warnings = [result for result in failed if result.severity == "warning"]
+    decided = [
+        f"{'passed' if validation.passed else 'failed'}: {len(errors)} errors, {len(warnings)} warnings "
+        f"of {len(validation.results)} rules."
+    ]
+    decided += [f"{result.title}: {result.count:,}." for result in [*errors, *warnings][:5]]
+    tone = "good" if not failed else "warn" if validation.passed else "bad"
+    quality = {"data-quality rules broken": f"{len(errors) + len(warnings)} of {len(validation.results)}"}
+    note = Note("validate", "Validate", decided, tone, quality)
+    write_note(out, note, out / "report.html", inherit=[table])
+    if strict and not validation.passed:
+        raise InputError(f"{table}: rules failed: {'; '.join(result.title for result in errors)}")
+    return {"rows": len(read_catalog(table, check_rows=False)), "errors": len(errors), "warnings": len(warnings)}
+
+
+def clean(table: Path, validation: Path, out: Path, min_class_count: int) -> dict[str, float]:
+    """The cleaned table; every dropped row with its reason beside it."""
+    from vitrine.quality.clean import clean_catalog
+
+    done = clean_catalog(read_catalog(table, check_rows=False), out, min_class_count)
+    dropped = [f"{name.replace('_', ' ')} {count:,}" for name, count in done.dropped.items() if count]
+    decided = [f"kept {done.kept:,} of {done.before:,} rows."]
+    decided += [f"Dropped: {', '.join(dropped)}."] if dropped else []
+    note = Note("clean", "Clean", decided, figures={"photos kept": f"{done.kept:,}"})
+    write_note(out, note, out / "report.html", inherit=[validation])
+    return {name: float(value) for name, value in done.counts().items()}
+
+
+def split(table: Path, out: Path) -> dict[str, float]:
+    """Train, validation and test, with nothing alike on both sides."""
+    from vitrine.quality.split import split_catalog
+
+    counts = split_catalog(read_catalog(table), out)
+    decided = [f"{', '.join(f'{count:,} {name}' for name, count in counts.items())}."]
+    write_note(out, Note("split", "Split", decided), out / "report.html", inherit=[table])
+    return {name: float(count) for name, count in counts.items()}
+
+
+def teachable(table: Path) -> list[str]:
+    """The attribute types that a teacher can learn."""
+    from vitrine.methods.truth import attribute_truth
+
+    train = read_catalog(table).of_split("train").table
+    return [
+        kind for kind in attribute_types(train) if len({x for own in attribute_truth(train, kind) for x in own}) > 1
+    ]
+
+
+def find_tasks(table: Path) -> str:
+    """Which tasks the labels allow: `attributes`, `taxonomy`, `attributes+taxonomy`.
+
+    Raises:
+        InputError: if none.
+    """
+    train = read_catalog(table).of_split("train")
+    tasks = ["attributes"] if teachable(table) else []
+    if category_depth(train.table) and train.table["category"].replace("", None).nunique() > 1:
+        tasks.append("taxonomy")
+    if not tasks:
+        raise InputError(f"{train.root}: no attribute type and no category has two labels; there is nothing to train")
+    return "+".join(tasks)
+
+
+def train(
+    task: str, variant: str, table: Path, out: Path, checkpoints: str, settings: Mapping[str, object]
+) -> dict[str, float]:
+    """A model folder. A step that was stopped goes on from the checkpoint of the same training."""
+    from vitrine.training.train import train as run
+
+    catalog = read_catalog(table)
+    overrides = [f"{name}={value}" for name, value in settings.items()]
+    rows = hashlib.sha256((table / "catalog.parquet").read_bytes()).hexdigest()
+    key = hashlib.sha256(f"{task} {variant} {rows} {sorted(overrides)}".encode()).hexdigest()[:16]
+    run(task, variant, catalog, out, overrides, resume=True, checkpoints=Path(checkpoints) / key)
+    return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+
+
+def evaluate(model: Path, table: Path, out: Path) -> dict[str, float]:
+    """Figures and a page of a model on the test photos."""
+    from vitrine.evaluation.evaluate import evaluate as run
+
+    return run(model, read_catalog(table), out)
+
+
+def compare(
+    task: str, model: Path, evaluation: Path, table: Path, registry: str, out: Path, min_gain: float, max_drop: float
+) -> str:
+    """`promote` or `refuse`: the candidate against the champion on the same test photos."""
+    from vitrine.evaluation.evaluate import EXAMPLES, REPORT
+    from vitrine.registry.challenge import challenge
+    from vitrine.registry.store import Registry
+
+    decision = challenge(
+        model, evaluation, read_catalog(table), Registry(registry), out, min_gain=min_gain, max_drop=max_drop
+    )
+    first = decision.comparisons[0] if decision.comparisons else None
+    figures = {f"{task}: {first.key}": f"{first.candidate:.3f}"} if first and first.candidate is not None else {}
+    photos = json.loads((evaluation / EXAMPLES).read_text(encoding="utf-8"))
+    measured = Note(
+        f"evaluate-{task}", f"Evaluate: {NAMES[task]}", _headlines(evaluation), figures=figures, photos=photos
+    )
+    write_note(out, measured, evaluation / REPORT, inherit=[table])
+    tone = "good" if decision.promote else "warn"
+    write_note(out, Note(f"gate-{task}", f"Gate: {NAMES[task]}", [decision.reason], tone), out / "report.html")
+    return "promote" if decision.promote else "refuse"
+
+
+def drift_reference(model: Path, table: Path, out: Path) -> None:
+    """What later photos are compared with: statistics, labels and answers of the model on the training photos.
+
+    The registry keeps it in a folder of the model's own, so the model is found one folder up.
+    """
+    from vitrine.methods.inference import apply
+    from vitrine.monitoring.drift import build_reference
+
+    catalog = read_catalog(table).of_split("train")
+    build_reference(catalog, out, apply(model, catalog), model="..")
+
+
+def promote(task: str, model: Path, evaluation: Path, decision: Path, reference: Path, registry: str, run: str) -> None:
+    """The candidate becomes the champion, its drift reference beside it."""
+    from vitrine.evaluation.evaluate import read_metrics
+    from vitrine.registry.challenge import read_decision
+    from vitrine.registry.store import Registry
+
+    reason = str(read_decision(decision)["reason"])
+    champion = Registry(registry).promote(task, model, read_metrics(evaluation), reason, extra={"drift": reference})
+    note = Note(f"promote-{task}", NAMES[task], [f"is now {champion.version} at {champion.model}."], "good")
+    _close(note, decision, run)
+
+
+def refuse(task: str, evaluation: Path, decision: Path, registry: str, run: str) -> None:
+    """The champion stays; the reason is kept."""
+    from vitrine.evaluation.evaluate import read_metrics
+    from vitrine.registry.challenge import read_decision
+    from vitrine.registry.store import Registry
+
+    reason = str(read_decision(decision)["reason"])
+    Registry(registry).refuse(task, reason, read_metrics(evaluation))
+    _close(Note(f"refuse-{task}", NAMES[task], ["was refused; the champion stays."], "warn"), decision, run)
+
+
+def _close(note: Note, decision: Path, run: str) -> None:
+    """Publishes a branch's whole journal, this last note included, to the run's folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_note(Path(folder), note, inherit=[decision])
+        publish(Path(folder), run)
+
+
+def _headlines(evaluation: Path) -> Sequence[str]:
+    from vitrine.evaluation.evaluate import read_metrics
+
+    metrics = read_metrics(evaluation)
+    shown = [key for key in ("top1", "macro_top1", "top5", "recall@1", "f1@1", "recall@3") if key in metrics]
+    return [
+        f"{', '.join(f'{key} {metrics[key]:.3f}' for key in shown)} on {metrics['count']:.0f} test photos, "
+        f"{metrics['seconds_per_1000_images']:.1f} s per 1,000 photos."
+    ]
