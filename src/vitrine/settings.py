@@ -12,7 +12,7 @@ from vitrine.errors import InputError
 class Settings(BaseModel):
     """What every task knows. Image size is in pixels, learning rate that of AdamW at its peak."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(30, ge=1, description="passes over the training photos")
     batch_size: int = Field(64, ge=2, description="photos per step")
@@ -21,7 +21,7 @@ class Settings(BaseModel):
     weights: str = Field("none", description="none, imagenet, or a .safetensors/.pth file")
     learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak learning rate")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's weight decay (not on norms and biases)")
-    seed: int = Field(0, ge=0, description="of weights, order and augmentation")
+    seed: int = Field(0, ge=0, lt=2**32, description="of weights, order and augmentation")
     workers: int = Field(0, ge=0, description="threads that decode photos; 0 = one per core")
     precision: Literal["auto", "32", "bf16"] = Field("auto", description="auto = bf16 where the machine gains")
 
@@ -63,11 +63,11 @@ def parse_settings(kind: type[AnySettings], overrides: Iterable[str]) -> AnySett
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
-            raise InputError(f"--set {override}: reads key=value")
+            raise InputError(f"--set {override!r}: reads key=value")
         if key not in kind.model_fields:
             near = difflib.get_close_matches(key, kind.model_fields, n=1, cutoff=0.0)
             raise InputError(
-                f"--set {key}: unknown key; did you mean {near[0]}? (known: {', '.join(kind.model_fields)})"
+                f"--set {key!r}: unknown key; did you mean {near[0]}? (known: {', '.join(kind.model_fields)})"
             )
         values[key] = value
     try:
@@ -75,4 +75,4 @@ def parse_settings(kind: type[AnySettings], overrides: Iterable[str]) -> AnySett
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"--set {key}={first['input']}: {first['msg']}") from error
+        raise InputError(f"--set {key}={first['input']!r}: {first['msg']}") from error
