@@ -56,5 +56,6 @@ def attribute_weights(annotated: Mapping[str, int], scale: float = 1.0) -> dict[
     >>> attribute_weights({"colour": 1000, "sleeve": 400, "neck": 200})
     {'colour': 0.1, 'sleeve': 0.25, 'neck': 0.5}
     """
-    rarest = min(annotated.values(), default=0)
-    return {kind: scale * max(0.1, 0.5 * rarest / count) for kind, count in annotated.items()}
+    counts = {kind: max(1, count) for kind, count in annotated.items()}
+    rarest = min(counts.values(), default=1)
+    return {kind: scale * max(0.1, 0.5 * rarest / count) for kind, count in counts.items()}

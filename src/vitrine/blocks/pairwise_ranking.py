@@ -2,7 +2,8 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from vitrine.blocks.cosine import cosines
 
 SMALLEST = 1e-6  # keeps -log p finite where a pair is as wrong as it can be
 
@@ -30,8 +31,7 @@ def pairwise_ranking_loss(
     Returns:
         A scalar; 0 (with a gradient of 0) if the batch holds no pair.
     """
-    cosines = F.normalize(embeddings.float(), dim=1) @ F.normalize(dictionary.float(), dim=1).T  # (n, classes)
-    to_own = cosines[:, classes].T  # [i, j] = cos(d of i's class, e_j), (n, n)
+    to_own = cosines(embeddings, dictionary)[:, classes].T  # [i, j] = cos(d of i's class, e_j), (n, n)
     margin = to_own.diagonal().unsqueeze(1) - to_own  # [i, j] = cos(d, e+) - cos(d, e-)
     p = (0.5 * (1 + margin).clamp(min=0)).clamp(SMALLEST, 1.0)
     losses = -((1 - p) ** gamma if gamma else torch.ones_like(p)) * p.log()

@@ -22,7 +22,7 @@ class SpatialAttention(nn.Module):
         self.score = nn.Conv2d(channels, 1, kernel_size=1)
         self.template = nn.Parameter(torch.ones(height, width))
         nn.init.normal_(self.score.weight, std=channels**-0.5)
-        nn.init.zeros_(self.score.bias)
+        nn.init.zeros_(self.score.get_parameter("bias"))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """The weighed map (n, channels, h, w) and the heat map A (n, h, w)."""

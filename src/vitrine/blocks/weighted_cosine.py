@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vitrine.blocks.cosine import cosines
+
 
 def certainty(teacher: Tensor, dictionary: Tensor, beta: float) -> Tensor:
     """w = max_n cos(d_n, e_T)^beta, negative cosines counting as 0: (n, D), (classes, D) to (n,)."""
-    cosines = F.normalize(teacher.float(), dim=1) @ F.normalize(dictionary.float(), dim=1).T
-    return cosines.amax(dim=1).clamp(min=0) ** beta
+    return cosines(teacher, dictionary).amax(dim=1).clamp(min=0) ** beta
 
 
 def distillation_loss(

@@ -51,8 +51,9 @@ def augment(photos: Tensor, seed: tuple[int, ...]) -> Tensor:
     )  # (n, 2, 3)
     gain, offset = uniform(0.8, 1.2), uniform(-0.2, 0.2)
     device = photos.device
-    grid = F.affine_grid(theta.to(device), list(photos.shape), align_corners=False)
-    views = F.grid_sample(normalise(photos), grid, padding_mode="border", align_corners=False)
+    with torch.autocast(device.type, enabled=False):  # bfloat16 coordinates would miss by a good part of a pixel
+        grid = F.affine_grid(theta.to(device), list(photos.shape), align_corners=False)
+        views = F.grid_sample(normalise(photos), grid, padding_mode="border", align_corners=False)
     views = views * gain.to(device).view(n, 1, 1, 1) + offset.to(device).view(n, 1, 1, 1)
     return views.contiguous(memory_format=torch.channels_last)
 

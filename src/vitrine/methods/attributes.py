@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vitrine.blocks.backbones import build_backbone
+from vitrine.blocks.cosine import cosines
 from vitrine.blocks.pairwise_ranking import pairwise_ranking_loss
 from vitrine.blocks.weighted_cosine import certainty, distillation_loss
 from vitrine.catalog import Catalog
@@ -66,7 +66,7 @@ class AttributeNet(nn.Module):
         """Pooled features (n, channels) and, per type, cosines to its label embeddings (n, classes) (Section 3.4)."""
         features, embeddings = self.embed(photos)
         return features, {
-            kind: F.normalize(embeddings[kind].float(), dim=1) @ F.normalize(dictionary.float(), dim=1).T
+            kind: cosines(embeddings[kind], dictionary)
             for kind, dictionary in zip(self.kinds, self.dictionaries, strict=True)
         }
 
