@@ -17,7 +17,7 @@ from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.catalog.photos import open_photo
 
-LAYOUT = "1"  # changes when the pixels made from a photo change
+LAYOUT = "2"  # changes when the pixels made from a photo, or the file that keeps them, change
 MAX_CACHE_BYTES = 20 << 30
 AHEAD = 3  # batches decoded before they are asked for
 
@@ -59,10 +59,11 @@ class PhotoStore:
     def of_catalog(cls, catalog: Catalog, size: int, workers: int = 0) -> "PhotoStore":
         """The photos of a catalog's rows, cached below `$VITRINE_CACHE` or `~/.cache/vitrine`."""
         uris = [catalog.uri(image) for image in catalog.table["image"]]
-        if "sha256" in catalog.table:
-            contents = catalog.table["sha256"].tolist()
-        else:
-            contents = [_identity(uri, catalog.data_version) for uri in uris]
+        known = catalog.table["sha256"] if "sha256" in catalog.table else [""] * len(uris)  # `vitrine clean` adds it
+        contents = [
+            own if isinstance(own, str) and len(own) == 64 else _identity(uri, catalog.data_version)
+            for own, uri in zip(known, uris, strict=True)
+        ]
         return cls(uris, size, workers, cache_folder() / "pixels", contents)
 
     def __len__(self) -> int:
@@ -96,14 +97,14 @@ class PhotoStore:
 
     def _open_cache(self, folder: Path, contents: Sequence[str]) -> tuple[np.ndarray | None, np.ndarray | None]:
         shape = (len(self), self.size, self.size, 3)
-        needed = int(np.prod(shape))
+        needed = int(np.prod(shape)) + len(self)
         key = hashlib.sha256("\n".join([LAYOUT, str(self.size), *contents]).encode()).hexdigest()[:24]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if needed > min(MAX_CACHE_BYTES, shutil.disk_usage(folder).free // 2):
                 return None, None
             _make_room(folder, needed, keep=key)
-            return _memory_map(folder / f"{key}.pixels", shape), _memory_map(folder / f"{key}.filled", shape[:1])
+            return _memory_map(folder / f"{key}.pixels", shape)
         except OSError:  # a read-only or full disk: the cache is only ever a convenience
             return None, None
 
@@ -143,11 +144,15 @@ def _identity(uri: str, data_version: str) -> str:
     return f"{uri} {status.st_size} {status.st_mtime_ns}"
 
 
-def _memory_map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    if not path.exists() or path.stat().st_size != np.prod(shape):
+def _memory_map(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels, and a byte per photo: whether it is filled in. One file, so that neither outlives the other."""
+    pixels = int(np.prod(shape))
+    if not path.exists() or path.stat().st_size != pixels + shape[0]:
         with files.atomic_write(path) as temporary, temporary.open("wb") as handle:
-            handle.truncate(int(np.prod(shape)))
-    return np.memmap(path, np.uint8, "r+", shape=shape)
+            handle.truncate(pixels + shape[0])
+    os.utime(path)  # reading alone would not show that it is in use
+    whole = np.memmap(path, np.uint8, "r+")
+    return whole[:pixels].reshape(shape), whole[pixels:]
 
 
 def _make_room(folder: Path, needed: int, keep: str) -> None:
@@ -159,5 +164,4 @@ def _make_room(folder: Path, needed: int, keep: str) -> None:
             return
         if not path.name.startswith(keep):
             total -= path.stat().st_size
-            path.with_suffix(".filled").unlink(missing_ok=True)
             path.unlink(missing_ok=True)
