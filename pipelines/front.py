@@ -10,9 +10,7 @@ from components.validate import validate
 from pipelines.resources import never_cached
 
 
-def add_front(
-    catalog: str, revision: str, remote: str, strict: bool, min_class_count: int
-) -> PipelineTask:
+def add_front(catalog: str, revision: str, remote: str, strict: bool, min_class_count: int) -> PipelineTask:
     """Adds fetch, validate, clean and split to the DAG being built; the last one's `parted` is the table to train on."""
     state = never_cached(data_version(catalog=catalog, revision=revision)).set_display_name("Name the data")
     fetched = fetch(catalog=catalog, state=state.output, revision=revision, remote=remote)

@@ -1,13 +1,16 @@
 """Compiling the DAGs, and running the same DAGs on this machine."""
 
+import builtins
 import contextlib
 import difflib
 import importlib
 import io
 import json
+import logging
 import os
 import re
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -19,15 +22,17 @@ from kfp import compiler, local
 from kfp.dsl import graph_component
 
 from pipelines import PIPELINES
+from vitrine.catalog import read_catalog
 from vitrine.errors import InputError
 from vitrine.files import absolute, atomic_write
+from vitrine.journal import SIGN
 
 PATHS = ("catalog", "remote", "registry", "run", "checkpoints")
-STARTS = re.compile(r"Executing task .*?'([\w-]+)'")
-REUSED = re.compile(r"[Cc]ach\w+ .*?'([\w-]+)'|'([\w-]+)'.* [Cc]ach")
+STARTS = re.compile(r"Executing task '([\w-]+)'")
+REUSED = re.compile(r"Task ([\w-]+) cache hit")
 EPOCH = re.compile(r"^\s*(.+: epoch \d+/\d+.*)$")
-SAID = re.compile(r"^ {4}([A-Z][\w ():]*: .+)$")
-WRONG = re.compile(r"^ {4}(?:vitrine\.errors\.)?(InputError|PhotoError): (.+)$")
+SAID = re.compile(rf"^\s*{SIGN} (.+)$")
+WRONG = re.compile(r"^\s*vitrine\.[\w.]+\.(?:Input|Photo)Error: (.+)$")
 
 
 def load(name: str) -> graph_component.GraphComponent:
@@ -107,11 +112,13 @@ def run_pipeline(
     arguments |= {key: absolute(arguments[key]) for key in PATHS if arguments.get(key)}
     if "catalog" not in arguments:
         raise InputError("--set catalog=...: name the folder of a catalog (`vitrine synth data` renders one)")
+    if not arguments["catalog"].endswith(".dvc"):
+        read_catalog(arguments["catalog"], check_rows=False)  # unusable input is said before anything starts
     for folder in ("artifacts", "cache", "logs"):
         (runs / folder).mkdir(parents=True, exist_ok=True)
     log = runs / "logs" / f"{now}.log"
     started = time.monotonic()
-    with log.open("w", encoding="utf-8") as record, _filtered(record, verbose):
+    with log.open("w", encoding="utf-8") as record, _sieved(record, verbose) as sieve:
         local.init(
             runner=local.DockerRunner() if runner == "docker" else local.SubprocessRunner(use_venv=False),
             pipeline_root=str(runs / "artifacts"),
@@ -120,12 +127,11 @@ def run_pipeline(
             cache_root=str(runs / "cache"),
         )
         load(name)(**arguments)
-    summary = Path(arguments["run"]) / "summary.html"
-    seconds = time.monotonic() - started
-    failed = "verdict bad" in summary.read_text(encoding="utf-8") if summary.exists() else True
-    print(f"{'Failed' if failed else 'Done'} in {seconds:.0f} s. Log: {log}")
-    print(f"Summary: {summary}")
-    return 1 if failed else 0
+    print(f"{'Failed' if sieve.failed else 'Done'} in {time.monotonic() - started:.0f} s. Log: {log}")
+    print(f"Summary: {Path(arguments['run']) / 'summary.html'}")
+    if sieve.wrong_input:
+        raise InputError(sieve.wrong_input)
+    return 1 if sieve.failed else 0
 
 
 def _typed(kind: str, text: str) -> Any:
@@ -141,40 +147,68 @@ def _typed(kind: str, text: str) -> Any:
 
 
 @contextlib.contextmanager
-def _filtered(record: TextIO, verbose: bool) -> Iterator[None]:
-    """Everything the runner prints goes to the log; a person sees what steps decided, and the epochs pass by."""
-    terminal = sys.stdout
-    sieve: TextIO = _Sieve(terminal, record, verbose)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(sieve), contextlib.redirect_stderr(sieve):
-        warnings.simplefilter("ignore")
-        yield
-    sieve.flush()
+def _sieved(record: TextIO, verbose: bool) -> Iterator["_Sieve"]:
+    """Everything the runner prints goes to the log; a person sees what steps decided, and the epochs pass by.
+
+    The runner replaces `print` and the root logger's handlers, and with parallel tasks does not put them back.
+    """
+    sieve = _Sieve(sys.stdout, record, verbose)
+    plain_print, logger = builtins.print, logging.getLogger()
+    handlers, level = logger.handlers[:], logger.level
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sieve), contextlib.redirect_stderr(sieve):  # type: ignore[type-var]
+            warnings.simplefilter("ignore")
+            logger.handlers[:] = [logging.StreamHandler(sieve)]
+            yield sieve
+    finally:
+        builtins.print, logger.handlers[:] = plain_print, handlers
+        logger.setLevel(level)
+        sieve.end()
 
 
 class _Sieve(io.TextIOBase):
+    """A stream that logs all it is given and lets the lines through that tell a person something."""
+
     def __init__(self, terminal: TextIO, record: TextIO, verbose: bool) -> None:
         self._terminal, self._record, self._verbose = terminal, record, verbose
         self._rest = ""
         self._passing = False
+        self._lock = threading.Lock()
+        self.failed = False
+        self.wrong_input = ""
 
     def write(self, text: str) -> int:
-        self._record.write(text)
-        self._record.flush()
-        *lines, self._rest = (self._rest + text).split("\n")
-        for line in lines:
-            self._line(re.sub(r"\x1b\[\d+m", "", line))
+        with self._lock:
+            self._record.write(text)
+            self._record.flush()
+            *lines, self._rest = (self._rest + text).split("\n")
+            for line in lines:
+                self._line(re.sub(r"\x1b\[\d+m", "", line))
+            self._terminal.flush()
         return len(text)
 
+    def end(self) -> None:
+        """Clears a progress line that is still shown."""
+        if self._passing:
+            self._terminal.write("\r\x1b[2K")
+
     def _line(self, line: str) -> None:
+        if "finished with status FAILURE" in line:
+            self.failed = True
+        if wrong := WRONG.match(line):
+            self.failed, self.wrong_input = True, wrong[1]
         if self._verbose:
             self._terminal.write(line + "\n")
-        elif (match := EPOCH.match(line)) and self._terminal.isatty():
-            self._terminal.write(f"\r\x1b[2K  {match[1][:100]}")
-            self._passing = True
-        elif not match and (said := SAID.match(line) or STARTS.search(line) or WRONG.match(line)):
-            starts = said.re is STARTS
-            self._say(f"> {said[1]}" if starts else f"  {said[said.re.groups]}")
-        self._terminal.flush()
+        elif epoch := EPOCH.match(line):
+            if self._terminal.isatty():
+                self._terminal.write(f"\r\x1b[2K  {epoch[1][:100]}")
+                self._passing = True
+        elif said := SAID.match(line):
+            self._say(f"  {said[1]}")
+        elif starts := STARTS.search(line):
+            self._say(f"> {starts[1]}")
+        elif reused := REUSED.search(line):
+            self._say(f"> {reused[1]} (done before)")
 
     def _say(self, line: str) -> None:
         self._terminal.write(("\r\x1b[2K" if self._passing else "") + line + "\n")

@@ -3,6 +3,7 @@
 A local folder or file appears complete or not at all. S3 endpoint and credentials come from the usual AWS variables.
 """
 
+import json
 import os
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vitrine.errors import InputError
 
@@ -128,6 +129,26 @@ def fetch_folder(source: str, target: Path) -> None:
                 raise InputError(f"{source}: object key {name!r} leaves the folder")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(read_bytes(join(source, name)))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes one local JSON file, whole."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Reads one local JSON file.
+
+    Raises:
+        InputError: if it is missing or no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from vitrine import files
 from vitrine.report import Page, Photo, Tile
 
 FOLDER = "journal"
+SIGN = "»"  # begins the lines of a log that are for people
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def write_note(folder: Path, note: Note, report: Path | None = None, inherit: Se
     if report is not None:
         shutil.copyfile(report, journal / f"{note.step}.html")
     for sentence in note.decided:
-        print(f"{note.title}: {sentence}", flush=True)
+        print(f"{SIGN} {note.title}: {sentence}", flush=True)
 
 
 def publish(folder: Path, run: str) -> None:

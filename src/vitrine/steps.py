@@ -5,7 +5,6 @@ same pipeline without Kubeflow.
 """
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -127,7 +126,7 @@ def train(
     rows = hashlib.sha256((table / "catalog.parquet").read_bytes()).hexdigest()
     key = hashlib.sha256(f"{task} {variant} {rows} {sorted(overrides)}".encode()).hexdigest()[:16]
     run(task, variant, catalog, out, overrides, resume=True, checkpoints=Path(checkpoints) / key)
-    return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    return files.read_json(out / "metrics.json")
 
 
 def evaluate(model: Path, table: Path, out: Path) -> dict[str, float]:
@@ -150,7 +149,7 @@ def compare(
     )
     first = decision.comparisons[0] if decision.comparisons else None
     figures = {f"{task}: {first.key}": f"{first.candidate:.3f}"} if first and first.candidate is not None else {}
-    photos = json.loads((evaluation / EXAMPLES).read_text(encoding="utf-8"))
+    photos = files.read_json(evaluation / EXAMPLES)
     measured = Note(
         f"evaluate-{task}", f"Evaluate: {NAMES[task]}", _headlines(evaluation), figures=figures, photos=photos
     )
@@ -174,24 +173,26 @@ def drift_reference(model: Path, table: Path, out: Path) -> None:
 
 def promote(task: str, model: Path, evaluation: Path, decision: Path, reference: Path, registry: str, run: str) -> None:
     """The candidate becomes the champion, its drift reference beside it."""
-    from vitrine.evaluation.evaluate import read_metrics
-    from vitrine.registry.challenge import read_decision
+    from vitrine.evaluation.evaluate import METRICS
+    from vitrine.registry.challenge import DECISION
     from vitrine.registry.store import Registry
 
-    reason = str(read_decision(decision)["reason"])
-    champion = Registry(registry).promote(task, model, read_metrics(evaluation), reason, extra={"drift": reference})
+    reason = str(files.read_json(decision / DECISION)["reason"])
+    champion = Registry(registry).promote(
+        task, model, files.read_json(evaluation / METRICS), reason, extra={"drift": reference}
+    )
     note = Note(f"promote-{task}", NAMES[task], [f"is now {champion.version} at {champion.model}."], "good")
     _close(note, decision, run)
 
 
 def refuse(task: str, evaluation: Path, decision: Path, registry: str, run: str) -> None:
     """The champion stays; the reason is kept."""
-    from vitrine.evaluation.evaluate import read_metrics
-    from vitrine.registry.challenge import read_decision
+    from vitrine.evaluation.evaluate import METRICS
+    from vitrine.registry.challenge import DECISION
     from vitrine.registry.store import Registry
 
-    reason = str(read_decision(decision)["reason"])
-    Registry(registry).refuse(task, reason, read_metrics(evaluation))
+    reason = str(files.read_json(decision / DECISION)["reason"])
+    Registry(registry).refuse(task, reason, files.read_json(evaluation / METRICS))
     _close(Note(f"refuse-{task}", NAMES[task], ["was refused; the champion stays."], "warn"), decision, run)
 
 
@@ -203,9 +204,9 @@ def _close(note: Note, decision: Path, run: str) -> None:
 
 
 def _headlines(evaluation: Path) -> Sequence[str]:
-    from vitrine.evaluation.evaluate import read_metrics
+    from vitrine.evaluation.evaluate import METRICS
 
-    metrics = read_metrics(evaluation)
+    metrics = files.read_json(evaluation / METRICS)
     shown = [key for key in ("top1", "macro_top1", "top5", "recall@1", "f1@1", "recall@3") if key in metrics]
     return [
         f"{', '.join(f'{key} {metrics[key]:.3f}' for key in shown)} on {metrics['count']:.0f} test photos, "

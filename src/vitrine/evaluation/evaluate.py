@@ -1,6 +1,5 @@
 """Evaluating a model folder on one split of a catalog: figures, a page, and what later steps show of it."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from vitrine.errors import InputError
 from vitrine.evaluation.metrics import compute_metrics
 from vitrine.evaluation.outcome import Outcome
 from vitrine.evaluation.report import classification_artifacts, write_report
-from vitrine.methods.inference import apply
 from vitrine.report import thumbnail
 
 EXAMPLE_PHOTOS = 12
@@ -36,29 +34,19 @@ def evaluate(model: Path, catalog: Catalog, out: Path, split: str = "test") -> d
     Raises:
         InputError: if the model or a photo cannot be read, or no row of the split has a label the model was asked for.
     """
+    from vitrine.methods.inference import apply
+
     rows = catalog.of_split(split)
     if not len(rows):
         raise InputError(f"{catalog.root}: no row has split {split!r}; run `vitrine split` first")
     outcome = apply(model, rows)
     metrics = compute_metrics(outcome)
     with files.new_folder(out) as folder:
-        write_json(folder / METRICS, metrics)
-        write_json(folder / CONFUSION, classification_artifacts(outcome))
-        write_json(folder / EXAMPLES, example_photos(outcome, rows))
+        files.write_json(folder / METRICS, metrics)
+        files.write_json(folder / CONFUSION, classification_artifacts(outcome))
+        files.write_json(folder / EXAMPLES, example_photos(outcome, rows))
         write_report(outcome, rows, metrics, folder / REPORT, f"Evaluation: {outcome.task} on the {split} photos")
     return metrics
-
-
-def read_metrics(evaluation: Path) -> dict[str, float]:
-    """The figures of an evaluation folder.
-
-    Raises:
-        InputError: if it holds none.
-    """
-    try:
-        return json.loads((Path(evaluation) / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{evaluation}: not an evaluation folder ({error})") from error
 
 
 def example_photos(outcome: Outcome, catalog: Catalog, seed: int = 0) -> list[dict[str, object]]:
@@ -89,9 +77,3 @@ def example_photos(outcome: Outcome, catalog: Catalog, seed: int = 0) -> list[di
 
 def _last(label: str) -> str:
     return label.rpartition("/")[2]
-
-
-def write_json(path: Path, value: object) -> None:
-    """Writes one JSON file, whole."""
-    with files.atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

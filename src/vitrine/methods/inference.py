@@ -37,11 +37,12 @@ def run_net(
     device = next(net.parameters()).device
     was_training = net.training
     net.eval()
+    ask: Any = net.embed if embeddings else net
     features, answers = [], []
     with torch.inference_mode():
         for _, pixels in store.batches(np.array_split(rows, range(BATCH, len(rows), BATCH))):
             photos = normalise(pixels.to(device)).contiguous(memory_format=torch.channels_last)
-            own, named = net.embed(photos) if embeddings else net(photos)
+            own, named = ask(photos)
             features.append(own.float().cpu().numpy())
             answers.append({name: value.float().cpu().numpy() for name, value in named.items()})
     net.train(was_training)
@@ -62,18 +63,25 @@ def load_model(model: Path) -> tuple[nn.Module, dict[str, Any]]:
     from vitrine.methods.model_folder import load_config, load_into
 
     config = load_config(model)
-    net = _method(config["task"]).build(config)
+    try:
+        net = _method(config["task"]).build(config)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{model}: config.json does not describe a model ({type(error).__name__}: {error})") from error
+    if not isinstance(config.get("temperatures"), dict):
+        raise InputError(f"{model}: config.json lacks 'temperatures'")
     load_into(net, model)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return net.to(device, memory_format=torch.channels_last), config
+    return net.to(device).to(memory_format=torch.channels_last), config
 
 
 def apply(model: Path, catalog: Catalog) -> Outcome:
     """A model's answers about every photo of a catalog.
 
     Raises:
-        InputError: if the model cannot be read or a photo cannot be decoded.
+        InputError: if the model cannot be read, there are no photos or one cannot be decoded.
     """
+    if not len(catalog):
+        raise InputError(f"{catalog.root}: no rows to ask the model about")
     net, config = load_model(model)
     started = time.perf_counter()
     store = PhotoStore.of_catalog(catalog, config["image_size"])
@@ -84,7 +92,10 @@ def apply(model: Path, catalog: Catalog) -> Outcome:
 
 
 def predict(model: Path, images: Sequence[str], top: int = 5) -> list[dict[str, Any]]:
-    """What a model says about single photos: per question the likeliest labels with their probabilities.
+    """What a model says about single photos: per question the best labels with their scores, best first.
+
+    Scores are the net's own (cosines, logits, or probabilities of the levels above the leaves); `confidence`, beside
+    the best one, is its calibrated probability.
 
     Args:
         model: A model folder.
@@ -95,6 +106,8 @@ def predict(model: Path, images: Sequence[str], top: int = 5) -> list[dict[str, 
         InputError: if the model or a photo cannot be read.
     """
     net, config = load_model(model)
+    if not images:
+        return []
     store = PhotoStore(images, config["image_size"])
     _, scores = run_net(net, store, np.arange(len(store)))
     asked = _questions(config, scores, pd.DataFrame({"image": images}))

@@ -52,6 +52,8 @@ def load_config(model: Path) -> dict[str, Any]:
         raise InputError(f"{model}: not a model folder (no config.json)") from error
     except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: does not hold an object")
     missing = [key for key in ("task", "variant", "backbone", "image_size") if key not in config]
     if missing:
         raise InputError(f"{path}: lacks {missing[0]!r}")

@@ -17,18 +17,18 @@ class CategoryTree:
         inner = {path.rsplit("/", cut)[0] for path in known for cut in range(1, path.count("/") + 1)}
         self.leaves: tuple[str, ...] = tuple(sorted(known - inner))
         self.depth = max((path.count("/") + 1 for path in self.leaves), default=0)
-        self._leaves = frozenset(self.leaves)
-
-    def leaf(self, path: str) -> str:
-        """The path itself if it is a leaf, "" if it stops at an inner node (or is unknown to the tree)."""
-        return path if path in self._leaves else ""
+        self._inner = frozenset(inner)
 
     def node(self, path: str, level: int) -> str:
-        """The node at `level` (1 = coarsest); a leaf above that level stands for itself, else ""."""
-        parts = path.split("/") if path else []
+        """The node of a path at `level` (1 = coarsest).
+
+        A leaf above that level stands for itself, and so does a path outside the tree. "" where the path stops at an
+        inner node above that level: what comes below is not known.
+        """
+        parts = path.split("/")
         if len(parts) >= level:
             return "/".join(parts[:level])
-        return self.leaf(path)
+        return "" if path in self._inner else path
 
     def level(self, level: int) -> tuple[str, ...]:
         """The nodes at a level, sorted; at the deepest level the leaves."""

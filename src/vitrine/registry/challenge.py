@@ -1,13 +1,12 @@
 """A candidate against the champion, both measured on the same photos."""
 
-import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 from vitrine import files
 from vitrine.catalog import Catalog
-from vitrine.evaluation.evaluate import read_metrics, write_json
+from vitrine.evaluation.evaluate import METRICS
 from vitrine.evaluation.gate import Decision, decide, rules_for
 from vitrine.evaluation.metrics import compute_metrics
 from vitrine.registry.store import Registry, content_hash
@@ -46,8 +45,8 @@ def challenge(
     Raises:
         InputError: if the candidate, its evaluation or the champion cannot be read.
     """
-    task = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))["task"]
-    candidate, candidate_id = read_metrics(evaluation), content_hash(Path(model))
+    task = files.read_json(Path(model) / "config.json")["task"]
+    candidate, candidate_id = files.read_json(Path(evaluation) / METRICS), content_hash(Path(model))
     champion = registry.champion(task)
     against = None
     if champion is not None and champion.content != candidate_id:
@@ -67,7 +66,7 @@ def challenge(
         champion_id=champion.content if champion else "",
     )
     with files.new_folder(out) as folder:
-        write_json(
+        files.write_json(
             folder / DECISION,
             {
                 "task": task,
@@ -79,11 +78,6 @@ def challenge(
         )
         _page(task, decision, champion.version if champion else "").write(folder / "report.html")
     return decision
-
-
-def read_decision(folder: Path) -> dict[str, object]:
-    """What `challenge` wrote."""
-    return json.loads((Path(folder) / DECISION).read_text(encoding="utf-8"))
 
 
 def _page(task: str, decision: Decision, champion: str) -> Page:

@@ -68,18 +68,14 @@ def fit(
         InputError: if the checkpoint is of another training, or the loss is no longer finite.
     """
     fabric = start_fabric(settings)
-    net.to(fabric.device, memory_format=torch.channels_last)
+    net.to(fabric.device).to(memory_format=torch.channels_last)
     optimizer = _optimizer(net, settings)
     history, best, first_step, losses = History(), _copy(net), 0, 0.0
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=fabric.device, weights_only=True)
-        if state["identity"] != identity:
-            raise InputError(
-                f"{checkpoint}: is of another training (other data, settings or code); remove it to start anew"
-            )
+        state = _read_checkpoint(checkpoint, identity)
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"].cpu())
+        torch.set_rng_state(state["random"])
         history = History([Epoch(**epoch) for epoch in state["epochs"]], state["best_epoch"])
         best, first_step, losses = state["best"], state["step"], state["losses"]
         print(f"{title}: goes on from epoch {len(history.epochs) + 1}, step {first_step + 1}", flush=True)
@@ -159,6 +155,19 @@ def _optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+def _read_checkpoint(checkpoint: Path, identity: str) -> dict[str, Any]:
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        same = state["identity"] == identity
+    except Exception as error:  # a damaged file fails in many ways
+        raise InputError(f"{checkpoint}: is no checkpoint; remove it to start anew") from error
+    if not same:
+        raise InputError(
+            f"{checkpoint}: is of another training (other data, settings or code); remove it to start anew"
+        )
+    return state
 
 
 def _copy(net: nn.Module) -> dict[str, Tensor]:

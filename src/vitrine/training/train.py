@@ -17,7 +17,7 @@ from vitrine.catalog import Catalog, attribute_types
 from vitrine.data.augment import MEAN, STD
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
-from vitrine.files import absolute
+from vitrine.files import absolute, atomic_write
 from vitrine.methods import attributes, taxonomy
 from vitrine.methods.calibration import fit_temperature
 from vitrine.methods.inference import load_model, run_net
@@ -28,6 +28,7 @@ from vitrine.training.engine import History, fit
 
 DEFAULT_VARIANT = {"attributes": "student", "taxonomy": "ssmtl-ca"}
 VARIANTS = {"attributes": ("teacher", "student"), "taxonomy": taxonomy.VARIANTS}
+SETTINGS: dict[str, type[Settings]] = {"teacher": TeacherSettings, "student": StudentSettings}  # by variant
 
 
 def train(
@@ -49,13 +50,14 @@ def train(
         out: The model folder to make.
         overrides: `key=value` settings.
         resume: Go on from the checkpoints of a training that was stopped.
-        checkpoints: Where they are kept meanwhile; default: a hidden folder beside `out`.
+        checkpoints: Folder to keep them in meanwhile (in a hidden folder named after `out`); default: that of `out`.
 
     Returns:
         `out`.
 
     Raises:
-        InputError: for an unknown task, variant or setting, a catalog with nothing to learn, or an existing `out`.
+        InputError: for an unknown task, variant or setting, a catalog with nothing to learn, an existing `out`, or
+            checkpoints of another training.
     """
     variant = check_variant(task, variant)
     out = Path(out)
@@ -63,15 +65,15 @@ def train(
         raise InputError(f"{out}: exists already; name a new folder")
     if "split" not in catalog.table or not (catalog.table["split"] == "train").any():
         raise InputError(f"{catalog.root}: no row has split 'train'; run `vitrine split` first")
-    folder = checkpoints or out.absolute().with_name(f".{out.name}.training")
-    if not resume:
-        shutil.rmtree(folder, ignore_errors=True)
-    if task == "taxonomy":
-        _train_taxonomy(catalog, variant, out, parse_settings(TaxonomySettings, overrides), folder)
-    elif variant == "teacher":
-        _train_teacher(catalog, out, parse_settings(TeacherSettings, overrides), folder)
-    else:
-        _train_student(catalog, out, parse_settings(StudentSettings, overrides), folder)
+    folder = (checkpoints or out.parent).absolute() / f".{out.name}.training"
+    settings = parse_settings(SETTINGS.get(variant, TaxonomySettings), overrides)
+    _open_checkpoints(folder, _identity(catalog, f"{task}/{variant}", settings), resume)
+    if isinstance(settings, TaxonomySettings):
+        _train_taxonomy(catalog, variant, out, settings, folder)
+    elif isinstance(settings, TeacherSettings):
+        _train_teacher(catalog, out, settings, folder)
+    elif isinstance(settings, StudentSettings):
+        _train_student(catalog, out, settings, folder)
     shutil.rmtree(folder, ignore_errors=True)
     return out
 
@@ -91,6 +93,26 @@ def check_variant(task: str, variant: str) -> str:
         known = ", ".join(VARIANTS[task])
         raise InputError(f"{task} has no variant {variant!r}; did you mean {near}? (known: {known})")
     return variant
+
+
+def _open_checkpoints(folder: Path, identity: str, resume: bool) -> None:
+    """Makes the folder of a training's checkpoints, empty unless it goes on from them.
+
+    Raises:
+        InputError: if it is to go on from those of another training, or the folder cannot be written.
+    """
+    mark = folder / "identity"
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif mark.exists() and mark.read_text() != identity:
+        raise InputError(
+            f"{folder}: checkpoints of another training (other data, settings or code); start anew without --resume"
+        )
+    try:
+        with atomic_write(mark) as temporary:
+            temporary.write_text(identity)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
 def _train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder: Path) -> None:
@@ -117,7 +139,8 @@ def _train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folde
 
 
 def _train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder: Path) -> None:
-    paths = [Path(text) for text in settings.teachers.split(",") if text] or _train_teachers(catalog, settings, folder)
+    given = [Path(text.strip()) for text in settings.teachers.split(",") if text.strip()]
+    paths = given or _train_teachers(catalog, settings, folder)
     torch.manual_seed(settings.seed)
     labels: dict[str, list[str]] = {}
     dictionaries: dict[str, torch.Tensor] = {}
@@ -126,11 +149,12 @@ def _train_student(catalog: Catalog, out: Path, settings: StudentSettings, folde
         teacher, config = load_model(path)
         if config["task"] != "attributes" or not isinstance(teacher, attributes.AttributeNet):
             raise InputError(f"{path}: is a model for {config['task']}, not a teacher of attributes")
-        own = PhotoStore.of_catalog(catalog, config["image_size"], settings.workers)
-        for kind in teacher.kinds:
-            if kind in labels:
-                raise InputError(f"{path}: a second teacher of {kind}")
+        if len(teacher.kinds) != 1:
+            raise InputError(f"{path}: is a net for {len(teacher.kinds)} attribute types, not a teacher of one")
         kind = teacher.kinds[0]
+        if kind in labels:
+            raise InputError(f"{path}: a second teacher of {kind}")
+        own = PhotoStore.of_catalog(catalog, config["image_size"], settings.workers)
         labels[kind] = config["labels"][kind]
         dictionaries[kind] = teacher.dictionaries[0].detach().cpu()
         taught[kind] = attributes.teach(teacher, own)
@@ -145,7 +169,7 @@ def _train_student(catalog: Catalog, out: Path, settings: StudentSettings, folde
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
     lesson = attributes.student_lesson(net, catalog, store, taught, settings, labels)
     teachers = hashlib.sha256(b"".join((path / "model.safetensors").read_bytes() for path in paths)).hexdigest()
-    identity = _identity(catalog, f"attributes/student/{teachers}", settings.model_copy(update={"teachers": ""}))
+    identity = _identity(catalog, f"attributes/student/{teachers}", settings)
     history = fit(net, lesson, settings, folder / "checkpoint.pt", identity, "student")
     config = _config("attributes", "student", settings, catalog) | {
         "embedding_dim": len(dictionaries[net.kinds[0]][0]),
@@ -157,7 +181,7 @@ def _train_student(catalog: Catalog, out: Path, settings: StudentSettings, folde
 def _train_teachers(catalog: Catalog, settings: StudentSettings, folder: Path) -> list[Path]:
     """A teacher for each attribute type with something to learn; those that are finished already are kept."""
     common = settings.model_dump(exclude={"teachers", "beta"})
-    paths = []
+    paths: list[Path] = []
     for kind in teachable_types(catalog):
         path = folder / "teachers" / f"{len(paths)}"
         if not path.exists():
@@ -227,8 +251,12 @@ def _config(task: str, variant: str, settings: Settings, catalog: Catalog) -> di
 
 
 def _identity(catalog: Catalog, what: str, settings: Settings) -> str:
-    """Names a training exactly: what, code, settings, the table's rows and where the photos are."""
-    digest = hashlib.sha256(f"{what}\n{__version__}\n{json.dumps(settings.model_dump(), sort_keys=True)}\n".encode())
+    """Names a training exactly: what, code, settings, the table's rows and where the photos are.
+
+    Not by the paths of its teachers, which a second run may find elsewhere.
+    """
+    own = json.dumps(settings.model_dump(exclude={"teachers"}), sort_keys=True)
+    digest = hashlib.sha256(f"{what}\n{__version__}\n{own}\n".encode())
     digest.update(absolute(catalog.root).encode())
     digest.update(catalog.table.to_csv(index=False).encode())
     return digest.hexdigest()
