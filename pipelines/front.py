@@ -11,7 +11,7 @@ from pipelines.resources import never_cached
 
 
 def add_front(catalog: str, revision: str, remote: str, strict: bool, min_class_count: int) -> PipelineTask:
-    """Adds fetch, validate, clean and split to the DAG being built; the last one's `parted` is the table to train on."""
+    """Adds fetch, validate, clean and split to a DAG; the last one's `parted` is the table to train on."""
     state = never_cached(data_version(catalog=catalog, revision=revision)).set_display_name("Name the data")
     fetched = fetch(catalog=catalog, state=state.output, revision=revision, remote=remote)
     checked = validate(table=fetched.outputs["table"], strict=strict)
