@@ -34,7 +34,7 @@ def draw(category: str, colour: str, size: int, random: np.random.Generator) -> 
     return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 
-def toy_catalog(folder: Path, photos: int = 120, size: int = 32) -> Catalog:
+def toy_catalog(folder: Path, photos: int = 144, size: int = 32) -> Catalog:
     """Two thirds train, a sixth each validation and test; colour and outline known for three photos of four."""
     random = np.random.default_rng(7)
     (folder / "images").mkdir(parents=True)

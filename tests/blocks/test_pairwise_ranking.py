@@ -71,9 +71,9 @@ def test_scale_of_the_vectors_does_not_matter():
 
 def test_a_photo_that_carries_the_label_is_never_a_negative():
     """Photo 1, drawn for class 1, also carries class 0: only 1 against 0 is a pair."""
-    embeddings, dictionary = torch.randn(2, 3), torch.randn(2, 3)
+    embeddings, dictionary = torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.tensor([[1.0, 0.0], [1.0, 1.5]])
     carries = torch.tensor([[True, True], [False, True]])
-    p = 0.5 * max(0, 1 + cosine(dictionary[1], embeddings[1]) - cosine(dictionary[1], embeddings[0]))
+    p = 0.5 * max(0, 1 + cosine([1.0, 1.5], [1.0, 2.0]) - cosine([1.0, 1.5], [2.0, 1.0]))
     got = pairwise_ranking_loss(embeddings, dictionary, torch.tensor([0, 1]), carries, 0.0).item()
     assert math.isclose(got, -math.log(p), rel_tol=1e-4)
 

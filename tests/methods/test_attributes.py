@@ -1,0 +1,215 @@
+"""Teachers and the student learn a toy catalog (MTSS, Section 3)."""
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from toys import OUTLINE, toy_catalog
+
+from vitrine.catalog import Catalog
+from vitrine.data.photo_store import PhotoStore
+from vitrine.errors import InputError
+from vitrine.methods.attributes import AttributeNet, build, classes_of, student_lesson, tasks, teach, teacher_lesson
+from vitrine.methods.inference import apply, load_model, run_net
+from vitrine.methods.truth import label_matrix, top1_accuracy
+from vitrine.settings import StudentSettings, TeacherSettings
+
+LABELS = {"items": ["a", "b", "c"], "training": ["x", "y"], "a.b": ["l", "m", "n", "o"]}
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return AttributeNet("resnet18_narrow", 32, LABELS, embedding_dim=8)
+
+
+@pytest.fixture
+def store(trained):
+    catalog, _ = trained
+    return PhotoStore([catalog.uri(image) for image in catalog.table["image"]], 32, workers=1)
+
+
+def accuracy(model, catalog):
+    outcome = apply(model, catalog)
+    return {
+        question.name: top1_accuracy(question.scores, label_matrix(question.truth, question.labels))
+        for question in outcome.questions
+    }
+
+
+def test_shapes_and_names(net):
+    photos = torch.randn(5, 3, 32, 32)
+    features, embeddings = net.embed(photos)
+    assert features.shape == (5, 128)
+    assert {kind: tuple(own.shape) for kind, own in embeddings.items()} == dict.fromkeys(LABELS, (5, 8))
+    _, scores = net(photos)
+    assert {kind: own.shape[1] for kind, own in scores.items()} == {"items": 3, "training": 2, "a.b": 4}
+    assert net.training
+
+
+def test_scores_are_the_cosines_to_the_label_embeddings(net):
+    net.eval()
+    photos = torch.randn(4, 3, 32, 32)
+    _, embeddings = net.embed(photos)
+    _, scores = net(photos)
+    for kind, dictionary in zip(net.kinds, net.dictionaries, strict=True):
+        for i in range(4):
+            for n in range(len(dictionary)):
+                wanted = torch.cosine_similarity(embeddings[kind][i], dictionary[n], dim=0)
+                assert scores[kind][i, n].item() == pytest.approx(wanted.item(), abs=1e-5)
+
+
+def test_build_from_a_config():
+    config = {"backbone": "resnet18_narrow", "image_size": 32, "labels": LABELS, "embedding_dim": 8}
+    assert [len(own) for own in build(config).dictionaries] == [3, 2, 4]
+
+
+def test_tasks_name_truth_and_labels():
+    table = pd.DataFrame({"image": ["1", "2"], "attr:items": ["a|b", ""]})
+    assert tasks({"labels": {"items": ["a", "b"]}}, table) == [("items", [["a", "b"], []], ["a", "b"])]
+
+
+@pytest.mark.parametrize(("labels", "what"), [(["x", "x"], "one value"), (["", ""], "no label"), (["x", "x|"], "one")])
+def test_one_value_cannot_be_learnt(labels, what):
+    table = pd.DataFrame({"image": ["1", "2", "3"], "attr:k": [*labels, "other"], "split": ["train", "train", "test"]})
+    with pytest.raises(InputError, match=f"attr:k has {what}"):
+        classes_of(Catalog("/r", table), "k")
+
+
+def test_the_teachers_learn(trained):
+    catalog, folder = trained
+    test = catalog.of_split("test")
+    assert accuracy(folder / "teacher colour", test)["attr:colour"] > 0.8  # chance: 1/3
+    assert accuracy(folder / "teacher a.b", test)[f"attr:{OUTLINE}"] > 0.8  # chance: 1/2
+
+
+def test_the_student_learns_every_type(trained):
+    catalog, folder = trained
+    found = accuracy(folder / "student", catalog.of_split("test"))
+    assert found["attr:colour"] > 0.8
+    assert found[f"attr:{OUTLINE}"] > 0.8
+
+
+def test_the_student_agrees_with_its_teachers(trained, store):
+    catalog, folder = trained
+    rows = np.flatnonzero(catalog.table["split"] == "test")
+    student, _ = load_model(folder / "student")
+    for kind in ("colour", OUTLINE):
+        taught = teach(load_model(folder / f"teacher {kind}")[0], store)[rows]
+        learnt = run_net(student, store, rows, embeddings=True)[1][kind]
+        cosines = (taught * learnt).sum(1) / np.linalg.norm(taught, axis=1) / np.linalg.norm(learnt, axis=1)
+        assert cosines.mean() > 0.7
+
+
+def test_the_dictionaries_do_not_move_in_the_student(trained):
+    _, folder = trained
+    student, _ = load_model(folder / "student")
+    for kind, own in zip(student.kinds, student.dictionaries, strict=True):
+        teacher, _ = load_model(folder / f"teacher {kind}")
+        assert torch.equal(own, teacher.dictionaries[0])
+
+
+@pytest.mark.parametrize("was_training", [True, False])
+def test_teach_leaves_the_teacher_as_it_was(trained, store, was_training):
+    _, folder = trained
+    teacher, _ = load_model(folder / "teacher colour")
+    teacher.train(was_training)
+    before = copy.deepcopy(teacher.state_dict())
+    taught = teach(teacher, store)
+    assert taught.shape == (len(store), 32)
+    assert taught.dtype == np.float32
+    assert teacher.training is was_training
+    assert all(torch.equal(own, before[name]) for name, own in teacher.state_dict().items())
+    assert not any(module.training for module in load_model(folder / "teacher colour")[0].modules())
+
+
+def test_teach_does_not_depend_on_what_else_is_in_the_batch(trained, store):
+    """As it would if batch norm used the batch's own statistics."""
+    _, folder = trained
+    teacher, _ = load_model(folder / "teacher colour")
+    alone = run_net(teacher, store, np.array([5]), embeddings=True)[1]["colour"]
+    assert np.allclose(alone[0], teach(teacher, store)[5], atol=1e-4)
+
+
+class TestTeacherLesson:
+    @pytest.fixture(scope="class")
+    def catalog(self, tmp_path_factory):
+        catalog = toy_catalog(tmp_path_factory.mktemp("t") / "toys", photos=48)
+        colours = catalog.table["attr:colour"].tolist()
+        colours[3] = "red|blue"
+        return catalog.with_table(catalog.table.assign(**{"attr:colour": colours}))
+
+    def lesson(self, catalog, gamma=0.0):
+        torch.manual_seed(0)
+        classes = classes_of(catalog, "colour")
+        net = AttributeNet("resnet18_narrow", 16, {"colour": classes}, 8)
+        store = PhotoStore([catalog.uri(image) for image in catalog.table["image"]], 16, workers=1)
+        settings = TeacherSettings(image_size=16, batch_size=8, gamma=gamma, type="colour")
+        return teacher_lesson(net, catalog, store, "colour", classes, settings), classes
+
+    def test_batches_hold_annotated_training_photos_of_even_classes(self, catalog):
+        lesson, classes = self.lesson(catalog)
+        drawn = [batch for epoch in range(6) for batch in lesson.batches(epoch, 0)]
+        assert len(drawn) == 6 * lesson.steps
+        for rows, labels, pixels in drawn:
+            assert pixels.shape == (8, 3, 16, 16)
+            for row, label in zip(rows, labels, strict=True):
+                assert catalog.table["split"][row] == "train"
+                assert classes[label] in catalog.table["attr:colour"][row].split("|")
+        counts = np.bincount(np.concatenate([labels for _, labels, _ in drawn]))
+        assert counts.max() - counts.min() <= 6  # at most one an epoch
+
+    def test_batches_from_a_later_step_are_the_rest(self, catalog):
+        lesson, _ = self.lesson(catalog)
+        whole, rest = list(lesson.batches(2, 0)), list(lesson.batches(2, 1))
+        assert [rows.tolist() for rows, _, _ in whole[1:]] == [rows.tolist() for rows, _, _ in rest]
+        assert list(lesson.batches(2, lesson.steps)) == []
+
+    def test_a_photo_of_two_labels_is_no_negative_of_either(self, catalog):
+        lesson, classes = self.lesson(catalog)
+        both = np.array([3, 3])
+        labels = np.array([classes.index("red"), classes.index("blue")])
+        pixels = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+        assert lesson.loss(0, 0, (both, labels, pixels), torch.device("cpu")).item() == 0
+
+    def test_no_validation_photo_no_score(self, catalog):
+        table = catalog.table.assign(split="train")
+        assert self.lesson(catalog.with_table(table))[0].score() is None
+
+
+class TestStudentLesson:
+    def test_every_training_photo_serves_labelled_or_not_and_rows_keep_their_targets(self, tmp_path):
+        """With targets that name their row, a loss on a shuffled batch shows which rows it was compared with."""
+        catalog = toy_catalog(tmp_path / "toys", photos=24)
+        catalog = catalog.with_table(catalog.table.assign(**{"attr:colour": "", "split": "train"}))
+        torch.manual_seed(0)
+        net = AttributeNet("resnet18_narrow", 16, {"colour": ["a", "b"]}, 24).eval()
+        store = PhotoStore([catalog.uri(image) for image in catalog.table["image"]], 16, workers=1)
+        taught = np.eye(24, dtype=np.float32)
+        settings = StudentSettings(image_size=16, batch_size=8, beta=0.0)
+        lesson = student_lesson(net, catalog, store, {"colour": taught}, settings, {"colour": ["a", "b"]})
+        batches = list(lesson.batches(0, 0))
+        assert sorted(np.concatenate([rows for rows, _ in batches]).tolist()) == list(range(24))
+        rows, pixels = batches[0]
+
+        from vitrine.data.augment import augment
+
+        with torch.no_grad():
+            got = lesson.loss(0, 0, (rows, pixels), torch.device("cpu")).item()
+            embedded = torch.nn.functional.normalize(net.embed(augment(pixels, (0, 0, 0)))[1]["colour"], dim=1)
+        wanted = np.mean([1 - embedded[i, row].item() for i, row in enumerate(rows)])
+        assert got == pytest.approx(wanted, rel=1e-5)
+        assert lesson.score() is None
+
+    def test_uncertain_photos_weigh_nothing(self, tmp_path):
+        catalog = toy_catalog(tmp_path / "toys", photos=12)
+        net = AttributeNet("resnet18_narrow", 16, {"colour": ["a", "b"]}, 4)
+        with torch.no_grad():
+            net.dictionaries[0].copy_(torch.eye(2, 4))
+        store = PhotoStore([catalog.uri(image) for image in catalog.table["image"]], 16, workers=1)
+        taught = np.tile(np.float32([-1, -1, 0, 0]), (12, 1))
+        lesson = student_lesson(net, catalog, store, {"colour": taught}, StudentSettings(image_size=16), {"colour": []})
+        (batch,) = lesson.batches(0, 0)
+        assert lesson.loss(0, 0, batch, torch.device("cpu")).item() == 0

@@ -1,0 +1,55 @@
+"""Temperature scaling finds the temperature that the answers were made with."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+
+from vitrine.methods.calibration import fit_temperature
+
+
+def answers(temperature, seed=0, n=4000, classes=5, scale=2.0):
+    random = np.random.default_rng(seed)
+    scores = random.normal(size=(n, classes)) * scale
+    chances = softmax(scores / temperature, axis=1).cumsum(axis=1)
+    truth = (random.random((n, 1)) > chances).sum(axis=1).clip(max=classes - 1)
+    return scores, np.eye(classes, dtype=bool)[truth]
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("scale", [0.02, 2.0, 50.0])
+def test_recovers_a_known_temperature(temperature, scale):
+    scores, targets = answers(temperature * scale, scale=scale)
+    assert fit_temperature(scores, targets) == pytest.approx(temperature * scale, rel=0.1)
+
+
+def test_no_temperature_nearby_is_likelier():
+    scores, targets = answers(1.7, n=300)
+    targets[:50, :2] = True  # several labels: any of them may be answered
+    found = fit_temperature(scores, targets)
+
+    def likelihood(temperature):
+        return np.log((np.exp(log_softmax(scores / temperature, axis=1)) * targets).sum(axis=1)).mean()
+
+    assert likelihood(found) >= max(likelihood(found * 1.02), likelihood(found / 1.02))
+
+
+def test_unlabelled_photos_do_not_count():
+    scores, targets = answers(2.0, n=500)
+    unlabelled = np.concatenate([targets, np.zeros_like(targets)])
+    both = fit_temperature(np.concatenate([scores, scores]), unlabelled)
+    assert both == pytest.approx(fit_temperature(scores, targets), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("scores", "targets"),
+    [
+        (np.random.default_rng(0).normal(size=(9, 3)), np.zeros((9, 3), bool)),  # no labels
+        (np.random.default_rng(0).normal(size=(9, 1)), np.ones((9, 1), bool)),  # a single class
+        (np.ones((4, 3)), np.eye(4, 3, dtype=bool)),  # nothing tells the classes apart
+        (np.eye(3).repeat(5, axis=0) * 9, np.eye(3, dtype=bool).repeat(5, axis=0)),  # always right
+        (-np.eye(3).repeat(5, axis=0) * 9, np.eye(3, dtype=bool).repeat(5, axis=0)),  # always wrong
+    ],
+)
+def test_is_positive_and_finite_at_the_edges(scores, targets):
+    found = fit_temperature(scores.astype(np.float32), targets)
+    assert 0 < found < np.inf

@@ -1,0 +1,181 @@
+"""The taxonomy nets learn a toy catalog, and what they answer about the levels agrees."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import softmax
+from toys import CATEGORIES, OUTLINE, toy_catalog
+
+from vitrine.catalog import Catalog
+from vitrine.data.augment import augment
+from vitrine.data.photo_store import PhotoStore
+from vitrine.errors import InputError
+from vitrine.methods.inference import apply, load_model
+from vitrine.methods.taxonomy import LEAF, TaxonomyNet, build, describe, lesson, questions, tasks
+from vitrine.methods.truth import label_matrix, top1_accuracy
+from vitrine.settings import TaxonomySettings
+
+
+def table(*rows, **columns):
+    paths = [path for path, _ in rows]
+    return pd.DataFrame(
+        {
+            "image": [f"{i}.png" for i in range(len(rows))],
+            "category": paths,
+            "split": [split for _, split in rows],
+            **columns,
+        }
+    )
+
+
+@pytest.mark.parametrize("salient", [True, False])
+@pytest.mark.parametrize("states", [{}, {"items": 3, "a.b": 2}])
+def test_shapes_and_names(salient, states):
+    net = TaxonomyNet("resnet18_narrow", 32, leaves=7, states=states, salient=salient, hidden=16)
+    features, scores = net(torch.randn(3, 3, 32, 32))
+    assert features.shape == (3, 16)
+    assert {name: tuple(own.shape) for name, own in scores.items()} == {
+        LEAF: (3, 7),
+        **{f"attr:{kind}": (3, m) for kind, m in states.items()},
+    }
+    assert (net.attention is not None) is salient
+
+
+class TestDescribe:
+    CATALOG = Catalog(
+        "/r",
+        table(
+            ("A/B", "train"),
+            ("A/C/D", "train"),
+            ("A/C", "train"),
+            ("Z", "test"),
+            **{"attr:two": ["x", "y|z", "", "w"], "attr:one": ["x", "x", "", "y"]},
+        ),
+    )
+
+    def test_only_what_training_photos_show(self):
+        described = describe(self.CATALOG, "ssmtl-ca")
+        assert described == {"leaves": ["A/B", "A/C/D"], "labels": {"two": ["x", "y", "z"]}, "salient": True}
+
+    def test_the_flat_net(self):
+        assert describe(self.CATALOG, "bcnn") == {"leaves": ["A/B", "A/C/D"], "labels": {}, "salient": False}
+
+    @pytest.mark.parametrize(
+        ("rows", "what"),
+        [
+            ([("A/B", "train"), ("C", "test")], "one value"),
+            ([("A/B", "train"), ("A", "train")], "one value"),
+            ([("", "train"), ("A", "validation")], "no label"),
+        ],
+    )
+    def test_nothing_to_learn(self, rows, what):
+        with pytest.raises(InputError, match=f"category has {what}"):
+            describe(Catalog("/r", table(*rows)), "bcnn")
+        with pytest.raises(InputError, match="category has no label"):
+            describe(Catalog("/r", table(*rows).drop(columns="category")), "bcnn")
+
+    def test_unknown_variant(self):
+        with pytest.raises(InputError, match="no variant 'x'"):
+            describe(self.CATALOG, "x")
+
+
+def test_it_learns(trained):
+    catalog, folder = trained
+    outcome = apply(folder / "taxonomy", catalog.of_split("test"))
+    found = {q.name: top1_accuracy(q.scores, label_matrix(q.truth, q.labels)) for q in outcome.questions}
+    assert list(found) == ["level1", "level2", "level3", f"attr:{OUTLINE}", "attr:colour"]
+    assert found["level3"] > 0.6  # chance: 1/4
+    assert found["level1"] > 0.8  # chance: 1/2
+    assert found["attr:colour"] > 0.6  # chance: 1/3
+    assert outcome.embeddings.shape == (24, 64)
+
+
+def test_a_coarse_answer_is_the_sum_over_its_leaves(trained):
+    catalog, folder = trained
+    _, config = load_model(folder / "taxonomy")
+    outcome = apply(folder / "taxonomy", catalog)
+    levels = {question.name: question for question in outcome.questions}
+    leaves = softmax(levels["level3"].scores / config["temperatures"][LEAF], axis=1)
+    assert levels["level3"].labels == tuple(sorted(CATEGORIES))
+    for name in ("level1", "level2"):
+        for place, node in enumerate(levels[name].labels):
+            below = [i for i, leaf in enumerate(levels["level3"].labels) if leaf == node or leaf.startswith(f"{node}/")]
+            assert np.allclose(levels[name].scores[:, place], leaves[:, below].sum(axis=1), atol=1e-5)
+    for question in outcome.questions:
+        assert ((question.confidence > 0) & (question.confidence <= 1 + 1e-6)).all()
+
+
+def test_unseen_labels_count_as_misses_and_rows_cut_short_only_where_known():
+    config = {"leaves": ["A/B/C", "A/B/D", "E/F"], "labels": {}}
+    rows = table(("A/B/C", ""), ("A/B", ""), ("A/X/Y", ""), ("E/F", ""), ("Z", ""), ("", ""))
+    asked = questions(config, {LEAF: np.zeros((6, 3), np.float32)}, rows, {LEAF: 1.0})
+    assert [question.truth for question in asked] == [
+        [["A"], ["A"], ["A"], ["E"], ["Z"], []],
+        [["A/B"], ["A/B"], ["A/X"], ["E/F"], ["Z"], []],
+        [["A/B/C"], [], ["A/X/Y"], ["E/F"], ["Z"], []],
+    ]
+
+
+def test_questions_without_a_category_column():
+    asked = questions(
+        {"leaves": ["A", "B"], "labels": {}},
+        {LEAF: np.zeros((1, 2), np.float32)},
+        pd.DataFrame({"image": ["x"]}),
+        {LEAF: 1.0},
+    )
+    assert [question.truth for question in asked] == [[[]]]
+
+
+class TestLesson:
+    @pytest.fixture
+    def parts(self, tmp_path):
+        catalog = toy_catalog(tmp_path / "toys", photos=24, size=16)
+        own = catalog.table.assign(split="train")
+        own.loc[0, "category"] = "Angular/Square"  # cut short, annotated below
+        own.loc[0, "attr:colour"] = "red|blue"
+        own.loc[1, ["category", "attr:colour", f"attr:{OUTLINE}"]] = ["Round", "", ""]  # cut short, nothing else
+        own.loc[2, ["category", "attr:colour", f"attr:{OUTLINE}"]] = ""
+        catalog = catalog.with_table(own)
+        settings = TaxonomySettings(image_size=16, batch_size=24, hidden=8, attribute_weight=0.7)
+        config = {"backbone": "resnet18_narrow", "image_size": 16, "hidden": 8} | describe(catalog, "ssmtl-ca")
+        torch.manual_seed(0)
+        net = build(config).eval()
+        store = PhotoStore([catalog.uri(image) for image in own["image"]], 16, workers=1)
+        return net, config, own, lesson(net, catalog, store, config, settings)
+
+    def test_photos_without_any_label_are_left_out(self, parts):
+        *_, own = parts
+        ((rows, pixels),) = own.batches(0, 0)
+        assert sorted(rows.tolist()) == [0, *range(3, 24)]
+        assert len(pixels) == 22
+
+    def test_the_loss_equals_equation_5(self, parts):
+        net, config, frame, own = parts
+        ((rows, pixels),) = own.batches(0, 0)
+        with torch.no_grad():
+            got = own.loss(0, 0, (rows, pixels), torch.device("cpu")).item()
+            _, scores = net(augment(pixels, (0, 0, 0)))
+        annotated = {
+            kind: sum(frame[f"attr:{kind}"][row] != "" for row in [0, *range(3, 24)]) for kind in config["labels"]
+        }
+        rarest = min(annotated.values())
+        total = 0.0
+        for name, truth, labels in tasks(config, frame):
+            weight = 1.0
+            if name != LEAF:
+                weight = 0.7 * max(0.1, 0.5 * rarest / annotated[name.removeprefix("attr:")])
+            for i, row in enumerate(rows):
+                exponentials = [math.exp(score) for score in scores[name][i].tolist()]
+                for label in truth[row]:
+                    total += -weight * math.log(exponentials[labels.index(label)] / sum(exponentials)) / len(truth[row])
+        assert got == pytest.approx(total / len(rows), rel=1e-5)
+
+    def test_a_row_cut_short_teaches_its_attributes_only(self, parts):
+        net, _, _, own = parts
+        pixels = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)
+        own.loss(0, 0, (np.array([0]), pixels), torch.device("cpu")).backward()
+        assert net.leaf[2].weight.grad.abs().max() == 0
+        assert net.attributes.shared[0].weight.grad.abs().max() > 0
