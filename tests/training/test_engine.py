@@ -1,0 +1,212 @@
+"""The training loop: the best epoch kept, stopped and resumed bit for bit, and no NaN passed on."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vitrine.errors import InputError
+from vitrine.methods.lesson import Lesson
+from vitrine.settings import Settings
+from vitrine.training import engine
+from vitrine.training.engine import Epoch, History, fit, schedule
+
+STEPS = 4
+
+
+class Stopped(Exception):
+    pass
+
+
+def make_net():
+    torch.manual_seed(0)
+    # Dropout draws from torch's own generator, batch norm keeps statistics: both must survive a stop.
+    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
+
+
+def make_lesson(net, scores=(None,) * 9, stop=None, nan_at=None):
+    """Regression on batches that are a function of (epoch, step); `stop` raises there, once reached."""
+    left = list(scores)
+
+    def batches(epoch, first_step):
+        for step in range(first_step, STEPS):
+            generator = torch.Generator().manual_seed(epoch * 100 + step)
+            x = torch.randn(8, 6, generator=generator)
+            yield x, x[:, :1]
+
+    def loss(epoch, step, batch, device):
+        if (epoch, step) == stop:
+            raise Stopped
+        x, y = (part.to(device) for part in batch)
+        value = (net(x) - y).square().mean()
+        return value * math.nan if (epoch, step) == nan_at else value
+
+    return Lesson(STEPS, batches, loss, lambda: left.pop(0))
+
+
+def settings(**own):
+    return Settings(**{"epochs": 3, "precision": "32", "learning_rate": 0.05} | own)
+
+
+def weights(net):
+    return {name: own.cpu().clone() for name, own in net.state_dict().items()}
+
+
+def equal(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture
+def unbroken(tmp_path):
+    net = make_net()
+    history = fit(net, make_lesson(net), settings(), tmp_path / "unbroken.pt", "id", "t")
+    return history, weights(net)
+
+
+def test_it_learns(tmp_path):
+    net = make_net()
+    history = fit(net, make_lesson(net, (None,) * 40), settings(epochs=40), tmp_path / "c.pt", "id", "t")
+    assert history.epochs[-1].loss < 0.8 * history.epochs[0].loss
+    assert not net.training
+
+
+def test_the_same_training_twice_is_the_same_bit_for_bit(tmp_path, unbroken):
+    torch.rand(7)
+    net = make_net()
+    again = fit(net, make_lesson(net), settings(), tmp_path / "again.pt", "id", "t")
+    assert equal(weights(net), unbroken[1])
+    assert [epoch.loss for epoch in again.epochs] == [epoch.loss for epoch in unbroken[0].epochs]
+
+
+@pytest.mark.parametrize("stop", [(0, 1), (0, 3), (1, 0), (1, 2), (2, 0), (2, 3)])
+@pytest.mark.parametrize("every_step", [True, False])
+def test_stopped_and_resumed_equals_unbroken_bit_for_bit(tmp_path, monkeypatch, unbroken, stop, every_step):
+    """With a checkpoint after each step it goes on in the middle of an epoch, else from the last epoch's end."""
+    if every_step:
+        monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)
+    net = make_net()
+    checkpoint = tmp_path / "c.pt"
+    with pytest.raises(Stopped):
+        fit(net, make_lesson(net, stop=stop), settings(), checkpoint, "id", "t")
+    if not checkpoint.exists():
+        assert stop[0] == 0
+        assert not every_step
+    torch.manual_seed(99)
+    resumed = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
+    if not checkpoint.exists():  # nothing to go on from
+        resumed = make_net()
+    history = fit(resumed, make_lesson(resumed), settings(), checkpoint, "id", "t")
+    assert equal(weights(resumed), unbroken[1])
+    assert [epoch.loss for epoch in history.epochs] == [epoch.loss for epoch in unbroken[0].epochs]
+
+
+def test_a_resumed_epoch_starts_at_its_step(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)
+    net = make_net()
+    with pytest.raises(Stopped):
+        fit(net, make_lesson(net, stop=(1, 2)), settings(), tmp_path / "c.pt", "id", "t")
+    seen = []
+    lesson = make_lesson(net)
+    noted = Lesson(
+        STEPS, lesson.batches, lambda e, s, b, d: seen.append((e, s)) or lesson.loss(e, s, b, d), lesson.score
+    )
+    fit(net, noted, settings(), tmp_path / "c.pt", "id", "t")
+    assert seen == [(1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3)]
+    assert "goes on from epoch 2, step 3" in capsys.readouterr().out
+
+
+def test_a_finished_training_is_not_run_again(tmp_path, unbroken):
+    net = make_net()
+    lesson = make_lesson(net, stop=(0, 0))
+    fit(net, lesson, settings(), tmp_path / "unbroken.pt", "id", "t")
+    assert equal(weights(net), unbroken[1])
+
+
+@pytest.mark.parametrize("stop_after", [None, 1, 2, 3])
+def test_the_best_epoch_is_kept_also_over_a_stop(tmp_path, stop_after):
+    scores = (0.2, 0.9, 0.9, 0.5)  # the earlier of two equal ones
+    second = make_net()
+    lesson = make_lesson(second, scores, stop=(2, 0))
+    with pytest.raises(Stopped):  # what the net is like after its second epoch
+        fit(second, lesson, settings(epochs=4), tmp_path / "second.pt", "id", "t")
+    net = make_net()
+    if stop_after:
+        with pytest.raises(Stopped):
+            fit(net, make_lesson(net, scores, stop=(stop_after, 1)), settings(epochs=4), tmp_path / "c.pt", "id", "t")
+        net = make_net()
+    history = fit(net, make_lesson(net, scores[stop_after or 0 :]), settings(epochs=4), tmp_path / "c.pt", "id", "t")
+    assert history.best == 1
+    assert equal(weights(net), weights(second))
+    last = torch.load(tmp_path / "c.pt", weights_only=True)["net"]
+    assert not equal(weights(net), last)
+
+
+def test_history():
+    history = History()
+    assert [history.add(Epoch(1.0, score, 0.0)) for score in (0.5, 0.4, 0.5, 0.6, None)] == [
+        True,
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert history.best == 4
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path, unbroken):
+    net = make_net()
+    with pytest.raises(InputError, match="of another training"):
+        fit(net, make_lesson(net), settings(), tmp_path / "unbroken.pt", "other", "t")
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, content):
+    (tmp_path / "c.pt").write_bytes(content)
+    net = make_net()
+    with pytest.raises(InputError, match="is no checkpoint"):
+        fit(net, make_lesson(net), settings(), tmp_path / "c.pt", "id", "t")
+
+
+def test_a_loss_that_is_not_finite_stops_the_training_and_spoils_no_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)
+    net = make_net()
+    with pytest.raises(InputError, match="no longer finite in epoch 2; lower learning_rate"):
+        fit(net, make_lesson(net, nan_at=(1, 1)), settings(), tmp_path / "c.pt", "id", "t")
+    state = torch.load(tmp_path / "c.pt", weights_only=True)
+    assert all(torch.isfinite(own).all() for own in state["net"].values())
+
+
+def test_frozen_weights_stay(tmp_path):
+    net = make_net()
+    net[3].weight.requires_grad_(False)
+    before = net[3].weight.clone()
+    fit(net, make_lesson(net), settings(), tmp_path / "c.pt", "id", "t")
+    assert torch.equal(net[3].weight, before)
+
+
+def test_weight_decay_spares_norms_and_biases():
+    net = make_net()
+    decayed, spared = engine._optimizer(net, settings(weight_decay=0.1)).param_groups
+    assert {id(p) for p in decayed["params"]} == {id(net[0].weight), id(net[3].weight)}
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
+
+
+@pytest.mark.parametrize("total", [1, 2, 10, 1000])
+def test_schedule_rises_then_falls(total):
+    rates = [schedule(step, total) for step in range(total)]
+    assert all(0 < rate <= 1 for rate in rates)
+    assert max(rates) == 1.0
+    peak = int(np.argmax(rates))
+    assert peak <= 0.05 * total + 1
+    assert rates[:peak] == sorted(rates[:peak])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert schedule(total, total) == pytest.approx(0, abs=1e-12) or total == 1
+
+
+def test_bfloat16_trains_in_float32_weights(tmp_path):
+    net = make_net()
+    history = fit(net, make_lesson(net), settings(precision="bf16"), tmp_path / "c.pt", "id", "t")
+    assert math.isfinite(history.epochs[-1].loss)
+    assert all(own.dtype == torch.float32 for own in net.parameters())
