@@ -57,7 +57,7 @@ compile: $(STAMP) ## build/NAME.yaml for each pipeline, ready to be uploaded in 
 	@mkdir -p build
 	@set -e; names=$$($(VENV)/bin/vitrine pipeline list); \
 	for name in $$(echo "$$names" | awk '{print $$1}'); do \
-		echo "build/$$name.yaml"; $(VENV)/bin/vitrine pipeline compile $$name build/$$name.yaml; \
+		$(VENV)/bin/vitrine pipeline compile $$name build/$$name.yaml; \
 	done
 
 bench: $(STAMP) ## measure what docs/results claims
