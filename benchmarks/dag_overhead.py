@@ -46,13 +46,9 @@ def main() -> None:
         for _ in range(options.rounds):
             this = [sys.executable, __file__, "--in-process", str(home), "--epochs", str(options.epochs)]
             plain.append(timed(this, home))
-            dag.append(
-                timed(
-                    [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "retrain", "--runs", str(home / "runs")]
-                    + ["--set", f"catalog={home / 'data'}", "--set", f"epochs={options.epochs}"],
-                    home,
-                )
-            )
+            run = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "retrain", "--runs", str(home / "runs")]
+            run += ["--set", f"catalog={home / 'data'}", "--set", f"epochs={options.epochs}"]
+            dag.append(timed(run, home))
             print(f"in one process {plain[-1]:.1f} s, as a DAG {dag[-1]:.1f} s", flush=True)
         ratio = statistics.median(dag) / statistics.median(plain)
         print(f"median {statistics.median(plain):.1f} s and {statistics.median(dag):.1f} s, ratio {ratio:.2f}")
