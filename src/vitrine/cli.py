@@ -230,14 +230,18 @@ def main() -> None:
         _fail(str(error))
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(0)
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "vitrine"
         _fail(f"{where}: {error.format_message()}")
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    except SystemExit:  # click's word for a closed pipe, with the exit code that here means "no"
+        sys.exit(141)
+    except OSError as error:  # no space, no permission, a file where a folder should be
+        _fail(f"{error.filename or 'vitrine'}: {error.strerror or error}")
     sys.exit(code if isinstance(code, int) else 0)
 
 
