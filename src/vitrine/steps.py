@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vitrine import files
-from vitrine.catalog import attribute_types, category_depth, read_catalog
+from vitrine.catalog import attribute_types, is_safe_path, read_catalog
 from vitrine.errors import InputError
 from vitrine.journal import Note, publish, write_note
 
@@ -21,19 +21,34 @@ def data_state(catalog: str, revision: str) -> str:
     """A short name for the state of the data, which decides whether later steps can be reused.
 
     The DVC revision if one is asked for; otherwise a hash of the table and of the sizes and times of its photos (only
-    the table's for a catalog on S3).
+    of the table where photos are on S3).
+
+    Raises:
+        InputError: if there is no readable catalog.
     """
     if revision:
         return revision
     if catalog.endswith(".dvc"):
-        return hashlib.sha256(files.read_bytes(files.absolute(catalog))).hexdigest()[:16]
+        try:
+            return hashlib.sha256(files.read_bytes(files.absolute(catalog))).hexdigest()[:16]
+        except OSError as error:
+            raise InputError(f"{catalog}: cannot be read ({error.strerror or 'no such file'})") from error
     source = read_catalog(catalog, check_rows=False)
-    digest = hashlib.sha256(source.data_version.encode())
-    if not files.is_s3(source.root):
-        for path in sorted(Path(source.root).rglob("*")):
-            status = path.stat()
-            digest.update(f"{path.relative_to(source.root)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    # The rows, not only the version: a derived table keeps the version of the data it was made from.
+    digest = hashlib.sha256(f"{source.root} {source.data_version}\n".encode())
+    digest.update(source.table.to_csv(index=False).encode())
+    for image in source.table["image"].unique():
+        if is_safe_path(image) and not files.is_s3(uri := source.uri(image)):
+            digest.update(f"{image} {_size_and_time(Path(uri))}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _size_and_time(path: Path) -> str:
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        return type(error).__name__  # validation reports it
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def fetch_data(catalog: str, revision: str, remote: str, out: Path) -> None:
@@ -106,9 +121,11 @@ def find_tasks(table: Path) -> str:
     Raises:
         InputError: if none.
     """
+    from vitrine.methods.tree import CategoryTree
+
     train = read_catalog(table).of_split("train")
     tasks = ["attributes"] if teachable(table) else []
-    if category_depth(train.table) and train.table["category"].replace("", None).nunique() > 1:
+    if len(CategoryTree(train.table.get("category", ())).leaves) > 1:
         tasks.append("taxonomy")
     if not tasks:
         raise InputError(f"{train.root}: no attribute type and no category has two labels; there is nothing to train")

@@ -1,0 +1,166 @@
+"""What decides whether a step is done again, and what a catalog allows to be trained."""
+
+import os
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from vitrine import steps
+from vitrine.catalog import Catalog, read_catalog, write_catalog
+from vitrine.errors import InputError
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    folder = tmp_path / "catalog"
+    (folder / "images").mkdir(parents=True)
+    rows = [{"image": f"images/{i}.png", "attr:colour": "red"} for i in range(3)]
+    for i, row in enumerate(rows):
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(folder / row["image"])
+    pd.DataFrame(rows).to_parquet(folder / "catalog.parquet", index=False)
+    return folder
+
+
+# The state of the data.
+
+
+def test_the_state_stays_while_nothing_changes(catalog):
+    before = steps.data_state(str(catalog), "")
+    assert len(before) == 16
+    (catalog / "notes.txt").write_text("not a photo")
+    (catalog / "cleaned").mkdir()
+    for path in catalog.rglob("*"):  # reading changes nothing
+        if path.is_file():
+            path.read_bytes()
+    assert steps.data_state(str(catalog), "") == before
+
+
+def touch(catalog):
+    os.utime(catalog / "images" / "1.png", ns=(1, 1))
+
+
+def replace(catalog):
+    Image.new("RGB", (9, 9)).save(catalog / "images" / "1.png")
+
+
+def remove(catalog):
+    (catalog / "images" / "1.png").unlink()
+
+
+def relabel(catalog):
+    table = pd.read_parquet(catalog / "catalog.parquet")
+    table.loc[0, "attr:colour"] = "rot"  # as long as before
+    table.to_parquet(catalog / "catalog.parquet", index=False)
+
+
+def shorten(catalog):
+    pd.read_parquet(catalog / "catalog.parquet")[:2].to_parquet(catalog / "catalog.parquet", index=False)
+
+
+@pytest.mark.parametrize("change", [touch, replace, remove, relabel, shorten])
+def test_the_state_changes_with_a_photo_or_the_table(catalog, change):
+    before = steps.data_state(str(catalog), "")
+    change(catalog)
+    assert steps.data_state(str(catalog), "") != before
+
+
+def test_the_state_of_a_derived_table_follows_its_rows(catalog, tmp_path):
+    """It keeps the data version of the catalog it was made from, and its photos lie elsewhere."""
+    source = read_catalog(catalog)
+    write_catalog(source, tmp_path / "derived")
+    before = steps.data_state(str(tmp_path / "derived"), "")
+    write_catalog(source.with_table(source.table[:2]), tmp_path / "derived")
+    assert read_catalog(tmp_path / "derived").data_version == source.data_version
+    after = steps.data_state(str(tmp_path / "derived"), "")
+    assert after != before
+    touch(catalog)
+    assert steps.data_state(str(tmp_path / "derived"), "") != after
+
+
+def test_unusable_rows_have_a_state_too(catalog):
+    table = pd.read_parquet(catalog / "catalog.parquet")
+    table["image"] = ["../x.png", "a\0b", "images/" + "x" * 300]
+    table.to_parquet(catalog / "catalog.parquet", index=False)
+    assert len(steps.data_state(str(catalog), "")) == 16
+
+
+def test_the_state_on_s3(catalog, bucket):
+    write_catalog(read_catalog(catalog), f"{bucket}/data")
+    before = steps.data_state(f"{bucket}/data", "")
+    assert steps.data_state(f"{bucket}/data/", "") == before
+    relabel(catalog)
+    write_catalog(read_catalog(catalog), f"{bucket}/data")
+    assert steps.data_state(f"{bucket}/data", "") != before
+
+
+def test_the_state_of_tracked_data(tmp_path):
+    assert steps.data_state("s3://never/read", "0123") == "0123"
+    tracked = tmp_path / "data.dvc"
+    tracked.write_text("outs: [1]")
+    before = steps.data_state(str(tracked), "")
+    tracked.write_text("outs: [2]")
+    assert steps.data_state(str(tracked), "") != before
+    with pytest.raises(InputError, match=r"none\.dvc: cannot be read"):
+        steps.data_state(str(tmp_path / "none.dvc"), "")
+
+
+# What can be trained.
+
+
+def table(tmp_path, **columns):
+    rows = pd.DataFrame({"image": [f"{i}.png" for i in range(4)], "split": ["train"] * 3 + ["test"]} | columns)
+    write_catalog(Catalog(str(tmp_path), rows), tmp_path / "table")
+    return tmp_path / "table"
+
+
+COLOURS = {"attr:colour": ["red", "blue", "", ""]}
+SHELVES = {"category": ["A/B", "A/C", "", ""]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "tasks"),
+    [
+        (COLOURS, "attributes"),
+        (SHELVES, "taxonomy"),
+        (COLOURS | SHELVES, "attributes+taxonomy"),
+        (COLOURS | {"category": ["A", "A", "A", "A"]}, "attributes"),
+        (COLOURS | {"category": ["A", "A/B", "A/B", "C"]}, "attributes"),  # one leaf among training photos
+        (SHELVES | {"attr:colour": ["red", "red", "", "blue"]}, "taxonomy"),  # the second label is for testing only
+        ({"attr:colour": ["red|blue", "", "", ""]}, "attributes"),
+    ],
+)
+def test_tasks_that_the_labels_allow(tmp_path, columns, tasks):
+    folder = table(tmp_path, **columns)
+    assert steps.find_tasks(folder) == tasks
+    assert steps.teachable(folder) == (["colour"] if "attributes" in tasks else [])
+
+
+@pytest.mark.parametrize("columns", [{}, {"attr:colour": ["red"] * 4, "category": ["A"] * 4}, {"category": [""] * 4}])
+def test_nothing_to_train(tmp_path, columns):
+    with pytest.raises(InputError, match="there is nothing to train"):
+        steps.find_tasks(table(tmp_path, **columns))
+
+
+def test_both_agree_with_training(tmp_path):
+    """What the pipeline would train must not be refused by training itself."""
+    from vitrine.methods import taxonomy
+    from vitrine.training.train import teachable_types
+
+    for columns in (COLOURS, SHELVES, {"category": ["A", "A/B", "A/B", ""]} | COLOURS):
+        folder = table(tmp_path, **columns)
+        catalog = read_catalog(folder)
+        assert steps.teachable(folder) == teachable_types(catalog)
+        if "taxonomy" in steps.find_tasks(folder):
+            taxonomy.describe(catalog, "ssmtl-ca")
+
+
+def test_a_broken_rule_stops_a_strict_run_with_its_name(catalog, tmp_path):
+    rows = pd.read_parquet(catalog / "catalog.parquet").assign(split="tset")
+    rows.to_parquet(catalog / "catalog.parquet", index=False)
+    found = steps.validate(catalog, tmp_path / "lenient", strict=False)
+    assert found["rows"] == 3
+    assert found["errors"] >= 1
+    with pytest.raises(InputError, match="rules failed: "):
+        steps.validate(catalog, tmp_path / "strict", strict=True)
+    assert (tmp_path / "strict" / "report.html").exists()  # what failed can be read
