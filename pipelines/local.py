@@ -24,7 +24,7 @@ from kfp.dsl import graph_component
 from pipelines import PIPELINES
 from vitrine.catalog import read_catalog
 from vitrine.errors import InputError
-from vitrine.files import absolute, atomic_write
+from vitrine.files import absolute, atomic_write, exists, join
 from vitrine.journal import SIGN
 
 PATHS = ("catalog", "remote", "registry", "run", "checkpoints")
@@ -102,18 +102,20 @@ def run_pipeline(
         0 if every step ended well, else 1.
     """
     runs = Path(absolute(runs))
-    now = f"{datetime.now():%Y%m%d-%H%M%S}"
+    now = f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
     home = {
         "registry": runs / "registry",
         "checkpoints": runs / "checkpoints",
-        "run": runs / "summaries" / f"{now}-{os.getpid()}",
+        "run": runs / "summaries" / now,
     }
     arguments = {key: str(path) for key, path in home.items()} | parameters(name, overrides)
     arguments |= {key: absolute(arguments[key]) for key in PATHS if arguments.get(key)}
     if "catalog" not in arguments:
         raise InputError("--set catalog=...: name the folder of a catalog (`vitrine synth data` renders one)")
-    if not arguments["catalog"].endswith(".dvc"):
-        read_catalog(arguments["catalog"], check_rows=False)  # unusable input is said before anything starts
+    if not arguments["catalog"].endswith(".dvc"):  # unusable input is said before anything starts
+        read_catalog(arguments["catalog"], check_rows=False)
+    elif not exists(arguments["catalog"]):
+        raise InputError(f"{arguments['catalog']}: no such file")
     for folder in ("artifacts", "cache", "logs"):
         (runs / folder).mkdir(parents=True, exist_ok=True)
     log = runs / "logs" / f"{now}.log"
@@ -128,7 +130,7 @@ def run_pipeline(
         )
         load(name)(**arguments)
     print(f"{'Failed' if sieve.failed else 'Done'} in {time.monotonic() - started:.0f} s. Log: {log}")
-    print(f"Summary: {Path(arguments['run']) / 'summary.html'}")
+    print(f"Summary: {join(arguments['run'], 'summary.html')}")
     if sieve.wrong_input:
         raise InputError(sieve.wrong_input)
     return 1 if sieve.failed else 0
