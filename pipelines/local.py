@@ -122,7 +122,7 @@ def run_pipeline(
     started = time.monotonic()
     with log.open("w", encoding="utf-8") as record, _sieved(record, verbose) as sieve:
         local.init(
-            runner=local.DockerRunner() if runner == "docker" else local.SubprocessRunner(use_venv=False),
+            runner=_runner(runner),
             pipeline_root=str(runs / "artifacts"),
             raise_on_error=False,
             enable_caching=cache,
@@ -134,6 +134,13 @@ def run_pipeline(
     if sieve.wrong_input:
         raise InputError(sieve.wrong_input)
     return 1 if sieve.failed else 0
+
+
+def _runner(name: str) -> Any:
+    """Containers run as whoever owns the artifacts' folder; subprocesses in this very environment."""
+    if name == "docker":
+        return local.DockerRunner(user=f"{os.getuid()}:{os.getgid()}")
+    return local.SubprocessRunner(use_venv=False)
 
 
 def _typed(kind: str, text: str) -> Any:
@@ -158,7 +165,7 @@ def _sieved(record: TextIO, verbose: bool) -> Iterator["_Sieve"]:
     plain_print, logger = builtins.print, logging.getLogger()
     handlers, level = logger.handlers[:], logger.level
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(sieve), contextlib.redirect_stderr(sieve):  # type: ignore[type-var]
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sieve), contextlib.redirect_stderr(sieve):
             warnings.simplefilter("ignore")
             logger.handlers[:] = [logging.StreamHandler(sieve)]
             yield sieve

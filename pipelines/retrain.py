@@ -1,5 +1,7 @@
 """The `retrain` DAG: from the photos of a data revision to promoted (or refused) models."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.attribute_types import attribute_types
@@ -70,7 +72,7 @@ def retrain(
         "learning_rate": learning_rate,
         "seed": seed,
     }
-    gate = {"registry": registry, "run": run, "min_gain": min_gain, "max_drop": max_drop}
+    gate: dict[str, Any] = {"registry": registry, "run": run, "min_gain": min_gain, "max_drop": max_drop}
     farewell = never_cached(report_run(run=run, title="retrain")).set_display_name("Summary")
     with dsl.ExitHandler(farewell, name="run"):
         parted = add_front(catalog, revision, remote, strict, min_class_count)

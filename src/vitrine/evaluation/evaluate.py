@@ -58,7 +58,7 @@ def example_photos(outcome: Outcome, catalog: Catalog, seed: int = 0) -> list[di
     asked = [*levels[-1:], *(question for question in outcome.questions if question.name.startswith("attr:"))]
     annotated = [row for row in range(len(outcome.images)) if any(question.truth[row] for question in asked)]
     drawn = np.random.default_rng(seed).permutation(annotated)[:EXAMPLE_PHOTOS]
-    examples = []
+    examples: list[dict[str, object]] = []
     for row in sorted(drawn.tolist()):
         lines, wrong = [], 0
         for question in asked:
