@@ -4,12 +4,13 @@ Components are these functions with typed artifacts around them; calling them on
 same pipeline without Kubeflow.
 """
 
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vitrine import files
+from vitrine import __version__, files
 from vitrine.catalog import attribute_types, is_safe_path, read_catalog
 from vitrine.errors import InputError
 from vitrine.journal import Note, publish, write_note
@@ -141,8 +142,11 @@ def train(
     catalog = read_catalog(table)
     overrides = [f"{name}={value}" for name, value in settings.items()]
     rows = hashlib.sha256((table / "catalog.parquet").read_bytes()).hexdigest()
-    key = hashlib.sha256(f"{task} {variant} {rows} {sorted(overrides)}".encode()).hexdigest()[:16]
-    run(task, variant, catalog, out, overrides, resume=True, checkpoints=Path(checkpoints) / key)
+    key = hashlib.sha256(f"{__version__} {task} {variant} {rows} {sorted(overrides)}".encode()).hexdigest()[:16]
+    folder = Path(checkpoints) / key
+    run(task, variant, catalog, out, overrides, resume=True, checkpoints=folder)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
     return files.read_json(out / "metrics.json")
 
 

@@ -9,7 +9,7 @@ import torch
 
 from vitrine.catalog.photos import PhotoError
 from vitrine.errors import InputError
-from vitrine.methods.inference import apply, load_model, predict, softmax_confidence
+from vitrine.methods.inference import apply, load_model, predict, probabilities
 
 
 @pytest.mark.parametrize("name", ["student", "taxonomy", "teacher colour"])
@@ -25,7 +25,7 @@ def test_single_photos_are_answered_as_in_the_catalog(trained, name):
             answers = line[question.name]
             assert answers[0]["label"] == question.labels[int(question.scores[row].argmax())]
             assert answers[0]["confidence"] == pytest.approx(question.confidence[row], abs=1e-3)
-            assert answers[0]["score"] >= answers[-1]["score"]
+            assert answers[0]["confidence"] >= answers[-1]["confidence"]
             assert len(answers) == 2
     assert json.loads(json.dumps(lines)) == lines
 
@@ -45,7 +45,7 @@ def test_a_missing_photo_is_named(trained, tmp_path):
 
 def test_confidence_is_a_probability():
     scores = np.array([[1.0, 0.0], [500.0, -500.0]], np.float32)
-    assert softmax_confidence(scores, 0.5).tolist() == pytest.approx([1 / (1 + np.exp(-2)), 1.0])
+    assert probabilities(scores, 0.5).max(axis=1).tolist() == pytest.approx([1 / (1 + np.exp(-2)), 1.0])
 
 
 def test_a_loaded_net_is_in_evaluation_mode(trained):

@@ -13,8 +13,8 @@ class Question:
     Attributes:
         name: `level1` ... `level<h>` (h deepest) or `attr:<type>`.
         labels: The C labels the model can answer. Category labels are full paths.
-        scores: (photos, C) float32; higher is likelier; comparable within a row.
-        confidence: (photos,) float32 in [0, 1], of the best label.
+        scores: (photos, C); higher is likelier; comparable within a row. Vitrine's own models give probabilities.
+        confidence: (photos,) in [0, 1], of the best label.
         truth: Per photo the true labels; none = not annotated. A label the model never saw counts as a miss.
     """
 

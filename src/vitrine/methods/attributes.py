@@ -24,7 +24,7 @@ from vitrine.data.photo_store import PhotoStore
 from vitrine.data.sampling import class_balanced, shuffled
 from vitrine.errors import InputError
 from vitrine.evaluation.outcome import Question
-from vitrine.methods.inference import run_net, softmax_confidence
+from vitrine.methods.inference import probabilities, run_net
 from vitrine.methods.lesson import Lesson
 from vitrine.methods.truth import attribute_truth, label_matrix, top1_accuracy
 from vitrine.settings import StudentSettings, TeacherSettings
@@ -193,13 +193,8 @@ def questions(
     config: Mapping[str, Any], scores: Mapping[str, np.ndarray], table: pd.DataFrame, temperatures: Mapping[str, float]
 ) -> list[Question]:
     """What the net answered, per attribute type, beside the truth."""
-    return [
-        Question(
-            name=f"attr:{kind}",
-            labels=labels,
-            scores=scores[kind],
-            confidence=softmax_confidence(scores[kind], temperatures[kind]),
-            truth=truth,
-        )
-        for kind, truth, labels in tasks(config, table)
-    ]
+    asked = []
+    for kind, truth, labels in tasks(config, table):
+        states = probabilities(scores[kind], temperatures[kind])
+        asked.append(Question(f"attr:{kind}", labels, states, states.max(axis=1), truth))
+    return asked

@@ -49,9 +49,9 @@ def run_net(
     return np.concatenate(features), {name: np.concatenate([batch[name] for batch in answers]) for name in answers[0]}
 
 
-def softmax_confidence(scores: np.ndarray, temperature: float) -> np.ndarray:
-    """Calibrated probability of the best label: (n, m) to (n,) float32."""
-    return softmax(scores / temperature, axis=1).max(axis=1).astype(np.float32)
+def probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """Calibrated probabilities of the labels: softmax(scores / temperature), (n, m), in double precision."""
+    return softmax(scores.astype(np.float64) / temperature, axis=1)
 
 
 def load_model(model: Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -92,10 +92,7 @@ def apply(model: Path, catalog: Catalog) -> Outcome:
 
 
 def predict(model: Path, images: Sequence[str], top: int = 5) -> list[dict[str, Any]]:
-    """What a model says about single photos: per question the best labels with their scores, best first.
-
-    Scores are the net's own (cosines, logits, or probabilities of the levels above the leaves); `confidence`, beside
-    the best one, is its calibrated probability.
+    """What a model says about single photos: per question the likeliest labels and their calibrated probabilities.
 
     Args:
         model: A model folder.
@@ -117,9 +114,8 @@ def predict(model: Path, images: Sequence[str], top: int = 5) -> list[dict[str, 
         for question in asked:
             best = np.argsort(-question.scores[row], kind="stable")[:top]
             line[question.name] = [
-                {"label": question.labels[i], "score": round(float(question.scores[row, i]), 4)} for i in best
+                {"label": question.labels[i], "confidence": round(float(question.scores[row, i]), 4)} for i in best
             ]
-            line[question.name][0]["confidence"] = round(float(question.confidence[row]), 4)
         lines.append(line)
     return lines
 

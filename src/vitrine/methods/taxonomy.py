@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import softmax
 from torch import Tensor, nn
 
 from vitrine.blocks.backbones import build_backbone
@@ -23,7 +22,7 @@ from vitrine.data.photo_store import PhotoStore
 from vitrine.data.sampling import shuffled
 from vitrine.errors import InputError
 from vitrine.evaluation.outcome import Question
-from vitrine.methods.inference import run_net, softmax_confidence
+from vitrine.methods.inference import probabilities, run_net
 from vitrine.methods.lesson import Lesson
 from vitrine.methods.tree import CategoryTree
 from vitrine.methods.truth import attribute_truth, label_matrix, top1_accuracy
@@ -166,25 +165,24 @@ def questions(
     A coarser level is answered by adding up the probabilities of the leaves below each node, so the levels agree.
     """
     tree = CategoryTree(config["leaves"])
-    leaf_probabilities = softmax(scores[LEAF] / temperatures[LEAF], axis=1)
+    leaves = probabilities(scores[LEAF], temperatures[LEAF])
     paths = table["category"].tolist() if "category" in table else [""] * len(table)
     asked = []
     for level in range(1, tree.depth + 1):
-        nodes = leaf_probabilities @ tree.membership(level)
-        deepest = level == tree.depth
+        nodes = leaves @ tree.membership(level)
         asked.append(
             Question(
                 name=f"level{level}",
                 labels=tree.level(level),
-                scores=scores[LEAF] if deepest else nodes,
-                confidence=nodes.max(axis=1).astype(np.float32),
+                scores=nodes,
+                confidence=nodes.max(axis=1),
                 truth=[_path_truth(tree, path, level) for path in paths],
             )
         )
     for kind, labels in config["labels"].items():
         name = f"attr:{kind}"
-        confidence = softmax_confidence(scores[name], temperatures[name])
-        asked.append(Question(name, labels, scores[name], confidence, attribute_truth(table, kind)))
+        states = probabilities(scores[name], temperatures[name])
+        asked.append(Question(name, labels, states, states.max(axis=1), attribute_truth(table, kind)))
     return asked
 
 

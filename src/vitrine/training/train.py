@@ -30,6 +30,8 @@ DEFAULT_VARIANT = {"attributes": "student", "taxonomy": "ssmtl-ca"}
 VARIANTS = {"attributes": ("teacher", "student"), "taxonomy": taxonomy.VARIANTS}
 SETTINGS: dict[str, type[Settings]] = {"teacher": TeacherSettings, "student": StudentSettings}  # by variant
 
+MARK = "identity"  # in the folder of checkpoints: which training they are of
+
 
 def train(
     task: str,
@@ -68,12 +70,17 @@ def train(
     folder = (checkpoints or out.parent).absolute() / f".{out.name}.training"
     settings = parse_settings(SETTINGS.get(variant, TaxonomySettings), overrides)
     _open_checkpoints(folder, _identity(catalog, f"{task}/{variant}", settings), resume)
-    if isinstance(settings, TaxonomySettings):
-        _train_taxonomy(catalog, variant, out, settings, folder)
-    elif isinstance(settings, TeacherSettings):
-        _train_teacher(catalog, out, settings, folder)
-    elif isinstance(settings, StudentSettings):
-        _train_student(catalog, out, settings, folder)
+    try:
+        if isinstance(settings, TaxonomySettings):
+            _train_taxonomy(catalog, variant, out, settings, folder)
+        elif isinstance(settings, TeacherSettings):
+            _train_teacher(catalog, out, settings, folder)
+        elif isinstance(settings, StudentSettings):
+            _train_student(catalog, out, settings, folder)
+    except InputError:
+        if [path.name for path in folder.iterdir()] == [MARK]:  # refused before it learnt anything worth keeping
+            shutil.rmtree(folder)
+        raise
     shutil.rmtree(folder, ignore_errors=True)
     return out
 
@@ -101,7 +108,7 @@ def _open_checkpoints(folder: Path, identity: str, resume: bool) -> None:
     Raises:
         InputError: if it is to go on from those of another training, or the folder cannot be written.
     """
-    mark = folder / "identity"
+    mark = folder / MARK
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
     elif mark.exists() and mark.read_text() != identity:
