@@ -1,0 +1,233 @@
+"""Each component on artifacts, in the order the DAG wires them; what the UI shows is there."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from kfp import dsl
+
+from components.attribute_types import attribute_types
+from components.clean import clean
+from components.compare import compare
+from components.data_version import data_version
+from components.drift_reference import drift_reference
+from components.evaluate import evaluate
+from components.fetch import fetch
+from components.find_tasks import find_tasks
+from components.promote import promote
+from components.refuse import refuse
+from components.report_run import report_run
+from components.split import split
+from components.train_student import train_student
+from components.train_taxonomy import train_taxonomy
+from components.train_teacher import train_teacher
+from components.validate import validate
+from vitrine.catalog import read_catalog, write_catalog
+from vitrine.errors import InputError
+from vitrine.registry import MODEL_FILES, Registry
+from vitrine.synth import render_catalog
+
+COLUMNS = ["image", "listing", "product", "category", "attr:colour", "attr:pattern"]
+SMALL = {"epochs": 1, "batch_size": 16, "image_size": 16}
+
+
+class Step:
+    """Calls components, each with output artifacts in a folder of its own, as a runner does."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.count = 0
+
+    def __call__(self, component, **inputs):
+        self.count += 1
+        folder = self.root / f"{self.count}-{component.name}"
+        outputs = {
+            name: getattr(dsl, spec.type.removeprefix("system.").partition("@")[0])(
+                name=name, uri=str(folder / name), metadata={}
+            )
+            for name, spec in (component.component_spec.outputs or {}).items()
+            if name != "Output"
+        }
+        folder.mkdir()
+        return SimpleNamespace(answer=component.python_func(**inputs, **outputs), **outputs)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The front of the DAG, every training and their evaluations, on a small rendered catalog."""
+    root = tmp_path_factory.mktemp("components")
+    render_catalog(root / "data", listings=24)
+    rendered = read_catalog(root / "data")
+    write_catalog(rendered.with_table(rendered.table[COLUMNS]), root / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITRINE_CACHE", str(root / "cache"))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        step, checkpoints = Step(root), str(root / "checkpoints")
+        made = SimpleNamespace(root=root, step=step, registry=str(root / "registry"), run=str(root / "run"))
+        made.state = step(data_version, catalog=str(root / "data"))
+        made.fetched = step(fetch, catalog=str(root / "data"), state=made.state.answer)
+        made.checked = step(validate, table=made.fetched.table)
+        made.cleaned = step(clean, table=made.fetched.table, validation=made.checked.results, min_class_count=1)
+        made.parted = step(split, table=made.cleaned.cleaned)
+        table = made.parted.parted
+        made.tasks = step(find_tasks, table=table)
+        made.types = step(attribute_types, table=table)
+        made.teachers = [
+            step(train_teacher, table=table, type=kind, checkpoints=checkpoints, **SMALL) for kind in made.types.answer
+        ]
+        teachers = [teacher.model for teacher in made.teachers]
+        made.student = step(train_student, table=table, teachers=teachers, checkpoints=checkpoints, **SMALL)
+        made.taxonomy = step(train_taxonomy, table=table, variant="bcnn", checkpoints=checkpoints, **SMALL)
+        made.evaluations = {
+            task: step(evaluate, model=trained.model, table=table)
+            for task, trained in (("attributes", made.student), ("taxonomy", made.taxonomy))
+        }
+        yield made
+        torch.set_num_threads(threads)
+
+
+def journal(folder):
+    return sorted(path.name for path in (Path(folder) / "journal").iterdir())
+
+
+def gate(done, task, registry, **rules):
+    trained = {"attributes": done.student, "taxonomy": done.taxonomy}[task]
+    known = {"model": trained.model, "evaluation": done.evaluations[task].evaluation, "table": done.parted.parted}
+    return known, done.step(compare, **known, task=task, registry=registry, **rules)
+
+
+def test_the_front_hands_a_table_on(done):
+    assert done.fetched.table.metadata["state"] == done.state.answer
+    rows = [len(read_catalog(artifact.path)) for artifact in (done.fetched.table, done.cleaned.cleaned)]
+    assert rows == [done.checked.counts.metadata["rows"], done.cleaned.counts.metadata["kept"]]
+    assert sum(done.parted.counts.metadata.values()) == rows[1]
+    assert set(done.parted.counts.metadata) == {"train", "validation", "test"}
+    assert rows[0] == len(read_catalog(done.root / "data"))
+    assert journal(done.parted.parted.path) == [
+        "clean.html",
+        "clean.json",
+        "fetch.json",
+        "split.html",
+        "split.json",
+        "validate.html",
+        "validate.json",
+    ]
+
+
+def test_reports_are_html_artifacts(done):
+    for made, kind in ((done.checked, "validate"), (done.cleaned, "clean"), (done.parted, "split")):
+        page = Path(made.report.path).read_text()
+        assert page.startswith("<!doctype html>"), kind
+        assert (Path(done.parted.parted.path) / "journal" / f"{kind}.html").read_text() == page
+
+
+def test_figures_are_written_for_the_cache_too(done):
+    for made in (done.checked.counts, done.cleaned.counts, done.parted.counts, done.student.figures):
+        assert json.loads(Path(made.path).read_text()) == made.metadata
+        assert made.metadata
+
+
+def test_tasks_and_types(done):
+    assert done.tasks.answer == "attributes+taxonomy"
+    assert done.types.answer == ["colour", "pattern"]
+
+
+def test_models_are_model_folders(done):
+    for made in (*done.teachers, done.student, done.taxonomy):
+        assert sorted(path.name for path in Path(made.model.path).iterdir()) == sorted(MODEL_FILES)
+    config = json.loads((Path(done.student.model.path) / "config.json").read_text())
+    assert (config["variant"], sorted(config["labels"])) == ("student", ["colour", "pattern"])
+    assert config["settings"]["image_size"] == 16
+    assert json.loads((Path(done.taxonomy.model.path) / "config.json").read_text())["variant"] == "bcnn"
+
+
+def test_no_checkpoint_is_left(done):
+    assert not [path for path in (done.root / "checkpoints").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("task", ["attributes", "taxonomy"])
+def test_evaluations_show_figures_and_a_confusion_matrix(done, task):
+    made = done.evaluations[task]
+    figures = json.loads((Path(made.evaluation.path) / "metrics.json").read_text())
+    assert made.figures.metadata == figures
+    assert all(0 <= value <= 1 for key, value in figures.items() if key not in ("count", "seconds_per_1000_images"))
+    matrix = made.confusion.metadata["confusionMatrix"]
+    shown = json.loads(Path(made.confusion.path).read_text())
+    assert [spec["displayName"] for spec in matrix["annotationSpecs"]] == shown["categories"]
+    assert [row["row"] for row in matrix["rows"]] == shown["matrix"]
+    assert Path(made.report.path).read_text().startswith("<!doctype html>")
+
+
+def test_promotion_then_refusal_then_the_summary(done, tmp_path):
+    registry, run = str(tmp_path / "registry"), str(tmp_path / "run")
+    known, first = gate(done, "taxonomy", registry)
+    assert first.answer == "promote"
+    reference = done.step(drift_reference, model=known["model"], table=known["table"]).reference
+    common = {"evaluation": known["evaluation"], "task": "taxonomy", "registry": registry, "run": run}
+    done.step(promote, model=known["model"], decision=first.decision, reference=reference, **common)
+    champion = Registry(registry).champion("taxonomy")
+    assert (Path(champion.model) / "drift" / "reference.json").exists()
+    assert champion.metrics == json.loads((Path(known["evaluation"].path) / "metrics.json").read_text())
+    summary = {"run": run, "title": "retrain"}
+    page = Path(done.step(report_run, status=ended("SUCCEEDED"), **summary).summary.path).read_text()
+    assert page == (tmp_path / "run" / "summary.html").read_text()
+    assert "Promoted: Categories (multitask)" in page
+    assert champion.version in page
+
+    _, second = gate(done, "taxonomy", registry)
+    assert second.answer == "refuse"
+    common["run"] = summary["run"] = str(tmp_path / "run 2")
+    done.step(refuse, decision=second.decision, **common)
+    assert Registry(registry).champion("taxonomy") == champion
+    history = [(entry["decision"], entry["reason"]) for entry in Registry(registry).history("taxonomy")]
+    assert [decision for decision, _ in history] == ["promoted", "refused"]
+    page = Path(done.step(report_run, status=ended("SUCCEEDED"), **summary).summary.path).read_text()
+    assert "Nothing promoted; the champions stay" in page
+    assert history[1][1] in page
+
+
+def ended(state, message=None):
+    return dsl.PipelineTaskFinalStatus(
+        state=state,
+        pipeline_job_resource_name="run",
+        pipeline_task_name="run",
+        error_code=13 if message else None,
+        error_message=message,
+    )
+
+
+def test_a_failed_run_has_a_summary(done, tmp_path):
+    failed = done.step(report_run, status=ended("FAILED", "clean: no rows"), run=str(tmp_path / "run"), title="retrain")
+    page = Path(failed.summary.path).read_text()
+    assert "Failed" in page
+    assert "clean: no rows" in page
+
+
+def test_drift_of_the_reference_beside_its_model(done, tmp_path):
+    from vitrine.monitoring.drift import read_reference
+
+    made = done.step(drift_reference, model=done.student.model, table=done.parted.parted)
+    side, _ = read_reference(made.reference.path)
+    assert side.model == ".."
+    assert side.photos == (read_catalog(done.parted.parted.path).table["split"] == "train").sum()
+    assert {"predicted:attr:colour", "confidence:attr:pattern"} <= set(side.table.columns)
+
+
+def test_the_gate_hands_on_the_journal_of_all_steps(done, tmp_path):
+    _, made = gate(done, "attributes", str(tmp_path / "registry"), min_gain=0.5, max_drop=1.0)
+    assert made.answer == "promote"
+    names = journal(made.decision.path)
+    assert {"clean.json", "evaluate-attributes.html", "evaluate-attributes.json", "gate-attributes.json"} <= set(names)
+    assert "Promoted: the first model" in Path(made.report.path).read_text()
+
+
+def test_strict_validation_stops_with_the_rule(done, tmp_path):
+    catalog = read_catalog(done.root / "data")
+    write_catalog(catalog.with_table(catalog.table.assign(split="tset")), tmp_path / "bad")
+    table = dsl.Dataset(name="table", uri=str(tmp_path / "bad"), metadata={})
+    with pytest.raises(InputError, match="rules failed"):
+        done.step(validate, table=table, strict=True)
+    assert done.step(validate, table=table, strict=False).counts.metadata["errors"] >= 1
