@@ -19,6 +19,7 @@ from vitrine import __version__, cli
 from vitrine.catalog import read_catalog
 
 SMALL = [f"--set={pair}" for pair in ("epochs=1", "batch_size=16", "image_size=32", "precision=32", "workers=1")]
+COLOUR = ["--set=type=colour"]
 HEAVY = ("torch", "pandas", "kfp", "numpy", "PIL", "sklearn", "evidently", "great_expectations", "boto3")
 
 
@@ -63,8 +64,7 @@ def home(tmp_path_factory):
             ["synth", folder / "data", "--listings", "24"],
             ["split", folder / "data", folder / "parted"],
             ["train", "taxonomy", folder / "parted", folder / "taxonomy", *SMALL],
-            ["train", "attributes", folder / "parted", folder / "teacher", "--variant=teacher", "--set=type=colour"]
-            + SMALL,
+            ["train", "attributes", folder / "parted", folder / "teacher", "--variant=teacher", *SMALL, *COLOUR],
         ):
             patch.setattr(sys, "argv", ["vitrine", *map(str, arguments)])
             with pytest.raises(SystemExit) as ended:

@@ -1,0 +1,161 @@
+"""A candidate meets the champion on the same photos; what was decided and why can be read, and nothing is promoted."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vitrine import files
+from vitrine.catalog import Catalog
+from vitrine.errors import InputError
+from vitrine.evaluation.metrics import compute_metrics
+from vitrine.evaluation.outcome import Outcome, Question
+from vitrine.registry import Registry
+from vitrine.registry.challenge import DECISION, challenge
+
+LEAVES = ["a", "b", "c", "<i>d</i>"]
+PHOTOS = 40
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    """Forty test photos, and one of another split that nobody may be measured on."""
+    rows = {"image": [f"{i}.png" for i in range(PHOTOS + 1)], "split": ["test"] * PHOTOS + ["train"]}
+    return Catalog(str(tmp_path), pd.DataFrame(rows), "v-1")
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Makes a model folder that answers `right` photos of forty rightly."""
+
+    def build(right, task="taxonomy"):
+        folder = tmp_path / f"{task} {right}"
+        folder.mkdir()
+        for name in ("model.safetensors", "metrics.json", "card.md"):
+            (folder / name).write_text(str(right))
+        (folder / "config.json").write_text(json.dumps({"task": task, "right": right}))
+        return folder
+
+    return build
+
+
+def answer(model, catalog):
+    """What `vitrine.methods.inference.apply` gives, without a net."""
+    right = files.read_json(model / "config.json")["right"]
+    truth = [LEAVES[i % 4] for i in range(len(catalog))]
+    scores = np.zeros((len(truth), 4), np.float32)
+    for i in range(len(truth)):
+        scores[i, (i + (i >= right)) % 4] = 1
+    asked = Question("level1", LEAVES, scores, scores.max(axis=1), [[label] for label in truth])
+    return Outcome("taxonomy", catalog.table["image"].tolist(), [asked], np.zeros((len(truth), 2), np.float32), 1.0)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The models that were asked, and about how many photos."""
+    calls = []
+
+    def apply(model, catalog):
+        calls.append((files.read_json(model / "config.json")["right"], len(catalog)))
+        return answer(model, catalog)
+
+    monkeypatch.setattr("vitrine.methods.inference.apply", apply)
+    return calls
+
+
+@pytest.fixture
+def evaluated(catalog, tmp_path):
+    def build(model):
+        out = tmp_path / f"evaluation of {model.name}"
+        out.mkdir()
+        files.write_json(out / "metrics.json", compute_metrics(answer(model, catalog.of_split("test"))))
+        return out
+
+    return build
+
+
+def promote(root, model, metrics):
+    return Registry(root).promote("taxonomy", model, metrics, "Promoted: for a test.")
+
+
+def test_the_first_model_is_promoted_without_asking_another(root, catalog, model, evaluated, asked, tmp_path):
+    candidate = model(30)
+    decision = challenge(candidate, evaluated(candidate), catalog, Registry(root), tmp_path / "out")
+    assert decision.promote
+    assert asked == []
+    written = files.read_json(tmp_path / "out" / DECISION)
+    assert written["champion"] is None
+    assert written["champion_version"] is None
+    assert (written["task"], written["promote"], written["reason"]) == ("taxonomy", True, decision.reason)
+    assert "There was no champion yet" in (tmp_path / "out" / "report.html").read_text()
+    assert Registry(root).champion("taxonomy") is None  # deciding promotes nothing
+    assert Registry(root).history("taxonomy") == []
+
+
+@pytest.mark.parametrize(
+    ("right", "promoted", "word"), [(36, True, "Promoted"), (30, False, "tie"), (20, False, "worse")]
+)
+def test_the_champion_is_measured_anew_on_the_same_photos(
+    root, catalog, model, evaluated, asked, tmp_path, right, promoted, word
+):
+    champion = model(30.0)  # equal figures, another model
+    version = promote(root, champion, {"macro_top1": 0.99, "count": 3}).version  # its old figures say nothing
+    candidate = model(right)
+    decision = challenge(candidate, evaluated(candidate), catalog, Registry(root), tmp_path / "out")
+    assert asked == [(30.0, PHOTOS)]
+    assert decision.promote is promoted
+    assert word in decision.reason
+    assert "0.7500" in decision.reason
+    written = files.read_json(tmp_path / "out" / DECISION)
+    assert written["champion_version"] == version
+    assert written["champion"]["macro_top1"] == pytest.approx(0.75)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert version in page
+    assert decision.reason in page
+    assert Registry(root).champion("taxonomy").version == version
+
+
+def test_a_gain_that_is_too_small_or_bought_dearly(root, catalog, model, evaluated, asked, tmp_path):
+    promote(root, model(30), {})
+    candidate = model(32)
+    arguments = candidate, evaluated(candidate), catalog, Registry(root)
+    assert challenge(*arguments, tmp_path / "a").promote
+    assert "more than 0.1 is asked for" in challenge(*arguments, tmp_path / "b", min_gain=0.1).reason
+    assert "below the floor" in challenge(*arguments, tmp_path / "c", floor=0.9).reason
+
+
+def test_the_champion_itself_is_refused_without_asking_it(root, catalog, model, evaluated, asked, tmp_path):
+    champion = model(30)
+    promote(root, champion, {})
+    decision = challenge(champion, evaluated(champion), catalog, Registry(root), tmp_path / "out")
+    assert not decision.promote
+    assert "the candidate is the champion itself" in decision.reason
+    assert asked == []
+
+
+def test_an_evaluation_on_other_photos_does_not_count(root, catalog, model, evaluated, asked, tmp_path):
+    promote(root, model(30), {})
+    candidate = model(36)
+    evaluation = evaluated(candidate)
+    fewer = replace(catalog, table=catalog.table[:20])
+    decision = challenge(candidate, evaluation, fewer, Registry(root), tmp_path / "out")
+    assert not decision.promote
+    assert "different test sets (40 photos for the candidate, 20 photos for the champion)" in decision.reason
+
+
+def test_unusable_input_leaves_nothing(root, catalog, model, evaluated, asked, tmp_path):
+    candidate = model(36)
+    evaluation = evaluated(candidate)
+    with pytest.raises(InputError, match=r"metrics\.json: no such file"):
+        challenge(candidate, candidate.parent, catalog, Registry(root), tmp_path / "out")
+    with pytest.raises(InputError, match=r"config\.json: no such file"):
+        challenge(evaluation, evaluation, catalog, Registry(root), tmp_path / "out")
+    with pytest.raises(InputError, match="min_gain must lie between 0 and 1"):
+        challenge(candidate, evaluation, catalog, Registry(root), tmp_path / "out", min_gain=-1)
+    champion = promote(root, model(30), {})
+    files.write_bytes(files.join(champion.model, "model.safetensors"), b"other weights")
+    with pytest.raises(InputError, match="not the promoted"):
+        challenge(candidate, evaluation, catalog, Registry(root), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
