@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from typing import Any
+
 from kfp import dsl
 
 from components.attribute_types import attribute_types
