@@ -45,7 +45,7 @@ def dags(spec):
     found = {"": spec["root"]["dag"]["tasks"]}
 
     def descend(tasks):
-        for name, task in tasks.items():
+        for task in tasks.values():
             component = spec["components"][task["componentRef"]["name"]]
             if "dag" in component:
                 found[task["taskInfo"]["name"]] = component["dag"]["tasks"]

@@ -1,0 +1,220 @@
+"""Whole runs of `retrain` on this machine, as a user starts them: finished, repeated, killed, partly labelled, failed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from vitrine.catalog import read_catalog, write_catalog
+from vitrine.registry import Registry
+from vitrine.synth import render_catalog
+
+pytestmark = pytest.mark.slow
+
+SHELVES, COLOURS = "category", "attr:colour"
+LONG = ["epochs=12"]  # long enough to be killed in the middle
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended, and where its pages are."""
+
+    code: int
+    out: str
+    err: str
+    runs: Path
+
+    @property
+    def summary(self) -> Path:
+        return Path(re.search(r"^Summary: (.+)$", self.out, re.M)[1])
+
+    @property
+    def log(self) -> str:
+        return Path(re.search(r"Log: (.+)$", self.out, re.M)[1]).read_text()
+
+
+class Home:
+    """Catalogs and the `--runs` folders beside them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        render_catalog(folder / "data", listings=40)
+        self.rendered = read_catalog(folder / "data")
+
+    def catalog(self, name: str, *columns: str, **changed: str) -> Path:
+        table = self.rendered.table[["image", "listing", "product", *columns]].assign(**changed)
+        write_catalog(self.rendered.with_table(table), self.folder / name)
+        return self.folder / name
+
+    def start(self, runs: str, catalog: Path, *settings: str) -> subprocess.Popen[str]:
+        given = [f"catalog={catalog}", "epochs=1", "image_size=32", "batch_size=16", "min_class_count=5", *settings]
+        command = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "retrain", "--runs", self.folder / runs]
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",  # sums over several threads may differ in their last bit
+            "VITRINE_CACHE": str(self.folder / "cache"),
+            "PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path),
+        }
+        return subprocess.Popen(
+            [*command, *(f"--set={pair}" for pair in given)],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, runs: str, catalog: Path, *settings: str) -> Ended:
+        process = self.start(runs, catalog, *settings)
+        out, err = process.communicate(timeout=400)
+        return Ended(process.returncode, out, err, self.folder / runs)
+
+    def kill_in_training(self, runs: str, catalog: Path, *settings: str) -> bool:
+        """SIGKILLs a run and all its processes once a training has kept a checkpoint."""
+        process = self.start(runs, catalog, *settings)
+        try:
+            while process.poll() is None:
+                if any((self.folder / runs / "checkpoints").rglob("checkpoint.pt")):
+                    return True
+                time.sleep(0.02)
+            return False
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """All runs, two at a time: each step is a process that first loads its libraries."""
+    home = Home(tmp_path_factory.mktemp("whole"))
+    both = home.catalog("both", SHELVES, COLOURS)
+    colours = home.catalog("colours", COLOURS)
+    shelves = home.catalog("shelves", SHELVES)
+    unusable = home.catalog("unusable", SHELVES, verdict="perhaps")
+
+    def first() -> dict[str, Ended]:
+        return {
+            "first": home.run("a", both),
+            "second": home.run("a", both),
+            "failed": home.run("f", unusable, "strict=true"),
+        }
+
+    def second() -> dict[str, Ended]:
+        assert home.kill_in_training("killed", colours, *LONG), "the training ended before it could be killed"
+        return {
+            "resumed": home.run("killed", colours, *LONG),
+            "unbroken": home.run("unbroken", colours, *LONG),
+            "shelves": home.run("s", shelves),
+        }
+
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.submit(first), pool.submit(second)
+        return one.result() | two.result()
+
+
+def links(summary: Path) -> list[Path]:
+    return [summary.parent / address for address in re.findall(r'href="([^"#]+)"', summary.read_text())]
+
+
+def champion(run: Ended, task: str):
+    return Registry(run.runs / "registry").champion(task)
+
+
+def artifacts(run: Ended) -> list[Path]:
+    return [path for path in (run.runs / "artifacts").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks"),
+    [
+        ("first", ["attributes", "taxonomy"]),
+        ("resumed", ["attributes"]),
+        ("unbroken", ["attributes"]),
+        ("shelves", ["taxonomy"]),
+    ],
+)
+def test_a_run_ends_with_promoted_models_and_a_summary(ended, name, tasks):
+    run = ended[name]
+    assert run.code == 0, run.out + run.err
+    assert run.err == ""
+    assert "Promoted: " in run.summary.read_text()
+    assert len(links(run.summary)) == 3 + 2 * len(tasks)  # validate, clean, split; evaluation and gate of each task
+    assert all(page.is_file() for page in links(run.summary))
+    assert sorted(path.name for path in (run.runs / "registry").iterdir()) == tasks
+    for task in tasks:
+        assert champion(run, task).previous == ""
+        model = Path(champion(run, task).model)
+        assert (model / "drift" / "reference.json").is_file()
+        assert champion(run, task).version in run.summary.read_text()
+    assert not any((run.runs / "checkpoints").rglob("*.pt"))
+
+
+def test_a_person_is_told_what_was_decided(ended):
+    lines = ended["first"].out.splitlines()
+    assert lines[0] == "> data-version"
+    assert any(line.startswith("  Clean: kept ") for line in lines)
+    assert any(line.startswith("  Gate: ") and "Promoted: the first model" in line for line in lines)
+    assert not [line for line in lines if "KFP Executor" in line or "INFO" in line]
+    assert "KFP Executor" in ended["first"].log
+
+
+def test_the_same_run_again_reuses_every_step_that_may_be_and_promotes_nothing(ended):
+    run = ended["second"]
+    assert run.code == 0, run.out + run.err
+    steps = re.findall(r"^> ([\w-]+)( \(done before\))?$", run.out, re.M)
+    done_anew = [name for name, reused in steps if not reused]
+    assert sorted(done_anew) == ["compare", "compare-2", "data-version", "refuse", "refuse-2", "report-run"]
+    assert len(steps) - len(done_anew) >= 11
+    page = run.summary.read_text()
+    assert "Nothing promoted; the champions stay" in page
+    assert page.count("the candidate is the champion itself") >= 2
+    assert run.summary != ended["first"].summary
+    for task in ("attributes", "taxonomy"):
+        history = Registry(run.runs / "registry").history(task)
+        assert [entry["decision"] for entry in history] == ["promoted", "refused"]
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(ended):
+    resumed, unbroken = ended["resumed"], ended["unbroken"]
+    assert "goes on from epoch" in resumed.log
+    assert "goes on from epoch" not in unbroken.log
+    reused = re.findall(r"^> ([\w-]+) \(done before\)$", resumed.out, re.M)
+    assert {"fetch", "validate", "clean", "split", "find-tasks", "attribute-types"} <= set(reused)
+    models = [Path(champion(run, "attributes").model) for run in (resumed, unbroken)]
+    for name in ("model.safetensors", "metrics.json"):
+        assert (models[0] / name).read_bytes() == (models[1] / name).read_bytes(), name
+    figures = [dict(champion(run, "attributes").metrics) for run in (resumed, unbroken)]
+    for own in figures:
+        own.pop("seconds_per_1000_images")
+    assert figures[0] == figures[1]
+
+
+def test_a_failed_run_says_so_and_leaves_nothing_half_written(ended):
+    run = ended["failed"]
+    assert run.code in (1, 2), run.out + run.err
+    assert len(run.err.strip().splitlines()) == 1
+    assert "rules failed" in run.err
+    page = run.summary.read_text()
+    assert "Failed" in page
+    assert "Promoted" not in page
+    assert not (run.runs / "registry").exists()
+    assert {path.parent.name for path in artifacts(run)} >= {"table", "results"}
+    assert not [path for path in run.runs.rglob("*") if path.name.endswith(".tmp")]
+    folders = {path.name for path in next((run.runs / "artifacts").iterdir()).iterdir()}
+    assert folders == {"data-version", "fetch", "validate", "report-run"}  # cleaning did not start
+
+
+def test_figures_of_a_run_are_fractions(ended):
+    for task in ("attributes", "taxonomy"):
+        metrics = champion(ended["first"], task).metrics
+        assert json.dumps(metrics)
+        assert all(0 <= value <= 1 for key, value in metrics.items() if key not in ("count", "seconds_per_1000_images"))
