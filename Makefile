@@ -42,8 +42,14 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	$(UV) pip install --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(STAMP) ## render the demo catalog, run the retrain pipeline on it, print where the report is
+demo: $(STAMP) data ## render the demo catalog, run the retrain pipeline on it, print where the report is
 	$(VENV)/bin/vitrine demo
+
+# The bytes that data.dvc pins; committed to DVC's local cache so that `dvc status` can tell.
+data: | $(STAMP)
+	$(VENV)/bin/vitrine synth data
+	@$(VENV)/bin/dvc commit --quiet --force data.dvc
+	@git diff --quiet -- data.dvc || echo "data/ holds other bytes than data.dvc pinned: see git diff data.dvc" >&2
 
 test: $(STAMP) ## every test, the slow ones too
 	$(VENV)/bin/pytest

@@ -6,11 +6,13 @@ from components import IMAGE
 
 
 @component(base_image=IMAGE, install_kfp_package=False)
-def find_tasks(table: Input[Dataset]) -> str:
-    """Finds what can be trained.
+def find_tasks(table: Input[Dataset], reports: str, run_id: str) -> str:
+    """Finds what can be trained, and publishes what the steps so far decided. Never cached: each run has its own pages.
 
     Args:
         table: Catalog table with splits.
+        reports: Folder or s3:// prefix below which each run leaves its pages.
+        run_id: Which run this is.
 
     Returns:
         `attributes`, `taxonomy` or `attributes+taxonomy`.
@@ -18,5 +20,7 @@ def find_tasks(table: Input[Dataset]) -> str:
     from pathlib import Path
 
     from vitrine import steps
+    from vitrine.journal import publish, run_folder
 
+    publish(Path(table.path), run_folder(reports, run_id))
     return steps.find_tasks(Path(table.path))

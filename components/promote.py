@@ -13,7 +13,8 @@ def promote(
     reference: Input[Dataset],
     task: str,
     registry: str,
-    run: str,
+    reports: str,
+    run_id: str,
 ) -> None:
     """Stores the model and its drift reference as a new version, and makes it the champion.
 
@@ -24,11 +25,13 @@ def promote(
         reference: Drift reference.
         task: What the model answers.
         registry: Folder or s3:// prefix of the model registry.
-        run: Folder or s3:// prefix for the pages of this run.
+        reports: Folder or s3:// prefix below which each run leaves its pages.
+        run_id: Which run this is.
     """
     from pathlib import Path
 
     from vitrine import steps
+    from vitrine.journal import run_folder
 
     inputs = Path(model.path), Path(evaluation.path), Path(decision.path), Path(reference.path)
-    steps.promote(task, *inputs, registry, run)
+    steps.promote(task, *inputs, registry, run_folder(reports, run_id))

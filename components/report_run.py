@@ -6,20 +6,21 @@ from components import IMAGE
 
 
 @component(base_image=IMAGE, install_kfp_package=False)
-def report_run(status: PipelineTaskFinalStatus, run: str, title: str, summary: Output[HTML]) -> None:
+def report_run(status: PipelineTaskFinalStatus, reports: str, run_id: str, title: str, summary: Output[HTML]) -> None:
     """Writes the summary of a run.
 
     Args:
         status: How the run ended.
-        run: Folder or s3:// prefix for the pages of this run.
+        reports: Folder or s3:// prefix below which each run leaves its pages.
+        run_id: Which run this is.
         title: The pipeline's name.
         summary: The page.
     """
     from pathlib import Path
 
     from vitrine.files import read_bytes, write_bytes
-    from vitrine.journal import summarise
+    from vitrine.journal import run_folder, summarise
 
-    address = summarise(run, status.state, status.error_message or "", title)
+    address = summarise(run_folder(reports, run_id), status.state, status.error_message or "", title)
     write_bytes(str(Path(summary.path)), read_bytes(address))
     print(f"Summary: {address}", flush=True)

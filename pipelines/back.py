@@ -12,7 +12,13 @@ from pipelines.resources import never_cached
 
 
 def add_gate(
-    task: str, trained: PipelineTask, parted: PipelineTask, registry: str, run: str, min_gain: float, max_drop: float
+    task: str,
+    trained: PipelineTask,
+    parted: PipelineTask,
+    registry: str,
+    reports: str,
+    min_gain: float,
+    max_drop: float,
 ) -> None:
     """Adds the tasks that decide what becomes of a trained model."""
     model, table = trained.outputs["model"], parted.outputs["parted"]
@@ -33,7 +39,8 @@ def add_gate(
         "evaluation": evaluated.outputs["evaluation"],
         "decision": gate.outputs["decision"],
         "registry": registry,
-        "run": run,
+        "reports": reports,
+        "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     }
     with dsl.If(gate.outputs["Output"] == "promote", name=f"promote-{task}"):
         reference = drift_reference(model=model, table=table).set_display_name(f"Drift reference {task}")

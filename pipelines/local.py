@@ -24,14 +24,16 @@ from kfp.dsl import graph_component
 from pipelines import PIPELINES
 from vitrine.catalog import read_catalog
 from vitrine.errors import InputError
-from vitrine.files import absolute, atomic_write, exists, join
+from vitrine.files import absolute, atomic_write, exists
 from vitrine.journal import SIGN
 
-PATHS = ("catalog", "remote", "registry", "run", "checkpoints")
+PATHS = ("catalog", "remote", "registry", "reports", "checkpoints")
+TRAININGS = 2  # that kfp.local runs at once at most
 STARTS = re.compile(r"Executing task '([\w-]+)'")
 REUSED = re.compile(r"Task ([\w-]+) cache hit")
 EPOCH = re.compile(r"^\s*(.+: epoch \d+/\d+.*)$")
 SAID = re.compile(rf"^\s*{SIGN} (.+)$")
+SUMMARY = re.compile(r"^\s*Summary: (.+)$")
 WRONG = re.compile(r"^\s*vitrine\.[\w.]+\.(?:Input|Photo)Error: (.+)$")
 
 
@@ -106,7 +108,7 @@ def run_pipeline(
     home = {
         "registry": runs / "registry",
         "checkpoints": runs / "checkpoints",
-        "run": runs / "summaries" / now,
+        "reports": runs / "summaries",
     }
     arguments = {key: str(path) for key, path in home.items()} | parameters(name, overrides)
     arguments |= {key: absolute(arguments[key]) for key in PATHS if arguments.get(key)}
@@ -119,6 +121,8 @@ def run_pipeline(
     for folder in ("artifacts", "cache", "logs"):
         (runs / folder).mkdir(parents=True, exist_ok=True)
     log = runs / "logs" / f"{now}.log"
+    # Two trainings at once with a thread per core each wait for one another most of the time (docs/decisions.md).
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // TRAININGS)))
     started = time.monotonic()
     with log.open("w", encoding="utf-8") as record, _sieved(record, verbose) as sieve:
         local.init(
@@ -130,7 +134,7 @@ def run_pipeline(
         )
         load(name)(**arguments)
     print(f"{'Failed' if sieve.failed else 'Done'} in {time.monotonic() - started:.0f} s. Log: {log}")
-    print(f"Summary: {join(arguments['run'], 'summary.html')}")
+    print(f"Summary: {sieve.summary or 'none; the log says why'}")
     if sieve.wrong_input:
         raise InputError(sieve.wrong_input)
     return 1 if sieve.failed else 0
@@ -185,6 +189,7 @@ class _Sieve(io.TextIOBase):
         self._lock = threading.Lock()
         self.failed = False
         self.wrong_input = ""
+        self.summary = ""
 
     def write(self, text: str) -> int:
         with self._lock:
@@ -204,6 +209,8 @@ class _Sieve(io.TextIOBase):
     def _line(self, line: str) -> None:
         if "finished with status FAILURE" in line:
             self.failed = True
+        if summary := SUMMARY.match(line):
+            self.summary = summary[1]
         if wrong := WRONG.match(line):
             self.failed, self.wrong_input = True, wrong[1]
         if self._verbose:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from typing import Any
-
 from kfp import dsl
 
 from components.attribute_types import attribute_types
@@ -27,7 +25,7 @@ def retrain(
     revision: str = "",
     remote: str = "",
     registry: str = "s3://vitrine/registry",
-    run: str = "s3://vitrine/runs/latest",
+    reports: str = "s3://vitrine/reports",
     checkpoints: str = "/tmp/vitrine-checkpoints",
     epochs: int = 30,
     batch_size: int = 64,
@@ -49,7 +47,7 @@ def retrain(
         revision: DVC revision to train on; empty = whatever is there.
         remote: DVC remote of a .dvc file: a folder or s3://bucket/prefix.
         registry: Folder or s3:// prefix of the model registry.
-        run: Folder or s3:// prefix for the summary page and reports of this run.
+        reports: Folder or s3:// prefix below which each run leaves its summary page and reports.
         checkpoints: Folder that stopped trainings go on from.
         epochs: Passes over the training photos.
         batch_size: Photos per step.
@@ -74,12 +72,14 @@ def retrain(
         "learning_rate": learning_rate,
         "seed": seed,
     }
-    gate: dict[str, Any] = {"registry": registry, "run": run, "min_gain": min_gain, "max_drop": max_drop}
-    farewell = never_cached(report_run(run=run, title="retrain")).set_display_name("Summary")
+    gate: dict[str, Any] = {"registry": registry, "reports": reports, "min_gain": min_gain, "max_drop": max_drop}
+    farewell = never_cached(
+        report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="retrain")
+    ).set_display_name("Summary")
     with dsl.ExitHandler(farewell, name="run"):
         parted = add_front(catalog, revision, remote, strict, min_class_count)
         table = parted.outputs["parted"]
-        tasks = find_tasks(table=table)
+        tasks = never_cached(find_tasks(table=table, reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER))
         with dsl.If(tasks.output != "taxonomy", name="attributes"):
             types = attribute_types(table=table)
             with dsl.ParallelFor(types.output, name="teachers") as type:

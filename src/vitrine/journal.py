@@ -66,6 +66,11 @@ def publish(folder: Path, run: str) -> None:
         files.write_bytes(files.join(run, path.name), path.read_bytes())
 
 
+def run_folder(reports: str, run_id: str) -> str:
+    """Where one run's pages are."""
+    return files.join(reports, run_id)
+
+
 def summarise(run: str, state: str, error: str = "", title: str = "retrain") -> str:
     """Writes the run's one page, `summary.html` beside its journal, and returns its address.
 

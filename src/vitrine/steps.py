@@ -13,7 +13,7 @@ from pathlib import Path
 from vitrine import __version__, files
 from vitrine.catalog import attribute_types, is_safe_path, read_catalog
 from vitrine.errors import InputError
-from vitrine.journal import Note, publish, write_note
+from vitrine.journal import SIGN, Note, publish, write_note
 
 NAMES = {"attributes": "Attributes (student)", "taxonomy": "Categories (multitask)"}
 
@@ -147,7 +147,10 @@ def train(
     run(task, variant, catalog, out, overrides, resume=True, checkpoints=folder)
     with contextlib.suppress(OSError):
         folder.rmdir()
-    return files.read_json(out / "metrics.json")
+    found: dict[str, float] = files.read_json(out / "metrics.json")
+    figures = [f"{name.split('/')[1]} {value:.3f}" for name, value in found.items()]
+    print(f"{SIGN} Train {variant}: {', '.join(figures) or 'no validation photo'} (top-1, validation).", flush=True)
+    return found
 
 
 def evaluate(model: Path, table: Path, out: Path) -> dict[str, float]:
@@ -198,10 +201,16 @@ def promote(task: str, model: Path, evaluation: Path, decision: Path, reference:
     from vitrine.registry.challenge import DECISION
     from vitrine.registry.store import Registry
 
-    reason = str(files.read_json(decision / DECISION)["reason"])
-    champion = Registry(registry).promote(
-        task, model, files.read_json(evaluation / METRICS), reason, extra={"drift": reference}
-    )
+    decided = files.read_json(decision / DECISION)
+    store = Registry(registry)
+    current = store.champion(task)
+    if (current.version if current else None) != decided["champion_version"]:
+        raise InputError(
+            f"{registry}: {current.version if current else 'no model'} is the champion of {task} now, but the gate "
+            f"compared with {decided['champion_version'] or 'none'}; run again"
+        )
+    figures = files.read_json(evaluation / METRICS)
+    champion = store.promote(task, model, figures, decided["reason"], extra={"drift": reference})
     note = Note(f"promote-{task}", NAMES[task], [f"is now {champion.version} at {champion.model}."], "good")
     _close(note, decision, run)
 

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from vitrine.blocks import multitask
-from vitrine.blocks.multitask import AttributeBranch, CategoryBranch, annotated_cross_entropy, attribute_weights
+from vitrine.blocks.multitask import (
+    AttributeBranch,
+    CategoryBranch,
+    annotated_cross_entropy,
+    attribute_weights,
+    subtree_cross_entropy,
+)
 
 
 def by_the_book(scores, labels):
@@ -117,3 +123,26 @@ def test_a_sub_layer_teaches_the_shared_layer_but_no_other_sub_layer():
     assert branch.subtasks[0].weight.grad is not None
     assert branch.subtasks[1].weight.grad is None
     assert branch.shared[0].weight.grad.abs().max() > 0
+
+
+def test_a_photo_with_a_leaf_has_the_logistic_loss_and_one_cut_short_that_of_its_subtree():
+    scores = torch.tensor([[1.0, 0.0, -1.0], [0.3, 0.2, 2.0], [5.0, 1.0, 0.0]], requires_grad=True)
+    allowed = torch.tensor([[True, False, False], [True, True, False], [False, False, False]])
+    total = 0.0
+    for row, own in zip(scores.tolist(), allowed.tolist(), strict=True):
+        if any(own):
+            inside = sum(math.exp(score) for score, right in zip(row, own, strict=True) if right)
+            total -= math.log(inside / sum(math.exp(score) for score in row))
+    loss = subtree_cross_entropy(scores, allowed)
+    assert math.isclose(loss.item(), total / 3, rel_tol=1e-6)
+    loss.backward()
+    assert torch.isfinite(scores.grad).all()
+    assert scores.grad[2].abs().max() == 0
+
+
+def test_no_photo_with_a_category_is_no_loss():
+    scores = torch.zeros(2, 3, requires_grad=True)
+    loss = subtree_cross_entropy(scores, torch.zeros(2, 3, dtype=torch.bool))
+    loss.backward()
+    assert loss.item() == 0
+    assert scores.grad.abs().max() == 0

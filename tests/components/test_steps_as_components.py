@@ -73,7 +73,7 @@ def done(tmp_path_factory):
         made.cleaned = step(clean, table=made.fetched.table, validation=made.checked.results, min_class_count=1)
         made.parted = step(split, table=made.cleaned.cleaned)
         table = made.parted.parted
-        made.tasks = step(find_tasks, table=table)
+        made.tasks = step(find_tasks, table=table, reports=str(root), run_id="run")
         made.types = step(attribute_types, table=table)
         made.teachers = [
             step(train_teacher, table=table, type=kind, checkpoints=checkpoints, **SMALL) for kind in made.types.answer
@@ -162,16 +162,17 @@ def test_evaluations_show_figures_and_a_confusion_matrix(done, task):
 
 
 def test_promotion_then_refusal_then_the_summary(done, tmp_path):
-    registry, run = str(tmp_path / "registry"), str(tmp_path / "run")
+    registry = str(tmp_path / "registry")
+    run = {"reports": str(tmp_path), "run_id": "run"}
     known, first = gate(done, "taxonomy", registry)
     assert first.answer == "promote"
     reference = done.step(drift_reference, model=known["model"], table=known["table"]).reference
-    common = {"evaluation": known["evaluation"], "task": "taxonomy", "registry": registry, "run": run}
+    common = {"evaluation": known["evaluation"], "task": "taxonomy", "registry": registry, **run}
     done.step(promote, model=known["model"], decision=first.decision, reference=reference, **common)
     champion = Registry(registry).champion("taxonomy")
     assert (Path(champion.model) / "drift" / "reference.json").exists()
     assert champion.metrics == json.loads((Path(known["evaluation"].path) / "metrics.json").read_text())
-    summary = {"run": run, "title": "retrain"}
+    summary = {**run, "title": "retrain"}
     page = Path(done.step(report_run, status=ended("SUCCEEDED"), **summary).summary.path).read_text()
     assert page == (tmp_path / "run" / "summary.html").read_text()
     assert "Promoted: Categories (multitask)" in page
@@ -179,7 +180,7 @@ def test_promotion_then_refusal_then_the_summary(done, tmp_path):
 
     _, second = gate(done, "taxonomy", registry)
     assert second.answer == "refuse"
-    common["run"] = summary["run"] = str(tmp_path / "run 2")
+    common["run_id"] = summary["run_id"] = "run 2"
     done.step(refuse, decision=second.decision, **common)
     assert Registry(registry).champion("taxonomy") == champion
     history = [(entry["decision"], entry["reason"]) for entry in Registry(registry).history("taxonomy")]
@@ -200,7 +201,7 @@ def ended(state, message=None):
 
 
 def test_a_failed_run_has_a_summary(done, tmp_path):
-    failed = done.step(report_run, status=ended("FAILED", "clean: no rows"), run=str(tmp_path / "run"), title="retrain")
+    failed = done.step(report_run, status=ended("FAILED", "clean: no rows"), reports=str(tmp_path), run_id="run", title="retrain")
     page = Path(failed.summary.path).read_text()
     assert "Failed" in page
     assert "clean: no rows" in page

@@ -166,7 +166,7 @@ def test_the_gate_opens_to_one_side(spec, task, trained, mark):
 def test_only_steps_that_depend_on_more_than_their_inputs_are_never_cached(spec):
     uncached = {name for name, task in leaves(spec).items() if not task["cachingOptions"].get("enableCache")}
     both = ("compare", "promote", "refuse")
-    assert uncached == {"data-version", "report-run", *both, *(f"{name}-2" for name in both)}
+    assert uncached == {"data-version", "find-tasks", "report-run", *both, *(f"{name}-2" for name in both)}
 
 
 def executor(spec, name):
@@ -196,7 +196,7 @@ def test_trainings_and_nothing_else_ask_for_a_gpu(spec, platform):
 
 def test_every_parameter_has_a_default_and_reads_well_in_a_form(spec):
     inputs = spec["root"]["inputDefinitions"]["parameters"]
-    assert {"catalog", "registry", "run", "epochs", "strict", "min_gain"} <= set(inputs)
+    assert {"catalog", "registry", "reports", "epochs", "strict", "min_gain"} <= set(inputs)
     for name, parameter in inputs.items():
         assert "defaultValue" in parameter, name
         assert re.fullmatch(r"[A-Za-z0-9].+[.]", parameter["description"]), name

@@ -188,7 +188,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(ended):
     assert "goes on from epoch" in resumed.log
     assert "goes on from epoch" not in unbroken.log
     reused = re.findall(r"^> ([\w-]+) \(done before\)$", resumed.out, re.M)
-    assert {"fetch", "validate", "clean", "split", "find-tasks", "attribute-types"} <= set(reused)
+    assert {"fetch", "validate", "clean", "split", "attribute-types"} <= set(reused)
     models = [Path(champion(run, "attributes").model) for run in (resumed, unbroken)]
     for name in ("model.safetensors", "metrics.json"):
         assert (models[0] / name).read_bytes() == (models[1] / name).read_bytes(), name

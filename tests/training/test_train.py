@@ -149,7 +149,7 @@ class TestCheckpoints:
 
 
 def test_a_loss_that_is_not_finite_is_an_input_error(toys, tmp_path, monkeypatch):
-    monkeypatch.setattr(taxonomy, "annotated_cross_entropy", lambda scores, _: scores.sum() * float("nan"))
+    monkeypatch.setattr(taxonomy, "subtree_cross_entropy", lambda scores, _: scores.sum() * float("nan"))
     with pytest.raises(InputError, match="no longer finite"):
         train("taxonomy", "bcnn", toys, tmp_path / "m", TASKS["bcnn"][2])
     assert not (tmp_path / "m").exists()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -46,6 +47,25 @@ def annotated_cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
         The sum over annotated photos divided by n (Eq. 5 divides by all N), 0 if none is annotated.
     """
     return -(targets * F.log_softmax(scores.float(), dim=1)).sum() / len(scores)
+
+
+def subtree_cross_entropy(scores: Tensor, allowed: Tensor) -> Tensor:
+    """Eq. 6 for categories that may stop short of a leaf: -log of the probability of all leaves below the node.
+
+    For a photo with a leaf this is the multinomial logistic loss; for one that stops at an inner node it asks only that
+    some leaf below it is likely.
+
+    Args:
+        scores: Unnormalised leaf scores, (n, leaves).
+        allowed: Which leaves agree with the photo's category, (n, leaves), bool; a row of False is not annotated.
+
+    Returns:
+        The sum over annotated photos divided by n, 0 if none is annotated.
+    """
+    logs = F.log_softmax(scores.float(), dim=1)
+    annotated = allowed.any(dim=1)
+    inside = logs.masked_fill(~allowed, -torch.inf)[annotated]
+    return -torch.logsumexp(inside, dim=1).sum() / len(scores)
 
 
 def attribute_weights(annotated: Mapping[str, int], scale: float = 1.0) -> dict[str, float]:

@@ -14,7 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from vitrine.blocks.backbones import build_backbone
-from vitrine.blocks.multitask import AttributeBranch, CategoryBranch, annotated_cross_entropy, attribute_weights
+from vitrine.blocks.multitask import (
+    AttributeBranch,
+    CategoryBranch,
+    annotated_cross_entropy,
+    attribute_weights,
+    subtree_cross_entropy,
+)
 from vitrine.blocks.spatial_attention import SpatialAttention
 from vitrine.catalog import Catalog, attribute_types
 from vitrine.data.augment import augment
@@ -110,11 +116,14 @@ def build(config: Mapping[str, Any], weights: str = "none") -> TaxonomyNet:
 
 
 def tasks(config: Mapping[str, Any], table: pd.DataFrame) -> list[tuple[str, list[list[str]], Sequence[str]]]:
-    """Each task of the net: its name, the true labels of every row, the labels it can answer."""
-    leaves = set(config["leaves"])
+    """Each task of the net: its name, the true labels of every row, the labels it can answer.
+
+    A category that stops at an inner node is true of every leaf below it.
+    """
     paths = table["category"].tolist() if "category" in table else [""] * len(table)
+    below = {path: _leaves_below(path, config["leaves"]) for path in set(paths)}
     return [
-        (LEAF, [[path] if path in leaves else [] for path in paths], config["leaves"]),
+        (LEAF, [below[path] for path in paths], config["leaves"]),
         *((f"attr:{kind}", attribute_truth(table, kind), labels) for kind, labels in config["labels"].items()),
     ]
 
@@ -124,17 +133,18 @@ def lesson(
 ) -> Lesson[tuple[np.ndarray, Tensor]]:
     """Eq. 5: the leaf loss with weight 1 and each attribute's, over its annotated photos, with `attribute_weights`.
 
-    Photos whose category stops at an inner node teach the attributes they carry; photos without any label are left
-    out.
+    A photo whose category stops at an inner node teaches that one of the leaves below it is right. Photos without any
+    label are left out.
     """
     split = catalog.table["split"].to_numpy()
     matrices = {name: label_matrix(own, config_labels) for name, own, config_labels in tasks(config, catalog.table)}
-    targets = {name: torch.from_numpy(_distribution(matrix)) for name, matrix in matrices.items()}
+    allowed = torch.from_numpy(matrices[LEAF])
+    states = {name: torch.from_numpy(_distribution(matrix)) for name, matrix in matrices.items() if name != LEAF}
     labelled = np.any([matrix.any(axis=1) for matrix in matrices.values()], axis=0)
     train = np.flatnonzero((split == "train") & labelled)
     validation = np.flatnonzero((split == "validation") & matrices[LEAF].any(axis=1))
     annotated = {name: int(matrix[train].any(axis=1).sum()) for name, matrix in matrices.items() if name != LEAF}
-    weights = {LEAF: 1.0, **attribute_weights(annotated, settings.attribute_weight)}
+    weights = attribute_weights(annotated, settings.attribute_weight)
     steps = len(shuffled(train, settings.batch_size, settings.seed, 0))
 
     def batches(epoch: int, first_step: int) -> Iterable[tuple[np.ndarray, Tensor]]:
@@ -144,9 +154,9 @@ def lesson(
         rows, pixels = batch
         photos = augment(pixels.to(device, non_blocking=True), (settings.seed, epoch, step))
         _, scores = net(photos)
-        terms = [
-            weights[name] * annotated_cross_entropy(scores[name], targets[name][rows].to(device)) for name in scores
-        ]
+        terms = [subtree_cross_entropy(scores[LEAF], allowed[rows].to(device))]
+        for name, own in states.items():
+            terms.append(weights[name] * annotated_cross_entropy(scores[name], own[rows].to(device)))
         return torch.stack(terms).sum()
 
     def score() -> float | None:
@@ -184,6 +194,11 @@ def questions(
         states = probabilities(scores[name], temperatures[name])
         asked.append(Question(name, labels, states, states.max(axis=1), attribute_truth(table, kind)))
     return asked
+
+
+def _leaves_below(path: str, leaves: Sequence[str]) -> list[str]:
+    """The leaf itself, or every leaf below an inner node; none for an unknown path."""
+    return [leaf for leaf in leaves if path and (leaf == path or leaf.startswith(f"{path}/"))]
 
 
 def _path_truth(tree: CategoryTree, path: str, level: int) -> list[str]:
