@@ -48,6 +48,7 @@ def main() -> None:
             plain.append(timed(this, home))
             run = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "retrain", "--runs", str(home / "runs")]
             run += ["--set", f"catalog={home / 'data'}", "--set", f"epochs={options.epochs}"]
+            run += ["--set", f"student_epochs={options.epochs}"]
             dag.append(timed(run, home))
             print(f"in one process {plain[-1]:.1f} s, as a DAG {dag[-1]:.1f} s", flush=True)
         ratio = statistics.median(dag) / statistics.median(plain)

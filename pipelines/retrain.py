@@ -28,6 +28,7 @@ def retrain(
     reports: str = "s3://vitrine/reports",
     checkpoints: str = "/tmp/vitrine-checkpoints",
     epochs: int = 30,
+    student_epochs: int = 60,
     batch_size: int = 64,
     image_size: int = 64,
     backbone: str = "resnet18_narrow",
@@ -49,7 +50,8 @@ def retrain(
         registry: Folder or s3:// prefix of the model registry.
         reports: Folder or s3:// prefix below which each run leaves its summary page and reports.
         checkpoints: Folder that stopped trainings go on from.
-        epochs: Passes over the training photos.
+        epochs: Passes over the training photos, of teachers and of the categories' net.
+        student_epochs: Passes of the student, which learns what all teachers know.
         batch_size: Photos per step.
         image_size: Pixels of the square the net sees.
         backbone: A torchvision net such as resnet50, or resnet18_narrow for CPUs.
@@ -85,7 +87,7 @@ def retrain(
             with dsl.ParallelFor(types.output, name="teachers") as type:
                 teacher = on_gpu(train_teacher(table=table, type=type, **common))
             teachers = dsl.Collected(teacher.outputs["model"])
-            student = on_gpu(train_student(table=table, teachers=teachers, **common))
+            student = on_gpu(train_student(table=table, teachers=teachers, **common | {"epochs": student_epochs}))
             add_gate("attributes", student, parted, **gate)
         with dsl.If(tasks.output != "attributes", name="taxonomy"):
             multitask = on_gpu(train_taxonomy(table=table, variant=variant, **common))

@@ -201,7 +201,9 @@ def ended(state, message=None):
 
 
 def test_a_failed_run_has_a_summary(done, tmp_path):
-    failed = done.step(report_run, status=ended("FAILED", "clean: no rows"), reports=str(tmp_path), run_id="run", title="retrain")
+    failed = done.step(
+        report_run, status=ended("FAILED", "clean: no rows"), reports=str(tmp_path), run_id="run", title="retrain"
+    )
     page = Path(failed.summary.path).read_text()
     assert "Failed" in page
     assert "clean: no rows" in page

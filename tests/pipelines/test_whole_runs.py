@@ -55,7 +55,15 @@ class Home:
         return self.folder / name
 
     def start(self, runs: str, catalog: Path, *settings: str) -> subprocess.Popen[str]:
-        given = [f"catalog={catalog}", "epochs=1", "image_size=32", "batch_size=16", "min_class_count=5", *settings]
+        given = [
+            f"catalog={catalog}",
+            "epochs=1",
+            "student_epochs=1",
+            "image_size=32",
+            "batch_size=16",
+            "min_class_count=5",
+            *settings,
+        ]
         command = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "retrain", "--runs", self.folder / runs]
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",  # sums over several threads may differ in their last bit
