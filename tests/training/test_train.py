@@ -341,18 +341,3 @@ def test_a_student_of_real_photos_beats_chance(datasets, tmp_path):
         known = matrix[matrix.any(axis=1)]
         chance = known.sum(axis=1).mean() / len(question.labels)
         assert top1_accuracy(question.scores, matrix) > 1.5 * chance
-
-
-def test_a_student_begins_with_its_teacher_s_trunk(toys, unbroken, tmp_path, monkeypatch):
-    started = {}
-
-    def remember(net, *_):
-        started.update({name: tensor.clone() for name, tensor in net.trunk.state_dict().items()})
-        raise InputError("seen enough")
-
-    monkeypatch.setattr("vitrine.training.train.fit", remember)
-    with pytest.raises(InputError, match="seen enough"):
-        train("attributes", "student", toys, tmp_path / "m", [*SMALL, f"teachers={unbroken / 'teacher'}"])
-    teacher = load_file(unbroken / "teacher" / "model.safetensors")
-    assert started
-    assert all(torch.equal(tensor, teacher[f"trunk.{name}"]) for name, tensor in started.items())

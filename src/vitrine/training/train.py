@@ -152,8 +152,6 @@ def _train_student(catalog: Catalog, out: Path, settings: StudentSettings, folde
     labels: dict[str, list[str]] = {}
     dictionaries: dict[str, torch.Tensor] = {}
     taught: dict[str, np.ndarray] = {}
-    trunks: list[tuple[int, dict[str, torch.Tensor]]] = []
-    train_table = catalog.of_split("train").table
     for path in paths:
         teacher, config = load_model(path)
         if config["task"] != "attributes" or not isinstance(teacher, attributes.AttributeNet):
@@ -167,9 +165,6 @@ def _train_student(catalog: Catalog, out: Path, settings: StudentSettings, folde
         labels[kind] = config["labels"][kind]
         dictionaries[kind] = teacher.dictionaries[0].detach().cpu()
         taught[kind] = attributes.teach(teacher, own)
-        if (config["backbone"], config["image_size"]) == (settings.backbone, settings.image_size):
-            annotated = sum(map(bool, attributes.attribute_truth(train_table, kind)))
-            trunks.append((annotated, teacher.trunk.state_dict()))
         print(f"teacher {kind}: {len(labels[kind])} classes, {len(own)} photos embedded", flush=True)
     widths = {len(dictionary[0]) for dictionary in dictionaries.values()}
     if len(widths) > 1:
@@ -178,8 +173,6 @@ def _train_student(catalog: Catalog, out: Path, settings: StudentSettings, folde
     for parameter, kind in zip(net.dictionaries, net.kinds, strict=True):
         parameter.data.copy_(dictionaries[kind])
         parameter.requires_grad_(False)  # the student learns to reach the teachers' label embeddings, not to move them
-    if trunks and settings.weights == "none":  # begin where the teacher who saw most annotated photos ended
-        net.trunk.load_state_dict(max(trunks, key=lambda trunk: trunk[0])[1])
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
     lesson = attributes.student_lesson(net, catalog, store, taught, settings, labels)
     teachers = hashlib.sha256(b"".join((path / "model.safetensors").read_bytes() for path in paths)).hexdigest()
