@@ -10,7 +10,7 @@ from PIL import Image
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.evaluation.evaluate import EXAMPLE_PHOTOS, evaluate, example_photos
-from vitrine.evaluation.outcome import Outcome, Question
+from vitrine.outcome import Outcome, Question
 
 LEAVES = ["A/<b>Bags", "A/Caps"]
 COLOURS = ["blue", "red"]

@@ -8,8 +8,8 @@ from PIL import Image
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.evaluation.metrics import compute_metrics
-from vitrine.evaluation.outcome import Outcome, Question
 from vitrine.evaluation.report import best_answers, calibration_error, classification_artifacts, write_report
+from vitrine.outcome import Outcome, Question
 
 PHOTOS = 40
 HOSTILE = "<script>alert(1)</script>"

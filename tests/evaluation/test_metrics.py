@@ -17,7 +17,7 @@ from vitrine.evaluation.metrics import (
     recall_at_k,
     topk_accuracy,
 )
-from vitrine.evaluation.outcome import Outcome, Question
+from vitrine.outcome import Outcome, Question
 
 
 def ask(scores, truth, name="attr:colour", labels=None):

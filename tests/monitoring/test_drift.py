@@ -12,10 +12,10 @@ from scipy.stats import wasserstein_distance
 
 from vitrine.catalog import Catalog, write_catalog
 from vitrine.errors import InputError
-from vitrine.evaluation.outcome import Outcome, Question
 from vitrine.monitoring import DriftRules, build_reference, compare, detection, pages, photo_statistics
 from vitrine.monitoring.detection import detect, new_labels
 from vitrine.monitoring.statistics import STATISTICS, measure
+from vitrine.outcome import Outcome, Question
 
 QUICK = DriftRules(draws=200)
 

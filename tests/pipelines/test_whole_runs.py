@@ -180,7 +180,15 @@ def test_the_same_run_again_reuses_every_step_that_may_be_and_promotes_nothing(e
     assert run.code == 0, run.out + run.err
     steps = re.findall(r"^> ([\w-]+)( \(done before\))?$", run.out, re.M)
     done_anew = [name for name, reused in steps if not reused]
-    assert sorted(done_anew) == ["compare", "compare-2", "data-version", "refuse", "refuse-2", "report-run"]
+    assert sorted(done_anew) == [
+        "compare",
+        "compare-2",
+        "data-version",
+        "find-tasks",
+        "refuse",
+        "refuse-2",
+        "report-run",
+    ]
     assert len(steps) - len(done_anew) >= 11
     page = run.summary.read_text()
     assert "Nothing promoted; the champions stay" in page

@@ -11,7 +11,7 @@ from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.evaluation.metrics import compute_metrics
-from vitrine.evaluation.outcome import Outcome, Question
+from vitrine.outcome import Outcome, Question
 from vitrine.registry import Registry
 from vitrine.registry.challenge import DECISION, challenge
 

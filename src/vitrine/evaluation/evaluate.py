@@ -8,8 +8,8 @@ from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.evaluation.metrics import compute_metrics
-from vitrine.evaluation.outcome import Outcome
 from vitrine.evaluation.report import classification_artifacts, write_report
+from vitrine.outcome import Outcome
 from vitrine.report import thumbnail
 
 EXAMPLE_PHOTOS = 12

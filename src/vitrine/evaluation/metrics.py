@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitrine.errors import InputError
-from vitrine.evaluation.outcome import Outcome, Question
+from vitrine.outcome import Outcome, Question
 
 TASKS = ("taxonomy", "attributes")
 RECALL_AT = (1, 3, 5)

@@ -11,7 +11,7 @@ import numpy as np
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.evaluation.metrics import bootstrap_intervals
-from vitrine.evaluation.outcome import Outcome, Question
+from vitrine.outcome import Outcome, Question
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
 
 if TYPE_CHECKING:

@@ -23,10 +23,10 @@ from vitrine.data.augment import augment
 from vitrine.data.photo_store import PhotoStore
 from vitrine.data.sampling import class_balanced, shuffled
 from vitrine.errors import InputError
-from vitrine.evaluation.outcome import Question
 from vitrine.methods.inference import probabilities, run_net
 from vitrine.methods.lesson import Lesson
 from vitrine.methods.truth import attribute_truth, label_matrix, top1_accuracy
+from vitrine.outcome import Question
 from vitrine.settings import StudentSettings, TeacherSettings
 
 

@@ -15,7 +15,7 @@ from vitrine.catalog import Catalog
 from vitrine.data.augment import normalise
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
-from vitrine.evaluation.outcome import Outcome, Question
+from vitrine.outcome import Outcome, Question
 
 BATCH = 128
 

@@ -27,11 +27,11 @@ from vitrine.data.augment import augment
 from vitrine.data.photo_store import PhotoStore
 from vitrine.data.sampling import shuffled
 from vitrine.errors import InputError
-from vitrine.evaluation.outcome import Question
 from vitrine.methods.inference import probabilities, run_net
 from vitrine.methods.lesson import Lesson
 from vitrine.methods.tree import CategoryTree
 from vitrine.methods.truth import attribute_truth, label_matrix, top1_accuracy
+from vitrine.outcome import Question
 from vitrine.settings import TaxonomySettings
 
 VARIANTS = ("bcnn", "ssmtl-ca")

@@ -14,9 +14,9 @@ import pyarrow as pa
 from vitrine import files
 from vitrine.catalog import Catalog, attribute_types, category_depth, category_level, labels_of, read_catalog
 from vitrine.errors import InputError
-from vitrine.evaluation.outcome import Outcome
 from vitrine.monitoring.detection import DriftRules, Finding, detect, new_labels
 from vitrine.monitoring.statistics import photo_statistics
+from vitrine.outcome import Outcome
 
 REFERENCE = "reference.json"
 TABLE = "reference.parquet"
