@@ -95,6 +95,10 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain") -> 
     if error:
         page.text(error)
     page.tiles(Tile(label, value, note.tone) for note in notes for label, value in note.figures.items())
+    for note in notes:
+        if note.photos:
+            page.heading(note.title, "Photos of the test split, which no model was trained on.")
+            page.photos(Photo(photo["thumbnail"], photo["caption"], photo["tone"]) for photo in note.photos)  # type: ignore[arg-type]
     page.heading("What each step decided", "In the order the steps ran.")
     page.table(["step", "decision"], [[note.title, " ".join(note.decided)] for note in notes])
     page.heading("The full reports")
@@ -104,10 +108,6 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain") -> 
         for note in notes
         if f"{note.step}.html" in names
     )
-    for note in notes:
-        if note.photos:
-            page.heading(note.title, "Photos of the test split, which no model was trained on.")
-            page.photos(Photo(photo["thumbnail"], photo["caption"], photo["tone"]) for photo in note.photos)  # type: ignore[arg-type]
     address = files.join(run, "summary.html")
     files.write_bytes(address, page.render().encode())
     return address

@@ -211,7 +211,7 @@ def promote(task: str, model: Path, evaluation: Path, decision: Path, reference:
         )
     figures = files.read_json(evaluation / METRICS)
     champion = store.promote(task, model, figures, decided["reason"], extra={"drift": reference})
-    note = Note(f"promote-{task}", NAMES[task], [f"is now {champion.version} at {champion.model}."], "good")
+    note = Note(f"promote-{task}", NAMES[task], [f"is now version {champion.version}, in {store.root}."], "good")
     _close(note, decision, run)
 
 
