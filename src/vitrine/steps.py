@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vitrine import __version__, files
-from vitrine.catalog import attribute_types, is_safe_path, read_catalog
+from vitrine.catalog import is_safe_path, read_catalog
 from vitrine.errors import InputError
 from vitrine.journal import SIGN, Note, publish, write_note
 
@@ -80,7 +80,7 @@ def validate(table: Path, out: Path, strict: bool) -> dict[str, float]:
     write_note(out, note, out / "report.html", inherit=[table])
     if strict and not validation.passed:
         raise InputError(f"{table}: rules failed: {'; '.join(result.title for result in errors)}")
-    return {"rows": len(read_catalog(table, check_rows=False)), "errors": len(errors), "warnings": len(warnings)}
+    return {"rows": validation.rows, "errors": len(errors), "warnings": len(warnings)}
 
 
 def clean(table: Path, validation: Path, out: Path, min_class_count: int) -> dict[str, float]:
@@ -108,12 +108,9 @@ def split(table: Path, out: Path) -> dict[str, float]:
 
 def teachable(table: Path) -> list[str]:
     """The attribute types that a teacher can learn."""
-    from vitrine.methods.truth import attribute_truth
+    from vitrine.methods.truth import teachable_types
 
-    train = read_catalog(table).of_split("train").table
-    return [
-        kind for kind in attribute_types(train) if len({x for own in attribute_truth(train, kind) for x in own}) > 1
-    ]
+    return teachable_types(read_catalog(table))
 
 
 def find_tasks(table: Path) -> str:
@@ -123,9 +120,11 @@ def find_tasks(table: Path) -> str:
         InputError: if none.
     """
     from vitrine.methods.tree import CategoryTree
+    from vitrine.methods.truth import teachable_types
 
-    train = read_catalog(table).of_split("train")
-    tasks = ["attributes"] if teachable(table) else []
+    catalog = read_catalog(table)
+    train = catalog.of_split("train")
+    tasks = ["attributes"] if teachable_types(catalog) else []
     if len(CategoryTree(train.table.get("category", ())).leaves) > 1:
         tasks.append("taxonomy")
     if not tasks:

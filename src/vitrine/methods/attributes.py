@@ -25,7 +25,7 @@ from vitrine.data.sampling import class_balanced, shuffled
 from vitrine.errors import InputError
 from vitrine.methods.inference import probabilities, run_net
 from vitrine.methods.lesson import Lesson
-from vitrine.methods.truth import attribute_truth, label_matrix, top1_accuracy
+from vitrine.methods.truth import attribute_truth, label_matrix, labels_seen, top1_accuracy
 from vitrine.outcome import Question
 from vitrine.settings import StudentSettings, TeacherSettings
 
@@ -82,7 +82,7 @@ def classes_of(catalog: Catalog, kind: str) -> list[str]:
     Raises:
         InputError: if there are fewer than two; a net cannot learn to tell one value apart.
     """
-    found = sorted({label for own in attribute_truth(catalog.of_split("train").table, kind) for label in own})
+    found = labels_seen(catalog.of_split("train").table, kind)
     if len(found) < 2:
         what = f"one value ({found[0]!r})" if found else "no label"
         raise InputError(f"{catalog.root}: attr:{kind} has {what} among training photos; there is nothing to learn")

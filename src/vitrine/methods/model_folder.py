@@ -34,8 +34,8 @@ def save_model(
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     with files.new_folder(out) as folder:
         save_file(tensors, folder / FILES[0])
-        (folder / FILES[1]).write_text(json.dumps(whole, indent=1, ensure_ascii=False), encoding="utf-8")
-        (folder / FILES[2]).write_text(json.dumps(dict(metrics), indent=1), encoding="utf-8")
+        files.write_json(folder / FILES[1], whole)
+        files.write_json(folder / FILES[2], dict(metrics))
         (folder / FILES[3]).write_text(_card(whole, metrics, notes), encoding="utf-8")
 
 

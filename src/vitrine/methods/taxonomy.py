@@ -30,7 +30,7 @@ from vitrine.errors import InputError
 from vitrine.methods.inference import probabilities, run_net
 from vitrine.methods.lesson import Lesson
 from vitrine.methods.tree import CategoryTree
-from vitrine.methods.truth import attribute_truth, label_matrix, top1_accuracy
+from vitrine.methods.truth import attribute_truth, label_matrix, labels_seen, top1_accuracy
 from vitrine.outcome import Question
 from vitrine.settings import TaxonomySettings
 
@@ -95,7 +95,7 @@ def describe(catalog: Catalog, variant: str) -> dict[str, Any]:
         raise InputError(f"{catalog.root}: category has {what} among training photos; there is nothing to learn")
     labels = {}
     for kind in attribute_types(table) if variant == "ssmtl-ca" else ():
-        found = sorted({label for own in attribute_truth(table, kind) for label in own})
+        found = labels_seen(table, kind)
         if len(found) > 1:
             labels[kind] = found
     return {"leaves": list(leaves), "labels": labels, "salient": variant.startswith("ss")}

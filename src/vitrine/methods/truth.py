@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from vitrine.catalog import ATTRIBUTE_PREFIX, labels_of
+from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, attribute_types, labels_of
 
 
 def attribute_truth(table: pd.DataFrame, kind: str) -> list[list[str]]:
@@ -14,6 +14,17 @@ def attribute_truth(table: pd.DataFrame, kind: str) -> list[list[str]]:
     if column not in table:
         return [[] for _ in range(len(table))]
     return [labels_of(cell) for cell in table[column]]
+
+
+def labels_seen(table: pd.DataFrame, kind: str) -> list[str]:
+    """The labels of an attribute type that some row carries, sorted."""
+    return sorted({label for own in attribute_truth(table, kind) for label in own})
+
+
+def teachable_types(catalog: Catalog) -> list[str]:
+    """The attribute types with at least two labels among training photos."""
+    table = catalog.of_split("train").table
+    return [kind for kind in attribute_types(table) if len(labels_seen(table, kind)) > 1]
 
 
 def label_matrix(truth: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:

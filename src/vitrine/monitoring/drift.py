@@ -103,7 +103,7 @@ def build_reference(
     }
     with files.new_folder(out) as folder:
         side.table.to_parquet(folder / TABLE, index=False)
-        (folder / REFERENCE).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        files.write_json(folder / REFERENCE, description)
         if side.projection:
             np.savez(folder / PROJECTION, mean=side.projection.mean, components=side.projection.components)
 

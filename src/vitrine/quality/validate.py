@@ -1,6 +1,5 @@
 """Validation: is this catalog fit to be trained on, and what should a person look at?"""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -9,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, is_safe_path, labels_of
-from vitrine.files import new_folder
+from vitrine.files import new_folder, write_json
 from vitrine.quality.labels import label_counts
 from vitrine.quality.rules import Finding, evaluate, gather
 from vitrine.quality.scan import scan_photos
@@ -95,7 +94,7 @@ def validate_catalog(
             "data_version": catalog.data_version,
             "rules": [asdict(result) for result in results],
         }
-        (folder / "results.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / "results.json", content)
         _page(catalog, photos, validation).write(folder / "report.html")
     return validation
 

@@ -22,7 +22,7 @@ from vitrine.methods import attributes, taxonomy
 from vitrine.methods.calibration import fit_temperature
 from vitrine.methods.inference import load_model, run_net
 from vitrine.methods.model_folder import save_model
-from vitrine.methods.truth import label_matrix, top1_accuracy
+from vitrine.methods.truth import label_matrix, teachable_types, top1_accuracy
 from vitrine.settings import Settings, StudentSettings, TaxonomySettings, TeacherSettings, parse_settings
 from vitrine.training.engine import History, fit
 
@@ -197,16 +197,6 @@ def _train_teachers(catalog: Catalog, settings: StudentSettings, folder: Path) -
     if not paths:
         raise InputError(f"{catalog.root}: no attr:<type> column has two labels among training photos")
     return paths
-
-
-def teachable_types(catalog: Catalog) -> list[str]:
-    """The attribute types with at least two labels among training photos."""
-    table = catalog.of_split("train").table
-    return [
-        kind
-        for kind in attribute_types(table)
-        if len({label for own in attributes.attribute_truth(table, kind) for label in own}) > 1
-    ]
 
 
 def _train_taxonomy(catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path) -> None:
