@@ -42,3 +42,34 @@ class Outcome:
     questions: Sequence[Question]
     embeddings: np.ndarray
     seconds: float
+
+
+@dataclass(frozen=True)
+class ListingOutcome:
+    """A model's answers about the listings of a catalog, each judged by all of its photos together.
+
+    Attributes:
+        listings: (listings) names, in order.
+        images: Per listing the `image` values of its photos.
+        views: Per listing the views of its photos, "" where unknown.
+        truth: Per listing `authentic`, `counterfeit`, or "" where the experts were uncertain.
+        probability: (listings,) calibrated probability that the listing is authentic.
+        attention: Per listing the weights of its photos, (photos,), summing to 1. None: the system has none.
+        photo_probability: Per listing what each photo alone says, (photos,). None: the system judges no single photo.
+        maps: Per listing where inside its photos the system looked, (photos, h, w) in [0, 1]. None: it cannot say.
+        embeddings: (listings, dim) float32 features before the classifier.
+        thresholds: (low, high): below `low` counterfeit, from `high` on authentic, between them ask an expert.
+        seconds: Wall time of decoding and prediction.
+    """
+
+    listings: Sequence[str]
+    images: Sequence[Sequence[str]]
+    views: Sequence[Sequence[str]]
+    truth: Sequence[str]
+    probability: np.ndarray
+    attention: Sequence[np.ndarray] | None
+    photo_probability: Sequence[np.ndarray] | None
+    maps: Sequence[np.ndarray] | None
+    embeddings: np.ndarray
+    thresholds: tuple[float, float]
+    seconds: float
