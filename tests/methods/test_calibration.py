@@ -1,10 +1,10 @@
-"""Temperature scaling finds the temperature that the answers were made with."""
+"""Temperature scaling and Platt scaling find what the answers were made with."""
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, softmax
 
-from vitrine.methods.calibration import fit_temperature
+from vitrine.methods.calibration import fit_platt, fit_temperature
 
 
 def answers(temperature, seed=0, n=4000, classes=5, scale=2.0):
@@ -53,3 +53,33 @@ def test_unlabelled_photos_do_not_count():
 def test_is_positive_and_finite_at_the_edges(scores, targets):
     found = fit_temperature(scores.astype(np.float32), targets)
     assert 0 < found < np.inf
+
+
+@pytest.mark.parametrize(("slope", "bias"), [(1.0, 0.0), (0.2, 1.5), (30.0, -2.0)])
+def test_platt_recovers_a_known_slope_and_bias(slope, bias):
+    random = np.random.default_rng(0)
+    scores = (random.normal(size=20_000) * 2 - bias) / slope
+    positive = random.random(20_000) < expit(slope * scores + bias)
+    found = fit_platt(scores, positive)
+    assert found == pytest.approx((slope, bias), rel=0.08, abs=0.08)
+
+
+def test_platt_stays_finite_on_listings_told_apart_without_a_mistake():
+    scores, positive = np.array([-3.0, -1.0, 1.0, 2.0]), np.array([False, False, True, True])
+    slope, bias = fit_platt(scores, positive)
+    probability = expit(slope * scores + bias)
+    assert probability[positive].min() > 0.6
+    assert probability[~positive].max() < 0.4
+    assert probability.max() < 0.99
+    assert probability.min() > 0.01
+
+
+def test_platt_never_turns_an_answer_round():
+    scores = np.array([1.0, 2.0, -1.0, -2.0])
+    assert fit_platt(scores, scores < 0)[0] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_platt_of_scores_that_say_nothing_is_the_share_of_positives():
+    slope, bias = fit_platt(np.full(8, 0.3), np.arange(8) < 6)
+    assert (slope, expit(bias)) == pytest.approx((0.0, (6 * 7 / 8 + 2 / 4) / 8))
+    assert fit_platt(np.empty(0), np.empty(0, bool)) == (1.0, 0.0)
