@@ -50,6 +50,21 @@ class TaxonomySettings(Settings):
     attribute_weight: float = Field(1.0, ge=0, description="scales the attributes' task weights (Eq. 5, 7)")
 
 
+class AuthenticitySettings(Settings):
+    """SSA and the systems it is compared with (authenticity paper, Sections 3.2 and 5.1)."""
+
+    lambda_: float = Field(0.1, ge=0, alias="lambda", description="weight of ssa's prototypical term (Eq. 2)")
+    temperature: float = Field(0.1, gt=0, description="of the prototypical softmax over unit vectors (Eq. 3)")
+    window: int = Field(256, ge=0, description="earlier listings that prototypes are made of beside the batch")
+    undecided_weight: float = Field(1.0, ge=0, description="of undecided listings, as 0.5, in the compared systems")
+    attention: int = Field(128, ge=1, description="nodes of the attention's hidden layer (Eq. 1)")
+    hidden: int = Field(128, ge=2, description="nodes of the compared systems' own layers")
+    tolerance: float = Field(1e-5, ge=0, description="training ends when the objective moves less in an epoch")
+    accept_counterfeit: float = Field(10.0, gt=0, description="cost of calling a counterfeit listing authentic")
+    refuse_authentic: float = Field(5.0, gt=0, description="cost of calling an authentic listing counterfeit")
+    ask: float = Field(1.0, gt=0, description="cost of asking an expert")
+
+
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
@@ -59,16 +74,15 @@ def parse_settings(kind: type[AnySettings], overrides: Iterable[str]) -> AnySett
     Raises:
         InputError: for an unknown key (naming the nearest known one) or an unusable value.
     """
+    known = [field.alias or name for name, field in kind.model_fields.items()]
     values: dict[str, Any] = {}
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
             raise InputError(f"--set {override!r}: reads key=value")
-        if key not in kind.model_fields:
-            near = difflib.get_close_matches(key, kind.model_fields, n=1, cutoff=0.0)
-            raise InputError(
-                f"--set {key!r}: unknown key; did you mean {near[0]}? (known: {', '.join(kind.model_fields)})"
-            )
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+            raise InputError(f"--set {key!r}: unknown key; did you mean {near[0]}? (known: {', '.join(known)})")
         values[key] = value
     try:
         return kind(**values)

@@ -67,8 +67,9 @@ def load_model(model: Path) -> tuple[nn.Module, dict[str, Any]]:
         net = _method(config["task"]).build(config)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{model}: config.json does not describe a model ({type(error).__name__}: {error})") from error
-    if not isinstance(config.get("temperatures"), dict):
-        raise InputError(f"{model}: config.json lacks 'temperatures'")
+    needed = "calibration" if config["task"] == "authenticity" else "temperatures"
+    if not isinstance(config.get(needed), dict):
+        raise InputError(f"{model}: config.json lacks {needed!r}")
     load_into(net, model)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return net.to(device).to(memory_format=torch.channels_last), config
@@ -125,9 +126,9 @@ def _questions(config: Mapping[str, Any], scores: Mapping[str, np.ndarray], tabl
 
 
 def _method(task: str) -> Any:
-    from vitrine.methods import attributes, taxonomy
+    from vitrine.methods import attributes, authenticity, taxonomy
 
-    methods = {"attributes": attributes, "taxonomy": taxonomy}
+    methods = {"attributes": attributes, "taxonomy": taxonomy, "authenticity": authenticity}
     if task not in methods:
         raise InputError(f"no task {task!r}; known: {', '.join(methods)}")
     return methods[task]

@@ -1,6 +1,6 @@
 """What a method teaches a net: the contract between a method and the training engine."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -20,9 +20,13 @@ class Lesson(Generic[Batch]):
             so that a resumed training sees what an unbroken one would.
         loss: (epoch, step, batch, device) -> the loss of a step; augments too.
         score: Validation score, higher is better; None where there is no validation photo.
+        figures: What else to note of an epoch, by name; asked after `score`.
+        tolerance: Training ends once the mean loss of an epoch moves less than this.
     """
 
     steps: int
     batches: Callable[[int, int], Iterable[Batch]]
     loss: Callable[[int, int, Batch, torch.device], Tensor]
     score: Callable[[], float | None]
+    figures: Callable[[], Mapping[str, float]] = dict
+    tolerance: float = 0.0

@@ -27,11 +27,12 @@ CHECKPOINT_SECONDS = 300.0  # within an epoch; one is always written at its end
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to."""
+    """What one epoch came to; `figures` are the lesson's own."""
 
     loss: float
     score: float | None
     seconds: float
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -49,6 +50,10 @@ class History:
             self.best = len(self.epochs) - 1
             return True
         return False
+
+    def settled(self, tolerance: float) -> bool:
+        """Whether the loss moved less than `tolerance` in the last epoch."""
+        return len(self.epochs) > 1 and abs(self.epochs[-1].loss - self.epochs[-2].loss) < tolerance
 
 
 def fit(
@@ -97,6 +102,9 @@ def fit(
 
     total = settings.epochs * lesson.steps
     for epoch in range(len(history.epochs), settings.epochs):
+        if history.settled(lesson.tolerance):
+            print(f"{title}: the loss moved less than {lesson.tolerance:g}; done after {epoch} epochs", flush=True)
+            break
         started = saved = time.monotonic()
         net.train()
         with _progress(title, epoch, settings.epochs, lesson.steps, first_step) as bar:
@@ -118,7 +126,8 @@ def fit(
                     save()
                     saved = time.monotonic()
         net.eval()
-        done = Epoch(losses / lesson.steps, lesson.score(), time.monotonic() - started)
+        score, figures = lesson.score(), dict(lesson.figures())
+        done = Epoch(losses / lesson.steps, score, time.monotonic() - started, figures)
         if history.add(done):
             best = _copy(net)
         losses, first_step = 0.0, 0
@@ -192,4 +201,5 @@ def _progress(title: str, epoch: int, epochs: int, steps: int, done: int) -> "tq
 
 def _report(title: str, epoch: int, epochs: int, done: Epoch) -> None:
     score = "" if done.score is None else f", validation {done.score:.4f}"
-    print(f"{title}: epoch {epoch + 1}/{epochs}, loss {done.loss:.4f}{score}, {done.seconds:.1f} s", flush=True)
+    own = "".join(f", {name} {value:.4f}" for name, value in done.figures.items())
+    print(f"{title}: epoch {epoch + 1}/{epochs}, loss {done.loss:.4f}{score}{own}, {done.seconds:.1f} s", flush=True)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,33 @@ from vitrine.data.augment import MEAN, STD
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.files import absolute, atomic_write
-from vitrine.methods import attributes, taxonomy
+from vitrine.methods import attributes, authenticity, taxonomy
 from vitrine.methods.calibration import fit_temperature
 from vitrine.methods.inference import load_model, run_net
 from vitrine.methods.model_folder import save_model
 from vitrine.methods.truth import label_matrix, teachable_types, top1_accuracy
-from vitrine.settings import Settings, StudentSettings, TaxonomySettings, TeacherSettings, parse_settings
+from vitrine.settings import (
+    AuthenticitySettings,
+    Settings,
+    StudentSettings,
+    TaxonomySettings,
+    TeacherSettings,
+    parse_settings,
+)
 from vitrine.training.engine import History, fit
 
-DEFAULT_VARIANT = {"attributes": "student", "taxonomy": "ssmtl-ca"}
-VARIANTS = {"attributes": ("teacher", "student"), "taxonomy": taxonomy.VARIANTS}
-SETTINGS: dict[str, type[Settings]] = {"teacher": TeacherSettings, "student": StudentSettings}  # by variant
+DEFAULT_VARIANT = {"attributes": "student", "taxonomy": "ssmtl-ca", "authenticity": "ssa"}
+VARIANTS = {
+    "attributes": ("teacher", "student"),
+    "taxonomy": taxonomy.VARIANTS,
+    "authenticity": authenticity.VARIANTS,
+}
+SETTINGS: dict[str, type[Settings]] = {  # by variant, else by task
+    "teacher": TeacherSettings,
+    "student": StudentSettings,
+    "taxonomy": TaxonomySettings,
+    "authenticity": AuthenticitySettings,
+}
 
 MARK = "identity"  # in the folder of checkpoints: which training they are of
 
@@ -46,7 +63,7 @@ def train(
     """Trains a model on a catalog's `train` rows, choosing the epoch on its `validation` rows.
 
     Args:
-        task: `attributes` or `taxonomy`.
+        task: `attributes`, `taxonomy` or `authenticity`.
         variant: One of `VARIANTS[task]`; "" = the default.
         catalog: With a `split` column.
         out: The model folder to make.
@@ -68,7 +85,7 @@ def train(
     if "split" not in catalog.table or not (catalog.table["split"] == "train").any():
         raise InputError(f"{catalog.root}: no row has split 'train'; run `vitrine split` first")
     folder = (checkpoints or out.parent).absolute() / f".{out.name}.training"
-    settings = parse_settings(SETTINGS.get(variant, TaxonomySettings), overrides)
+    settings = parse_settings(SETTINGS.get(variant) or SETTINGS[task], overrides)
     _open_checkpoints(folder, _identity(catalog, f"{task}/{variant}", settings), resume)
     try:
         if isinstance(settings, TaxonomySettings):
@@ -77,6 +94,8 @@ def train(
             _train_teacher(catalog, out, settings, folder)
         elif isinstance(settings, StudentSettings):
             _train_student(catalog, out, settings, folder)
+        elif isinstance(settings, AuthenticitySettings):
+            _train_authenticity(catalog, variant, out, settings, folder)
     except InputError:
         if [path.name for path in folder.iterdir()] == [MARK]:  # refused before it learnt anything worth keeping
             shutil.rmtree(folder)
@@ -211,6 +230,23 @@ def _train_taxonomy(catalog: Catalog, variant: str, out: Path, settings: Taxonom
     _finish(out, net, config, catalog, store, history)
 
 
+def _train_authenticity(
+    catalog: Catalog, variant: str, out: Path, settings: AuthenticitySettings, folder: Path
+) -> None:
+    config = _config("authenticity", variant, settings, catalog)
+    config |= authenticity.describe(catalog, variant, settings)
+    torch.manual_seed(settings.seed)
+    net = authenticity.build(config, settings.weights)
+    store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
+    taught = authenticity.taught(net, settings)
+    lesson = authenticity.lesson(taught, catalog, store, config, settings)
+    identity = _identity(catalog, f"authenticity/{variant}", settings)
+    history = fit(taught, lesson, settings, folder / "checkpoint.pt", identity, f"authenticity {variant}")
+    metrics, calibration = authenticity.finish(net, catalog, store, config, settings)
+    config |= calibration | {"history": [asdict(epoch) for epoch in history.epochs]}
+    save_model(out, net, config, metrics, _notes(history))
+
+
 def _finish(
     out: Path, net: nn.Module, config: dict[str, Any], catalog: Catalog, store: PhotoStore, history: History
 ) -> None:
@@ -227,12 +263,15 @@ def _finish(
         accuracy = top1_accuracy(scores[name], matrix)
         if accuracy is not None:
             metrics[f"validation/{name}/top1"] = accuracy
+    save_model(out, net, config | {"temperatures": temperatures}, metrics, _notes(history))
+
+
+def _notes(history: History) -> str:
     best = history.epochs[history.best]
-    notes = (
+    return (
         f"## Training\n\n{len(history.epochs)} epochs, the best one {history.best + 1} "
         f"(loss {best.loss:.4f}), {sum(epoch.seconds for epoch in history.epochs):.0f} s.\n"
     )
-    save_model(out, net, config | {"temperatures": temperatures}, metrics, notes)
 
 
 def _config(task: str, variant: str, settings: Settings, catalog: Catalog) -> dict[str, Any]:
@@ -243,7 +282,7 @@ def _config(task: str, variant: str, settings: Settings, catalog: Catalog) -> di
         "image_size": settings.image_size,
         "normalisation": {"mean": MEAN, "std": STD},
         "data_version": catalog.data_version,
-        "settings": settings.model_dump(),
+        "settings": settings.model_dump(by_alias=True),
     }
 
 

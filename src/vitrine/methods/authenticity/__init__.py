@@ -1,0 +1,8 @@
+"""Is this listing authentic or counterfeit? SSA and the systems it is compared with (Yang et al., A Semi-Supervised
+Attention Model for Identifying Authentic Sneakers, Big Data Mining and Analytics 2020).
+"""
+
+from vitrine.methods.authenticity.listings import answer
+from vitrine.methods.authenticity.systems import VARIANTS, build, describe, finish, lesson, taught
+
+__all__ = ["VARIANTS", "answer", "build", "describe", "finish", "lesson", "taught"]

@@ -1,0 +1,98 @@
+"""What every system for listings is: a trunk over all photos side by side, then its own way to one answer a listing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vitrine.blocks.backbones import build_backbone
+
+LABELS = ("authentic", "counterfeit")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """About b listings of m photos in all.
+
+    Attributes:
+        logits: One column for each of `LABELS`, (b, 2).
+        features: Before the classifier, (b, d).
+        attention: Weights of the photos, summing to 1 within a listing, (m,).
+        photo_logits: What each photo alone says, (m, 2).
+        maps: Where inside the photos the system looked, (m, h, w), not negative, in no unit; while evaluating only.
+        branches: Further (b, 2) answers that training judges as well.
+        penalty: A scalar that training adds to the loss.
+    """
+
+    logits: Tensor
+    features: Tensor
+    attention: Tensor | None = None
+    photo_logits: Tensor | None = None
+    maps: Tensor | None = None
+    branches: tuple[Tensor, ...] = ()
+    penalty: Tensor | None = None
+
+
+class ListingNet(nn.Module):
+    """A trunk; a system adds what comes behind it.
+
+    Args:
+        config: backbone, image_size, attention, hidden, views.
+        weights: See `build_backbone`.
+    """
+
+    def __init__(self, config: Mapping[str, Any], weights: str = "none") -> None:
+        super().__init__()
+        self.trunk, (self.channels, _, _) = build_backbone(config["backbone"], config["image_size"], weights)
+
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+        """Normalised photos (m, 3, h, w), of listings of `lengths` (b,) (on the CPU), showing `views` (m,) or None.
+
+        Raises:
+            ValueError: for a listing without photos.
+        """
+        raise NotImplementedError
+
+    def loss(self, answer: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """The regression of Section 5.2 on P(authentic): undecided listings have the target 0.5.
+
+        Args:
+            answer: Of this net.
+            lengths: (b,), on the CPU.
+            target: P(authentic) as the experts have it, (b,).
+            weight: Of each listing, (b,).
+        """
+        terms = [regression_loss(logits, target, weight) for logits in (answer.logits, *answer.branches)]
+        loss = torch.stack(terms).mean()
+        return loss if answer.penalty is None else loss + answer.penalty
+
+
+def regression_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of the cross entropy with soft targets: (n, 2), P(authentic) (n,), (n,) to a scalar."""
+    soft = torch.stack([target, 1 - target], dim=1)
+    losses = F.cross_entropy(logits.float(), soft, reduction="none")
+    return (weight * losses).sum() / weight.sum().clamp(min=1e-12)
+
+
+def energy(features: Tensor) -> Tensor:
+    """The mean of squared activations over channels (Zagoruyko & Komodakis, 2017): (m, c, h, w) to (m, h, w)."""
+    return features.detach().float().square().mean(dim=1)
+
+
+def evidence(features: Tensor, classifier: nn.Linear, answers: Tensor) -> Tensor:
+    """Class activation (Zhou et al., 2016): what each cell adds to the score of its photo's answer against the other.
+
+    Args:
+        features: (m, c, h, w).
+        classifier: c to 2, which follows the mean over cells.
+        answers: The answered label of each photo, (m,), int64.
+
+    Returns:
+        (m, h, w); what speaks for the other label is 0.
+    """
+    weight = classifier.weight.detach().float()
+    towards = (weight - weight.flip(0))[answers]  # (m, c)
+    return torch.einsum("mchw,mc->mhw", features.detach().float(), towards).clamp(min=0)

@@ -1,0 +1,40 @@
+"""SSA: attention over a listing's photos, taught by decided and undecided listings (Yang et al., 2020, Section 3.2).
+
+`ssa-max` and `ssa-mean` pool by maximum and mean instead, and learn in the same way.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from vitrine.blocks.attention_pooling import AttentionPooling
+from vitrine.blocks.bag_pooling import max_pooling, mean_pooling
+from vitrine.methods.authenticity.net import Answer, ListingNet, evidence
+
+VARIANTS = ("ssa", "ssa-max", "ssa-mean")
+
+
+class SsaNet(ListingNet):
+    """Photos to pooled trunk features x, those to x_A by attention (Eq. 1), x_A to two scores f(x_A)."""
+
+    def __init__(self, config: Mapping[str, Any], weights: str = "none") -> None:
+        super().__init__(config, weights)
+        self.pooling = config["variant"].removeprefix("ssa").removeprefix("-")  # "", "max" or "mean"
+        self.attention = None if self.pooling else AttentionPooling(self.channels, config["attention"])
+        self.classifier = nn.Linear(self.channels, 2)
+
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+        """See `ListingNet`."""
+        features = self.trunk(photos)  # (m, c, h, w)
+        each, attention = features.mean(dim=(2, 3)), None
+        if self.attention is not None:
+            pooled, attention = self.attention(each, lengths)
+        else:
+            pooled = max_pooling(each, lengths) if self.pooling == "max" else mean_pooling(each, lengths)
+        logits = self.classifier(pooled)
+        maps = None
+        if not self.training:
+            answers = logits.argmax(dim=1).cpu().repeat_interleave(lengths).to(features.device)
+            maps = evidence(features, self.classifier, answers)
+        return Answer(logits, pooled, attention, maps=maps)
