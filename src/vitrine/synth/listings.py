@@ -85,11 +85,26 @@ def product_of(seed: int, number: int, prefix: str = "") -> Product:
     return make_product(f"{prefix}P{number:05d}", category, f"{seed}/{prefix}product/{number}")
 
 
+def listing_key(seed: int, number: int, prefix: str = "") -> str:
+    """What everything drawn at random about a listing follows from."""
+    return f"{seed}/{prefix}listing/{number}"
+
+
+def copied_views(key: str, verdict: str) -> list[str]:
+    """The marked views in which a listing gives itself away as a copy; none of a genuine one.
+
+    Whether an undecided one is a copy is drawn too.
+    """
+    hidden = Random(f"{key}/truth")
+    counterfeit = verdict == "counterfeit" or (verdict == "" and hidden.random() < 0.5)
+    return hidden.sample(MARKED_VIEWS, hidden.randint(1, 3)) if counterfeit else []
+
+
 def render_listing(seed: int, number: int, prefix: str = "") -> Iterator[Photo]:
     """The photos and rows of one listing. `prefix` sets apart listings that are not numbered among the others."""
     product = product_of(seed, number, prefix)
     drawing = draw_product(product)
-    key = f"{seed}/{prefix}listing/{number}"
+    key = listing_key(seed, number, prefix)
     random = Random(key)
     common = {
         "listing": f"{prefix}L{number:05d}",
@@ -125,9 +140,7 @@ def _plain(product: Product, drawing: Drawing, resale: bool, key: str) -> Iterat
 
 def _multi_view(product: Product, drawing: Drawing, verdict: str, key: str) -> Iterator[tuple[Row, Image.Image]]:
     """The six views, then mostly one customer's photo. A copy gives itself away in one to three of the marked views."""
-    hidden = Random(f"{key}/truth")
-    counterfeit = verdict == "counterfeit" or (verdict == "" and hidden.random() < 0.5)
-    wrong = hidden.sample(MARKED_VIEWS, hidden.randint(1, 3)) if counterfeit else []
+    wrong = copied_views(key, verdict)
     row, picture = _shop(product, drawing, Random(f"{key}/shop/0"))
     yield row | {"view": VIEWS[0]}, picture
     for view in MARKED_VIEWS:
