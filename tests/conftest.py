@@ -55,9 +55,9 @@ def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    files._clients.__dict__.clear()  # the cached client may point elsewhere
+    files.forget_clients()  # they may point elsewhere
     yield dict(os.environ)
-    files._clients.__dict__.clear()
+    files.forget_clients()
 
 
 @pytest.fixture

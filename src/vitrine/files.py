@@ -5,9 +5,12 @@ A local folder or file appears complete or not at all. S3 endpoint and credentia
 
 import json
 import os
+import random
+import secrets
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +21,23 @@ from vitrine.errors import InputError
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-_clients = threading.local()
+PART = 2**20  # bytes that are read at a time
+CONNECTIONS = 32  # to S3 at once; more gain little (docs/results)
+ATTEMPTS = 10  # of reading: with one request in five failing, one object in ten million is not read
+FIRST_WAIT, LONGEST_WAIT = 0.1, 20.0  # seconds before trying again
+TRANSIENT = (429, 500, 502, 503, 504)
+REFUSALS = {
+    "NoSuchBucket": "no such bucket",
+    "AccessDenied": "S3 refuses (AccessDenied): these credentials may not do this",
+    "403": "S3 refuses (403): these credentials may not do this",
+    "InvalidAccessKeyId": "S3 does not know this AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "S3 refuses the signature: a wrong AWS_SECRET_ACCESS_KEY",
+    "ExpiredToken": "S3 refuses: AWS_SESSION_TOKEN has expired",
+    "PreconditionFailed": "was changed by somebody while it was being read",
+}
+
+_clients: dict[str, "BaseClient"] = {}
+_making = threading.Lock()
 
 
 def is_s3(uri: str) -> bool:
@@ -44,11 +63,47 @@ def read_bytes(uri: str) -> bytes:
         FileNotFoundError: if there is none.
         InputError: if S3 refuses or cannot be reached.
     """
+    return b"".join(read_parts(uri))
+
+
+def read_parts(uri: str) -> Iterator[bytes]:
+    """The bytes of a local file or an S3 object, at most `PART` at a time.
+
+    What passes (an overloaded server, a dropped connection, a body that ends too early) is tried again, `ATTEMPTS`
+    times in all or as often as $AWS_MAX_ATTEMPTS says, after a random wait that may double each time. Reading goes on
+    where it broke off.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        InputError: if S3 refuses or cannot be reached.
+    """
     if not is_s3(uri):
-        return Path(uri).read_bytes()
+        with Path(uri).open("rb") as file:
+            while part := file.read(PART):
+                yield part
+        return
+    from botocore.exceptions import BotoCoreError, ClientError
+
     bucket, key = _split(uri)
-    with _s3_errors(uri):
-        return s3_client().get_object(Bucket=bucket, Key=key)["Body"].read()
+    rest: dict[str, str] = {}  # once something is read: the range that is not, of the same state of the object
+    read = failed = 0
+    while True:
+        try:
+            answer = _client("once").get_object(Bucket=bucket, Key=key, **rest)
+            if rest and "ContentRange" not in answer:
+                raise InputError(f"{uri}: S3 sent the whole object where the rest was asked for")
+            for part in answer["Body"].iter_chunks(PART):
+                yield part
+                read += len(part)
+                failed = 0
+            return
+        except (BotoCoreError, ClientError) as error:
+            failed += 1
+            if failed >= int(os.environ.get("AWS_MAX_ATTEMPTS") or ATTEMPTS) or not _passes(error):
+                raise _plain(error, uri) from error
+            time.sleep(random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failed - 1))))
+            if read:
+                rest = {"Range": f"bytes={read}-", "IfMatch": answer["ETag"]}
 
 
 def exists(uri: str) -> bool:
@@ -128,7 +183,8 @@ def fetch_folder(source: str, target: Path) -> None:
             if not path.is_relative_to(temporary.resolve()):
                 raise InputError(f"{source}: object key {name!r} leaves the folder")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(read_bytes(join(source, name)))
+            with path.open("wb") as file:
+                file.writelines(read_parts(join(source, name)))
 
 
 def write_json(path: Path, value: object) -> None:
@@ -149,6 +205,11 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def cache_folder() -> Path:
+    """Where things that can be made again are kept: `$VITRINE_CACHE` or `~/.cache/vitrine`."""
+    return Path(os.environ.get("VITRINE_CACHE") or Path.home() / ".cache" / "vitrine")
 
 
 @contextmanager
@@ -183,7 +244,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path` that replaces it when the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A process of another container may have the same number and write the same file.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         temporary.replace(path)
@@ -193,13 +255,30 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def s3_client() -> "BaseClient":
-    """One boto3 client per thread and process; retries are boto3's own."""
-    import boto3
+    """The boto3 client of this process, for all of its threads; retries are boto3's own."""
+    return _client("retrying")
 
-    if getattr(_clients, "pid", None) != os.getpid():
-        _clients.pid = os.getpid()
-        _clients.s3 = boto3.session.Session().client("s3")
-    return _clients.s3
+
+def forget_clients() -> None:
+    """Has the next request read the AWS variables anew. A forked process does so by itself."""
+    global _making
+    _making = threading.Lock()  # a thread that is not here may have held it
+    _clients.clear()
+
+
+os.register_at_fork(after_in_child=forget_clients)
+
+
+def _client(kind: str) -> "BaseClient":
+    with _making:
+        if kind not in _clients:
+            import boto3
+            from botocore.config import Config
+
+            own = {"retries": {"total_max_attempts": 1}, "connect_timeout": 10} if kind == "once" else {}
+            config = Config(max_pool_connections=CONNECTIONS, **own)
+            _clients[kind] = boto3.session.Session().client("s3", config=config)
+        return _clients[kind]
 
 
 def _unreadable(error: OSError) -> None:
@@ -213,13 +292,29 @@ def _s3_errors(uri: str) -> Iterator[None]:
 
     try:
         yield
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in ("NoSuchKey", "404"):
-            raise FileNotFoundError(uri) from error
-        raise InputError(f"{uri}: {'no such bucket' if code == 'NoSuchBucket' else f'S3 answered {code}'}") from error
-    except BotoCoreError as error:
-        raise InputError(f"{uri}: {error}") from error
+    except (BotoCoreError, ClientError) as error:
+        raise _plain(error, uri) from error
+
+
+def _plain(error: Exception, uri: str) -> Exception:
+    """What boto3 raised, as FileNotFoundError (no such object) or one line that names the object."""
+    from botocore.exceptions import ClientError
+
+    if not isinstance(error, ClientError):
+        return InputError(f"{uri}: {error}")
+    code = error.response["Error"]["Code"]
+    if code in ("NoSuchKey", "404"):
+        return FileNotFoundError(uri)
+    return InputError(f"{uri}: {REFUSALS.get(code, f'S3 answered {code}')}")
+
+
+def _passes(error: Exception) -> bool:
+    """Whether the same request may succeed a little later."""
+    from botocore import exceptions
+
+    if isinstance(error, exceptions.ClientError):
+        return error.response["ResponseMetadata"]["HTTPStatusCode"] in TRANSIENT
+    return isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError | exceptions.IncompleteReadError)
 
 
 def _split(uri: str) -> tuple[str, str]:
