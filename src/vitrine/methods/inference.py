@@ -15,7 +15,7 @@ from vitrine.catalog import Catalog
 from vitrine.data.augment import normalise
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
-from vitrine.outcome import Outcome, Question
+from vitrine.outcome import ListingOutcome, Outcome, Question
 
 BATCH = 128
 
@@ -75,8 +75,8 @@ def load_model(model: Path) -> tuple[nn.Module, dict[str, Any]]:
     return net.to(device).to(memory_format=torch.channels_last), config
 
 
-def apply(model: Path, catalog: Catalog) -> Outcome:
-    """A model's answers about every photo of a catalog.
+def apply(model: Path, catalog: Catalog) -> Outcome | ListingOutcome:
+    """A model's answers about every photo of a catalog; a model for authenticity answers about its listings.
 
     Raises:
         InputError: if the model cannot be read, there are no photos or one cannot be decoded.
@@ -84,6 +84,10 @@ def apply(model: Path, catalog: Catalog) -> Outcome:
     if not len(catalog):
         raise InputError(f"{catalog.root}: no rows to ask the model about")
     net, config = load_model(model)
+    if config["task"] == "authenticity":
+        from vitrine.methods.authenticity import judge
+
+        return judge(net, config, catalog)
     started = time.perf_counter()
     store = PhotoStore.of_catalog(catalog, config["image_size"])
     features, scores = run_net(net, store, np.arange(len(store)))

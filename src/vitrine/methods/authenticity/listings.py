@@ -97,13 +97,27 @@ def answer(model: Path, catalog: Catalog) -> ListingOutcome:
     Raises:
         InputError: if it is no model for listings, there are none, or a photo cannot be read.
     """
-    from vitrine.methods.inference import load_model
-
     if not len(catalog):
         raise InputError(f"{catalog.root}: no rows to ask the model about")
+    return judge(*load_listing_model(model), catalog)
+
+
+def load_listing_model(model: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """A model for listings, and its config.
+
+    Raises:
+        InputError: if it is no model folder, or one for another task.
+    """
+    from vitrine.methods.inference import load_model
+
     net, config = load_model(model)
     if config["task"] != "authenticity":
         raise InputError(f"{model}: is a model for {config['task']}, not for authenticity")
+    return net, config
+
+
+def judge(net: nn.Module, config: Mapping[str, Any], catalog: Catalog) -> ListingOutcome:
+    """What a loaded model says about every listing of a catalog."""
     bags = bags_of(catalog.table)
     started = time.perf_counter()
     store = PhotoStore.of_catalog(catalog, config["image_size"])
