@@ -1,15 +1,49 @@
-"""Tabular rules, judged by Great Expectations in memory, with its telemetry and progress bars off."""
+"""Tabular rules, judged by Great Expectations in memory, with its telemetry and progress bars off.
+
+Great Expectations looks at one Python object after the other. A table of millions of rows holds far fewer different
+values, so an expectation that asks about single values is put to the different values of one column, a slice of the
+table at a time, and its answer carried back to the rows: memory and time stay bounded and every figure is exact.
+"""
 
 import contextlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+
+from vitrine.catalog.table import TEXT
+
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.core.batch_definition import BatchDefinition
+    from great_expectations.expectations.expectation import Expectation
 
 SHOWN = 1000  # rows of a failed expectation that are listed; the count is always exact
+COMMONEST = 20  # unexpected values that a result names
+SLICE = 500_000  # rows that are judged at a time
+# Expectations whose answer about a row follows from that row's value alone.
+OF_SINGLE_VALUES = {
+    "expect_column_value_lengths_to_be_between",
+    "expect_column_value_lengths_to_equal",
+    "expect_column_values_to_be_between",
+    "expect_column_values_to_be_dateutil_parseable",
+    "expect_column_values_to_be_in_set",
+    "expect_column_values_to_be_json_parseable",
+    "expect_column_values_to_match_json_schema",
+    "expect_column_values_to_match_regex",
+    "expect_column_values_to_match_regex_list",
+    "expect_column_values_to_match_strftime_format",
+    "expect_column_values_to_not_be_in_set",
+    "expect_column_values_to_not_match_regex",
+    "expect_column_values_to_not_match_regex_list",
+}
+OF_TYPES = {"expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list"}
 
 
 def unexpected_rows(
@@ -23,40 +57,165 @@ def unexpected_rows(
     """
     if not expectations:
         return []
-    with _quiet():
-        import great_expectations
+    with quiet():
         from great_expectations import expectations as known
 
-        context = great_expectations.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-        asset = context.data_sources.add_pandas("memory").add_dataframe_asset("rows")
-        batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-        suite = great_expectations.ExpectationSuite(
-            "rules", [getattr(known, name)(**arguments) for name, arguments in expectations]
-        )
-        form = {"result_format": "SUMMARY", "partial_unexpected_count": SHOWN, "return_unexpected_index_query": False}
-        outcome = batch.validate(suite, result_format=form)
-    # Results come grouped by column; the arguments tell which is which.
+        built = [getattr(known, name)(**arguments) for name, arguments in expectations]
     found = []
-    waiting = list(outcome.results)
-    for name, arguments in expectations:
-        result = next(item for item in waiting if _is(item, name, arguments))
-        waiting.remove(result)
-        if result.exception_info.get("raised_exception"):
-            raise RuntimeError(f"{name} {dict(arguments)}: {result.exception_info.get('exception_message')}")
+    for (name, arguments), result in zip(expectations, judge(frame, built), strict=True):
+        if problem := failure(result):
+            raise RuntimeError(f"{name} {dict(arguments)}: {problem}")
         rows = [int(row) for row in result.result.get("partial_unexpected_index_list") or []]
-        found.append((int(result.result.get("unexpected_count", 0)), rows))
+        found.append((int(result.result.get("unexpected_count") or 0), rows))
     return found
 
 
-def _is(result: Any, name: str, arguments: Mapping[str, Any]) -> bool:
-    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
-    config = result.expectation_config
-    return config.type == snake and all(config.kwargs.get(key) == value for key, value in arguments.items())
+def judge(frame: pd.DataFrame, expectations: Sequence["Expectation"]) -> list["ExpectationValidationResult"]:
+    """What Great Expectations says of each expectation about a table, in their order.
+
+    Results are in its SUMMARY format, with up to `SHOWN` rows in `partial_unexpected_index_list` and up to `COMMONEST`
+    values in `partial_unexpected_counts`. An expectation that cannot be judged says why; see `failure`.
+
+    Args:
+        frame: A table with a RangeIndex; nulls are missing values.
+        expectations: Of any kind that works on pandas tables.
+    """
+    results: dict[int, ExpectationValidationResult] = {}
+    with quiet():
+        import great_expectations
+
+        context = great_expectations.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+        rows = context.data_sources.add_pandas("memory").add_dataframe_asset("rows")
+        definition = rows.add_batch_definition_whole_dataframe("all")
+        columns: dict[str, list[int]] = {}
+        for number, expectation in enumerate(expectations):
+            if _asks_single_values(frame, expectation):
+                columns.setdefault(expectation.column, []).append(number)
+        for column, numbers in columns.items():
+            values = _arrow(frame[column])
+            if values is not None:
+                judged = _of_values(definition, column, values, [expectations[number] for number in numbers])
+                results.update(zip(numbers, judged, strict=True))
+        for number, expectation in enumerate(expectations):
+            if number not in results:
+                results[number] = _of_table(definition, frame, expectation)
+    return [results[number] for number in range(len(expectations))]
+
+
+def failure(result: "ExpectationValidationResult") -> str:
+    """Why an expectation could not be judged, in one line; "" if it was."""
+    info = result.exception_info or {}
+    for entry in [info, *(value for value in info.values() if isinstance(value, dict))]:
+        if entry.get("raised_exception"):
+            return " ".join(str(entry.get("exception_message") or "unknown problem").split())
+    return ""
+
+
+def domain(expectation: "Expectation") -> list[str]:
+    """The columns that an expectation names as its own; none if it is about the table."""
+    named = [getattr(expectation, name, None) for name in ("column", "column_A", "column_B")]
+    return [name for name in [*named, *(getattr(expectation, "column_list", None) or [])] if isinstance(name, str)]
+
+
+def _asks_single_values(frame: pd.DataFrame, expectation: "Expectation") -> bool:
+    return (
+        expectation.expectation_type in OF_SINGLE_VALUES
+        and expectation.column in frame
+        and not expectation.row_condition
+        and isinstance(expectation.mostly, int | float)
+        and len(frame) > 0
+    )
+
+
+def _arrow(column: pd.Series) -> pa.ChunkedArray | None:
+    """A column's values, NaN as null; None for a mixture of types that Arrow does not know."""
+    try:
+        values = pa.array(column, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return None
+    return values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+
+
+@dataclass
+class _Tally:
+    """What one expectation came to over the slices so far."""
+
+    count: int = 0
+    rows: list[int] = field(default_factory=list)
+    values: Counter[Any] = field(default_factory=Counter)
+    last: Any = None
+
+
+def _of_values(
+    definition: "BatchDefinition", column: str, values: pa.ChunkedArray, expectations: Sequence["Expectation"]
+) -> list["ExpectationValidationResult"]:
+    tallies = [_Tally() for _ in expectations]
+    form = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+    for start in range(0, len(values), SLICE):
+        coded = values.slice(start, SLICE).combine_chunks().dictionary_encode()
+        different = coded.dictionary.to_pandas().rename(column).to_frame()
+        codes = coded.indices.fill_null(len(different)).to_numpy(zero_copy_only=False)
+        batch = definition.get_batch({"dataframe": different})
+        for tally, expectation in zip(tallies, expectations, strict=True):
+            tally.last = batch.validate(expectation, result_format=form)
+            if failure(tally.last):
+                continue
+            wrong = np.zeros(len(different) + 1, dtype=bool)
+            wrong[tally.last.result["unexpected_index_list"]] = True
+            places = np.flatnonzero(wrong[codes])
+            tally.count += len(places)
+            tally.rows += (places[: SHOWN - len(tally.rows)] + start).tolist()
+            times = pd.Series(codes[places]).value_counts().head(SHOWN)
+            tally.values.update(dict(zip(different[column].iloc[times.index], times.tolist(), strict=True)))
+    known = len(values) - values.null_count
+    return [
+        tally.last if failure(tally.last) else _whole(tally, values, known, expectation)
+        for tally, expectation in zip(tallies, expectations, strict=True)
+    ]
+
+
+def _whole(
+    tally: _Tally, values: pa.ChunkedArray, known: int, expectation: "Expectation"
+) -> "ExpectationValidationResult":
+    """The result about all rows, made of those about the slices."""
+    total, missing = len(values), len(values) - known
+    share = tally.count / known * 100 if known else None
+    result = tally.last
+    result.success = not known or (known - tally.count) / known >= float(expectation.mostly)
+    result.result = {
+        "element_count": total,
+        "unexpected_count": tally.count,
+        "unexpected_percent": share,
+        "partial_unexpected_list": values.take(pa.array(tally.rows[:COMMONEST], pa.int64())).to_pylist(),
+        "missing_count": missing,
+        "missing_percent": missing / total * 100,
+        "unexpected_percent_total": tally.count / total * 100,
+        "unexpected_percent_nonmissing": share,
+        "partial_unexpected_counts": [
+            {"value": value, "count": count} for value, count in tally.values.most_common(COMMONEST)
+        ],
+        "partial_unexpected_index_list": tally.rows,
+    }
+    return result
+
+
+def _of_table(
+    definition: "BatchDefinition", frame: pd.DataFrame, expectation: "Expectation"
+) -> "ExpectationValidationResult":
+    """Over the whole table, of which Great Expectations gets no more columns than the expectation is about."""
+    columns = list(dict.fromkeys(domain(expectation)))
+    if columns and not getattr(expectation, "row_condition", None) and set(columns) <= set(frame.columns):
+        frame = frame[columns]
+    if expectation.expectation_type in OF_TYPES:  # a text is a str, however the table keeps it
+        frame = frame.astype({name: object for name in frame if frame[name].dtype == TEXT})
+    form = {"result_format": "SUMMARY", "partial_unexpected_count": SHOWN, "return_unexpected_index_query": False}
+    return definition.get_batch({"dataframe": frame}).validate(expectation, result_format=form)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Great Expectations without telemetry and chatter."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     loggers = [logging.getLogger(name) for name in ("great_expectations", "posthog")]
     levels = [logger.level for logger in loggers]
