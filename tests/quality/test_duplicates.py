@@ -18,31 +18,61 @@ def scan(folder, names):
     return scan_photos(Catalog(str(folder), pd.DataFrame({"image": pd.Series(names, dtype=TEXT)})), workers=1)
 
 
-@pytest.mark.parametrize(("rows", "distance"), [(300, 0), (300, 3), (400, 8), (2000, 6), (400, 10)])
+def planted(rows, seed=0):
+    """Random codes, and pairs of positions at known distances of 0 to 13 bits."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 2**64, rows, dtype=np.uint64)
+    pairs = rng.permutation(rows)[: rows // 4 * 2].reshape(-1, 2)
+    flips = np.argsort(rng.random((len(pairs), 64)), axis=1)[:, :13].astype(np.uint64)
+    distances = rng.integers(0, 14, len(pairs))
+    bits = np.where(np.arange(13) < distances[:, None], np.uint64(1) << flips, np.uint64(0))
+    codes[pairs[:, 1]] = codes[pairs[:, 0]] ^ np.bitwise_or.reduce(bits, axis=1)
+    return codes, pairs, distances
+
+
+def as_set(first, second):
+    return {(min(a, b), max(a, b)) for a, b in zip(first.tolist(), second.tolist(), strict=True)}
+
+
+@pytest.mark.parametrize(("rows", "distance"), [(300, 0), (300, 3), (400, 8), (2000, 6), (400, 12), (1, 12), (0, 12)])
 def test_pairs_equal_brute_force(rows, distance):
-    rng = np.random.default_rng(rows + distance)
-    codes = rng.integers(0, 2**63, rows, dtype=np.uint64)
-    for row in range(0, rows, 4):  # neighbours at every distance
-        flips = rng.choice(64, rng.integers(0, 14), replace=False)
-        codes[row] = codes[(row * 7 + 1) % rows] ^ np.bitwise_or.reduce(
-            np.uint64(1) << flips.astype(np.uint64), initial=0
-        )
-    found = {
-        (min(a, b), max(a, b))
-        for first, second in duplicates.near_pairs(codes, distance)
-        for a, b in zip(first.tolist(), second.tolist(), strict=True)
-    }
+    codes, _, _ = planted(rows, seed=rows + distance)
     gaps = np.bitwise_count(codes[:, None] ^ codes[None])
     expected = {(a, b) for a, b in combinations(range(rows), 2) if gaps[a, b] <= distance}
-    assert expected
-    assert found == expected
+    assert expected or rows < 2
+    first, second = duplicates.near_pairs(codes, distance)
+    assert as_set(first, second) == expected
+    assert len(first) == len(expected)
 
 
-def test_crowded_buckets_cost_linear_time():
-    codes = np.zeros(20_000, dtype=np.uint64)
-    pairs = sum(len(first) for first, _ in duplicates.near_pairs(codes, 0))
-    assert pairs <= 20_000 * duplicates.MAX_BUCKET
-    assert (duplicates.linked(20_000, list(duplicates.near_pairs(codes, 0))) == 0).all()
+def test_of_many_codes_close_pairs_are_all_found_and_no_others():
+    codes, pairs, distances = planted(60_000)
+    first, second = duplicates.near_pairs(codes, 12)
+    assert np.bitwise_count(codes[first] ^ codes[second]).max() == 12
+    found = as_set(first, second)
+    assert len(found) == len(first)
+    hit = np.array([(min(a, b), max(a, b)) in found for a, b in pairs.tolist()])
+    assert hit[distances <= 8].all()
+    assert hit[distances == 12].mean() > 0.97
+    assert not hit[distances == 13].any()
+
+
+@pytest.mark.parametrize("rows", [20_000, 5])
+def test_one_code_of_many_rows_links_them_all_in_linear_time(rows):
+    links = duplicates.near_pairs(np.zeros(rows, dtype=np.uint64), 12)
+    assert len(links[0]) <= rows * duplicates.CROWD
+    assert (duplicates.linked(rows, [links]) == 0).all()
+
+
+def test_rows_of_neighbouring_codes_are_compared():
+    codes = np.array([0, 0, 7, 7, 7], dtype=np.uint64)
+    assert as_set(*duplicates.near_pairs(codes, 3)) == set(combinations(range(5), 2))
+
+
+def test_links_among_the_rows_that_are_left():
+    links = np.array([0, 1, 4]), np.array([1, 2, 5])
+    first, second = duplicates.among(links, np.array([1, 2, 4]), 6)
+    assert (first.tolist(), second.tolist()) == ([0], [1])
 
 
 def test_copies_are_found_and_products_kept_apart(tmp_path):

@@ -52,7 +52,11 @@ def open_photo(uri: str, near: int | None = None) -> Image.Image:
 
 def decode_photo(data: bytes, near: int | None = None) -> Image.Image:
     """Like `open_photo`, from bytes."""
-    image = open_header(data)
+    return decode_opened(open_header(data), near)
+
+
+def decode_opened(image: Image.Image, near: int | None = None) -> Image.Image:
+    """Like `open_photo`, from what `open_header` gave."""
     try:
         if near is not None:
             image.draft("RGB", (near, near))

@@ -64,7 +64,7 @@ class PhotoStore:
             own if isinstance(own, str) and len(own) == 64 else _identity(uri, catalog.data_version)
             for own, uri in zip(known, uris, strict=True)
         ]
-        return cls(uris, size, workers, cache_folder() / "pixels", contents)
+        return cls(uris, size, workers, files.cache_folder() / "pixels", contents)
 
     def __len__(self) -> int:
         return len(self._uris)
@@ -122,11 +122,6 @@ def fit_square(image: Image.Image, size: int) -> np.ndarray:
     top, left = (size - height) // 2, (size - width) // 2
     square[top : top + height, left : left + width] = pixels
     return square
-
-
-def cache_folder() -> Path:
-    """Where things that can be made again are kept: `$VITRINE_CACHE` or `~/.cache/vitrine`."""
-    return Path(os.environ.get("VITRINE_CACHE") or Path.home() / ".cache" / "vitrine")
 
 
 def _joined(indices: np.ndarray, parts: list[Future[Tensor]]) -> tuple[np.ndarray, Tensor]:

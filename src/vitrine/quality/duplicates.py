@@ -1,8 +1,8 @@
 """Which rows show the same photo: exact copies, and copies that were re-encoded, resized or slightly cropped."""
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations, pairwise
-from math import comb
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,17 @@ from vitrine.quality import signature
 from vitrine.quality.scan import signatures
 
 MAX_DISTANCE = 12  # bits of 64: what copies cropped by 3.5 % a side stay within, 95 in 100 of them
-MAX_BUCKET = 256  # neighbours compared within one bucket, so that a crowd of alike photos costs linear time
 FLAT_SPREAD = 2.0  # grey levels: below, a photo is one plain colour and its hash means nothing
-MAX_TABLES = 300
+BRUTE_FORCE = 16_384  # codes up to which all pairs are compared
+ORDERS = 128  # random orders of the bits that more codes are sorted by
+TURNED_ORDERS = 48  # the same for mirrored and turned copies, which are rarely cropped too
+NEIGHBOURS = 16  # codes compared with each in every order
+CROWD = 32  # rows of one code that each is compared with
+PORTION = 100_000  # signatures looked at together
 
 Groups = NDArray[np.int64]
-Indices = NDArray[np.int64]
+Rows = NDArray[np.int64]
+Links = tuple[Rows, Rows]
 
 
 def exact_groups(photos: pd.DataFrame) -> Groups:
@@ -28,15 +33,11 @@ def exact_groups(photos: pd.DataFrame) -> Groups:
     Returns:
         A group number per row, -1 for a row that is alone or unreadable.
     """
-    readable = photos["readable"].to_numpy()
-    return linked(len(photos), [_chain(photos["sha256"], readable), _chain(photos["pixels"], readable)])
+    return linked(len(photos), exact_links(photos))
 
 
 def near_duplicate_groups(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE, turned: bool = False) -> Groups:
     """Groups rows whose photos are copies of one another, exact ones included.
-
-    Candidates are the pairs of hashes at most `max_distance` bits apart; their signatures decide. Photos of one plain
-    colour are grouped with exact copies only.
 
     Args:
         photos: A photo table.
@@ -46,74 +47,118 @@ def near_duplicate_groups(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE
     Returns:
         A group number per row, -1 for a row that is alone.
     """
+    links = [*exact_links(photos), near_links(photos, max_distance)]
+    return linked(len(photos), [*links, turned_links(photos, max_distance)] if turned else links)
+
+
+def exact_links(photos: pd.DataFrame) -> list[Links]:
+    """Links between rows whose photos have the same bytes or decode to the same pixels."""
     readable = photos["readable"].to_numpy()
-    links = [_chain(photos["sha256"], readable), _chain(photos["pixels"], readable)]
-    textured = readable & (photos["spread"].to_numpy() >= FLAT_SPREAD)
-    chosen = np.flatnonzero(textured & ~(photos["pixels"].duplicated().to_numpy() & readable))
-    looks = signatures(photos.iloc[chosen])
-    variants = [looks] + [signature.turned(looks, turn) for turn in range(1, signature.TURNS if turned else 1)]
-    codes = np.concatenate([signature.hashes(variant) for variant in variants])
-    count = len(chosen)
-    low, high = _distinct(near_pairs(codes, max_distance), len(codes))
-    wanted = (low < count) & (low != high % max(count, 1))  # one side is the photo as it is
-    low, high = low[wanted], high[wanted]
-    for turn, variant in enumerate(variants):
-        mine = high // max(count, 1) == turn
-        left, right = low[mine], high[mine] % max(count, 1)
-        same = signature.same_photo(looks, variant, left, right)
-        links.append((chosen[left[same]], chosen[right[same]]))
-    return linked(len(photos), links)
+    return [_chain(photos["sha256"], readable), _chain(photos["pixels"], readable)]
 
 
-def near_pairs(codes: NDArray[np.uint64], max_distance: int) -> Iterator[tuple[Indices, Indices]]:
-    """All pairs of 64-bit codes at most `max_distance` bits apart, in portions; a pair may come more than once.
+def near_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> Links:
+    """Links between rows whose photos were re-encoded, resized or slightly cropped from one another.
 
-    Cut into `max_distance + k` blocks, two such codes agree in at least k of them (Manku et al., "Detecting
-    near-duplicates for web crawling", 2007): for each choice of k blocks, sort by their bits and compare within runs of
-    equal ones. Runs longer than `MAX_BUCKET` are compared along their sorted order only.
+    Candidates are the pairs of hashes at most `max_distance` bits apart; their signatures decide. Photos of one plain
+    colour have exact copies only, and of exact copies the first stands for all.
     """
-    agreeing = _agreeing_blocks(len(codes), max_distance)
-    edges = np.linspace(0, 64, max_distance + agreeing + 1).round().astype(int)
-    blocks = [np.uint64(((1 << int(stop - start)) - 1) << int(start)) for start, stop in pairwise(edges)]
-    for chosen in combinations(blocks, agreeing):
-        mask = np.bitwise_or.reduce(np.array(chosen, dtype=np.uint64))
-        keys = codes & mask
-        order = np.lexsort((codes, keys))
-        sorted_keys, sorted_codes = keys[order], codes[order]
-        at = np.arange(len(codes) - 1)
-        for step in range(1, MAX_BUCKET + 1):
-            at = at[at + step < len(codes)]
-            at = at[sorted_keys[at] == sorted_keys[at + step]]
-            if not len(at):
-                break
-            close = at[np.bitwise_count(sorted_codes[at] ^ sorted_codes[at + step]) <= max_distance]
-            if len(close):
-                yield order[close], order[close + step]
+    rows = _textured(photos)
+    first, second = near_pairs(photos["hash"].to_numpy(dtype=np.uint64)[rows], max_distance)
+    left, right = rows[first], rows[second]
+    looks = signatures(photos)
+    same = signature.same_photo(looks, looks, left, right)
+    return left[same], right[same]
 
 
-def linked(rows: int, links: Sequence[tuple[Indices, Indices]]) -> Groups:
+def turned_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> Links:
+    """Links between rows whose photos were mirrored, flipped or turned by quarters (and then perhaps saved anew)."""
+    looks, rows = signatures(photos), _textured(photos)
+    codes: list[NDArray[np.uint64]] = []
+    owners: list[Rows] = []
+    turns: list[NDArray[np.uint8]] = []
+    for start in range(0, len(rows), PORTION):
+        part = rows[start : start + PORTION]
+        low, canonical = signature.frequencies(looks[part]), signature.canonical_turns(looks[part])
+        for turn in range(signature.TURNS):
+            chosen = np.flatnonzero(canonical[:, turn])
+            codes.append(signature.codes(signature.turned_frequencies(low[chosen], turn)))
+            owners.append(part[chosen])
+            turns.append(np.full(len(chosen), turn, dtype=np.uint8))
+    if not codes:
+        return rows, rows
+    owner, turned = np.concatenate(owners), np.concatenate(turns)
+    first, second = near_pairs(np.concatenate(codes), max_distance, TURNED_ORDERS)
+    apart = (turned[first] != turned[second]) & (owner[first] != owner[second])
+    first, second = first[apart], second[apart]
+    links = []
+    for one in range(signature.TURNS):
+        for other in range(signature.TURNS):
+            pairs = np.flatnonzero((turned[first] == one) & (turned[second] == other))
+            if len(pairs):
+                left, right = owner[first[pairs]], owner[second[pairs]]
+                upright = signature.turned(looks[left], one), signature.turned(looks[right], other)
+                same = signature.same_photo(*upright, np.arange(len(pairs)), np.arange(len(pairs)))
+                links.append((left[same], right[same]))
+    return _joined(links)
+
+
+def near_pairs(codes: NDArray[np.uint64], max_distance: int, orders: int = ORDERS) -> Links:
+    """Pairs of 64-bit codes at most `max_distance` bits apart, as two arrays of positions, each pair once.
+
+    Up to `BRUTE_FORCE` different codes all are compared. More are sorted `orders` times, each time with their bits in
+    another random order, and each is compared with the `NEIGHBOURS` that follow it (Charikar, "Similarity estimation
+    techniques from rounding algorithms", 2002, Section 3): time grows as n log n, and what is found of the pairs d bits
+    apart falls with d. Of random codes, in 128 orders: see `benchmarks/near_duplicates.py`.
+
+    Positions with one code are linked to the next `CROWD` of the same code, and to at most 8 of a neighbouring one.
+    """
+    values, group, sizes = np.unique(codes, return_inverse=True, return_counts=True)
+    members = np.argsort(group, kind="stable")
+    starts = np.cumsum(sizes) - sizes
+    search = _all_pairs if len(values) <= BRUTE_FORCE else _sorted_pairs
+    low, high = search(values, max_distance, orders)
+    return _joined([_within(group[members], members), _across(low, high, members, starts, sizes)])
+
+
+def linked(rows: int, links: Sequence[Links]) -> Groups:
     """Connected components of rows under pairwise links, numbered by their first row; -1 for a row that is alone."""
-    first = np.concatenate([pair[0] for pair in links]) if links else np.empty(0, dtype=np.int64)
-    second = np.concatenate([pair[1] for pair in links]) if links else np.empty(0, dtype=np.int64)
+    first, second = _joined(links)
     graph = coo_matrix((np.ones(len(first), dtype=np.int8), (first, second)), shape=(rows, rows))
     labels = connected_components(graph, directed=False)[1]
     _, leaders, groups, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
     return np.where(sizes[groups] > 1, leaders[groups], -1).astype(np.int64)
 
 
-def chain(values: pd.Series) -> tuple[Indices, Indices]:
+def among(links: Links, rows: Rows, total: int) -> Links:
+    """The links of a table of `total` rows that hold between some of its rows, as positions in `rows`."""
+    place = np.full(total, -1, dtype=np.int64)
+    place[rows] = np.arange(len(rows))
+    first, second = place[links[0]], place[links[1]]
+    both = (first >= 0) & (second >= 0)
+    return first[both], second[both]
+
+
+def chain(values: pd.Series) -> Links:
     """Links every row to the previous row of the same value; "" is no value."""
     return _chain(values, np.ones(len(values), dtype=bool))
 
 
-def members(groups: Groups) -> list[Indices]:
+def members(groups: Groups) -> list[Rows]:
     """The rows of each group of at least two, in order of their first row."""
     rows = np.flatnonzero(groups >= 0)
     rows = rows[np.argsort(groups[rows], kind="stable")]
     return np.split(rows, np.flatnonzero(np.diff(groups[rows])) + 1) if len(rows) else []
 
 
-def _chain(values: pd.Series, wanted: NDArray[np.bool_]) -> tuple[Indices, Indices]:
+def _textured(photos: pd.DataFrame) -> Rows:
+    """Readable rows that are not plain, the first of each set of exact copies."""
+    readable = photos["readable"].to_numpy()
+    textured = readable & (photos["spread"].to_numpy() >= FLAT_SPREAD)
+    return np.flatnonzero(textured & ~(photos["pixels"].duplicated().to_numpy() & readable))
+
+
+def _chain(values: pd.Series, wanted: NDArray[np.bool_]) -> Links:
     rows = np.flatnonzero(wanted & (values != "").to_numpy(dtype=bool))
     codes = pd.factorize(values.iloc[rows])[0]
     order = np.argsort(codes, kind="stable")
@@ -122,24 +167,77 @@ def _chain(values: pd.Series, wanted: NDArray[np.bool_]) -> tuple[Indices, Indic
     return rows[:-1][same], rows[1:][same]
 
 
-def _distinct(portions: Iterator[tuple[Indices, Indices]], codes: int) -> tuple[Indices, Indices]:
-    """Each pair once, the smaller index first."""
+def _joined(links: Sequence[Links]) -> Links:
+    none = np.empty(0, dtype=np.int64)
+    return np.concatenate([none, *(pair[0] for pair in links)]), np.concatenate([none, *(pair[1] for pair in links)])
+
+
+def _within(sorted_groups: Rows, members: Rows) -> Links:
+    """Pairs of one code: each position with the next `CROWD`."""
+    links = []
+    for step in range(1, CROWD + 1):
+        same = np.flatnonzero(sorted_groups[step:] == sorted_groups[:-step])
+        if not len(same):
+            break
+        links.append((members[same], members[same + step]))
+    return _joined(links)
+
+
+def _across(low: Rows, high: Rows, members: Rows, starts: Rows, sizes: Rows) -> Links:
+    """Pairs of positions for pairs of codes, at most 8 of each code."""
+    links = []
+    for one in range(8):
+        for other in range(8):
+            both = (one < sizes[low]) & (other < sizes[high])
+            if both.any():
+                links.append((members[starts[low[both]] + one], members[starts[high[both]] + other]))
+    return _joined(links)
+
+
+def _all_pairs(values: NDArray[np.uint64], max_distance: int, _: int) -> Links:
+    links = []
+    for row in range(0, len(values), 256):
+        near = np.bitwise_count(values[row : row + 256, None] ^ values[None, row:]) <= max_distance
+        first, second = np.nonzero(near)
+        links.append((row + first[first < second], row + second[first < second]))
+    return _joined(links)
+
+
+def _sorted_pairs(values: NDArray[np.uint64], max_distance: int, orders: int) -> Links:
+    random = np.random.default_rng(0)
     seen = np.empty(0, dtype=np.int64)
-    waiting: list[Indices] = []
-    for first, second in portions:
-        waiting.append(np.minimum(first, second) * codes + np.maximum(first, second))
-        if sum(map(len, waiting)) > len(seen) + 2_000_000:
-            seen, waiting = np.unique(np.concatenate([seen, *waiting])), []
+    waiting: list[Rows] = []
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:  # numpy lets go of the interpreter while it sorts
+        for start in range(0, orders, threads):
+            portion = [random.permutation(64) for _ in range(start, min(start + threads, orders))]
+            waiting += pool.map(lambda order: _neighbours(values, order, max_distance), portion)
+            if sum(map(len, waiting)) > len(seen) + 2_000_000:
+                seen, waiting = np.unique(np.concatenate([seen, *waiting])), []
     seen = np.unique(np.concatenate([seen, *waiting]))
-    return seen // max(codes, 1), seen % max(codes, 1)
+    return seen // len(values), seen % len(values)
 
 
-def _agreeing_blocks(rows: int, max_distance: int) -> int:
-    """How many blocks a table sorts by: enough bits that unrelated codes rarely share them, few enough tables."""
-    agreeing = 1
-    while (
-        64 * agreeing / (max_distance + agreeing) < np.log2(max(rows, 2))
-        and comb(max_distance + agreeing + 1, agreeing + 1) <= MAX_TABLES
-    ):
-        agreeing += 1
-    return agreeing
+def _neighbours(values: NDArray[np.uint64], order: NDArray[np.int64], max_distance: int) -> Rows:
+    """Pairs of codes that are neighbours once their bits stand in `order`, each as one number."""
+    shuffled = _reordered(values, order)
+    shuffled.sort()
+    first, second = [], []
+    for step in range(1, NEIGHBOURS + 1):
+        near = np.flatnonzero(np.bitwise_count(shuffled[step:] ^ shuffled[:-step]) <= max_distance)
+        first.append(shuffled[near])
+        second.append(shuffled[near + step])
+    back = np.argsort(order)
+    one, other = (np.searchsorted(values, _reordered(np.concatenate(side), back)) for side in (first, second))
+    return np.minimum(one, other) * len(values) + np.maximum(one, other)
+
+
+def _reordered(values: NDArray[np.uint64], order: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Codes whose bit i stands at place `order[i]`, a byte at a time."""
+    result = np.zeros(len(values), dtype=np.uint64)
+    content = values.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8)
+    for byte in range(8):
+        places = np.uint64(1) << order[8 * byte : 8 * byte + 8].astype(np.uint64)
+        table = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.uint64) @ places
+        result |= table[content[:, byte]]
+    return result

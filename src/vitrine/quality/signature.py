@@ -9,7 +9,6 @@ flipped or turned photo needs no second look at the photo.
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.fft import dctn
 
 LUMA = 16
 CHROMA = 4
@@ -30,26 +29,77 @@ LIKELY_CHROMA = 16  # before registration
 EDGE_SLACK = 0.1  # of the local gradient: what is left of a moved edge after resampling
 STEPS = 5
 HALF = np.float32(0.5)
+UNCLEAR = 0.04  # share of the contrast by which a side must be brighter to count; a slight crop moves it by less
+# Rows are the waves of the DCT-II of frequencies 1 to 8.
+WAVES = np.cos(np.pi / LUMA * np.outer(np.arange(1, 9), np.arange(LUMA) + 0.5)).astype(np.float32)
+# ITU-R BT.601 at full range, as JPEG uses it: columns are Y, Cb, Cr of a row's R, G, B.
+YCBCR = np.array([[0.299, -0.168736, 0.5], [0.587, -0.331264, -0.418688], [0.114, 0.5, -0.081312]], dtype=np.float32)
+OFFSET = np.array([0, 128, 128], dtype=np.float32)
+
+
+def cell_colours(image: Image.Image) -> NDArray[np.uint8]:
+    """The colours of LUMA x LUMA cells of an upright RGB photo, (LUMA, LUMA, 3): what its signature is made of."""
+    return np.asarray(image.resize((LUMA, LUMA), Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+def signatures_of(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The signatures of photos from their `cell_colours`, (n, LUMA, LUMA, 3) -> (n, LENGTH)."""
+    count, block = len(colours), LUMA // CHROMA
+    planes = colours.reshape(-1, 3).astype(np.float32) @ YCBCR + OFFSET  # (n * cells, 3)
+    chroma = planes[:, 1:].reshape(count, CHROMA, block, CHROMA, block, 2).mean(axis=(2, 4))
+    joined = np.concatenate([planes[:, 0].reshape(count, -1), chroma.transpose(0, 3, 1, 2).reshape(count, -1)], axis=1)
+    return joined.round().clip(0, 255).astype(np.uint8)
 
 
 def signature(image: Image.Image) -> NDArray[np.uint8]:
     """The signature of an upright RGB photo, (LENGTH,)."""
-    small = np.asarray(image.convert("YCbCr").resize((LUMA, LUMA), Image.Resampling.BILINEAR), dtype=np.float32)
-    block = LUMA // CHROMA
-    chroma = small[..., 1:].reshape(CHROMA, block, CHROMA, block, 2).mean(axis=(1, 3))
-    return np.concatenate([small[..., 0].ravel(), chroma.transpose(2, 0, 1).ravel()]).round().astype(np.uint8)
+    return signatures_of(cell_colours(image)[None])[0]
 
 
 def hashes(signatures: NDArray[np.uint8]) -> NDArray[np.uint64]:
     """The perceptual hash of each signature, (n, LENGTH) -> (n,)."""
-    out = np.empty(len(signatures), dtype=np.uint64)
-    for start in range(0, len(signatures), 100_000):
-        part = slice(start, start + 100_000)
-        luma = signatures[part, : LUMA * LUMA].reshape(-1, LUMA, LUMA).astype(np.float32)
-        low = dctn(luma, axes=(1, 2), norm="ortho")[:, 1:9, 1:9].reshape(-1, 64)
-        bits = low > np.median(low, axis=1, keepdims=True)
-        out[part] = np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
-    return out
+    return codes(frequencies(signatures))
+
+
+def frequencies(signatures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The 8 x 8 lowest frequencies of the luma planes, less the constant ones, (n, LENGTH) -> (n, 8, 8)."""
+    luma = signatures[:, : LUMA * LUMA].reshape(-1, LUMA, LUMA).astype(np.float32)
+    return np.asarray(WAVES @ luma @ WAVES.T, dtype=np.float32)
+
+
+def codes(low: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """A bit per frequency, whether it lies above their median, (n, 8, 8) -> (n,)."""
+    flat = low.reshape(-1, 64)
+    bits = flat > np.median(flat, axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
+
+
+def turned_frequencies(low: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
+    """What `frequencies` of the `turned` signatures would be: a mirrored wave of odd frequency changes its sign."""
+    sign = np.where(np.arange(1, 9) % 2, -1, 1).astype(np.float32)
+    if turn & 1:
+        low = low * sign
+    if turn & 2:
+        low = low * sign[:, None]
+    return low.swapaxes(1, 2) if turn & 4 else low
+
+
+def canonical_turns(signatures: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """By which of the 8 turns each photo comes to lie with its bright side right, then down: (n, LENGTH) -> (n, TURNS).
+
+    Turned copies of one photo share such a position, so only these need to be compared. A photo without a clear bright
+    side has several.
+    """
+    luma = signatures[:, : LUMA * LUMA].reshape(-1, LUMA, LUMA).astype(np.float32)
+    across = np.linspace(-1, 1, LUMA, dtype=np.float32)
+    contrast = np.maximum(luma.std(axis=(1, 2)), 1.0)
+    right, down = luma.mean(axis=1) @ across / LUMA / contrast, luma.mean(axis=2) @ across / LUMA / contrast
+    found = np.empty((len(signatures), TURNS), dtype=bool)
+    for turn in range(TURNS):
+        x, y = (-right if turn & 1 else right), (-down if turn & 2 else down)
+        x, y = (y, x) if turn & 4 else (x, y)
+        found[:, turn] = (x >= -UNCLEAR) & (y >= -UNCLEAR) & (x >= y - UNCLEAR)
+    return found
 
 
 def turned(signatures: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
