@@ -1,14 +1,10 @@
-"""What every system for listings is: a trunk over all photos side by side, then its own way to one answer a listing."""
+"""What every system for listings is: all photos side by side in, one answer a listing out."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from vitrine.blocks.backbones import build_backbone
 
 LABELS = ("authentic", "counterfeit")
 
@@ -37,16 +33,7 @@ class Answer:
 
 
 class ListingNet(nn.Module):
-    """A trunk; a system adds what comes behind it.
-
-    Args:
-        config: backbone, image_size, attention, hidden, views.
-        weights: See `build_backbone`.
-    """
-
-    def __init__(self, config: Mapping[str, Any], weights: str = "none") -> None:
-        super().__init__()
-        self.trunk, (self.channels, _, _) = build_backbone(config["backbone"], config["image_size"], weights)
+    """A system: made of `(config, weights)`, where config holds backbone, image_size, views and the layers' sizes."""
 
     def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
         """Normalised photos (m, 3, h, w), of listings of `lengths` (b,) (on the CPU), showing `views` (m,) or None.

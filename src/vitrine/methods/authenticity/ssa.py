@@ -9,17 +9,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from vitrine.blocks.attention_pooling import AttentionPooling
+from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.bag_pooling import max_pooling, mean_pooling
 from vitrine.methods.authenticity.net import Answer, ListingNet, evidence
-
-VARIANTS = ("ssa", "ssa-max", "ssa-mean")
 
 
 class SsaNet(ListingNet):
     """Photos to pooled trunk features x, those to x_A by attention (Eq. 1), x_A to two scores f(x_A)."""
 
     def __init__(self, config: Mapping[str, Any], weights: str = "none") -> None:
-        super().__init__(config, weights)
+        super().__init__()
+        self.trunk, (self.channels, _, _) = build_backbone(config["backbone"], config["image_size"], weights)
         self.pooling = config["variant"].removeprefix("ssa").removeprefix("-")  # "", "max" or "mean"
         self.attention = None if self.pooling else AttentionPooling(self.channels, config["attention"])
         self.classifier = nn.Linear(self.channels, 2)

@@ -1,5 +1,6 @@
 """The systems by name, and what each learns from a catalog."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,15 +18,38 @@ from vitrine.data.augment import augment
 from vitrine.data.bags import Bag, bag_batches, bags_of, rows_of, steps_of_epoch
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
-from vitrine.methods.authenticity import ssa
+from vitrine.methods.authenticity import mi_nets
+from vitrine.methods.authenticity.bilinear import BilinearNet
+from vitrine.methods.authenticity.deep_miml import DeepMimlNet
 from vitrine.methods.authenticity.listings import ask, view_numbers
+from vitrine.methods.authenticity.ma_cnn import MaCnnNet
+from vitrine.methods.authenticity.mi_cnn import MiCnnNet
+from vitrine.methods.authenticity.mil_attention import MilAttentionNet
 from vitrine.methods.authenticity.net import LABELS, ListingNet
+from vitrine.methods.authenticity.single_photos import CnnNet, ViewNets
+from vitrine.methods.authenticity.ssa import SsaNet
 from vitrine.methods.calibration import fit_platt
 from vitrine.methods.decision import Costs, choose_thresholds
 from vitrine.methods.lesson import Lesson
 from vitrine.settings import AuthenticitySettings
 
-SYSTEMS: dict[str, type[ListingNet]] = {**dict.fromkeys(ssa.VARIANTS, ssa.SsaNet)}
+SYSTEMS: dict[str, type[ListingNet]] = {
+    "ssa": SsaNet,
+    "ssa-max": SsaNet,
+    "ssa-mean": SsaNet,
+    "cnn": CnnNet,
+    "ms-cnn": ViewNets,
+    "ms-bilinear": ViewNets,
+    "deepmiml": DeepMimlNet,
+    "mi-cnn": MiCnnNet,
+    "mi-net-instance": mi_nets.InstanceSpace,
+    "mi-net": mi_nets.EmbeddedSpace,
+    "mi-net-ds": mi_nets.DeepSupervision,
+    "mi-net-rc": mi_nets.ResidualConnections,
+    "mil-att": MilAttentionNet,
+    "bilinear": BilinearNet,
+    "ma-cnn": MaCnnNet,
+}
 VARIANTS = tuple(SYSTEMS)
 MIN_VIEW_PHOTOS = 20  # a view needs so many decided training photos for a net of its own
 
@@ -38,15 +62,17 @@ def describe(catalog: Catalog, variant: str, settings: AuthenticitySettings) -> 
     Raises:
         InputError: if the training listings do not hold both verdicts, or a listing is unusable (see `bags_of`).
     """
-    train = [bag for bag in bags_of(catalog.table) if bag.split == "train" and bag.verdict]
-    found = {bag.verdict for bag in train}
+    bags = could_be_judged([bag for bag in bags_of(catalog.table) if bag.split == "train"], catalog.table)
+    found = {bag.verdict for bag in bags if bag.verdict}
     if len(found) < 2:
         what = f"one verdict ({found.pop()!r})" if found else "no verdict"
         raise InputError(f"{catalog.root}: verdict: there is {what} among training listings; there is nothing to learn")
-    views = pd.Series([view for bag in train for view in bag.views if view]).value_counts()
+    counts = Counter(view for bag in bags if bag.verdict for view in bag.views if view)
+    views = sorted(view for view, count in counts.items() if count >= MIN_VIEW_PHOTOS)
     return {
         "labels": list(LABELS),
-        "views": sorted(views.index[views >= MIN_VIEW_PHOTOS]),
+        "views": views,
+        "viewless": any(view not in views for bag in bags for view in bag.views),
         "attention": settings.attention,
         "hidden": settings.hidden,
     }
@@ -60,7 +86,7 @@ def build(config: Mapping[str, Any], weights: str = "none") -> ListingNet:
 def taught(net: ListingNet, settings: AuthenticitySettings) -> nn.ModuleDict:
     """What the engine trains and its checkpoints keep: the net and, for ssa, the window of its prototypes."""
     parts: dict[str, nn.Module] = {"net": net}
-    if isinstance(net, ssa.SsaNet):
+    if isinstance(net, SsaNet):
         parts["prototypes"] = PrototypicalLoss(net.channels, settings.window, settings.temperature)
     return nn.ModuleDict(parts)
 

@@ -1,0 +1,74 @@
+"""Bilinear pooling (Lin et al., Bilinear CNN Models for Fine-grained Visual Recognition, 2015), and the compact form
+for wide trunks (Gao et al., Compact Bilinear Pooling, 2016, tensor sketch).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vitrine.blocks.bag_pooling import padded
+
+MAX_CHANNELS = 512  # of the full form: 262,144 components
+SKETCH = 8192  # components of the compact form, as in Gao et al.
+SMALLEST = 1e-8
+
+
+class BilinearPooling(nn.Module):
+    """x = mean over cells of  f f^T,  then sign(x) sqrt|x|, then x / ||x||, over all cells of a listing's photos.
+
+    The two streams of the paper are one here, its symmetric form. The outer products are pooled over the cells of all
+    photos of a listing, as the paper pools them over the cells of one photo. For more than `MAX_CHANNELS` channels
+    f f^T is replaced by its tensor sketch, whose inner products estimate those of f f^T.
+
+    Args:
+        channels: Of the feature map.
+        sketch: Components of the sketch; 0 = the full outer product.
+    """
+
+    def __init__(self, channels: int, sketch: int | None = None) -> None:
+        super().__init__()
+        if sketch is None:
+            sketch = SKETCH if channels > MAX_CHANNELS else 0
+        self.sketch = TensorSketch(channels, sketch) if sketch else None
+        self.dim = sketch or channels**2
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Maps (m, c, h, w) of listings of `lengths` (b,) to (b, dim) float32 of length 1."""
+        with torch.autocast(features.device.type, enabled=False):
+            cells = features.float().flatten(2).transpose(1, 2)  # (m, hw, c)
+            counts = lengths.to(features.device).view(-1, 1) * cells.shape[1]
+            if self.sketch is None:
+                rows = padded(cells, lengths).flatten(1, 2)  # (b, longest * hw, c); padding adds nothing
+                sums = (rows.transpose(1, 2) @ rows).flatten(1)  # (b, c * c)
+            else:
+                sums = padded(self.sketch(cells).sum(dim=1), lengths).sum(dim=1)  # (b, sketch)
+            pooled = sums / counts
+            rooted = pooled.sign() * (pooled.abs() + SMALLEST).sqrt()
+            return F.normalize(rooted, dim=1)
+
+
+class TensorSketch(nn.Module):
+    """The sketch of f f^T: the circular convolution of two count sketches of f, by their Fourier transforms.
+
+    A count sketch adds every component of f, under a random sign, to a random place of the `dim` ones.
+
+    Args:
+        channels: Components of f.
+        dim: Components of the sketch.
+    """
+
+    first: Tensor
+    second: Tensor
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        for name in ("first", "second"):  # both are part of the net: another draw is another net
+            matrix = torch.zeros(channels, dim)
+            signs = torch.randint(0, 2, (channels,)) * 2.0 - 1
+            matrix[torch.arange(channels), torch.randint(0, dim, (channels,))] = signs
+            self.register_buffer(name, matrix)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(..., channels) to (..., dim), float32."""
+        return torch.fft.irfft(torch.fft.rfft(rows @ self.first) * torch.fft.rfft(rows @ self.second), n=self.dim)
