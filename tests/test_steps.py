@@ -94,15 +94,23 @@ def test_the_state_on_s3(catalog, bucket):
     assert steps.data_state(f"{bucket}/data", "") != before
 
 
-def test_the_state_of_tracked_data(tmp_path):
-    assert steps.data_state("s3://never/read", "0123") == "0123"
+def test_the_state_of_tracked_data_is_its_hash(tmp_path):
+    asked, recorded = f"{'0' * 32}.dir", f"{'1' * 32}.dir"
+    assert steps.data_state("s3://never/read.dvc", asked) == asked
+    assert steps.data_state("s3://never/read.dvc", asked.removesuffix(".dir")) == asked
     tracked = tmp_path / "data.dvc"
-    tracked.write_text("outs: [1]")
-    before = steps.data_state(str(tracked), "")
-    tracked.write_text("outs: [2]")
-    assert steps.data_state(str(tracked), "") != before
+    tracked.write_text(f"outs: [{{md5: {recorded}, hash: md5, path: data}}]")
+    assert steps.data_state(str(tracked), "") == recorded
+    with pytest.raises(InputError, match="revision 'v1': not the hash of a folder"):
+        steps.data_state(str(tracked), "v1")
     with pytest.raises(InputError, match=r"none\.dvc: cannot be read"):
         steps.data_state(str(tmp_path / "none.dvc"), "")
+
+
+def test_a_folder_that_changed_has_another_state_though_one_revision_is_asked_for(catalog):
+    before = steps.data_state(str(catalog), "0" * 32)
+    replace(catalog)
+    assert steps.data_state(str(catalog), "0" * 32) != before
 
 
 # What can be trained.

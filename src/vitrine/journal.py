@@ -30,6 +30,7 @@ class Note:
         tone: "", "good", "warn" or "bad".
         figures: For the summary's tiles.
         photos: Thumbnails with captions, for the summary.
+        data_version: Of the data it brought in, for the summary's head.
         at: When, UTC.
     """
 
@@ -39,6 +40,7 @@ class Note:
     tone: str = ""
     figures: Mapping[str, str] = field(default_factory=dict)
     photos: Sequence[Mapping[str, object]] = ()
+    data_version: str = ""
     at: str = ""
 
 
@@ -83,7 +85,8 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain") -> 
     notes = _read_notes(run)
     promoted = [note for note in notes if note.step.startswith("promote")]
     refused = [note for note in notes if note.step.startswith("refuse")]
-    page = Page(f"Run of {title}", _when(notes))
+    versions = [f"data version {note.data_version}" for note in notes if note.data_version]
+    page = Page(f"Run of {title}", " · ".join([_when(notes), *versions]))
     if state != "SUCCEEDED":
         page.verdict, page.tone = "Failed", "bad"
     elif promoted:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vitrine import __version__, files
-from vitrine.catalog import is_safe_path, read_catalog
+from vitrine.catalog import Catalog, is_safe_path, read_catalog
 from vitrine.errors import InputError
 from vitrine.journal import SIGN, Note, publish, write_note
 
@@ -21,19 +21,16 @@ NAMES = {"attributes": "Attributes (student)", "taxonomy": "Categories (multitas
 def data_state(catalog: str, revision: str) -> str:
     """A short name for the state of the data, which decides whether later steps can be reused.
 
-    The DVC revision if one is asked for; otherwise a hash of the table and of the sizes and times of its photos (only
-    of the table where photos are on S3).
+    The hash of the folder where a `.dvc` file tracks the data; otherwise a hash of the table and of the sizes and times
+    of its photos (only of the table where photos are on S3), whatever revision is asked for: a folder can change.
 
     Raises:
-        InputError: if there is no readable catalog.
+        InputError: if there is no readable catalog, or `revision` is no DVC hash.
     """
-    if revision:
-        return revision
     if catalog.endswith(".dvc"):
-        try:
-            return hashlib.sha256(files.read_bytes(files.absolute(catalog))).hexdigest()[:16]
-        except OSError as error:
-            raise InputError(f"{catalog}: cannot be read ({error.strerror or 'no such file'})") from error
+        from vitrine.catalog.fetch import asked_version
+
+        return asked_version(catalog, revision)
     source = read_catalog(catalog, check_rows=False)
     # The rows, not only the version: a derived table keeps the version of the data it was made from.
     digest = hashlib.sha256(f"{source.root} {source.data_version}\n".encode())
@@ -52,20 +49,28 @@ def _size_and_time(path: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
+def _open(table: Path, *, check_rows: bool = True) -> Catalog:
+    """A step's table, with its photos on this node."""
+    from vitrine.catalog.fetch import at_hand
+
+    return at_hand(read_catalog(table, check_rows=check_rows))
+
+
 def fetch_data(catalog: str, revision: str, remote: str, out: Path) -> None:
     """The catalog of one revision, as a table that says where the photos are."""
     from vitrine.catalog.fetch import fetch
 
     table = fetch(catalog, out, revision, remote)
     decided = [f"{len(table):,} rows of {catalog}, data version {table.data_version}."]
-    write_note(out, Note("fetch", "Fetch", decided, figures={"photos in the catalog": f"{len(table):,}"}))
+    figures = {"photos in the catalog": f"{len(table):,}"}
+    write_note(out, Note("fetch", "Fetch", decided, figures=figures, data_version=table.data_version))
 
 
 def validate(table: Path, out: Path, strict: bool) -> dict[str, float]:
     """The data-quality report. Failed rules stop the run only if `strict`: cleaning comes next."""
     from vitrine.quality.validate import validate_catalog
 
-    validation = validate_catalog(read_catalog(table, check_rows=False), out)
+    validation = validate_catalog(_open(table, check_rows=False), out)
     failed = [result for result in validation.results if not result.passed]
     errors = [result for result in failed if result.severity == "error"]
     warnings = [result for result in failed if result.severity == "warning"]
@@ -87,7 +92,7 @@ def clean(table: Path, validation: Path, out: Path, min_class_count: int) -> dic
     """The cleaned table; every dropped row with its reason beside it."""
     from vitrine.quality.clean import clean_catalog
 
-    done = clean_catalog(read_catalog(table, check_rows=False), out, min_class_count)
+    done = clean_catalog(_open(table, check_rows=False), out, min_class_count)
     dropped = [f"{name.replace('_', ' ')} {count:,}" for name, count in done.dropped.items() if count]
     decided = [f"kept {done.kept:,} of {done.before:,} rows."]
     decided += [f"Dropped: {', '.join(dropped)}."] if dropped else []
@@ -100,7 +105,7 @@ def split(table: Path, out: Path) -> dict[str, float]:
     """Train, validation and test, with nothing alike on both sides."""
     from vitrine.quality.split import split_catalog
 
-    counts = split_catalog(read_catalog(table), out)
+    counts = split_catalog(_open(table), out)
     decided = [f"{', '.join(f'{count:,} {name}' for name, count in counts.items())}."]
     write_note(out, Note("split", "Split", decided), out / "report.html", inherit=[table])
     return {name: float(count) for name, count in counts.items()}
@@ -138,7 +143,7 @@ def train(
     """A model folder. A step that was stopped goes on from the checkpoint of the same training."""
     from vitrine.training.train import train as run
 
-    catalog = read_catalog(table)
+    catalog = _open(table)
     overrides = [f"{name}={value}" for name, value in settings.items()]
     rows = hashlib.sha256((table / "catalog.parquet").read_bytes()).hexdigest()
     key = hashlib.sha256(f"{__version__} {task} {variant} {rows} {sorted(overrides)}".encode()).hexdigest()[:16]
@@ -156,7 +161,7 @@ def evaluate(model: Path, table: Path, out: Path) -> dict[str, float]:
     """Figures and a page of a model on the test photos."""
     from vitrine.evaluation.evaluate import evaluate as run
 
-    return run(model, read_catalog(table), out)
+    return run(model, _open(table), out)
 
 
 def compare(
@@ -167,9 +172,7 @@ def compare(
     from vitrine.registry.challenge import challenge
     from vitrine.registry.store import Registry
 
-    decision = challenge(
-        model, evaluation, read_catalog(table), Registry(registry), out, min_gain=min_gain, max_drop=max_drop
-    )
+    decision = challenge(model, evaluation, _open(table), Registry(registry), out, min_gain=min_gain, max_drop=max_drop)
     first = decision.comparisons[0] if decision.comparisons else None
     figures = {f"{task}: {first.key}": f"{first.candidate:.3f}"} if first and first.candidate is not None else {}
     photos = files.read_json(evaluation / EXAMPLES)
@@ -190,7 +193,7 @@ def drift_reference(model: Path, table: Path, out: Path) -> None:
     from vitrine.methods.inference import apply
     from vitrine.monitoring.drift import build_reference
 
-    catalog = read_catalog(table).of_split("train")
+    catalog = _open(table).of_split("train")
     build_reference(catalog, out, apply(model, catalog), model="..")
 
 

@@ -5,25 +5,26 @@ the `.dir` object it names, so the objects can be fetched by hash, many at a tim
 """
 
 import hashlib
-import json
 import logging
-import os
-import re
-import shutil
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
-import yaml
 from tqdm import tqdm
 
 from vitrine import files
 from vitrine.catalog import schema
+from vitrine.catalog.dvc_file import DVC_2, DVC_3, as_version, object_name, parse_listing, tracked_version
+from vitrine.catalog.node_cache import NodeCache, has_md5
 from vitrine.catalog.table import Catalog, read_catalog, write_catalog
 from vitrine.errors import InputError
 
-THREADS = 16
-CACHE_VARIABLE = "VITRINE_CACHE"
-DEFAULT_CACHE = "~/.cache/vitrine/data"
+THREADS = files.CONNECTIONS
+EVERY = 10.0  # seconds between two lines of a log; a bar moves 20 times as often
 
 _log = logging.getLogger(__name__)
 
@@ -32,20 +33,20 @@ def fetch(source: str, out: Path, revision: str = "", remote: str = "", cache: P
     """Writes OUT/catalog.parquet, a table whose root says where the photos are, and returns it.
 
     From a catalog folder or `s3://` prefix no photo is copied. From a `.dvc` file the tracked folder is fetched from
-    the DVC remote into the cache, where the photos then are: give steps on other machines the same cache volume.
+    the DVC remote into this node's cache, where the photos then are; `at_hand` does the same on another node.
 
     Args:
         source: A catalog, or a `.dvc` file (local or `s3://`) that tracks one.
         out: The new folder.
         revision: DVC hash. A catalog must be at it; from a `.dvc` file it is fetched instead of the one recorded there.
         remote: The DVC remote of a `.dvc` file: a local folder or `s3://bucket/prefix`.
-        cache: Where fetched objects are kept; default $VITRINE_CACHE, else ~/.cache/vitrine/data.
+        cache: Where fetched objects are kept; default $VITRINE_CACHE/data, else ~/.cache/vitrine/data.
 
     Raises:
         InputError: if anything is missing, damaged or at another revision: one line that names it.
     """
     if source.endswith(".dvc"):
-        catalog = _fetch_tracked(files.absolute(source), revision, remote, cache)
+        catalog = _fetch_tracked(source, revision, remote, _node_cache(cache))
     else:
         catalog = _open_catalog(files.absolute(source), revision)
     with files.new_folder(Path(out)) as folder:
@@ -53,139 +54,198 @@ def fetch(source: str, out: Path, revision: str = "", remote: str = "", cache: P
     return catalog
 
 
+def asked_version(dvc_file: str, revision: str = "") -> str:
+    """The folder's hash that a run asks for: `revision`, or what the `.dvc` file records.
+
+    Raises:
+        InputError: if it is no hash, or the file cannot be read.
+    """
+    if "://" in dvc_file and not files.is_s3(dvc_file):
+        raise InputError(f"{dvc_file}: a .dvc file is read from a local path or s3://")
+    return as_version(revision) if revision else tracked_version(files.absolute(dvc_file))
+
+
+def at_hand(catalog: Catalog, cache: Path | None = None) -> Catalog:
+    """The same table with its photos on this node, for one that another node made from a DVC remote.
+
+    What is in this node's cache already is not fetched again. Any other catalog is returned as it is.
+
+    Raises:
+        InputError: as `fetch`.
+    """
+    if not catalog.remote:
+        return catalog
+    version = as_version(Path(catalog.root).name)
+    return replace(catalog, root=str(_fetch_tree(version, catalog.remote, _node_cache(cache))))
+
+
+def _node_cache(folder: Path | None) -> NodeCache:
+    return NodeCache(Path(files.absolute(folder or files.cache_folder() / "data")))
+
+
 def _open_catalog(source: str, revision: str) -> Catalog:
     catalog = read_catalog(source, check_rows=False)
     beside = f"{source}.dvc"
-    version = _tracked_hash(beside) if files.exists(beside) else catalog.data_version
+    version = tracked_version(beside) if files.exists(beside) else catalog.data_version
     if revision and revision.removesuffix(".dir") != version.removesuffix(".dir"):
         raise InputError(f"{source}: is at {version}, not at {revision}; fetch from its .dvc file and remote instead")
-    return Catalog(catalog.root, catalog.table, version)
+    return replace(catalog, data_version=version)
 
 
-def _fetch_tracked(dvc_file: str, revision: str, remote: str, cache: Path | None) -> Catalog:
-    version = _as_version(revision) if revision else _tracked_hash(dvc_file)
+def _fetch_tracked(dvc_file: str, revision: str, remote: str, cache: NodeCache) -> Catalog:
+    version = asked_version(dvc_file, revision)
     if not remote:
         raise InputError(f"{dvc_file}: name the DVC remote it was pushed to (a folder or s3://bucket/prefix)")
-    home = cache or Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE)
-    home = Path(files.absolute(home))
-    tree = home / version
-    if not tree.is_dir():
-        _fetch_tree(version, files.absolute(remote), home, tree)
-    catalog = read_catalog(tree, check_rows=False)
+    remote = files.absolute(remote)
+    tree = _fetch_tree(version, remote, cache)
+    catalog = replace(read_catalog(tree, check_rows=False), data_version=version)
     # A table records where its photos were when it was made; those tracked beside it are the ones of this revision.
     here = any((tree / image).is_file() for image in catalog.table["image"] if schema.is_safe_path(image))
-    return Catalog(str(tree) if here else catalog.root, catalog.table, version)
+    return replace(catalog, root=str(tree), remote=remote) if here else catalog
 
 
-def _tracked_hash(dvc_file: str) -> str:
-    """The hash of the folder that a `.dvc` file tracks."""
-    try:
-        content = yaml.safe_load(files.read_bytes(dvc_file))
-    except OSError as error:
-        raise InputError(f"{dvc_file}: cannot be read ({error.strerror or 'no such file'})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{dvc_file}: is not YAML ({' '.join(str(error).split())})") from error
-    outs = content.get("outs") if isinstance(content, dict) else None
-    if not isinstance(outs, list) or len(outs) != 1 or not isinstance(outs[0], dict):
-        raise InputError(f"{dvc_file}: does not track one folder (no single entry under outs)")
-    value = outs[0].get("md5")
-    if not isinstance(value, str) or outs[0].get("hash") != "md5":
-        raise InputError(f"{dvc_file}: has no MD5 of DVC 3; add the folder again with `dvc add`")
-    if not value.endswith(".dir"):
-        raise InputError(f"{dvc_file}: tracks the single file {outs[0].get('path')!r}; track the catalog's folder")
-    return _as_version(value)
+def _fetch_tree(version: str, remote: str, cache: NodeCache) -> Path:
+    """The folder of a revision in the cache: whole and sound, whatever was there before."""
+    tree = cache.home / version
+    known = _known_listing(version, cache)
+    if known and tree.is_dir() and not cache.unsound(version, known[0]):
+        return tree
+    with cache.one_at_a_time(version) as work:
+        entries, layout = _known_listing(version, cache) or _fetch_listing(version, remote, cache, work)
+        unsound = cache.unsound(version, entries)
+        _log.info("%s: %s of %s files are not in %s yet", version, f"{len(unsound):,}", f"{len(entries):,}", tree)
+        _fetch_objects({md5: name for name, md5 in unsound.items()}, layout, remote, cache, work)
+        cache.lay_out(version, unsound, layout, work)
+    return tree
 
 
-def _as_version(text: str) -> str:
-    """A DVC folder hash with its `.dir`."""
-    if not re.fullmatch(r"[0-9a-f]{32}(\.dir)?", text):
-        raise InputError(f"revision {text!r}: not the hash of a folder (32 hexadecimal digits, as in its .dvc file)")
-    return f"{text.removesuffix('.dir')}.dir"
+def _known_listing(version: str, cache: NodeCache) -> tuple[dict[str, str], str] | None:
+    for layout in (DVC_3, DVC_2):
+        if cache.holds(version, layout):
+            return parse_listing(cache.path(version, layout).read_bytes(), version), layout
+    return None
 
 
-def _fetch_tree(version: str, remote: str, cache: Path, tree: Path) -> None:
-    """Fetches a folder's objects and lays the folder out under hard links to them."""
-    listing = _fetch_object(remote, cache, version, f"the list of files ({version})").read_bytes()
-    entries = _parse_listing(listing, version)
-    names = {md5: name for name, md5 in entries.items()}  # one name per object, for messages
-    missing = {md5: name for md5, name in names.items() if not _object_path(cache, md5).exists()}
-    _log.info("%s: %d files, %d objects to fetch from %s", version, len(entries), len(missing), remote)
-    pool = ThreadPoolExecutor(THREADS)
-    try:
-        tasks = [pool.submit(_fetch_object, remote, cache, md5, name) for md5, name in missing.items()]
-        for task in tqdm(tasks, desc="fetching", unit="file", disable=None):
-            task.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-    try:
-        with files.new_folder(tree) as folder:
-            _lay_out(entries, cache, folder)
-    except InputError:
-        if not tree.is_dir():  # else another process laid it out meanwhile
-            raise
-    _log.info("%s: complete in %s", version, tree)
+def _fetch_listing(version: str, remote: str, cache: NodeCache, work: Path) -> tuple[dict[str, str], str]:
+    """A folder's files, and the layout of the remote they lie on: the one that has this list."""
+    for layout in (DVC_3, DVC_2):
+        try:
+            _fetch_object(version, layout, remote, cache, work)
+        except FileNotFoundError:
+            continue
+        except _DamagedError as error:
+            raise InputError(f"{remote}: the list of files is damaged: {error}") from error
+        return parse_listing(cache.path(version, layout).read_bytes(), version), layout
+    uri = files.join(remote, object_name(version))
+    raise InputError(f"{uri}: no list of files of this revision on the remote; was it pushed with `dvc push`?")
 
 
-def _parse_listing(data: bytes, version: str) -> dict[str, str]:
-    """Relative path -> MD5, both checked: neither may lead out of its folder."""
-    try:
-        items = json.loads(data)
-        entries = {str(item["relpath"]): str(item["md5"]) for item in items}
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{version}: is not a DVC list of files") from error
-    for name, md5 in entries.items():
-        if not schema.is_safe_path(name) or files.is_s3(name):
-            raise InputError(f"{version}: {name!r} would be written outside its folder")
-        if not re.fullmatch(r"[0-9a-f]{32}", md5):
-            raise InputError(f"{version}: {name!r} has no MD5 but {md5!r}")
-    return entries
+def _fetch_objects(wanted: Mapping[str, str], layout: str, remote: str, cache: NodeCache, work: Path) -> None:
+    """Fetches the objects (hash -> a file it stands for) that the cache does not hold, many at a time.
+
+    Raises:
+        InputError: if objects are missing or damaged, after all others were fetched; at once for anything else.
+    """
+    waiting = deque(wanted.items())
+    missing: list[tuple[str, str]] = []
+    damaged: list[tuple[str, str]] = []
+    progress, stop = _Progress(len(wanted)), Event()
+
+    def work_off() -> None:
+        while not stop.is_set():
+            try:
+                md5, name = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                progress.add(0 if cache.holds(md5, layout) else _fetch_object(md5, layout, remote, cache, work))
+            except FileNotFoundError:
+                missing.append((name, files.join(remote, object_name(md5, layout))))
+            except _DamagedError as error:
+                damaged.append((name, str(error)))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        running = {pool.submit(work_off) for _ in range(min(THREADS, len(wanted)))}
+        try:
+            while running:
+                done, running = wait(running, progress.pause, FIRST_EXCEPTION)
+                progress.show()
+                for task in done:
+                    task.result()
+        finally:
+            stop.set()
+    progress.end()
+    wrong = [
+        f"{len(found):,} of {len(wanted):,} objects are {what}; the first is {' ('.join(min(found))})"
+        for found, what in ((missing, "not there (was the revision pushed?)"), (damaged, "damaged"))
+        if found
+    ]
+    if wrong:
+        raise InputError(f"{remote}: {'; '.join(wrong)}")
 
 
-def _fetch_object(remote: str, cache: Path, md5: str, name: str) -> Path:
-    """The cached object of a hash, fetched and verified first where it is not there."""
-    path = _object_path(cache, md5)
-    if path.exists():
-        return path
-    uri = files.join(remote, _object_name(md5))
-    try:
-        data = files.read_bytes(uri)
-    except FileNotFoundError as error:
-        raise InputError(f"{uri}: not on the remote; it is {name} (was it pushed with `dvc push`?)") from error
-    except OSError as error:
-        raise InputError(f"{uri}: cannot be read ({error.strerror})") from error
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if found != md5.removesuffix(".dir"):
-        raise InputError(f"{uri}: damaged: {name} should have the MD5 {md5}, has {found}")
-    try:
-        with files.atomic_write(path) as temporary:
-            temporary.write_bytes(data)
-            temporary.chmod(0o444)  # the folders of all revisions share it
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
-    return path
+class _DamagedError(Exception):
+    """The remote holds something else under a hash."""
 
 
-def _lay_out(entries: dict[str, str], cache: Path, folder: Path) -> None:
-    try:
-        for parent in {name.rpartition("/")[0] for name in entries}:
-            (folder / parent).mkdir(parents=True, exist_ok=True)
-        for name, md5 in entries.items():
-            _link(_object_path(cache, md5), folder / name)
-    except OSError as error:
-        raise InputError(f"{error.filename}: cannot be written ({error.strerror})") from error
+def _fetch_object(md5: str, layout: str, remote: str, cache: NodeCache, work: Path) -> int:
+    """Copies one object into the cache, hashed on its way, and returns its bytes.
+
+    Raises:
+        FileNotFoundError: if it is not on the remote.
+        _DamagedError: if something else is there.
+        InputError: if S3 refuses, or a file cannot be read or written.
+    """
+    uri, path = files.join(remote, object_name(md5, layout)), work / md5
+    found = ""
+    for _ in range(files.ATTEMPTS):
+        digest, size = hashlib.md5(usedforsecurity=False), 0
+        try:
+            with path.open("wb") as file:
+                for part in files.read_parts(uri):
+                    digest.update(part)
+                    size += file.write(part)
+            if digest.hexdigest() == md5.removesuffix(".dir") or (layout == DVC_2 and has_md5(path, md5, layout)):
+                cache.keep(path, md5, layout)
+                return size
+        except OSError as error:
+            of_remote = error.filename in (None, uri)
+            if of_remote and isinstance(error, FileNotFoundError):
+                raise
+            where = f"{uri}: cannot be read" if error.filename == uri else f"{cache.home}: cannot be written"
+            raise InputError(f"{where} ({error.strerror})") from error
+        before, found = found, digest.hexdigest()
+        if found == before:  # no accident on the way
+            break
+    raise _DamagedError(f"{uri}: should have the MD5 {md5}, has {found}")
 
 
-def _link(target: Path, path: Path) -> None:
-    try:
-        os.link(target, path)
-    except OSError:  # no hard links on this volume, or too many to one file
-        shutil.copyfile(target, path)
+class _Progress:
+    """How far fetching is: a bar on a terminal, else a line now and then."""
 
+    def __init__(self, total: int) -> None:
+        self._sizes: list[int] = []
+        self._total = total
+        self._bar = tqdm(total=total, desc="fetching", unit="file", disable=None, leave=False)
+        self._started = time.monotonic()
+        self.pause = EVERY if self._bar.disable else 0.2
 
-def _object_path(cache: Path, md5: str) -> Path:
-    return cache / _object_name(md5)
+    def add(self, size: int) -> None:
+        """One more file, from any thread."""
+        self._sizes.append(size)
 
+    def show(self) -> None:
+        """Moves the bar, or writes a line."""
+        count, megabytes, seconds = len(self._sizes), sum(self._sizes) / 1e6, time.monotonic() - self._started
+        if self._bar.disable:
+            _log.info(
+                "fetched %s of %s files, %.1f MB (%.0f files/s, %.1f MB/s)",
+                f"{count:,}", f"{self._total:,}", megabytes, count / seconds, megabytes / seconds,
+            )  # fmt: skip
+        else:
+            self._bar.set_postfix_str(f"{megabytes / seconds:.1f} MB/s", refresh=False)
+            self._bar.update(count - self._bar.n)
 
-def _object_name(md5: str) -> str:
-    """Where DVC 3 keeps an object, below its cache or a remote."""
-    return f"files/md5/{md5[:2]}/{md5[2:]}"
+    def end(self) -> None:
+        """Takes the bar away."""
+        self._bar.close()

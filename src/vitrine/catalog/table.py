@@ -17,6 +17,7 @@ from vitrine.errors import InputError
 TABLE_NAMES = ("catalog.parquet", "catalog.csv")
 ROOT_KEY = b"vitrine.root"
 VERSION_KEY = b"vitrine.data_version"
+REMOTE_KEY = b"vitrine.remote"
 TEXT = pd.StringDtype("pyarrow", na_value=float("nan"))
 
 
@@ -28,11 +29,13 @@ class Catalog:
         root: Absolute folder or `s3://` prefix that `image` values are relative to.
         table: One row per photo. Contract columns hold str, "" for unknown; other columns are untouched.
         data_version: Which state of the data this is (a DVC hash, or one of the table), for model cards.
+        remote: The DVC remote that the photos below `root` were fetched from, and can be again; else "".
     """
 
     root: str
     table: pd.DataFrame
     data_version: str = ""
+    remote: str = ""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -75,9 +78,9 @@ def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
         raise InputError(f"{uri}: cannot be read ({error.strerror or 'no such file'})") from error
     try:
         if uri.endswith(".csv"):
-            table, recorded_root, version = parse_csv(data), "", ""
+            table, recorded = parse_csv(data), {}
         else:
-            table, recorded_root, version = _parse_parquet(data)
+            table, recorded = _parse_parquet(data)
     except (pa.ArrowException, ValueError, TypeError, KeyError, OverflowError, OSError) as error:
         raise InputError(f"{uri}: cannot be read as a table ({_one_line(error)})") from error
     if "image" not in table.columns:
@@ -92,13 +95,19 @@ def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
         if (wrong := errors[errors != ""]).size:
             more = f" ({wrong.size - 1} more rows are unusable; `vitrine clean` drops them)" if wrong.size > 1 else ""
             raise InputError(f"{uri}: row {wrong.index[0] + 1}: {wrong.iloc[0]}{more}")
-    return Catalog(recorded_root or root, table, version or _version_of(data))
+    return Catalog(
+        recorded.get(ROOT_KEY) or root,
+        table,
+        recorded.get(VERSION_KEY) or _version_of(data),
+        recorded.get(REMOTE_KEY, ""),
+    )
 
 
 def write_catalog(catalog: Catalog, folder: str | Path) -> None:
     """Writes `folder`/catalog.parquet, remembering where the photos are and which data version this is."""
     arrow = pa.Table.from_pandas(catalog.table, preserve_index=False)
-    metadata = {ROOT_KEY: catalog.root.encode(), VERSION_KEY: catalog.data_version.encode()}
+    recorded = {ROOT_KEY: catalog.root, VERSION_KEY: catalog.data_version, REMOTE_KEY: catalog.remote}
+    metadata = {key: value.encode() for key, value in recorded.items() if value}
     buffer = io.BytesIO()
     pq.write_table(arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **metadata}), buffer)
     files.write_bytes(files.join(str(folder), TABLE_NAMES[0]), buffer.getvalue())
@@ -163,8 +172,8 @@ def parse_csv(
     return table
 
 
-def _parse_parquet(data: bytes) -> tuple[pd.DataFrame, str, str]:
-    """The table, the root and the data version its metadata records; contract columns as text."""
+def _parse_parquet(data: bytes) -> tuple[pd.DataFrame, dict[bytes, str]]:
+    """The table with contract columns as text, and what its metadata records."""
     arrow = pq.ParquetFile(pa.BufferReader(data)).read()
     arrow.validate(full=True)  # text that is not UTF-8
     arrow = arrow.select(
@@ -180,7 +189,7 @@ def _parse_parquet(data: bytes) -> tuple[pd.DataFrame, str, str]:
     strings = {pa.string(): TEXT, pa.large_string(): TEXT}
     # What pandas noted about an index is left aside: rows are numbered anew.
     table = arrow.to_pandas(types_mapper=strings.get, ignore_metadata=True)
-    return table, metadata.get(ROOT_KEY, b"").decode(), metadata.get(VERSION_KEY, b"").decode()
+    return table, {key: metadata[key].decode() for key in (ROOT_KEY, VERSION_KEY, REMOTE_KEY) if key in metadata}
 
 
 def _without_duplicates(names: list[str]) -> list[str]:

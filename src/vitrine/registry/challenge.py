@@ -76,14 +76,15 @@ def challenge(
                 "champion_version": champion.version if champion else None,
             },
         )
-        _page(task, decision, champion.version if champion else "").write(folder / "report.html")
+        _page(task, decision, champion.version if champion else "", catalog.data_version).write(folder / "report.html")
     return decision
 
 
-def _page(task: str, decision: Decision, champion: str) -> Page:
+def _page(task: str, decision: Decision, champion: str, data_version: str) -> Page:
+    against = f"Candidate against champion {champion}" if champion else "There was no champion yet"
     page = Page(
         f"Gate: {task}",
-        f"Candidate against champion {champion}" if champion else "There was no champion yet",
+        f"{against} · data version {data_version or 'unknown'}",
         verdict="Promoted" if decision.promote else "Refused",
         tone="good" if decision.promote else "bad",
     )
