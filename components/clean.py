@@ -26,9 +26,10 @@ def clean(
     """
     from pathlib import Path
 
-    from components.outputs import show_metrics, show_page
+    from components.outputs import show_metrics, show_page, stamp
     from vitrine import steps
 
     figures = steps.clean(Path(table.path), Path(validation.path), Path(cleaned.path), min_class_count)
     show_page(report, Path(cleaned.path) / "report.html")
     show_metrics(counts, figures)
+    stamp(Path(cleaned.path), cleaned)

@@ -35,10 +35,11 @@ def compare(
     """
     from pathlib import Path
 
-    from components.outputs import show_page
+    from components.outputs import show_page, stamp
     from vitrine import steps
 
     inputs = Path(model.path), Path(evaluation.path), Path(table.path)
     answer = steps.compare(task, *inputs, registry, Path(decision.path), min_gain, max_drop)
     show_page(report, Path(decision.path) / "report.html")
+    stamp(Path(table.path), decision)
     return answer

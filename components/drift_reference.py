@@ -16,6 +16,8 @@ def drift_reference(model: Input[Model], table: Input[Dataset], reference: Outpu
     """
     from pathlib import Path
 
+    from components.outputs import stamp
     from vitrine import steps
 
     steps.drift_reference(Path(model.path), Path(table.path), Path(reference.path))
+    stamp(Path(model.path), reference)

@@ -26,10 +26,11 @@ def evaluate(
     """
     from pathlib import Path
 
-    from components.outputs import show_confusion, show_metrics, show_page
+    from components.outputs import show_confusion, show_metrics, show_page, stamp
     from vitrine import steps
 
     found = steps.evaluate(Path(model.path), Path(table.path), Path(evaluation.path))
     show_page(report, Path(evaluation.path) / "report.html")
     show_metrics(figures, found)
     show_confusion(confusion, Path(evaluation.path) / "confusion.json")
+    stamp(Path(table.path), evaluation, figures, confusion)

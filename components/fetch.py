@@ -18,7 +18,9 @@ def fetch(catalog: str, state: str, table: Output[Dataset], revision: str = "", 
     """
     from pathlib import Path
 
+    from components.outputs import stamp
     from vitrine import steps
 
     steps.fetch_data(catalog, revision, remote, Path(table.path))
+    stamp(Path(table.path), table)
     table.metadata["state"] = state

@@ -5,7 +5,15 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from kfp.dsl import HTML, ClassificationMetrics, Metrics
+from kfp.dsl import HTML, Artifact, ClassificationMetrics, Metrics
+
+
+def stamp(source: Path, *artifacts: Artifact) -> None:
+    """Shows in the metadata of artifacts which data (and code) a table or a model was made with."""
+    from vitrine.steps import lineage
+
+    for artifact in artifacts:
+        artifact.metadata.update(lineage(source))
 
 
 def show_page(artifact: HTML, page: Path) -> None:

@@ -17,9 +17,10 @@ def split(table: Input[Dataset], parted: Output[Dataset], report: Output[HTML], 
     """
     from pathlib import Path
 
-    from components.outputs import show_metrics, show_page
+    from components.outputs import show_metrics, show_page, stamp
     from vitrine import steps
 
     figures = steps.split(Path(table.path), Path(parted.path))
     show_page(report, Path(parted.path) / "report.html")
     show_metrics(counts, figures)
+    stamp(Path(parted.path), parted)

@@ -38,7 +38,7 @@ def train_student(
     """
     from pathlib import Path
 
-    from components.outputs import show_metrics
+    from components.outputs import show_metrics, stamp
     from vitrine import steps
 
     settings = {
@@ -53,3 +53,4 @@ def train_student(
     }
     found = steps.train("attributes", "student", Path(table.path), Path(model.path), checkpoints, settings)
     show_metrics(figures, found)
+    stamp(Path(model.path), model)

@@ -38,7 +38,7 @@ def train_taxonomy(
     """
     from pathlib import Path
 
-    from components.outputs import show_metrics
+    from components.outputs import show_metrics, stamp
     from vitrine import steps
 
     settings = {
@@ -52,3 +52,4 @@ def train_taxonomy(
     }
     found = steps.train("taxonomy", variant, Path(table.path), Path(model.path), checkpoints, settings)
     show_metrics(figures, found)
+    stamp(Path(model.path), model)

@@ -24,9 +24,10 @@ def validate(
     """
     from pathlib import Path
 
-    from components.outputs import show_metrics, show_page
+    from components.outputs import show_metrics, show_page, stamp
     from vitrine import steps
 
     figures = steps.validate(Path(table.path), Path(results.path), strict)
     show_page(report, Path(results.path) / "report.html")
     show_metrics(counts, figures)
+    stamp(Path(table.path), results)

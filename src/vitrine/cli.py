@@ -50,6 +50,19 @@ def ingest(source: str, out: Path, name: str, mapping: Path | None) -> None:
 
 @cli.command()
 @click.argument("catalog")
+@click.argument("out", type=PATH)
+@click.option("--revision", default="", help="DVC hash of the folder; default: the one in the .dvc file.")
+@click.option("--remote", default="", help="DVC remote of a .dvc file: a folder or s3://bucket/prefix.")
+def fetch(catalog: str, out: Path, revision: str, remote: str) -> None:
+    """Fetch one revision of CATALOG (a folder, s3:// prefix or .dvc file); OUT names its photos."""
+    from vitrine.catalog.fetch import fetch as run
+
+    found = run(catalog, out, revision, remote)
+    click.echo(f"{out}: {len(found):,} rows at {found.data_version}; photos in {found.root}")
+
+
+@cli.command()
+@click.argument("catalog")
 @click.option("--report", type=PATH, required=True, help="New folder for report.html and results.json.")
 @click.option("--rules", type=PATH, help="Settings on top of configs/quality.yaml.")
 def validate(catalog: str, report: Path, rules: Path | None) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vitrine import __version__, files
-from vitrine.catalog import Catalog, is_safe_path, read_catalog
+from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version
 from vitrine.errors import InputError
 from vitrine.journal import SIGN, Note, publish, write_note
 
@@ -109,6 +109,14 @@ def split(table: Path, out: Path) -> dict[str, float]:
     decided = [f"{', '.join(f'{count:,} {name}' for name, count in counts.items())}."]
     write_note(out, Note("split", "Split", decided), out / "report.html", inherit=[table])
     return {name: float(count) for name, count in counts.items()}
+
+
+def lineage(made: Path) -> dict[str, str]:
+    """Which data a table or a model folder was made with, and a model with which code."""
+    if (made / "config.json").is_file():
+        config = files.read_json(made / "config.json")
+        return {key: config[key] for key in ("data_version", "code_version")}
+    return {"data_version": read_version(made)}
 
 
 def teachable(table: Path) -> list[str]:

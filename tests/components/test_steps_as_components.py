@@ -24,6 +24,7 @@ from components.train_student import train_student
 from components.train_taxonomy import train_taxonomy
 from components.train_teacher import train_teacher
 from components.validate import validate
+from vitrine import __version__
 from vitrine.catalog import read_catalog, write_catalog
 from vitrine.errors import InputError
 from vitrine.registry import MODEL_FILES, Registry
@@ -144,6 +145,32 @@ def test_models_are_model_folders(done):
     assert json.loads((Path(done.taxonomy.model.path) / "config.json").read_text())["variant"] == "bcnn"
 
 
+def version(done) -> str:
+    return read_catalog(done.root / "data").data_version
+
+
+def test_every_table_model_and_evaluation_says_which_data_it_is_of(done):
+    data = {"data_version": version(done)}
+    tables = [done.fetched.table, done.cleaned.cleaned, done.parted.parted]
+    for artifact in (*tables, done.checked.results, *(made.evaluation for made in done.evaluations.values())):
+        assert artifact.metadata.items() >= data.items(), artifact.name
+    for made in done.evaluations.values():
+        assert made.confusion.metadata["data_version"] == data["data_version"]
+    for made in (*done.teachers, done.student, done.taxonomy):
+        assert made.model.metadata == data | {"code_version": __version__}
+        assert f"Data version `{data['data_version']}`" in (Path(made.model.path) / "card.md").read_text()
+        config = json.loads((Path(made.model.path) / "config.json").read_text())
+        assert {key: config[key] for key in made.model.metadata} == made.model.metadata
+
+
+def test_every_report_says_which_data_it_is_of(done, tmp_path):
+    _, gated = gate(done, "taxonomy", str(tmp_path / "registry"))
+    assert gated.decision.metadata == {"data_version": version(done)}
+    for made in (done.checked, done.cleaned, done.parted, *done.evaluations.values(), gated):
+        head = Path(made.report.path).read_text().partition("</header>")[0]
+        assert version(done) in head, made.report.uri
+
+
 def test_no_checkpoint_is_left(done):
     assert not [path for path in (done.root / "checkpoints").rglob("*") if path.is_file()]
 
@@ -152,7 +179,7 @@ def test_no_checkpoint_is_left(done):
 def test_evaluations_show_figures_and_a_confusion_matrix(done, task):
     made = done.evaluations[task]
     figures = json.loads((Path(made.evaluation.path) / "metrics.json").read_text())
-    assert made.figures.metadata == figures
+    assert made.figures.metadata == figures | {"data_version": version(done)}
     assert all(0 <= value <= 1 for key, value in figures.items() if key not in ("count", "seconds_per_1000_images"))
     matrix = made.confusion.metadata["confusionMatrix"]
     shown = json.loads(Path(made.confusion.path).read_text())
@@ -167,6 +194,7 @@ def test_promotion_then_refusal_then_the_summary(done, tmp_path):
     known, first = gate(done, "taxonomy", registry)
     assert first.answer == "promote"
     reference = done.step(drift_reference, model=known["model"], table=known["table"]).reference
+    assert reference.metadata == known["model"].metadata
     common = {"evaluation": known["evaluation"], "task": "taxonomy", "registry": registry, **run}
     done.step(promote, model=known["model"], decision=first.decision, reference=reference, **common)
     champion = Registry(registry).champion("taxonomy")
@@ -176,6 +204,7 @@ def test_promotion_then_refusal_then_the_summary(done, tmp_path):
     page = Path(done.step(report_run, status=ended("SUCCEEDED"), **summary).summary.path).read_text()
     assert page == (tmp_path / "run" / "summary.html").read_text()
     assert "Promoted: Categories (multitask)" in page
+    assert f"data version {version(done)}" in page.partition("</header>")[0]
     assert champion.version in page
 
     _, second = gate(done, "taxonomy", registry)

@@ -10,7 +10,7 @@ from vitrine.catalog.schema import (
     is_safe_path,
     labels_of,
 )
-from vitrine.catalog.table import Catalog, read_catalog, write_catalog
+from vitrine.catalog.table import Catalog, read_catalog, read_version, write_catalog
 
 __all__ = [
     "ATTRIBUTE_PREFIX",
@@ -23,5 +23,6 @@ __all__ = [
     "is_safe_path",
     "labels_of",
     "read_catalog",
+    "read_version",
     "write_catalog",
 ]

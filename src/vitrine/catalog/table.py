@@ -103,6 +103,12 @@ def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
     )
 
 
+def read_version(folder: str | Path) -> str:
+    """The data version that a local table made by `write_catalog` records; its rows are not read."""
+    metadata = pq.read_schema(Path(folder) / TABLE_NAMES[0]).metadata
+    return (metadata or {}).get(VERSION_KEY, b"").decode()
+
+
 def write_catalog(catalog: Catalog, folder: str | Path) -> None:
     """Writes `folder`/catalog.parquet, remembering where the photos are and which data version this is."""
     arrow = pa.Table.from_pandas(catalog.table, preserve_index=False)
