@@ -223,6 +223,28 @@ def test_parquet_tables(source, tmp_path):
     assert catalog.table["verdict"].tolist() == ["authentic", ""]
 
 
+def test_aligned_tables(source, tmp_path):
+    lists = {"boxes.txt": "2\nimage  x y\na b.jpg    1   2\nc.jpg     33 444\n", "kinds.txt": "c.jpg long sleeve 4\n"}
+    root = source({**lists, **photos("a b.jpg", "c.jpg")})
+    mapping = """
+tables: [{file: boxes.txt, aligned: true, counted: true}]
+lookups: [{file: kinds.txt, aligned: true, header: false, names: [name, kind, word, number], key: {image: name}}]
+columns: {image: "{image}", bbox: "{x},{y},1,1", attr:sleeve: "{kind}"}
+"""
+    _, catalog = ingest_table(tmp_path, root, mapping)
+    assert catalog.table.to_dict("list") == {
+        "image": ["a b.jpg", "c.jpg"],
+        "bbox": ["1,2,1,1", "33,444,1,1"],
+        "attr:sleeve": ["", "long"],
+    }
+
+
+def test_a_line_of_an_aligned_table_that_lacks_a_column_is_named(source, tmp_path):
+    root = source({"t.txt": "image x\na.jpg 1\nb.jpg\n", **photos("a.jpg")})
+    with pytest.raises(InputError, match=r"t\.txt: cannot be read as a table .line 3 has 1 columns, not 2.$"):
+        ingest_table(tmp_path, root, "tables: [{file: t.txt, aligned: true}]\ncolumns: {image: '{image}'}")
+
+
 def test_an_ambiguous_name_is_no_match(source, tmp_path):
     root = source({"t.csv": "photo\nA.jpg\nb.jpg\n", **photos("a.JPG", "a.jpg", "b.jpg")})
     account, catalog = ingest_table(tmp_path, root, "tables: [{file: t.csv}]\ncolumns: {image: '{photo}'}")

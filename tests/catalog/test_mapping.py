@@ -67,6 +67,11 @@ def test_the_readmes_example_is_sound(tmp_path):
         ),
         (MINIMAL + "extra: {domain: shop}", "'domain' is a catalog column"),
         (MINIMAL + "values: {attr:nek: {a: b}}", "values: no column 'attr:nek'"),
+        (MINIMAL.replace("a.csv", "a.txt, counted: true"), "tables.0: counted goes with aligned"),
+        (
+            MINIMAL + "lookups: [{file: b, key: {a: b}, aligned: true, delimiter: ;}]",
+            "lookups.0: an aligned table has no",
+        ),
         (MINIMAL.replace("'{image}'", "'{image'"), "a brace is not closed"),
         (MINIMAL.replace("'{image}'", "'{image[x]}'"), "parts of a path read"),
     ],

@@ -1,27 +1,26 @@
-"""Any data set into a catalog: a tree of folders, or tables described by a mapping file."""
+"""Any data set into a catalog: a tree of folders, tables described by a mapping file, or a known data set."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vitrine import configs, files
 from vitrine.catalog import schema
+from vitrine.catalog.datasets import MAPPED, READERS, UNPACKERS
+from vitrine.catalog.datasets.reading import read_table
 from vitrine.catalog.mapping import (
     CatalogMapping,
     LongTable,
     Lookup,
-    TableFile,
     Template,
     attribute_column,
     cut_path,
     nearest,
     read_mapping,
 )
-from vitrine.catalog.table import Catalog, parse_csv, write_catalog
+from vitrine.catalog.table import Catalog, write_catalog
 from vitrine.errors import InputError
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -58,6 +57,8 @@ class Ingested:
 def ingest(source: str | Path, out: Path, format: str, mapping: Path | None = None) -> Ingested:
     """Writes OUT/catalog.parquet for a data set; its photos stay where they are.
 
+    Only photos that are no files yet (arrays of CIFAR-100) are written, to OUT/images.
+
     Args:
         source: A folder or `s3://` prefix; `image` values are relative to it.
         out: The new folder.
@@ -67,39 +68,51 @@ def ingest(source: str | Path, out: Path, format: str, mapping: Path | None = No
     Raises:
         InputError: for an unknown format, an unusable mapping, table or value, or if no photo is left.
     """
-    description = _description(format, mapping)
+    _check_format(format, mapping)
     root = files.absolute(source)
+    if format in UNPACKERS:
+        with files.new_folder(Path(out)) as folder:
+            table = UNPACKERS[format](root, folder)
+            _check_rows(table, root)
+            write_catalog(Catalog("", table), folder)  # without a root of its own: photos lie beside the table
+        return Ingested(len(table))
+    description = _description(format, mapping)
     photos = _photos(root)
-    if description is None:
+    if description is not None:
+        table, account = _from_tables(root, photos, description)
+    elif format in READERS:
+        table, account = _from_reader(root, photos, format)
+    else:
         if not photos:
             raise InputError(f"{root}: no photos there ({', '.join(PHOTO_ENDINGS)})")
         table, account = _from_folders(photos), Ingested(len(photos))
-    else:
-        table, account = _from_tables(root, photos, description)
-    errors = schema.row_errors(table)
-    if (wrong := errors[errors != ""]).size:
-        hint = "" if description is None else " (`values` in the mapping can rewrite words)"
-        raise InputError(f"{root}: {table['image'][wrong.index[0]]!r}: {wrong.iloc[0]}{hint}")
+    _check_rows(table, root, "" if description is None else " (`values` in the mapping can rewrite words)")
     with files.new_folder(Path(out)) as folder:
         write_catalog(Catalog(root, table), folder)
     return account
 
 
-def _description(format: str, mapping: Path | None) -> CatalogMapping | None:
-    """The mapping of a format; None for `folder`."""
-    if format == "table":
-        if mapping is None:
-            raise InputError("--format table needs --map FILE")
-        return read_mapping(mapping)
-    if mapping is not None:
-        raise InputError(f"--map goes with --format table, not {format}")
-    if format == "folder":
-        return None
-    shipped = {path.stem: path for path in sorted((configs.folder() / "ingest").glob("*.yaml"))}
-    if format not in shipped:
-        known = ("folder", "table", *shipped)
+def _check_format(format: str, mapping: Path | None) -> None:
+    known = ("folder", "table", *MAPPED, *sorted((*READERS, *UNPACKERS)))
+    if format not in known:
         raise InputError(f"unknown format {format!r}{nearest(format, known)} (see configs/ingest)")
-    return read_mapping(shipped[format])
+    if format == "table" and mapping is None:
+        raise InputError("--format table needs --map FILE")
+    if format != "table" and mapping is not None:
+        raise InputError(f"--map goes with --format table, not {format}")
+
+
+def _check_rows(table: pd.DataFrame, root: str, hint: str = "") -> None:
+    errors = schema.row_errors(table)
+    if (wrong := errors[errors != ""]).size:
+        raise InputError(f"{root}: {table['image'][wrong.index[0]]!r}: {wrong.iloc[0]}{hint}")
+
+
+def _description(format: str, mapping: Path | None) -> CatalogMapping | None:
+    """The mapping of a format that has one."""
+    if mapping is not None:
+        return read_mapping(mapping)
+    return read_mapping(configs.path(f"ingest/{format}.yaml")) if format in MAPPED else None
 
 
 def _photos(root: str) -> list[str]:
@@ -119,25 +132,29 @@ def _from_folders(photos: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({"image": photos, "category": [photo.rpartition("/")[0] for photo in photos]})
 
 
+def _from_reader(root: str, photos: Sequence[str], format: str) -> tuple[pd.DataFrame, Ingested]:
+    table = READERS[format](root, photos)
+    listed = len(table)
+    table = _with_photos(table, photos, root)
+    unlisted = set(photos) - set(table["image"])
+    return _ordered(table), Ingested(len(table), len(unlisted), missing=listed - len(table))
+
+
 def _from_tables(root: str, photos: Sequence[str], mapping: CatalogMapping) -> tuple[pd.DataFrame, Ingested]:
-    sources = [_read_table(root, described) for described in mapping.tables]
+    sources = [read_table(root, described) for described in mapping.tables]
     for lookup in mapping.lookups:
-        sources = _look_up(sources, _read_table(root, lookup), lookup)
+        sources = _look_up(sources, read_table(root, lookup), lookup)
     frames = [
         _fill({**mapping.columns, **mapping.extra, **described.columns}, rows, described.file)
         for described, rows in zip(mapping.tables, sources, strict=True)
     ]
     at_least: dict[str, int] = {}  # attribute column -> labelled rows it needs
     for long_table in mapping.attributes:
-        added = _add_attributes(frames, sources, _read_table(root, long_table), long_table)
+        added = _add_attributes(frames, sources, read_table(root, long_table), long_table)
         at_least.update(dict.fromkeys(added, long_table.at_least))
     table = pd.concat(frames, ignore_index=True).fillna("")
     listed = len(table)
-    first = table["image"].iloc[0]
-    table["image"] = _match(table["image"].tolist(), photos, root)
-    table = table[table["image"] != ""].reset_index(drop=True)
-    if table.empty:
-        raise InputError(f"{root}: no row names a photo that is there (the first row names {first!r})")
+    table = _with_photos(table, photos, root)
     missing = listed - len(table)
     unlabelled = 0
     for name in map(str, table.columns.drop("image")):
@@ -152,45 +169,24 @@ def _from_tables(root: str, photos: Sequence[str], mapping: CatalogMapping) -> t
     if kept and unlisted:
         constants = {name: text for name, text in mapping.columns.items() if not Template(text).columns}
         table = pd.concat([table, pd.DataFrame({**constants, "image": unlisted})], ignore_index=True).fillna("")
+    return _ordered(table), Ingested(len(table), len(unlisted), kept, missing, unlabelled)
+
+
+def _with_photos(table: pd.DataFrame, photos: Sequence[str], root: str) -> pd.DataFrame:
+    """The rows whose photo is there, with its name in `image`."""
+    matched = table.assign(image=_match(table["image"].tolist(), photos, root))
+    matched = matched[matched["image"] != ""].reset_index(drop=True)
+    if matched.empty:
+        first = table["image"].iloc[0]
+        raise InputError(f"{root}: no row names a photo that is there (the first row names {first!r})")
+    return matched
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """The format's own columns in its order, then attributes, then others."""
     order = {name: i for i, name in enumerate(schema.CONTRACT_COLUMNS)}
-    table = table[sorted(table.columns, key=lambda name: order.get(str(name), len(order) + (name in mapping.extra)))]
-    return table, Ingested(len(table), len(unlisted), kept, missing, unlabelled)
-
-
-def _read_table(root: str, described: TableFile) -> pd.DataFrame:
-    """A table of stripped str."""
-    name = described.file
-    uri = name if files.is_s3(name) or name.startswith("/") else files.join(root, name)
-    try:
-        data = files.read_bytes(uri)
-    except OSError as error:
-        raise InputError(f"{uri}: cannot be read ({error.strerror or 'no such file'})") from error
-    try:
-        if name.endswith(".parquet"):
-            table = _parse_parquet(data, described.names)
-        else:
-            table = parse_csv(
-                data,
-                delimiter=described.delimiter or ("\t" if name.endswith(".tsv") else ","),
-                encoding=described.encoding,
-                header=described.header,
-                names=described.names,
-                quoted=described.quoted,
-            )
-    except (pa.ArrowException, ValueError, LookupError, OSError) as error:
-        raise InputError(f"{uri}: cannot be read as a table ({' '.join(str(error).split())})") from error
-    if table.empty:
-        raise InputError(f"{uri}: the table has no rows")
-    return pd.DataFrame({name: [cell.strip() for cell in table[name].tolist()] for name in table.columns})
-
-
-def _parse_parquet(data: bytes, names: Sequence[str]) -> pd.DataFrame:
-    table = pq.ParquetFile(pa.BufferReader(data)).read()
-    if names:
-        table = table.rename_columns(list(names))
-    return pd.DataFrame(
-        {name: table.column(name).cast(pa.string()).fill_null("").to_pylist() for name in table.column_names}
-    )
+    known = len(order)
+    return table[sorted(table, key=lambda name: order.get(name, known + (not schema.is_contract_column(name))))]
 
 
 def _look_up(sources: Sequence[pd.DataFrame], table: pd.DataFrame, lookup: Lookup) -> list[pd.DataFrame]:

@@ -25,8 +25,12 @@ class TableFile(_Strict):
     """A table to read. `file` is relative to the data set's folder; Parquet by its ending, text otherwise."""
 
     file: str
-    delimiter: str = Field("", max_length=1)
+    delimiter: str = Field(default="", max_length=1)
     """Of a text file; default: a tab in `.tsv`, a comma otherwise."""
+    aligned: bool = False
+    """Whether runs of blanks separate the columns. No line may lack one; blanks too many belong to the first column."""
+    counted: bool = False
+    """Of an aligned table: whether its first line is the number of rows, which is then checked."""
     encoding: str = "utf-8"
     header: bool = True
     """Whether the first line names the columns."""
@@ -111,6 +115,7 @@ def read_mapping(path: Path) -> CatalogMapping:
         raise InputError(f"{path}: {_first_problem(error)}") from error
     try:
         _check_columns(mapping)
+        _check_tables(mapping)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return mapping
@@ -231,6 +236,21 @@ def _check_columns(mapping: CatalogMapping) -> None:
         for name in columns:
             if name not in named and not (mapping.attributes and name.startswith(schema.ATTRIBUTE_PREFIX)):
                 raise InputError(f"{where}: no column {name!r}{nearest(name, named)}")
+
+
+def _check_tables(mapping: CatalogMapping) -> None:
+    """Keys of a table that only make sense together."""
+    parts: dict[str, Sequence[TableFile]] = {
+        "tables": mapping.tables,
+        "lookups": mapping.lookups,
+        "attributes": mapping.attributes,
+    }
+    for name, tables in parts.items():
+        for i, table in enumerate(tables):
+            if table.aligned and table.delimiter:
+                raise InputError(f"{name}.{i}: an aligned table has no delimiter")
+            if table.counted and not table.aligned:
+                raise InputError(f"{name}.{i}: counted goes with aligned")
 
 
 def _check_template(where: str, text: str) -> None:
