@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from vitrine.errors import InputError
 from vitrine.methods.decision import ASK, AUTHENTIC, COUNTERFEIT, verdicts
@@ -110,6 +109,8 @@ def area_under_curve(probability: np.ndarray, authentic: np.ndarray) -> float:
 
     NaN without both. (The Mann-Whitney statistic, from ranks.)
     """
+    from scipy.stats import rankdata
+
     ups, downs = float(authentic.sum()), float((~authentic).sum())
     if not ups or not downs:
         return float("nan")

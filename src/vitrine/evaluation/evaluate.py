@@ -7,9 +7,11 @@ import numpy as np
 from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
+from vitrine.evaluation.authenticity import VIEW_LISTINGS, listing_metrics
+from vitrine.evaluation.authenticity_report import listing_examples, listing_page, verdict_confusion
 from vitrine.evaluation.metrics import compute_metrics
 from vitrine.evaluation.report import classification_artifacts, write_report
-from vitrine.outcome import Outcome
+from vitrine.outcome import ListingOutcome, Outcome
 from vitrine.report import thumbnail
 
 EXAMPLE_PHOTOS = 12
@@ -21,6 +23,9 @@ def evaluate(model: Path, catalog: Catalog, out: Path, split: str = "test") -> d
 
     Writes `metrics.json` (flat, fractions 0..1), `report.html`, `confusion.json` (see `classification_artifacts`) and
     `examples.json` (a few answers as thumbnails, for summary pages).
+
+    A model for authenticity is measured on the listings with a verdict, and once more on their photos of each view
+    alone.
 
     Args:
         model: A model folder.
@@ -40,6 +45,8 @@ def evaluate(model: Path, catalog: Catalog, out: Path, split: str = "test") -> d
     if not len(rows):
         raise InputError(f"{catalog.root}: no row has split {split!r}; run `vitrine split` first")
     outcome = apply(model, rows)
+    if isinstance(outcome, ListingOutcome):
+        return _evaluate_listings(model, outcome, rows, out, split)
     metrics = compute_metrics(outcome)
     with files.new_folder(out) as folder:
         files.write_json(folder / METRICS, metrics)
@@ -47,6 +54,42 @@ def evaluate(model: Path, catalog: Catalog, out: Path, split: str = "test") -> d
         files.write_json(folder / EXAMPLES, example_photos(outcome, rows))
         write_report(outcome, rows, metrics, folder / REPORT, f"Evaluation: {outcome.task} on the {split} photos")
     return metrics
+
+
+def _evaluate_listings(model: Path, outcome: ListingOutcome, rows: Catalog, out: Path, split: str) -> dict[str, float]:
+    from vitrine.methods.model_folder import load_config
+
+    metrics = listing_metrics(outcome, _by_view(model, rows))
+    page = listing_page(outcome, rows, metrics, load_config(model), f"Evaluation: authenticity on the {split} listings")
+    with files.new_folder(out) as folder:
+        files.write_json(folder / METRICS, metrics)
+        files.write_json(folder / CONFUSION, verdict_confusion(outcome))
+        files.write_json(folder / EXAMPLES, listing_examples(outcome, rows, EXAMPLE_PHOTOS))
+        page.write(folder / REPORT)
+    return metrics
+
+
+def _by_view(model: Path, rows: Catalog) -> dict[str, ListingOutcome]:
+    """The answers about the same listings when only their photos of one view are shown.
+
+    A verdict on any photo of a listing is the verdict on all of it. Views that few listings with a verdict have are
+    left out.
+    """
+    from vitrine.methods.inference import apply
+
+    table = rows.table
+    if "view" not in table or "verdict" not in table:
+        return {}
+    names = table["listing"].where(table["listing"] != "", table["image"]) if "listing" in table else table["image"]
+    table = table.assign(verdict=table["verdict"].groupby(names).transform("max"))
+    found = {}
+    for view in sorted(set(table["view"]) - {""}):
+        shown = (table["view"] == view) & (table["verdict"] != "")
+        if names[shown].nunique() >= VIEW_LISTINGS:
+            answered = apply(model, rows.with_table(table[shown]))
+            assert isinstance(answered, ListingOutcome)
+            found[view] = answered
+    return found
 
 
 def example_photos(outcome: Outcome, catalog: Catalog, seed: int = 0) -> list[dict[str, object]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from vitrine.errors import InputError
 
-HEADLINE = {"taxonomy": "macro_top1", "attributes": "recall@1"}
-GUARDED = re.compile(r"(level\d+/macro_top1|attr:.+/(recall@1|top1))")
+HEADLINE = {"taxonomy": "macro_top1", "attributes": "recall@1", "authenticity": "accuracy"}
+GUARDED = re.compile(r"(level\d+/macro_top1|attr:.+/(recall@1|top1)|precision|recall|f1)")
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class GateRules:
         min_gain: The candidate must be better than the champion by more than this.
         tolerance: Differences up to this are a tie, and a tie keeps the champion.
         floor: The least the figure must be, with or without a champion.
-        max_drop: No level's and no attribute type's own figure may fall by more than this.
+        max_drop: No level's and no attribute type's own figure may fall by more than this, nor may precision, recall or
+            F1 of authenticity.
     """
 
     metric: str
@@ -50,7 +51,7 @@ class Decision:
 
 
 def rules_for(task: str, **changes: float) -> GateRules:
-    """The default rules of a task: `macro_top1` decides for taxonomy, `recall@1` for attributes.
+    """The default rules of a task; what decides is in `HEADLINE`.
 
     Raises:
         InputError: if the task has no default figure or a value is out of range.
@@ -99,8 +100,8 @@ def decide(
     if candidate.get("count") != champion.get("count"):
         return Decision(
             False,
-            f"Refused: measured on different test sets ({_photos(candidate)} for the candidate, "
-            f"{_photos(champion)} for the champion).",
+            f"Refused: measured on different test sets ({_counted(candidate)} for the candidate, "
+            f"{_counted(champion)} for the champion).",
         )
     return _against(candidate, champion, rules)
 
@@ -159,6 +160,7 @@ def _shared_figure(
     return f"{metric} over the {len(shared)} shared types", new, old
 
 
-def _photos(metrics: Mapping[str, float]) -> str:
+def _counted(metrics: Mapping[str, float]) -> str:
+    what = "listings" if HEADLINE["authenticity"] in metrics else "photos"
     count = metrics.get("count")
-    return "an unknown number of photos" if count is None else f"{count:,.0f} photos"
+    return f"an unknown number of {what}" if count is None else f"{count:,.0f} {what}"

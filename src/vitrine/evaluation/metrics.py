@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitrine.errors import InputError
-from vitrine.outcome import Outcome, Question
+from vitrine.evaluation.authenticity import listing_metrics
+from vitrine.outcome import ListingOutcome, Outcome, Question
 
 TASKS = ("taxonomy", "attributes")
 RECALL_AT = (1, 3, 5)
@@ -137,17 +138,19 @@ def f1_at_k(question: Question, k: int) -> float:
     return _f1(true_ranks(question), k)
 
 
-def compute_metrics(outcome: Outcome) -> dict[str, float]:
+def compute_metrics(outcome: Outcome | ListingOutcome) -> dict[str, float]:
     """The flat `metrics.json` of an outcome, fractions 0..1.
 
     taxonomy: per level `level<i>/top1|top5|macro_top1|macro_top5`, the same without prefix for the deepest level that
     has annotated photos, and `attr:<type>/top1`. attributes: `attr:<type>/recall@1|3|5` and `/f1@1|3|5`, and their
     means over types without prefix. Both: `count` (photos asked) and `seconds_per_1000_images`. Questions without
-    any annotated photo are left out.
+    any annotated photo are left out. Authenticity: see `listing_metrics`.
 
     Raises:
         InputError: if no photo is annotated for anything the model was asked, or the task is another.
     """
+    if isinstance(outcome, ListingOutcome):
+        return listing_metrics(outcome)
     return _measure(outcome, _all_ranks(outcome))
 
 

@@ -143,6 +143,31 @@ def write_report(
     page.write(page_path)
 
 
+def embedding_map(points: np.ndarray, labels: list[str]) -> "Figure":
+    """Embeddings (n, dim) in two dimensions (t-SNE), coloured by label; "" and rare labels are grey."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    if points.shape[1] > 50:  # t-SNE's own advice: fewer dimensions first, for speed and less noise
+        points = PCA(min(50, len(points)), random_state=SEED).fit_transform(points)
+    init = "pca" if points.shape[1] > 1 else "random"
+    flat = TSNE(init=init, perplexity=min(30.0, (len(points) - 1) / 3), random_state=SEED).fit_transform(points)
+    shown = [label for label, _ in Counter(filter(None, labels)).most_common(COLOURS)]
+    figure = Figure(figsize=(9.6, 6.2), layout="constrained")
+    axes = figure.add_subplot()
+    names = np.array(labels, dtype=object)
+    for label, colour in [("", "#d0d5dd"), *((name, colormaps["tab10"](i)) for i, name in enumerate(shown))]:
+        members = np.isin(names, shown, invert=True) if label == "" else names == label
+        if members.any():
+            title = f"{_plain(_short(label, 32)) or 'other or unlabelled'} ({members.sum()})"
+            axes.scatter(flat[members, 0], flat[members, 1], s=9, color=colour, linewidths=0, alpha=0.8, label=title)
+    axes.set_axis_off()
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9, markerscale=2)
+    return figure
+
+
 def _tile(
     key: str,
     metrics: Mapping[str, float],
@@ -347,31 +372,7 @@ def _embeddings(page: Page, outcome: Outcome, answered: Mapping[str, Answers]) -
         page.text("Not shown: there are fewer than 10 photos, or all of them have the same embedding.")
         return
     truth = dict(zip(answered[name].rows.tolist(), answered[name].truth.tolist(), strict=True))
-    page.figure(_scatter(points, [truth.get(row, "") for row in rows.tolist()]), "embeddings in two dimensions")
-
-
-def _scatter(points: np.ndarray, labels: list[str]) -> "Figure":
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    if points.shape[1] > 50:  # t-SNE's own advice: fewer dimensions first, for speed and less noise
-        points = PCA(min(50, len(points)), random_state=SEED).fit_transform(points)
-    init = "pca" if points.shape[1] > 1 else "random"
-    flat = TSNE(init=init, perplexity=min(30.0, (len(points) - 1) / 3), random_state=SEED).fit_transform(points)
-    shown = [label for label, _ in Counter(filter(None, labels)).most_common(COLOURS)]
-    figure = Figure(figsize=(9.6, 6.2), layout="constrained")
-    axes = figure.add_subplot()
-    names = np.array(labels, dtype=object)
-    for label, colour in [("", "#d0d5dd"), *((name, colormaps["tab10"](i)) for i, name in enumerate(shown))]:
-        members = np.isin(names, shown, invert=True) if label == "" else names == label
-        if members.any():
-            title = f"{_plain(_short(label, 32)) or 'other or unlabelled'} ({members.sum()})"
-            axes.scatter(flat[members, 0], flat[members, 1], s=9, color=colour, linewidths=0, alpha=0.8, label=title)
-    axes.set_axis_off()
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9, markerscale=2)
-    return figure
+    page.figure(embedding_map(points, [truth.get(row, "") for row in rows.tolist()]), "embeddings in two dimensions")
 
 
 def _example(answers: Answers, i: int, outcome: Outcome, catalog: Catalog) -> Photo:
