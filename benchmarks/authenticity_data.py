@@ -1,0 +1,178 @@
+"""The data sets of benchmarks/authenticity_tables.py: listings of real photos, and rendered ones.
+
+Both are catalogs of listings with a split (60/10/30 of the listings) and an extra column `decisive`: `yes` for the
+photos that give the verdict away, which no system sees.
+
+Real photos: the 81 classes of `grocery` (natural photos only). Two sibling classes stand for authentic and counterfeit,
+in several pairs at once, as a shop sells several brands. A listing has 3 to 7 photos: one or two of a class of the pair
+(these decide), the rest of the pair's third class, which authentic and counterfeit listings share. Photos are dealt to
+the splits first, near copies together, so no photo is in two splits. A deciding photo is in one listing; one of a third
+class may be in several listings of its split. Views are unknown.
+
+All systems start from one trunk, which has learnt to tell apart the other classes of `grocery` (`other_classes`): 320
+decided listings are few to learn seeing from.
+
+Rendered: the shoes of `vitrine synth`, six views and mostly a customer's photo. A counterfeit is copied in one to three
+of five views.
+
+Undecided are 30 % of the rendered listings, all of them in train (so half of train), and of the real ones, which are
+few, 30 % of train.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vitrine.catalog import Catalog, write_catalog
+from vitrine.files import new_folder
+from vitrine.quality.clean import group_names
+from vitrine.quality.scan import scan_photos
+from vitrine.quality.settings import load_settings
+from vitrine.synth.listings import copied_views, is_multi_view, listing_key, render_listing
+
+PAIRS = (  # authentic, counterfeit, the third class they share
+    ("Granny-Smith", "Golden-Delicious", "Red-Delicious"),
+    ("Anjou", "Conference", "Kaiser"),
+    ("Arla-Medium-Fat-Milk", "Arla-Standard-Milk", "Arla-Lactose-Medium-Fat-Milk"),
+    ("Garant-Ecological-Medium-Fat-Milk", "Arla-Ecological-Medium-Fat-Milk", "Garant-Ecological-Standard-Milk"),
+    ("Valio-Vanilla-Yoghurt", "Yoggi-Strawberry-Yoghurt", "Yoggi-Vanilla-Yoghurt"),
+    ("Red-Bell-Pepper", "Orange-Bell-Pepper", "Yellow-Bell-Pepper"),
+    ("Regular-Tomato", "Vine-Tomato", "Beef-Tomato"),
+)
+SPLITS, SHARES = ("train", "validation", "test"), (0.6, 0.1, 0.3)
+UNDECIDED = 0.3
+MOST_DECISIVE, LEAST_PHOTOS, MOST_PHOTOS = 2, 3, 7
+
+
+def real_listings(grocery: Path, out: Path, seed: int = 0) -> None:
+    """Writes the catalog of real photos; these stay where they are.
+
+    Args:
+        grocery: The folder of the data set.
+        out: A new folder.
+        seed: Deals photos to splits and listings.
+    """
+    random = np.random.default_rng(seed)
+    parts = _photos_by_class_and_split(grocery, sorted({name for pair in PAIRS for name in pair}), random)
+    rows: list[dict[str, str]] = []
+    for split in SPLITS:
+        for pair in PAIRS:
+            for verdict, kind in zip(("authentic", "counterfeit"), pair[:2], strict=True):
+                waiting = random.permutation(parts[kind, split]).tolist()
+                while waiting:
+                    decisive = [
+                        waiting.pop() for _ in range(min(int(random.integers(1, MOST_DECISIVE + 1)), len(waiting)))
+                    ]
+                    size = int(random.integers(LEAST_PHOTOS, MOST_PHOTOS + 1))
+                    shared = parts[pair[2], split]
+                    others = random.choice(shared, min(size - len(decisive), len(shared)), replace=False).tolist()
+                    name = f"{split}-{pair[0]}-{verdict}-{len(waiting)}"
+                    rows += [
+                        {"image": image, "listing": name, "verdict": verdict, "split": split, "decisive": own}
+                        for image, own in random.permutation(
+                            [(image, "yes") for image in decisive] + [(image, "") for image in others]
+                        ).tolist()
+                    ]
+    table = pd.DataFrame(rows)
+    table = _undecided(table, UNDECIDED * table.loc[table["split"] == "train", "listing"].nunique(), random)
+    with new_folder(out) as folder:
+        write_catalog(Catalog(str(grocery.absolute()), table, f"real-{seed}"), folder)
+
+
+def other_classes(grocery: Path, out: Path, seed: int = 0) -> None:
+    """Writes a catalog of the photos of all classes that `real_listings` does not use, a tenth of them validation."""
+    used = {name for pair in PAIRS for name in pair}
+    images = [image for image in _natural_photos(grocery) if image.split("/")[-2] not in used]
+    random = np.random.default_rng(seed)
+    table = pd.DataFrame({"image": images, "category": ["/".join(image.split("/")[1:-1]) for image in images]})
+    table["split"] = np.where(random.random(len(table)) < 0.1, "validation", "train")
+    with new_folder(out) as folder:
+        write_catalog(Catalog(str(grocery.absolute()), table, f"others-{seed}"), folder)
+
+
+def rendered_listings(out: Path, listings: int, seed: int = 0) -> None:
+    """Renders shoes in several views and writes their catalog.
+
+    Args:
+        out: A new folder.
+        listings: How many.
+        seed: Of the pictures, and of what goes where.
+    """
+    random = np.random.default_rng(seed)
+    numbers = [number for number in range(4 * listings + 4) if is_multi_view(number)][:listings]
+    with new_folder(out) as folder:
+        (folder / "images").mkdir()
+        rows = []
+        for number in numbers:
+            for photo in render_listing(seed, number):
+                (folder / photo.row["image"]).write_bytes(photo.data)
+                copied = photo.row["verdict"] and photo.row["view"] in copied_views(
+                    listing_key(seed, number), photo.row["verdict"]
+                )
+                rows.append(photo.row | {"decisive": "yes" if copied else ""})
+        table = pd.DataFrame(rows)
+        decided = random.permutation(table.loc[table["verdict"] != "", "listing"].unique())
+        ends = np.cumsum(np.array(SHARES) * len(numbers))[::-1]  # the undecided are all in train
+        late = ends[0] - ends[1:]
+        split = dict.fromkeys(table["listing"], "train")
+        split |= dict.fromkeys(decided[: round(late[0])], "test")
+        split |= dict.fromkeys(decided[round(late[0]) : round(late[1])], "validation")
+        table["split"] = table["listing"].map(split)
+        write_catalog(
+            Catalog(str(out.absolute()), _undecided(table, UNDECIDED * listings, random), f"rendered-{seed}"), folder
+        )
+
+
+def labels_cut(catalog: Catalog, share: float, out: Path, seed: int = 0) -> None:
+    """The same catalog where only a share of the decided training listings, as many of each verdict, stays decided."""
+    table = catalog.table.copy()
+    random = np.random.default_rng(seed)
+    decided = table[(table["split"] == "train") & (table["verdict"] != "")].groupby("verdict")["listing"].unique()
+    kept = max(1, round(share * sum(map(len, decided)) / 2))
+    blanked = {name for names in decided for name in random.permutation(names)[kept:]}
+    table.loc[table["listing"].isin(blanked), "verdict"] = ""
+    with new_folder(out) as folder:
+        write_catalog(Catalog(catalog.root, table, f"{catalog.data_version}-cut-{share:g}"), folder)
+
+
+def _photos_by_class_and_split(
+    grocery: Path, kinds: list[str], random: np.random.Generator
+) -> dict[tuple[str, str], list[str]]:
+    """Natural photos of each class, dealt to splits; near copies, whatever their class, are dealt together."""
+    table = pd.DataFrame({"image": _natural_photos(grocery)})
+    table["kind"] = table["image"].str.split("/").str[-2]
+    table = table[table["kind"].isin(kinds)].reset_index(drop=True)
+    looks = scan_photos(Catalog(str(grocery.absolute()), table), 1)
+    table["copies"] = group_names(looks, load_settings().near_duplicate_distance)
+    split_of: dict[str, str] = {}
+    parts: dict[tuple[str, str], list[str]] = {}
+    for kind in kinds:
+        own = table[table["kind"] == kind]
+        ends = np.cumsum(SHARES) * len(own)
+        dealt = 0
+        for copies in random.permutation(own["copies"].unique()):
+            members = own.loc[own["copies"] == copies, "image"].tolist()
+            place = min(int(np.searchsorted(ends, dealt, side="right")), len(SPLITS) - 1)
+            split = split_of.setdefault(copies, SPLITS[place])
+            parts.setdefault((kind, split), []).extend(members)
+            dealt += len(members)
+    return parts
+
+
+def _natural_photos(grocery: Path) -> list[str]:
+    lists = [(grocery / name).read_text().splitlines() for name in ("train.txt", "val.txt", "test.txt")]
+    return [line.partition(",")[0].strip() for lines in lists for line in lines]
+
+
+def _undecided(table: pd.DataFrame, count: float, random: np.random.Generator) -> pd.DataFrame:
+    """Takes the verdict from training listings, as many of each, until `count` listings have none."""
+    listings = table.drop_duplicates("listing")
+    missing = round(count) - int((listings["verdict"] == "").sum())
+    decided = listings[(listings["split"] == "train") & (listings["verdict"] != "")]
+    taken: set[str] = set()
+    for _, own in decided.groupby("verdict"):
+        taken |= set(random.permutation(own["listing"].to_numpy(object))[: max(0, missing) // 2])
+    table = table.copy()
+    table.loc[table["listing"].isin(taken), "verdict"] = ""
+    return table
