@@ -179,5 +179,5 @@ def test_what_cannot_be_judged_says_why():
     assert "nothing" in failure(results[1])
     assert "\n" not in "".join(map(failure, results))
     assert failure(results[2]) == ""
-    with pytest.raises(RuntimeError, match="ExpectColumnValuesToBeBetween"):
+    with pytest.raises(RuntimeError, match="expect_column_values_to_be_between"):
         unexpected_rows(frame, [("ExpectColumnValuesToBeBetween", {"column": "word", "min_value": 3})])

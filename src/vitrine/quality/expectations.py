@@ -55,26 +55,34 @@ def unexpected_rows(
         frame: A table with a RangeIndex.
         expectations: Class names of `great_expectations.expectations` and their arguments.
     """
-    if not expectations:
-        return []
+    return [unexpected(result) for result in judge(frame, build(expectations))] if expectations else []
+
+
+def build(expectations: Sequence[tuple[str, Mapping[str, Any]]]) -> list["Expectation"]:
+    """Expectations from their class names and arguments."""
     with quiet():
         from great_expectations import expectations as known
 
-        built = [getattr(known, name)(**arguments) for name, arguments in expectations]
-    found = []
-    for (name, arguments), result in zip(expectations, judge(frame, built), strict=True):
-        if problem := failure(result):
-            raise RuntimeError(f"{name} {dict(arguments)}: {problem}")
-        rows = [int(row) for row in result.result.get("partial_unexpected_index_list") or []]
-        found.append((int(result.result.get("unexpected_count") or 0), rows))
-    return found
+        return [getattr(known, name)(**arguments) for name, arguments in expectations]
+
+
+def unexpected(result: "ExpectationValidationResult") -> tuple[int, list[int]]:
+    """How many rows break an expectation, and the first `SHOWN` of them.
+
+    Raises:
+        RuntimeError: if it could not be judged.
+    """
+    if problem := failure(result):
+        raise RuntimeError(f"{result.expectation_config.type} {result.expectation_config.kwargs}: {problem}")
+    rows = result.result.get("partial_unexpected_index_list") or []
+    return int(result.result.get("unexpected_count") or 0), [int(row) for row in rows]
 
 
 def judge(frame: pd.DataFrame, expectations: Sequence["Expectation"]) -> list["ExpectationValidationResult"]:
     """What Great Expectations says of each expectation about a table, in their order.
 
-    Results are in its SUMMARY format, with up to `SHOWN` rows in `partial_unexpected_index_list` and up to `COMMONEST`
-    values in `partial_unexpected_counts`. An expectation that cannot be judged says why; see `failure`.
+    Results are in its SUMMARY format, with up to `SHOWN` rows in `partial_unexpected_index_list`; all other lists, as
+    of values seen, are cut to `COMMONEST`. An expectation that cannot be judged says why; see `failure`.
 
     Args:
         frame: A table with a RangeIndex; nulls are missing values.
@@ -210,7 +218,22 @@ def _of_table(
     if expectation.expectation_type in OF_TYPES:  # a text is a str, however the table keeps it
         frame = frame.astype({name: object for name in frame if frame[name].dtype == TEXT})
     form = {"result_format": "SUMMARY", "partial_unexpected_count": SHOWN, "return_unexpected_index_query": False}
-    return definition.get_batch({"dataframe": frame}).validate(expectation, result_format=form)
+    result = definition.get_batch({"dataframe": frame}).validate(expectation, result_format=form)
+    result.result = {
+        name: value if name.endswith("index_list") else _short(value) for name, value in result.result.items()
+    }
+    return result
+
+
+def _short(value: Any) -> Any:
+    """Plain Python values, and lists cut to `COMMONEST`: of a unique column everything would come back."""
+    if isinstance(value, dict):
+        return {name: _short(part) for name, part in value.items()}
+    if isinstance(value, tuple):  # the values of several columns in one row
+        return " | ".join(map(str, value))
+    if isinstance(value, list):
+        return [_short(part) for part in value[:COMMONEST]]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 @contextlib.contextmanager
@@ -220,7 +243,7 @@ def quiet() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("great_expectations", "posthog")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)
     try:
         with np.errstate(all="ignore"):
             yield
