@@ -10,7 +10,7 @@ from vitrine.blocks.bag_pooling import padded
 
 MAX_CHANNELS = 512  # of the full form: 262,144 components
 SKETCH = 8192  # components of the compact form, as in Gao et al.
-SMALLEST = 1e-8
+SMALLEST = 1e-6  # below it the root turns linear: rounding errors around 0 must not grow to something
 
 
 class BilinearPooling(nn.Module):
@@ -43,7 +43,7 @@ class BilinearPooling(nn.Module):
             else:
                 sums = padded(self.sketch(cells).sum(dim=1), lengths).sum(dim=1)  # (b, sketch)
             pooled = sums / counts
-            rooted = pooled.sign() * (pooled.abs() + SMALLEST).sqrt()
+            rooted = pooled / (pooled.abs() + SMALLEST).sqrt()
             return F.normalize(rooted, dim=1)
 
 
