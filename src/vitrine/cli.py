@@ -6,6 +6,8 @@ A command imports its room only when it runs, so that `--help` answers at once.
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -61,16 +63,42 @@ def fetch(catalog: str, out: Path, revision: str, remote: str) -> None:
     click.echo(f"{out}: {len(found):,} rows at {found.data_version}; photos in {found.root}")
 
 
+PHOTOS = click.option("--photos", type=PATH, multiple=True, help="Folder that `vitrine scan` wrote; one per shard.")
+
+
+@cli.command()
+@click.argument("catalog")
+@click.argument("out", type=PATH)
+@click.option("--shard", default="1/1", show_default=True, help="Which part of the photos: 2/8 is the second of eight.")
+def scan(catalog: str, out: Path, shard: str) -> None:
+    """Look at every photo of a catalog once; the others take the result with --photos."""
+    from vitrine.catalog import read_catalog
+    from vitrine.quality.scan import write_photo_table
+
+    try:
+        number, count = (int(part) for part in shard.split("/"))
+    except ValueError:
+        raise InputError(f"--shard {shard}: reads two numbers, such as 2/8") from None
+    with _progress("scanning") as progress:
+        done = write_photo_table(read_catalog(catalog, check_rows=False), out, (number, count), progress=progress)
+    click.echo(f"{out}: {done} photos")
+
+
 @cli.command()
 @click.argument("catalog")
 @click.option("--report", type=PATH, required=True, help="New folder for report.html and results.json.")
 @click.option("--rules", type=PATH, help="Settings on top of configs/quality.yaml.")
-def validate(catalog: str, report: Path, rules: Path | None) -> int:
+@PHOTOS
+def validate(catalog: str, report: Path, rules: Path | None, photos: tuple[Path, ...]) -> int:
     """Check a catalog and its photos. Exit code 1: rules failed."""
     from vitrine.catalog import read_catalog
+    from vitrine.quality.scan import read_photo_table
     from vitrine.quality.validate import validate_catalog
 
-    validation = validate_catalog(read_catalog(catalog, check_rows=False), report, rules)
+    source = read_catalog(catalog, check_rows=False)
+    looks = read_photo_table(source, photos) if photos else None
+    with _progress("scanning") as progress:
+        validation = validate_catalog(source, report, rules, photos=looks, progress=progress)
     for result in validation.results:
         if not result.passed and result.severity != "info":
             click.echo(f"{result.severity}: {result.title}: {result.count} ({100 * result.share:.1f} %)")
@@ -85,15 +113,34 @@ def validate(catalog: str, report: Path, rules: Path | None) -> int:
 @click.option("--near-duplicates/--keep-near-duplicates", default=True, help="Drop near duplicates too.")
 @click.option("--drop-views-below", default=0, show_default=True, help="Photos a listing needs; the paper's is 6.")
 @click.option("--rules", type=PATH, help="Settings on top of configs/quality.yaml.")
+@PHOTOS
 def clean(
-    catalog: str, out: Path, min_class_count: int, near_duplicates: bool, drop_views_below: int, rules: Path | None
+    catalog: str,
+    out: Path,
+    min_class_count: int,
+    near_duplicates: bool,
+    drop_views_below: int,
+    rules: Path | None,
+    photos: tuple[Path, ...],
 ) -> None:
     """Drop the rows that would spoil training, each with its reason."""
     from vitrine.catalog import read_catalog
     from vitrine.quality.clean import clean_catalog
+    from vitrine.quality.scan import read_photo_table
 
     source = read_catalog(catalog, check_rows=False)
-    done = clean_catalog(source, out, min_class_count, near_duplicates, drop_views_below, rules=rules)
+    looks = read_photo_table(source, photos) if photos else None
+    with _progress("scanning") as progress:
+        done = clean_catalog(
+            source,
+            out,
+            min_class_count,
+            near_duplicates,
+            drop_views_below,
+            rules=rules,
+            photos=looks,
+            progress=progress,
+        )
     for name, count in done.dropped.items():
         if count:
             click.echo(f"dropped {count}: {name}")
@@ -106,16 +153,21 @@ def clean(
 @click.option("--ratios", default="0.7,0.1,0.2", show_default=True, help="Shares of train, validation, test.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--respect/--anew", default=True, help="Keep the splits that rows come with.")
-def split(catalog: str, out: Path, ratios: str, seed: int, respect: bool) -> None:
+@PHOTOS
+def split(catalog: str, out: Path, ratios: str, seed: int, respect: bool, photos: tuple[Path, ...]) -> None:
     """Deal the rows into train, validation and test; copies and listings stay together."""
     from vitrine.catalog import read_catalog
+    from vitrine.quality.scan import read_photo_table
     from vitrine.quality.split import split_catalog
 
     try:
         shares = [float(share) for share in ratios.split(",")]
     except ValueError:
         raise InputError(f"--ratios {ratios}: reads three numbers, such as 0.7,0.1,0.2") from None
-    counts = split_catalog(read_catalog(catalog), out, shares, respect, seed)
+    source = read_catalog(catalog)
+    looks = read_photo_table(source, photos) if photos else None
+    with _progress("scanning") as progress:
+        counts = split_catalog(source, out, shares, respect, seed, photos=looks, progress=progress)
     click.echo(", ".join(f"{name} {count}" for name, count in counts.items()))
 
 
@@ -230,6 +282,32 @@ def demo(runs: Path) -> int:
         click.echo("Rendering the demo catalog into data/ ...")
         render_catalog(data)
     return run_pipeline("retrain", ("catalog=data", "epochs=40", "student_epochs=60", "batch_size=32"), runs)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Takes (done, of): a bar on a terminal; else a line at most every ten seconds, and none of short work."""
+    from time import monotonic
+
+    from tqdm import tqdm
+
+    told = monotonic()
+
+    def line(done: int, total: int) -> None:
+        nonlocal told
+        if monotonic() - told > 10:
+            told = monotonic()
+            logging.info("%s: %s of %s photos", what, f"{done:,}", f"{total:,}")
+
+    def advance(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    if not sys.stderr.isatty():
+        yield line
+        return
+    with tqdm(desc=what, unit="photo", leave=False) as bar:
+        yield advance
 
 
 def main() -> None:

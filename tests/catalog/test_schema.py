@@ -2,8 +2,11 @@
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vitrine.catalog import schema
+from vitrine.catalog.table import TEXT
 
 
 @pytest.mark.parametrize(
@@ -91,3 +94,11 @@ def test_depth(paths, depth):
 
 def test_no_categories_have_no_depth():
     assert schema.category_depth(pd.DataFrame({"image": ["a"]})) == 0
+
+
+@given(
+    st.lists(st.text("a./~\\:\0s3\n é", max_size=8) | st.sampled_from(["s3://", "s3://b/\0", "a/..", "..b", "C:/x"]))
+)
+def test_a_column_of_paths_is_judged_like_single_ones(images):
+    column = pd.Series(images, dtype=TEXT)
+    assert schema.unsafe_paths(column).tolist() == [not schema.is_safe_path(image) for image in images]

@@ -1,12 +1,14 @@
 """Cleaning: the rows that would spoil training leave, labels get one spelling, and every decision is written down."""
 
-import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of, write_catalog
@@ -14,8 +16,20 @@ from vitrine.catalog.schema import row_errors
 from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.files import new_folder
-from vitrine.quality.duplicates import Groups, exact_groups, members, near_duplicate_groups
-from vitrine.quality.labels import agreed, label_columns, label_counts, normalised
+from vitrine.quality.copies import TRIED, Row, may_be_copy, records, same_box
+from vitrine.quality.duplicates import (
+    Groups,
+    Links,
+    Rows,
+    among,
+    exact_links,
+    linked,
+    members,
+    near_links,
+    turned_links,
+)
+from vitrine.quality.labels import agreed, label_columns, label_counts, normalised, replaced
+from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
 from vitrine.quality.scan import scan_photos
 from vitrine.quality.settings import Settings, load_settings
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
@@ -40,7 +54,7 @@ CHANGING = {
     "blanked": "Labels blanked because their class has too few photos",
 }
 EXAMPLES = 12
-ROW = "_row"  # the row of the catalog as it came, while rules work
+SHOWN = 30
 
 
 @dataclass(frozen=True)
@@ -67,61 +81,79 @@ class Cleaning:
 
 
 @dataclass(frozen=True)
-class Drop:
-    """One row leaving: its original row (0-based), the rule, the reason and what shows it."""
+class Drops:
+    """Rows that one rule drops: their original rows (0-based), why, and what shows it."""
 
-    row: int
     rule: str
-    reason: str
-    evidence: str = ""
+    rows: Rows
+    reasons: pd.Series
+    evidence: pd.Series
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Labels of one column that one rule changes: their original rows (0-based), what was there and what is."""
+
+    kind: str
+    column: str
+    rows: Rows
+    old: pd.Series
+    new: pd.Series
 
 
 @dataclass
 class _Work:
-    """The rows still in, and what happened so far."""
+    """The rows still in, and what happened so far.
+
+    Attributes:
+        table: The rows still in.
+        rows: Their original rows.
+        photos: The photo table of all original rows.
+        exact: Links between exact copies, of original rows.
+        near: Links between near copies.
+    """
 
     table: pd.DataFrame
+    rows: Rows
     photos: pd.DataFrame
+    exact: list[Links]
+    near: Links
     settings: Settings
     min_class_count: int
     drop_views_below: int
-    drops: list[Drop] = field(default_factory=list)
-    near: tuple[bytes, Groups] | None = None
-    changes: dict[str, dict[tuple[int, str], tuple[str, str]]] = field(
-        default_factory=lambda: {kind: {} for kind in CHANGING}
-    )
+    labels: pd.DataFrame = field(default_factory=pd.DataFrame)  # of all original rows, once normalised
+    drops: list[Drops] = field(default_factory=list)
+    changes: list[Changes] = field(default_factory=list)
 
-    def looks(self) -> pd.DataFrame:
-        """The photo table of the rows still in."""
-        return self.photos.iloc[self.table[ROW].to_numpy()].reset_index(drop=True)
+    def photo(self, name: str) -> NDArray[Any]:
+        """A measure of the photos of the rows still in."""
+        return self.photos[name].to_numpy()[self.rows]
 
-    def near_groups(self) -> Groups:
-        """Near copies among the rows still in, looked for again only when rows have left."""
-        rows = self.table[ROW].to_numpy().tobytes()
-        if self.near is None or self.near[0] != rows:
-            self.near = rows, near_duplicate_groups(self.looks(), self.settings.near_duplicate_distance)
-        return self.near[1]
+    def groups(self, links: Sequence[Links]) -> Groups:
+        """Groups of the rows still in."""
+        return linked(len(self.rows), [among(pairs, self.rows, len(self.photos)) for pairs in links])
 
-    def drop(self, positions: Iterable[int], rule: str, reasons: Sequence[str], evidence: Sequence[str] = ()) -> None:
+    def drop(self, rows: Rows, rule: str, reasons: Sequence[str] | pd.Series, evidence: Sequence[str] = ()) -> None:
         """Drops rows by their position in the current table."""
-        positions = list(positions)
-        originals = self.table[ROW].to_numpy()
-        shown = evidence or [""] * len(positions)
-        self.drops += [
-            Drop(int(originals[position]), rule, reason, proof)
-            for position, reason, proof in zip(positions, reasons, shown, strict=True)
+        if not len(rows):
+            return
+        texts = [
+            pd.Series(values, dtype=TEXT).reset_index(drop=True) for values in (reasons, evidence or [""] * len(rows))
         ]
+        self.drops.append(Drops(rule, self.rows[rows], *texts))
         keep = np.ones(len(self.table), dtype=bool)
-        keep[positions] = False
-        self.table = self.table[keep].reset_index(drop=True)
+        keep[rows] = False
+        self.table, self.rows = self.table[keep].reset_index(drop=True), self.rows[keep]
+        if self.table.empty:
+            raise InputError(f"no row is left after cleaning: {_why(self)}")
 
     def change(self, kind: str, column: str, new: pd.Series) -> None:
         """Replaces a column, noting every label that changed."""
         old = self.table[column]
-        for position in np.flatnonzero((old != new).to_numpy(dtype=bool)):
-            key = (int(self.table[ROW].iat[position]), column)
-            self.changes[kind][key] = (old.iat[position], new.iat[position])
-        self.table[column] = new
+        rows = np.flatnonzero((old != new).to_numpy(dtype=bool))
+        if len(rows):
+            self.changes.append(Changes(kind, column, self.rows[rows], old.iloc[rows], new.iloc[rows]))
+            self.table[column] = new
 
 
 def clean_catalog(
@@ -132,6 +164,7 @@ def clean_catalog(
     drop_views_below: int = 0,
     *,
     rules: Path | None = None,
+    photos: pd.DataFrame | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Cleaning:
@@ -151,6 +184,7 @@ def clean_catalog(
         near_duplicates: Also drop re-encoded, resized and slightly cropped copies.
         drop_views_below: Drop listings with fewer photos (authenticity paper, Section 2.2: six); 0 keeps all.
         rules: Settings on top of `configs/quality.yaml`.
+        photos: The catalog's photo table, if it was made before.
         workers: Processes that decode photos.
         progress: Called with (photos done, photos in all).
 
@@ -161,10 +195,13 @@ def clean_catalog(
         raise InputError("clean: min_class_count and drop_views_below cannot be negative")
     settings = load_settings(rules)
     with new_folder(out) as folder:
-        photos = scan_photos(catalog, workers, progress)
+        looks = scan_photos(catalog, workers, progress) if photos is None else photos
+        exact, near = exact_links(looks), near_links(looks, settings.near_duplicate_distance)
+        turned = turned_links(looks, settings.near_duplicate_distance)
+        looks = looks.drop(columns="signature")  # two thirds of the table; the links are all that is asked of it
         table = catalog.table.drop(columns=["sha256", "duplicate_group"], errors="ignore")
-        table = table.assign(**{ROW: np.arange(len(catalog))})
-        work = _Work(table, photos, settings, min_class_count, drop_views_below)
+        every = np.arange(len(catalog))
+        work = _Work(table, every, looks, exact, near, settings, min_class_count, drop_views_below)
         steps = [
             _normalise,
             _drop_unusable_values,
@@ -177,22 +214,21 @@ def clean_catalog(
             _cut_rare,
         ]
         while True:
-            seen = len(work.drops), sum(map(len, work.changes.values()))
+            seen = len(work.drops), len(work.changes)
             for step in steps:
                 step(work)
-                if work.table.empty:
-                    raise InputError(f"no row is left after cleaning: {_why(work)}")
-            if seen == (len(work.drops), sum(map(len, work.changes.values()))):
+            if seen == (len(work.drops), len(work.changes)):
                 break
-        looks = work.looks()
-        kept = work.table.drop(columns=ROW).assign(
-            sha256=looks["sha256"], duplicate_group=group_names(looks, settings.near_duplicate_distance)
-        )
+        digests = looks["sha256"].take(work.rows).reset_index(drop=True)
+        names = _group_names(digests, work.groups([*exact, near, turned]))
+        kept = work.table.assign(sha256=digests, duplicate_group=names)
         write_catalog(replace(catalog, table=kept), folder)
         _write_dropped(catalog, work, folder)
-        by_rule = {name: sum(drop.rule == name for drop in work.drops) for name in DROPPING}
         result = Cleaning(
-            len(catalog), len(kept), by_rule, {kind: len(entries) for kind, entries in work.changes.items()}
+            len(catalog),
+            len(kept),
+            {name: sum(len(drops.rows) for drops in work.drops if drops.rule == name) for name in DROPPING},
+            {kind: sum(len(changes.rows) for changes in work.changes if changes.kind == kind) for kind in CHANGING},
         )
         _page(catalog, work, result).write(folder / "report.html")
     return result
@@ -200,182 +236,120 @@ def clean_catalog(
 
 def group_names(photos: pd.DataFrame, max_distance: int) -> pd.Series:
     """A name per row that all copies of one photo share, flipped and turned ones too: the smallest of their sha256."""
-    groups = near_duplicate_groups(photos, max_distance, turned=True)
-    names = photos["sha256"].str[:16].to_numpy(dtype=object)
-    for rows in members(groups):
-        names[rows] = min(names[rows])
+    links = [*exact_links(photos), near_links(photos, max_distance), turned_links(photos, max_distance)]
+    return _group_names(photos["sha256"], linked(len(photos), links))
+
+
+def _group_names(digests: pd.Series, groups: Groups) -> pd.Series:
+    names = digests.str[:16].to_numpy(dtype=object)
+    grouped = np.flatnonzero(groups >= 0)
+    names[grouped] = pd.Series(names[grouped]).groupby(groups[grouped]).transform("min").to_numpy()
     return pd.Series(names, dtype=TEXT)
-
-
-def units(table: pd.DataFrame) -> pd.Series:
-    """What a row belongs to: its listing, else its product, else itself."""
-    result = pd.Series([f"row:{image}" for image in table["image"]], dtype=TEXT)
-    for name in ("product", "listing"):
-        if name in table:
-            result = result.where(table[name] == "", f"{name}:" + table[name])
-    return result
-
-
-def keyword_hits(table: pd.DataFrame, settings: Settings) -> pd.Series:
-    """The excluded word in each row's description, or ""."""
-    hits = pd.Series("", index=table.index, dtype=TEXT)
-    if "description" not in table:
-        return hits
-    described = table["description"] != ""
-    judged = pd.Series(False, index=table.index)
-    if "verdict" in table:
-        unit = units(table)
-        judged = unit.isin(unit[table["verdict"] != ""])
-    for words, where in ((settings.keywords, described), (settings.judged_keywords, described & judged)):
-        for word in words:
-            whole_word = rf"(?:^|\W){re.escape(word)}(?:\W|$)"
-            found = where & table["description"].str.contains(whole_word, case=False, regex=True)
-            if 0 < found.sum() <= max(1, settings.keyword_max_share * where.sum()):
-                hits = hits.mask(found & (hits == ""), word)
-    return hits
-
-
-def repeated_text(table: pd.DataFrame, no_label: Collection[str]) -> dict[str, str]:
-    """Listings that repeat the user and description of another: {listing to drop: listing to keep}.
-
-    The one with the most labels stays, then the one with the most photos, then the first.
-    """
-    if "user" not in table or "description" not in table:
-        return {}
-    text = table["description"].str.split().str.join(" ").str.casefold()
-    told = (table["user"] != "") & (text != "") & ~text.isin({word.casefold() for word in no_label})
-    frame = pd.DataFrame({"unit": units(table), "user": table["user"], "text": text, "labels": label_counts(table)})
-    frame = frame[told]
-    if frame.empty:
-        return {}
-    listings = frame.groupby(["user", "text", "unit"], sort=False)["labels"].agg(["sum", "size"]).reset_index()
-    listings["shared"] = listings.groupby(["user", "text"])["unit"].transform("size")
-    listings = listings[listings["shared"] > 1]
-    listings = listings.sort_values(["sum", "size"], ascending=False, kind="stable")
-    listings["kept"] = listings.groupby(["user", "text"])["unit"].transform("first")
-    again = listings[listings["unit"] != listings["kept"]]
-    return dict(zip(again["unit"], again["kept"], strict=True))
 
 
 def _normalise(work: _Work) -> None:
     new = normalised(work.table, work.settings.no_label)
     for name in label_columns(work.table) + [n for n in ("domain", "split") if n in work.table]:
         work.change("normalised", name, new[name])
+    if work.labels.empty:
+        # Whether copies contradict is asked of these: cutting rare classes must not make one of two products spare.
+        work.labels = work.table.copy(deep=False)
 
 
 def _drop_unusable_values(work: _Work) -> None:
     errors = row_errors(work.table)
     rows = np.flatnonzero(errors != "")
-    work.drop(rows, "unusable_values", errors.iloc[rows].tolist())
+    work.drop(rows, "unusable_values", errors.iloc[rows])
 
 
 def _drop_unusable_photos(work: _Work) -> None:
-    looks = work.looks()
-    rows = np.flatnonzero(~looks["readable"])
-    work.drop(rows, "unreadable_photos", looks["error"].iloc[rows].tolist())
-    looks = work.looks()
-    rows = np.flatnonzero(looks[["width", "height"]].min(axis=1) < work.settings.unusable_side)
-    sizes = [f"{w} x {h} pixels" for w, h in looks[["width", "height"]].iloc[rows].itertuples(index=False)]
-    work.drop(rows, "tiny_photos", sizes)
-    looks = work.looks()
-    rows = np.flatnonzero(looks["spread"] < work.settings.blank_spread)
+    rows = np.flatnonzero(~work.photo("readable").astype(bool))
+    work.drop(rows, "unreadable_photos", work.photos["error"].take(work.rows[rows]))
+    width, height = work.photo("width"), work.photo("height")
+    rows = np.flatnonzero(np.minimum(width, height) < work.settings.unusable_side)
+    work.drop(rows, "tiny_photos", [f"{width[row]} x {height[row]} pixels" for row in rows])
+    rows = np.flatnonzero(work.photo("spread") < work.settings.blank_spread)
     work.drop(rows, "blank_photos", ["one plain colour"] * len(rows))
 
 
 def _drop_keywords(work: _Work) -> None:
     hits, unit = keyword_hits(work.table, work.settings), units(work.table)
-    words = dict(zip(unit[hits != ""], hits[hits != ""], strict=True))
-    rows = np.flatnonzero(unit.isin(words))
+    hit = (hits != "").to_numpy(dtype=bool)
+    words = dict(zip(unit[hit], hits[hit], strict=True))
+    rows = np.flatnonzero(np.isin(unit, unit[hit]))
     texts = work.table["description"] if "description" in work.table else work.table["image"]
-    work.drop(
-        rows,
-        "keywords",
-        [f"the seller writes {words[unit.iat[row]]!r}" for row in rows],
-        texts.iloc[rows].tolist(),
-    )
+    reasons = [f"the seller writes {words[unit[row]]!r}" for row in rows]
+    work.drop(rows, "keywords", reasons, texts.iloc[rows].tolist())
 
 
 def _drop_repeated_text(work: _Work) -> None:
-    again, unit = repeated_text(work.table, work.settings.no_label), units(work.table)
-    rows = np.flatnonzero(unit.isin(again))
-    kept = [again[unit.iat[row]].partition(":")[2] for row in rows]
-    reasons = [f"same user and description as {name}" for name in kept]
-    work.drop(rows, "repeated_text", reasons, kept)
+    stays = repeated_text(work.table, work.settings.no_label)
+    rows = np.flatnonzero(stays >= 0)
+    kept = [unit_name(work.table, row) for row in stays[rows].tolist()]
+    work.drop(rows, "repeated_text", [f"same user and description as {name}" for name in kept], kept)
 
 
 def _drop_exact(work: _Work) -> None:
-    _drop_copies(work, exact_groups(work.looks()), "exact_duplicates", "the same photo as", same_box)
+    _drop_copies(work, work.groups(work.exact), "exact_duplicates", "the same photo as", same_box)
 
 
 def _drop_near(work: _Work) -> None:
-    _drop_copies(work, work.near_groups(), "near_duplicates", "nearly the same photo as", may_be_copy)
+    groups = work.groups([*work.exact, work.near])
+    _drop_copies(work, groups, "near_duplicates", "nearly the same photo as", may_be_copy)
 
 
-def same_box(one: pd.Series, other: pd.Series) -> bool:
-    """Whether two rows of one photo show one item: marked boxes that differ are different items."""
-    return not (one.get("bbox") and other.get("bbox")) or one["bbox"] == other["bbox"]
-
-
-def may_be_copy(one: pd.Series, other: pd.Series) -> bool:
-    """Whether a near copy is a spare one.
-
-    Photos of one listing, or of shop and user, are meant to look alike; and where labels contradict, two photos that
-    look alike more likely show another shade of a product. All of these stay (and never part in a split).
-    """
-    same_listing = bool(one.get("listing")) and one["listing"] == other["listing"]
-    across = {one.get("domain"), other.get("domain")} == {"shop", "user"}
-    if same_listing or across or not same_box(one, other):
-        return False
-    columns = [name for name in one.index if name in ("category", "verdict") or name.startswith(ATTRIBUTE_PREFIX)]
-    return not any(agreed(name, (one[name], other[name]))[1] for name in columns)
-
-
-def _drop_copies(
-    work: _Work, groups: Groups, rule: str, wording: str, spare: Callable[[pd.Series, pd.Series], bool]
-) -> None:
+def _drop_copies(work: _Work, groups: Groups, rule: str, wording: str, spare: Callable[[Row, Row], bool]) -> None:
     """Keeps one row of each group (the most labels, then large ones, then the first) and merges the others' labels."""
     columns = [name for name in label_columns(work.table) if name != "product"]
     labels = label_counts(work.table).to_numpy()
-    looks = work.looks()
-    pixels = looks["width"].to_numpy(dtype=np.int64) * looks["height"].to_numpy(dtype=np.int64)
+    pixels = work.photo("width").astype(np.int64) * work.photo("height")
+    grouped = np.flatnonzero(groups >= 0)
+    shown = dict(zip(grouped.tolist(), records(work.labels, work.rows[grouped]).values(), strict=True))
     gone: dict[int, int] = {}
-    new = {name: work.table[name].to_numpy(dtype=object).copy() for name in columns}
-    merged = {name: work.table[name].to_numpy(dtype=object).copy() for name in columns}
+    copies: dict[int, list[int]] = {}
     for rows in members(groups):
         # Enlarging a photo a little adds nothing to it: only one of at least twice the pixels counts as larger.
-        small = 2 * pixels <= pixels[rows].max()
-        order = sorted(rows.tolist(), key=lambda row: (-labels[row], small[row], row))
+        small = 2 * pixels[rows] <= pixels[rows].max()
+        order = rows[np.lexsort((rows, small, -labels[rows]))].tolist()
         kept: list[int] = []
-        copies: dict[int, list[int]] = {}
         for row in order:
-            here = work.table.loc[row]
-            original = next((other for other in kept if spare(here, work.table.loc[other])), None)
+            original = next((other for other in kept[:TRIED] if spare(shown[row], shown[other])), None)
             if original is None:
                 kept.append(row)
             else:
                 gone[row] = original
                 copies.setdefault(original, []).append(row)
-        for original, others in copies.items():
-            for name in columns:
-                value, contradicts = agreed(name, [work.table.at[row, name] for row in (original, *others)])
-                (new if contradicts else merged)[name][original] = value
     for name in columns:
-        current = work.table[name].to_numpy(dtype=object)
-        blanked = pd.Series(np.where(new[name] != current, new[name], current), dtype=TEXT)
-        work.change("contradicting", name, blanked)
-        work.change("merged", name, pd.Series(np.where(merged[name] != current, merged[name], blanked), dtype=TEXT))
-    images = work.table["image"]
-    evidence = [images.iat[original] for original in gone.values()]
-    work.drop(gone, rule, [f"{wording} {image}" for image in evidence], evidence)
+        _merge(work, name, copies)
+    dropped = np.array(sorted(gone), dtype=np.int64)
+    evidence = work.table["image"].iloc[[gone[row] for row in dropped.tolist()]].tolist()
+    work.drop(dropped, rule, [f"{wording} {image}" for image in evidence], evidence)
+
+
+def _merge(work: _Work, name: str, copies: dict[int, list[int]]) -> None:
+    """Takes over the labels of copies that go; where copies contradict, what they agree on stays."""
+    column = work.table[name]
+    cells = {row: str(column.iat[row]) for original, others in copies.items() for row in (original, *others)}
+    for kind, wanted in (("contradicting", True), ("merged", False)):
+        changed: dict[int, str] = {}
+        for original, others in copies.items():
+            value, contradicts = agreed(name, [cells[row] for row in (original, *others)])
+            if contradicts == wanted and value != cells[original]:
+                changed[original] = value
+        if changed:
+            new = column.copy()
+            new.iloc[list(changed)] = list(changed.values())
+            work.change(kind, name, new)
+            column = new
 
 
 def _drop_incomplete(work: _Work) -> None:
     if not work.drop_views_below or "listing" not in work.table:
         return
-    sizes = work.table.groupby("listing")["image"].transform("size")
-    few = (work.table["listing"] != "") & (sizes < work.drop_views_below)
-    rows = np.flatnonzero(few)
-    work.drop(rows, "too_few_views", [f"{sizes.iat[row]} of {work.drop_views_below} photos" for row in rows])
+    codes, _ = pd.factorize(work.table["listing"])
+    sizes = np.bincount(codes)[codes]
+    rows = np.flatnonzero((work.table["listing"] != "").to_numpy(dtype=bool) & (sizes < work.drop_views_below))
+    work.drop(rows, "too_few_views", [f"{sizes[row]} of {work.drop_views_below} photos" for row in rows])
 
 
 def _cut_rare(work: _Work) -> None:
@@ -390,7 +364,7 @@ def _cut_rare(work: _Work) -> None:
     others = work.table.assign(category="")
     lost = np.flatnonzero((old != "") & (new == "") & (label_counts(others) == 0))
     work.change("cut", "category", new.where(new != "", old))
-    reasons = [f"{old.iat[row]} has fewer than {least} photos, and the row no other label" for row in lost]
+    reasons = [f"{path} has fewer than {least} photos, and the row no other label" for path in old.iloc[lost]]
     blanked = work.table["category"].where((new != "") | (old == ""), "")
     blanked.iloc[lost] = old.iloc[lost]
     work.change("blanked", "category", blanked)
@@ -411,7 +385,7 @@ def cut_rare(paths: pd.Series, least: int) -> pd.Series:
             path = path.rpartition("/")[0]
         return path
 
-    return paths.map({path: cut(path) for path in paths.unique()}).astype(TEXT)
+    return replaced(paths, cut)
 
 
 def _without_rare(column: pd.Series, least: int) -> pd.Series:
@@ -419,28 +393,29 @@ def _without_rare(column: pd.Series, least: int) -> pd.Series:
     for cell, count in column.value_counts().items():
         for label in labels_of(str(cell)):
             counts[label] = counts.get(label, 0) + int(count)
-    cells = {cell: "|".join(label for label in labels_of(cell) if counts[label] >= least) for cell in column.unique()}
-    return column.map(cells).astype(TEXT)
+    return replaced(column, lambda cell: "|".join(label for label in labels_of(cell) if counts[label] >= least))
 
 
 def _why(work: _Work) -> str:
-    counts = pd.Series([drop.rule for drop in work.drops]).value_counts()
-    rule = str(counts.index[0])
-    first = next(drop for drop in work.drops if drop.rule == rule)
-    return f"the rule {rule!r} dropped {counts.iloc[0]} of {len(work.drops)} rows (row {first.row + 1}: {first.reason})"
+    counts = {rule: sum(len(drops.rows) for drops in work.drops if drops.rule == rule) for rule in DROPPING}
+    rule = max(counts, key=counts.__getitem__)
+    first = next(drops for drops in work.drops if drops.rule == rule)
+    total = sum(counts.values())
+    return f"the rule {rule!r} dropped {counts[rule]} of {total} rows (row {first.rows[0] + 1}: {first.reasons.iat[0]})"
 
 
 def _write_dropped(catalog: Catalog, work: _Work, folder: Path) -> None:
-    drops = sorted(work.drops, key=lambda drop: drop.row)
-    rows = np.array([drop.row for drop in drops], dtype=np.int64)
-    table = catalog.table.iloc[rows].reset_index(drop=True)
-    table = table.assign(
-        row=rows + 1,
-        rule=pd.Series([drop.rule for drop in drops], dtype=TEXT),
-        reason=pd.Series([drop.reason for drop in drops], dtype=TEXT),
-        evidence=pd.Series([drop.evidence for drop in drops], dtype=TEXT),
-    )
-    table.to_parquet(folder / "dropped.parquet", index=False)
+    rows = np.concatenate([np.empty(0, dtype=np.int64), *(drops.rows for drops in work.drops)])
+    order = np.argsort(rows, kind="stable")
+    none = pd.Series([], dtype=TEXT)
+    told = {
+        "rule": pd.Series([drops.rule for drops in work.drops for _ in drops.rows], dtype=TEXT),
+        "reason": pd.concat([none, *(drops.reasons for drops in work.drops)]),
+        "evidence": pd.concat([none, *(drops.evidence for drops in work.drops)]),
+    }
+    table = catalog.table.iloc[rows[order]].reset_index(drop=True).assign(row=rows[order] + 1)
+    table = table.assign(**{name: values.iloc[order].reset_index(drop=True) for name, values in told.items()})
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), folder / "dropped.parquet")
 
 
 def _page(catalog: Catalog, work: _Work, result: Cleaning) -> Page:
@@ -473,38 +448,47 @@ def _page(catalog: Catalog, work: _Work, result: Cleaning) -> Page:
     )
     page.heading("Labels that were changed", "The photos stay; only what is written about them changes.")
     page.table(("Change", "Labels"), [(CHANGING[kind], count) for kind, count in result.changed.items()])
-    for kind, entries in work.changes.items():
-        if entries:
-            _changes(page, catalog, kind, entries)
+    for kind in CHANGING:
+        if changes := [changes for changes in work.changes if changes.kind == kind]:
+            _changes(page, catalog, kind, changes)
     for name, title in DROPPING.items():
-        if drops := sorted((drop for drop in work.drops if drop.rule == name), key=lambda drop: drop.row):
-            note = f"{len(drops):,} rows; the first {min(len(drops), EXAMPLES)} here."
+        if result.dropped[name]:
+            own = [drops for drops in work.drops if drops.rule == name]
+            shown = [_shown(catalog, drops, place) for drops in own for place in range(min(len(drops.rows), EXAMPLES))]
+            note = f"{result.dropped[name]:,} rows; the first {min(len(shown), EXAMPLES)} here."
             page.heading(f"Dropped: {title.lower()}", note)
-            page.photos(_shown(catalog, drop) for drop in drops[:EXAMPLES])
+            page.photos(shown[:EXAMPLES])
     return page
 
 
-def _changes(page: Page, catalog: Catalog, kind: str, entries: dict[tuple[int, str], tuple[str, str]]) -> None:
+def _changes(page: Page, catalog: Catalog, kind: str, changes: Sequence[Changes]) -> None:
     """A table of what was changed to what, the commonest first; contradictions name the photo."""
     page.heading(CHANGING[kind])
     if kind in ("contradicting", "merged"):
         rows = [
-            (row + 1, catalog.table["image"].iat[row], column, old or "–", new or "–")
-            for (row, column), (old, new) in sorted(entries.items())
+            (row + 1, catalog.table["image"].iat[row], own.column, old or "–", new or "–")
+            for own in changes
+            for row, old, new in zip(own.rows[:SHOWN].tolist(), own.old[:SHOWN], own.new[:SHOWN], strict=True)
         ]
-        page.table(("Row", "Photo", "Column", "Was", "Is"), rows, shown=30)
+        page.table(("Row", "Photo", "Column", "Was", "Is"), sorted(rows), shown=SHOWN)
         return
-    pairs = pd.Series([(column, old, new) for (_, column), (old, new) in entries.items()]).value_counts()
+    counts = pd.concat(
+        pd.DataFrame({"column": own.column, "old": own.old.to_numpy(), "new": own.new.to_numpy()})
+        .value_counts()
+        .head(SHOWN)
+        for own in changes
+    )
+    counts = counts.groupby(level=[0, 1, 2]).sum().sort_values(ascending=False, kind="stable")
     page.table(
         ("Column", "Was", "Is", "Rows"),
-        [(column, old, new or "–", int(count)) for (column, old, new), count in pairs.items()],
-        shown=30,
+        [(column, old, new or "–", int(count)) for (column, old, new), count in counts.items()],
+        shown=SHOWN,
     )
 
 
-def _shown(catalog: Catalog, drop: Drop) -> Photo:
-    image = catalog.table["image"].iat[drop.row]
-    readable: NDArray[np.bool_] | bool = drop.rule not in ("unusable_values", "unreadable_photos")
-    return Photo(
-        thumbnail(catalog.uri(image)) if readable else None, (f"Row {drop.row + 1}", image, drop.reason), "bad"
-    )
+def _shown(catalog: Catalog, drops: Drops, place: int) -> Photo:
+    row = int(drops.rows[place])
+    image = catalog.table["image"].iat[row]
+    readable = drops.rule not in ("unusable_values", "unreadable_photos")
+    picture = thumbnail(catalog.uri(image)) if readable else None
+    return Photo(picture, (f"Row {row + 1}", image, drops.reasons.iat[place]), "bad")

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -38,7 +37,7 @@ def normalised(table: pd.DataFrame, no_label: Collection[str]) -> pd.DataFrame:
         elif name.startswith(ATTRIBUTE_PREFIX):
             result[name] = _attributes(result[name], words)
         elif name in ("verdict", "domain", "split"):
-            result[name] = _replace(result[name], lambda value: _word(value.lower(), words))
+            result[name] = replaced(result[name], lambda value: _word(value.lower(), words))
     return result
 
 
@@ -73,12 +72,11 @@ def _word(text: str, no_label: Collection[str]) -> str:
     return "" if clean.casefold() in no_label else clean
 
 
-def _replace(column: pd.Series, change: Callable[[str], str]) -> pd.Series:
-    return column.map({value: change(value) for value in column.unique()}).astype(TEXT)
-
-
-def _looked_up(changes: dict[str, str], value: str) -> str:
-    return changes.get(value, value)
+def replaced(column: pd.Series, change: Callable[[str], str]) -> pd.Series:
+    """A column of texts with each of its different values changed, called once per value."""
+    codes, values = pd.factorize(column)
+    new = pd.Series([change(value) for value in values], dtype=TEXT)
+    return new.take(codes).set_axis(column.index)
 
 
 def _commonest(counts: pd.Series) -> dict[str, str]:
@@ -100,33 +98,29 @@ def _attributes(column: pd.Series, no_label: Collection[str]) -> pd.Series:
         for label in labels:
             counts[label] = counts.get(label, 0) + int(sizes[cell])
     spelling = _commonest(pd.Series(counts, dtype=np.int64))
-    return _replace(column, lambda cell: "|".join(dict.fromkeys(spelling[label] for label in cells[cell])))
+    return replaced(column, lambda cell: "|".join(dict.fromkeys(spelling[label] for label in cells[cell])))
 
 
 def _categories(column: pd.Series, no_label: Collection[str]) -> pd.Series:
-    def cut(path: str) -> str:
-        parts: list[str] = []
-        for part in path.split("/"):
-            word = _word(part, no_label)
-            if not word:
-                # An empty part in the middle is a broken path, left for the format rule to report.
-                if not part.strip() and path:
-                    return path
-                break
-            parts.append(word)
-        return "/".join(parts)
+    def cut(path: str) -> list[str]:
+        parts = path.split("/")
+        words = [_word(part, no_label) for part in parts]
+        if path and not all(part.strip() for part in parts):
+            return [
+                part.strip() for part in parts
+            ]  # an empty part is a broken path: left for the format rule to report
+        return words[: words.index("")] if "" in words else words
 
-    paths = _replace(column, cut)
-    for level in range(1, int(paths.str.count("/").max() if len(paths) else 0) + 2):
-        nodes = paths.str.split("/", n=level).str[:level].str.join("/")
-        deep = (paths != "") & (paths.str.count("/") >= level - 1)
-        spelling = _commonest(nodes[deep].value_counts())
-        changed = {old: new for old, new in spelling.items() if old != new}
-        if changed:
-            tails = {
-                path: changed["/".join(path.split("/")[:level])] + path[len("/".join(path.split("/")[:level])) :]
-                for path in paths[deep].unique()
-                if "/".join(path.split("/")[:level]) in changed
-            }
-            paths = _replace(paths, partial(_looked_up, tails))
-    return paths
+    sizes = column.value_counts()
+    paths = {str(value): cut(str(value)) for value in sizes.index}
+    for level in range(1, max(map(len, paths.values()), default=0) + 1):
+        nodes: dict[str, int] = {}
+        for value, parts in paths.items():
+            if len(parts) >= level:
+                node = "/".join(parts[:level])
+                nodes[node] = nodes.get(node, 0) + int(sizes[value])
+        spelling = _commonest(pd.Series(nodes, dtype=np.int64))
+        for parts in paths.values():
+            if len(parts) >= level:
+                parts[:level] = spelling["/".join(parts[:level])].split("/")
+    return replaced(column, lambda value: "/".join(paths[value]))

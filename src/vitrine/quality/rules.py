@@ -9,11 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of
-from vitrine.catalog.schema import ALLOWED_VALUES, BBOX_PATTERN, is_safe_path
-from vitrine.quality.clean import keyword_hits, may_be_copy, repeated_text, same_box, units
-from vitrine.quality.duplicates import Groups, exact_groups, members, near_duplicate_groups
+from vitrine.catalog.schema import ALLOWED_VALUES, BBOX_PATTERN, unsafe_paths
+from vitrine.quality.copies import TRIED, Row, may_be_copy, records, same_box
+from vitrine.quality.duplicates import Groups, exact_links, linked, members, near_links, turned_links
 from vitrine.quality.expectations import unexpected_rows
 from vitrine.quality.labels import agreed, label_columns, label_counts, normalised
+from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
 from vitrine.quality.settings import Settings
 
 TEXT_COLUMNS = ("category", "description", "user", "expert", "listing", "product", "view")
@@ -47,12 +48,24 @@ class Finding:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What rules look at: the catalog, its photo table, and which rows are copies of one another."""
+    """What rules look at.
+
+    Attributes:
+        catalog: The catalog.
+        normal: Its rows with labels in one spelling.
+        photos: Its photo table.
+        exact: Groups of exact copies.
+        near: Groups of near copies, exact ones included.
+        turned: The same with mirrored and turned copies.
+        settings: Thresholds and words.
+    """
 
     catalog: Catalog
+    normal: pd.DataFrame
     photos: pd.DataFrame
     exact: Groups
     near: Groups
+    turned: Groups
     settings: Settings
 
     @property
@@ -63,8 +76,12 @@ class Evidence:
 
 def gather(catalog: Catalog, photos: pd.DataFrame, settings: Settings) -> Evidence:
     """Looks for copies once, for all rules."""
-    near = near_duplicate_groups(photos, settings.near_duplicate_distance)
-    return Evidence(catalog, photos, exact_groups(photos), near, settings)
+    exact = exact_links(photos)
+    near = [*exact, near_links(photos, settings.near_duplicate_distance)]
+    turned = [*near, turned_links(photos, settings.near_duplicate_distance)]
+    groups = [linked(len(photos), links) for links in (exact, near, turned)]
+    normal = normalised(catalog.table, settings.no_label)
+    return Evidence(catalog, normal, photos, groups[0], groups[1], groups[2], settings)
 
 
 def evaluate(evidence: Evidence) -> dict[str, Finding]:
@@ -109,16 +126,20 @@ def _frame(evidence: Evidence) -> pd.DataFrame:
     table, photos, settings = evidence.table, evidence.photos, evidence.settings
     texts = [name for name in table.columns if name in TEXT_COLUMNS or name.startswith(ATTRIBUTE_PREFIX)]
     names = dict.fromkeys([*texts, *(name for name in (*ALLOWED_VALUES, "bbox") if name in table)])
-    frame = table[list(names)].astype(object)
     readable = photos["readable"]
-    frame["image"] = table["image"].map(is_safe_path).astype(bool)
-    frame["photo:problem"] = photos["problem"].astype(object)
-    frame["photo:side"] = photos[["width", "height"]].min(axis=1).where(readable)
-    frame["photo:spread"] = photos["spread"].astype("float64").where(frame["photo:side"] >= settings.unusable_side)
-    frame["photo:frames"] = photos["frames"].where(readable)
-    frame["photo:mode"] = photos["mode"].astype(object).where(readable, None)
-    frame["photo:extension"] = photos["extension_matches"].astype(object).where(readable, None)
-    return frame
+    side = np.minimum(photos["width"], photos["height"]).astype("float64").where(readable)
+    measures = {
+        "image": ~unsafe_paths(table["image"]),
+        "photo:problem": photos["problem"],
+        "photo:side": side,
+        "photo:spread": photos["spread"].astype("float64").where(side >= settings.unusable_side),
+        "photo:colourfulness": photos["colourfulness"].astype("float64"),
+        "photo:pixels": (photos["width"].astype("float64") * photos["height"]).where(readable),
+        "photo:frames": photos["frames"].astype("float64").where(readable),
+        "photo:mode": photos["mode"].where(readable),
+        "photo:extension": photos["extension_matches"].astype("float64").where(readable),
+    }
+    return table[list(names)].assign(**measures)
 
 
 def _expectations(frame: pd.DataFrame, settings: Settings) -> Iterable[tuple[str, str, dict[str, Any]]]:
@@ -146,7 +167,9 @@ def _expectations(frame: pd.DataFrame, settings: Settings) -> Iterable[tuple[str
         between = "ExpectColumnValuesToBeBetween"
         yield "tiny_photos", between, {"column": "photo:side", "min_value": settings.tiny_side}
         yield "blank_photos", between, {"column": "photo:spread", "min_value": settings.blank_spread}
-        yield "wrong_extension", "ExpectColumnValuesToBeInSet", {"column": "photo:extension", "value_set": [True]}
+        yield "wrong_extension", "ExpectColumnValuesToBeInSet", {"column": "photo:extension", "value_set": [1.0]}
+        yield "huge_photos", between, {"column": "photo:pixels", "max_value": settings.huge_pixels}
+        yield "grey_photos", between, {"column": "photo:colourfulness", "min_value": settings.grey_colourfulness}
         arguments = {"column": "photo:mode", "value_set": UNUSUAL_MODES}
         yield "unusual_mode", "ExpectColumnValuesToNotBeInSet", arguments
         yield "unusual_mode", between, {"column": "photo:frames", "max_value": 1}
@@ -156,45 +179,46 @@ def _expectations(frame: pd.DataFrame, settings: Settings) -> Iterable[tuple[str
 
 
 def _exact(evidence: Evidence) -> Finding:
-    def spare(one: int, other: int) -> bool:
-        return same_box(evidence.table.loc[one], evidence.table.loc[other])
-
-    return _copies(evidence, evidence.exact, spare)
+    return _copies(evidence, evidence.exact, same_box)
 
 
 def _near(evidence: Evidence) -> Finding:
-    def spare(one: int, other: int) -> bool:
-        exact = evidence.exact[one] >= 0 and evidence.exact[one] == evidence.exact[other]
-        return not exact and may_be_copy(evidence.table.loc[one], evidence.table.loc[other])
-
-    return _copies(evidence, evidence.near, spare)
+    # Of exact copies, which have a rule of their own, the first stands for all.
+    later = (evidence.exact >= 0) & (evidence.exact != np.arange(len(evidence.exact)))
+    return _copies(evidence, np.where(later, -1, evidence.near), may_be_copy)
 
 
-def _copies(evidence: Evidence, groups: Groups, spare: Callable[[int, int], bool]) -> Finding:
+def _copies(evidence: Evidence, groups: Groups, spare: Callable[[Row, Row], bool]) -> Finding:
     """Rows that copy an earlier row of their group, as far as cleaning would call one of them spare."""
     pairs: list[tuple[int, int]] = []
+    shown = records(evidence.normal, np.flatnonzero(groups >= 0))
     for rows in members(groups):
-        for place, row in enumerate(rows.tolist()):
-            original = next((other for other in rows[:place].tolist() if spare(row, other)), None)
-            if original is not None:
+        kept: list[int] = []
+        for row in rows.tolist():
+            original = next((other for other in kept[:TRIED] if spare(shown[row], shown[other])), None)
+            if original is None:
+                kept.append(row)
+            else:
                 pairs.append((row, original))
-    shown = list(dict.fromkeys(row for copy, original in pairs for row in (original, copy)))
+    examples = list(dict.fromkeys(row for copy, original in pairs[:EXAMPLES] for row in (original, copy)))
     details = tuple(f"row {copy + 1} copies row {original + 1}" for copy, original in pairs[:5])
-    return Finding(len(pairs), int(evidence.photos["readable"].sum()), tuple(shown[:EXAMPLES]), details)
+    return Finding(len(pairs), int(evidence.photos["readable"].sum()), tuple(examples[:EXAMPLES]), details)
 
 
 def _contradicting(evidence: Evidence) -> Finding:
-    table = normalised(evidence.table, evidence.settings.no_label)
-    columns = [name for name in label_columns(table) if name != "product"]
-    rows_found: list[int] = []
+    columns = [name for name in label_columns(evidence.normal) if name != "product"]
+    grouped = np.flatnonzero(evidence.exact >= 0)
+    cells = {name: dict(zip(grouped.tolist(), evidence.normal[name].iloc[grouped], strict=True)) for name in columns}
+    found: list[int] = []
     details: list[str] = []
     for rows in members(evidence.exact):
-        wrong = [name for name in columns if agreed(name, table[name].iloc[rows].tolist())[1]]
+        numbers = rows.tolist()
+        wrong = [name for name in columns if agreed(name, [cells[name][row] for row in numbers])[1]]
         if wrong:
-            rows_found += rows.tolist()
-            values = {name: " / ".join(sorted(set(table[name].iloc[rows]) - {""})) for name in wrong}
-            details.append(f"row {rows[0] + 1}: " + "; ".join(f"{name}: {value}" for name, value in values.items()))
-    return Finding(len(rows_found), len(table), tuple(sorted(rows_found)[:EXAMPLES]), tuple(details[:8]))
+            found += numbers
+            values = {name: " / ".join(sorted({cells[name][row] for row in numbers} - {""})) for name in wrong}
+            details.append(f"row {numbers[0] + 1}: " + "; ".join(f"{name}: {value}" for name, value in values.items()))
+    return Finding(len(found), len(evidence.table), tuple(sorted(found)[:EXAMPLES]), tuple(details[:8]))
 
 
 def _leakage(evidence: Evidence) -> Finding | None:
@@ -209,7 +233,12 @@ def _leakage(evidence: Evidence) -> Finding | None:
         for name in ("listing", "product")
         if name in table
     }
-    for name, groups in {**ties, "photo (exact copies)": evidence.exact, "photo (near copies)": evidence.near}.items():
+    for name, groups in {
+        **ties,
+        "photo": evidence.exact,
+        "photo (near copies)": evidence.near,
+        "photo (mirrored or turned)": evidence.turned,
+    }.items():
         known = (groups >= 0) & (given != "")
         splits = pd.Series(given[known]).groupby(groups[known]).nunique()
         bad = np.isin(groups, splits.index[splits > 1].to_numpy()) & known
@@ -223,10 +252,12 @@ def _leakage(evidence: Evidence) -> Finding | None:
 def _repeated_text(evidence: Evidence) -> Finding | None:
     if "user" not in evidence.table or "description" not in evidence.table:
         return None
-    again, unit = repeated_text(evidence.table, evidence.settings.no_label), units(evidence.table)
-    rows = np.flatnonzero(unit.isin(again))
-    details = [f"{one.partition(':')[2]} repeats {kept.partition(':')[2]}" for one, kept in list(again.items())[:5]]
-    return Finding(len(again), int(unit.nunique()), tuple(rows[:EXAMPLES].tolist()), tuple(details))
+    kept, unit = repeated_text(evidence.table, evidence.settings.no_label), units(evidence.table)
+    rows = np.flatnonzero(kept >= 0)
+    first = rows[np.unique(unit[rows], return_index=True)[1]]  # a row of each listing
+    names = [(unit_name(evidence.table, row), unit_name(evidence.table, kept[row])) for row in first[:5].tolist()]
+    details = tuple(f"{again} repeats {name}" for again, name in names)
+    return Finding(len(first), len(np.unique(unit)), tuple(rows[:EXAMPLES].tolist()), details)
 
 
 def _keywords(evidence: Evidence) -> Finding | None:
@@ -322,7 +353,7 @@ def _unlabelled(evidence: Evidence) -> Finding:
 
 
 def _no_labels(evidence: Evidence) -> Finding:
-    filled = int((label_counts(normalised(evidence.table, evidence.settings.no_label)) > 0).sum())
+    filled = int((label_counts(evidence.normal) > 0).sum())
     return Finding(int(filled == 0), 1, (), () if filled else ("every row is unlabelled",))
 
 

@@ -25,6 +25,8 @@ class Settings:
     """What catalogs are held to; the meaning of each field stands in `configs/quality.yaml`."""
 
     tiny_side: int
+    huge_pixels: int
+    grey_colourfulness: float
     unusable_side: int
     blank_spread: float
     near_duplicate_distance: int

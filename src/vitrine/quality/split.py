@@ -57,6 +57,7 @@ def split_catalog(
     respect: bool = True,
     seed: int = 0,
     *,
+    photos: pd.DataFrame | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, int]:
@@ -71,6 +72,7 @@ def split_catalog(
         ratios: Shares of train, validation and test groups; they sum to 1.
         respect: Keep the splits that rows come with. A group that came in two goes to train.
         seed: Another seed deals the groups anew.
+        photos: The catalog's photo table, if it was made before.
         workers: Processes that decode photos.
         progress: Called with (photos done, photos in all).
 
@@ -84,7 +86,7 @@ def split_catalog(
     with new_folder(out) as folder:
         ties = catalog.table
         if not {"sha256", "duplicate_group"} <= set(ties.columns):
-            looks = scan_photos(catalog, workers, progress)
+            looks = scan_photos(catalog, workers, progress) if photos is None else photos
             names = group_names(looks, load_settings().near_duplicate_distance)
             ties = ties.assign(sha256=looks["sha256"], duplicate_group=names)
         assignment = assign(ties, ratios, respect, seed)
@@ -141,11 +143,12 @@ def _group_names(table: pd.DataFrame, groups: NDArray[np.int64], count: int) -> 
     names = np.full(count, "", dtype=object)
     for column in ("product", "listing", "image"):
         if column in table:
-            filled = table[column] != ""
-            least = table.loc[filled, column].groupby(groups[filled.to_numpy()]).min()
-            index = least.index.to_numpy()
-            open_ = names[index] == ""
-            names[index[open_]] = [f"{column}:{value}" for value in least.to_numpy(dtype=object)[open_]]
+            rows = np.flatnonzero((table[column] != "").to_numpy(dtype=bool) & (names == "")[groups])
+            codes, values = pd.factorize(table[column].iloc[rows], sort=True)
+            least = np.full(count, len(values))
+            np.minimum.at(least, groups[rows], codes)
+            named = least < len(values)
+            names[named] = [f"{column}:{value}" for value in values.take(least[named])]
     return names.tolist()
 
 

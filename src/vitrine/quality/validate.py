@@ -64,6 +64,7 @@ def validate_catalog(
     report: Path,
     rules: Path | None = None,
     *,
+    photos: pd.DataFrame | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Validation:
@@ -75,6 +76,7 @@ def validate_catalog(
         catalog: The catalog; its rows may be unusable.
         report: New folder.
         rules: Settings on top of the shipped ones.
+        photos: The catalog's photo table, if it was made before.
         workers: Processes that decode photos.
         progress: Called with (photos done, photos in all).
 
@@ -83,8 +85,8 @@ def validate_catalog(
     """
     settings = load_settings(rules)
     with new_folder(report) as folder:
-        photos = scan_photos(catalog, workers, progress)
-        findings = evaluate(gather(catalog, photos, settings))
+        looks = scan_photos(catalog, workers, progress) if photos is None else photos
+        findings = evaluate(gather(catalog, looks, settings))
         results = [judge(name, settings.rules[name], finding) for name, finding in findings.items()]
         passed = all(result.passed or result.severity != "error" for result in results)
         validation = Validation(passed, len(catalog), catalog.data_version, results)
@@ -95,7 +97,7 @@ def validate_catalog(
             "rules": [asdict(result) for result in results],
         }
         write_json(folder / "results.json", content)
-        _page(catalog, photos, validation).write(folder / "report.html")
+        _page(catalog, looks, validation).write(folder / "report.html")
     return validation
 
 
