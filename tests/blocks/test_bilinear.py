@@ -76,7 +76,7 @@ def test_the_sketch_pools_over_the_listing_like_the_full_form():
     cells = maps().flatten(2).transpose(1, 2)
     for got, own in zip(pooling(maps(), LENGTHS), torch.split(cells, LENGTHS.tolist()), strict=True):
         mean = torch.stack([pooling.sketch(cell) for photo in own for cell in photo]).mean(dim=0)
-        assert torch.allclose(got, F.normalize(mean / (mean.abs() + SMALLEST).sqrt(), dim=0), atol=1e-5)
+        assert torch.allclose(got, F.normalize(mean / (mean.abs() + SMALLEST).sqrt(), dim=0), atol=1e-4)
 
 
 @pytest.mark.parametrize("sketch", [0, 16])
