@@ -1,6 +1,12 @@
 """Whole or nothing, on this machine and on S3."""
 
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
 import pytest
+from faulty_s3 import FAULTS, FaultyS3
 
 from vitrine import files
 from vitrine.errors import InputError
@@ -193,3 +199,107 @@ def test_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert files.absolute("a") == str(tmp_path / "a")
     assert files.absolute("s3://bucket/a/") == "s3://bucket/a"
+
+
+# What S3 does on a bad day.
+
+
+@pytest.fixture
+def faulty(s3_server, bucket, monkeypatch):
+    """A function that puts a server with faults before S3 from now on."""
+    with ExitStack() as running:
+
+        def start(*faults, every=2):
+            server = running.enter_context(FaultyS3(s3_server, faults, every))
+            monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+            files.forget_clients()
+            return server
+
+        yield start
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_read_that_fails_is_tried_again(bucket, faulty, fault):
+    files.write_bytes(f"{bucket}/a", b"small")
+    server = faulty(fault, every=2)
+    for _ in range(4):
+        assert files.read_bytes(f"{bucket}/a") == b"small"
+    assert server.faults == {"": 4, fault: 3}
+
+
+def test_a_read_goes_on_where_it_broke_off(bucket, faulty, monkeypatch):
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    data = random.Random(0).randbytes(5 * files.PART + 1)
+    files.write_bytes(f"{bucket}/big", data)
+    server = faulty("cut short", every=1)  # each answer ends in its middle, so the last byte never comes
+    with pytest.raises(InputError, match="/big: "):
+        list(files.read_parts(f"{bucket}/big"))
+    begins = [int(asked.removeprefix("bytes=").removesuffix("-")) for asked in server.ranges]
+    assert begins[0] == len(data) // 2
+    assert begins[1] == begins[0] + (len(data) - begins[0]) // 2
+    assert begins[-1] == len(data) - 1
+    faulty("", "cut short", every=1)
+    parts = list(files.read_parts(f"{bucket}/big")) + list(files.read_parts(f"{bucket}/big"))
+    assert b"".join(parts) == 2 * data
+    assert max(map(len, parts)) <= files.PART
+
+
+def test_an_object_that_changes_while_it_is_read(bucket, faulty):
+    files.write_bytes(f"{bucket}/big", bytes(3 * files.PART))
+    direct = files.s3_client()
+    faulty("cut short", every=1)
+    parts = files.read_parts(f"{bucket}/big")
+    next(parts)
+    direct.put_object(Bucket=bucket.removeprefix("s3://"), Key="big", Body=bytes(2 * files.PART))
+    with pytest.raises(InputError, match="big: was changed by somebody while it was being read"):
+        list(parts)
+
+
+def test_a_server_that_cannot_send_a_part(bucket, faulty):
+    files.write_bytes(f"{bucket}/big", bytes(3 * files.PART))
+    faulty("cut short", "whole", every=1)
+    with pytest.raises(InputError, match="big: S3 sent the whole object where the rest was asked for"):
+        files.read_bytes(f"{bucket}/big")
+
+
+def test_a_server_that_stays_ill_is_named_in_one_line(bucket, faulty, monkeypatch):
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
+    server = faulty("503", every=1)
+    with pytest.raises(InputError, match="/a: S3 answered SlowDown"):
+        files.read_bytes(f"{bucket}/a")
+    assert server.faults == {"503": 3}
+
+
+def test_what_will_not_pass_is_not_tried_again(bucket, faulty):
+    server = faulty("403", every=1)
+    with pytest.raises(InputError, match=r"/a: S3 refuses \(AccessDenied\)"):
+        files.read_bytes(f"{bucket}/a")
+    assert server.faults == {"403": 1}
+
+
+def test_no_credentials(s3_environment, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    with pytest.raises(InputError, match="s3://some/key: Unable to locate credentials"):
+        files.read_bytes("s3://some/key")
+
+
+def test_threads_share_one_client_and_a_forked_process_makes_its_own(s3_environment):
+    with ThreadPoolExecutor(4) as pool:
+        assert len({id(client) for client in pool.map(lambda _: files.s3_client(), range(8))}) == 1
+    mine = id(files.s3_client())
+    reader, writer = os.pipe()
+    if not (child := os.fork()):
+        os.write(writer, b"own" if id(files.s3_client()) != mine and len(files._clients) == 1 else b"parent's")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 10) == b"own"
+    assert id(files.s3_client()) == mine
+
+
+def test_two_processes_of_one_number_do_not_write_one_temporary_file(tmp_path):
+    with files.atomic_write(tmp_path / "a") as one, files.atomic_write(tmp_path / "a") as other:
+        assert one != other
+        one.write_bytes(b"1")
+        other.write_bytes(b"2")

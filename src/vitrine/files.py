@@ -21,7 +21,7 @@ from vitrine.errors import InputError
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-PART = 2**20  # bytes that are read at a time
+PART = 2**18  # bytes that are read at a time
 CONNECTIONS = 32  # to S3 at once; more gain little (docs/results)
 ATTEMPTS = 10  # of reading: with one request in five failing, one object in ten million is not read
 FIRST_WAIT, LONGEST_WAIT = 0.1, 20.0  # seconds before trying again
@@ -34,10 +34,12 @@ REFUSALS = {
     "SignatureDoesNotMatch": "S3 refuses the signature: a wrong AWS_SECRET_ACCESS_KEY",
     "ExpiredToken": "S3 refuses: AWS_SESSION_TOKEN has expired",
     "PreconditionFailed": "was changed by somebody while it was being read",
+    "412": "was changed by somebody while it was being read",
 }
 
 _clients: dict[str, "BaseClient"] = {}
 _making = threading.Lock()
+_waits = random.Random()  # of its own: a training may have seeded the common one
 
 
 def is_s3(uri: str) -> bool:
@@ -101,7 +103,7 @@ def read_parts(uri: str) -> Iterator[bytes]:
             failed += 1
             if failed >= int(os.environ.get("AWS_MAX_ATTEMPTS") or ATTEMPTS) or not _passes(error):
                 raise _plain(error, uri) from error
-            time.sleep(random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failed - 1))))
+            time.sleep(_waits.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failed - 1))))
             if read:
                 rest = {"Range": f"bytes={read}-", "IfMatch": answer["ETag"]}
 

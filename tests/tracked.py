@@ -1,0 +1,57 @@
+"""Catalogs under DVC: the command itself, and many small photos to push with it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from PIL import Image, ImageDraw
+
+from vitrine.catalog import Catalog, write_catalog
+
+
+def dvc(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
+    """Runs a DVC command in a folder."""
+    environment = {**(env or os.environ), "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder / "site")}
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "-q", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def push(folder: Path, remote: str) -> str:
+    """Tracks FOLDER/data with DVC and pushes it to `remote`; returns the hash that FOLDER/data.dvc then holds."""
+    if not (folder / ".dvc").exists():
+        dvc(folder, "init", "--no-scm")
+    dvc(folder, "remote", "add", "--force", "--default", "remote", remote)
+    dvc(folder, "add", "data")
+    dvc(folder, "push")
+    return tracked_hash(folder / "data.dvc")
+
+
+def tracked_hash(path: Path) -> str:
+    """The hash in a .dvc file."""
+    return yaml.safe_load(path.read_text())["outs"][0]["md5"]
+
+
+def photo_catalog(folder: Path, photos: int) -> None:
+    """JPEGs of one product each, 128 x 96 pixels and 2 to 4 kB, no two alike."""
+    (folder / "images").mkdir(parents=True)
+    names = [f"images/{i:05}.jpg" for i in range(photos)]
+    for i, name in enumerate(names):
+        random = np.random.default_rng(i)
+        light = np.linspace(200, 250, 96)[:, None, None] + random.normal(0, 4, (96, 128, 3))
+        image = Image.fromarray(light.clip(0, 255).astype(np.uint8))
+        left, top = random.integers(5, 40, 2).tolist()
+        colour = tuple(random.integers(0, 256, 3).tolist())
+        ImageDraw.Draw(image).rounded_rectangle((left, top, left + 70, top + 45), 12, fill=colour, outline="black")
+        image.save(folder / name, quality=85)
+    write_catalog(Catalog(str(folder), pd.DataFrame({"image": names})), folder)
