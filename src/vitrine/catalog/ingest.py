@@ -253,20 +253,16 @@ def _match(images: Sequence[str], photos: Sequence[str], root: str) -> list[str]
 
     A value may be written with backslashes, with the root before it, in another case, or end in `.*`.
     """
+    names = [image.replace("\\", "/").removeprefix(root + "/") for image in images]
+    names = [name if files.is_s3(name) else name.removeprefix("./").lstrip("/") for name in names]
+    exact = set(photos)
+    if all(name in exact or files.is_s3(name) for name in names):
+        return names
     loose: dict[str, str] = {}
     for photo in photos:
         for name in (photo.lower(), photo.lower().rpartition(".")[0] + ".*"):
             loose[name] = photo if name not in loose else ""  # ambiguous
-    exact = set(photos)
-
-    def match(image: str) -> str:
-        name = image.replace("\\", "/").removeprefix(root + "/")
-        if files.is_s3(name):
-            return name
-        name = name.removeprefix("./").lstrip("/")
-        return name if name in exact else loose.get(name.lower(), "")
-
-    return [match(image) for image in images]
+    return [name if name in exact or files.is_s3(name) else loose.get(name.lower(), "") for name in names]
 
 
 def _known_labels(cells: Sequence[str], column: str, mapping: CatalogMapping) -> tuple[list[str], int]:

@@ -104,7 +104,7 @@ def read_json(root: str, name: str) -> Any:
     uri = files.join(root, name)
     try:
         return json.loads(_read_bytes(uri))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{uri}: is not JSON ({error})") from error
 
 

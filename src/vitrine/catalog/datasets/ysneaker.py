@@ -6,7 +6,6 @@ description amounts to.
 
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 import pandas as pd
 
@@ -49,17 +48,18 @@ def read(root: str, photos: Sequence[str]) -> pd.DataFrame:
         raise InputError(f"{uri}: listing {table['listing'][twice.idxmax()]!r} stands twice")
     shown: dict[str, list[str]] = {}
     for photo in photos:
-        shown.setdefault(PurePosixPath(photo).parent.name, []).append(photo)
+        shown.setdefault(photo.rpartition("/")[0].rpartition("/")[2], []).append(photo)
     images = [shown.get(listing, [f"{listing}/"]) for listing in table["listing"]]  # a listing without photos: no match
     rows = table.loc[table.index.repeat([len(found) for found in images]), list(COLUMNS)].reset_index(drop=True)
     rows["image"] = [image for found in images for image in found]
-    rows["view"] = [_view(image) for image in rows["image"]]
+    stems = [image.rpartition("/")[2].rpartition(".")[0] for image in rows["image"]]
+    views = {stem: _view(stem) for stem in set(stems)}
+    rows["view"] = [views[stem] for stem in stems]
     rows["category"] = [part(brand) for brand in rows["brand"]]
     rows["verdict"] = rows["verdict"].map(VERDICTS)
     return rows.drop(columns="brand")
 
 
-def _view(image: str) -> str:
-    """`L1/Box Logo-2.jpg` shows the view `box_logo`."""
-    words = re.findall(r"[^\W\d_]+", PurePosixPath(image).stem.lower())
-    return "_".join(words)
+def _view(stem: str) -> str:
+    """`Box Logo-2` shows the view `box_logo`."""
+    return "_".join(re.findall(r"[^\W\d_]+", stem.lower()))
