@@ -43,6 +43,19 @@ def test_one_split_is_enough_and_numbers_may_be_numbers(root, ingested):
     assert (account.rows, account.unlisted) == (3, 3)
 
 
+def test_the_spelling_of_the_publishers_repository(root, ingested):
+    publishers.imaterialist2018(root)
+    for name in ("train", "validation", "test"):
+        text = (root / f"{name}.json").read_text().replace("imageId", "image_id").replace("labelId", "label_id")
+        (root / f"{name}.json").write_text(text)
+    (root / "validation.json").rename(root / "val.json")
+    (root / "validation").rename(root / "val")
+    account, rows = ingested("imaterialist2018")
+    assert (rows["val/1.jpg"]["split"], rows["val/1.jpg"]["attr:category"]) == ("validation", "T-Shirts")
+    assert rows["train/2.jpg"]["attr:color"] == "Black|Gray"
+    assert (account.rows, account.missing, account.unlisted) == (6, 0, 0)
+
+
 def test_without_the_table_of_labels_nobody_can_tell_a_colour_from_a_pattern(root, refused):
     publishers.imaterialist2018(root)
     (root / publishers.LABEL_MAP).unlink()
@@ -53,7 +66,7 @@ def test_no_list_at_all(root, refused):
     publishers.imaterialist2018(root)
     for split in ("train", "validation", "test"):
         (root / f"{split}.json").unlink()
-    refused("imaterialist2018", "none of train.json, validation.json, test.json there")
+    refused("imaterialist2018", "none of train.json, validation.json, val.json, test.json there")
 
 
 @pytest.mark.parametrize(

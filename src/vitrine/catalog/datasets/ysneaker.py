@@ -1,7 +1,7 @@
 """Listings judged by experts, laid out as YSneaker is described (Yang et al., authenticity paper, Section 2).
 
-The data set itself was never put up for download: a table of listings and a folder of photos per listing is what its
-description amounts to.
+No public copy of the data set was found: a table of listings and a folder of photos per listing is what its description
+amounts to.
 """
 
 import re
