@@ -255,7 +255,7 @@ def test_compile_writes_a_package(vitrine, tmp_path):
         (["clean", "DATA", "DATA"], ["exists already"]),
         (["split", "DATA", "x", "--ratios", "1,2"], ["ratios 1,2", "three shares"]),
         (["split", "DATA", "x", "--ratios", "1,2,3"], ["ratios 1,2,3", "sum to 6"]),
-        (["split", "DATA", "x", "--ratios", "a,b,c"], ["--ratios a,b,c"]),
+        (["split", "DATA", "x", "--ratios", "a,b,c"], ["ratios a,b,c"]),
         (["split", "DATA", "x", "--ratios", "nan,0,1"], ["ratios nan,0,1"]),
         (["train", "taxnomy", "PARTED", "x"], ["'taxnomy'", "did you mean taxonomy"]),
         (["train", "taxonomy", "PARTED", "x", "--variant", "ssmtl"], ["'ssmtl'", "did you mean ssmtl-ca"]),

@@ -153,21 +153,21 @@ def clean(
 @click.option("--ratios", default="0.7,0.1,0.2", show_default=True, help="Shares of train, validation, test.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--respect/--anew", default=True, help="Keep the splits that rows come with.")
+@click.option("--measured", default="", help="Column to measure by, such as verdict; what has none goes to train.")
 @PHOTOS
-def split(catalog: str, out: Path, ratios: str, seed: int, respect: bool, photos: tuple[Path, ...]) -> None:
+def split(
+    catalog: str, out: Path, ratios: str, seed: int, respect: bool, measured: str, photos: tuple[Path, ...]
+) -> None:
     """Deal the rows into train, validation and test; copies and listings stay together."""
     from vitrine.catalog import read_catalog
     from vitrine.quality.scan import read_photo_table
-    from vitrine.quality.split import split_catalog
+    from vitrine.quality.split import parse_ratios, split_catalog
 
-    try:
-        shares = [float(share) for share in ratios.split(",")]
-    except ValueError:
-        raise InputError(f"--ratios {ratios}: reads three numbers, such as 0.7,0.1,0.2") from None
+    shares = parse_ratios(ratios)
     source = read_catalog(catalog)
     looks = read_photo_table(source, photos) if photos else None
     with _progress("scanning") as progress:
-        counts = split_catalog(source, out, shares, respect, seed, photos=looks, progress=progress)
+        counts = split_catalog(source, out, shares, respect, seed, measured=measured, photos=looks, progress=progress)
     click.echo(", ".join(f"{name} {count}" for name, count in counts.items()))
 
 

@@ -88,6 +88,17 @@ def test_rows_without_labels_go_to_train_unless_no_row_has_any():
     assert assign(table, RATIOS).split.nunique() == 3
 
 
+def test_what_is_not_measured_only_teaches(make, tmp_path):
+    table = single(200).assign(verdict="authentic")  # every row has a category as well
+    table.loc[:99, "verdict"] = ""
+    assert assign(table, RATIOS).split[:100].nunique() == 3
+    split = assign(table, RATIOS, measured="verdict").split
+    assert split[:100].eq("train").all()
+    assert split[100:].nunique() == 3
+    with pytest.raises(InputError, match="no column 'verdict' to measure by"):
+        split_catalog(make([{"image": "images/0.jpg"}]), tmp_path / "out", measured="verdict")
+
+
 @pytest.mark.parametrize("ratios", [(0.5, 0.5, 0.5), (1.2, -0.1, -0.1), (0.5, 0.5), (float("nan"), 0.5, 0.5)])
 def test_ratios_that_make_no_sense(make, tmp_path, ratios):
     with pytest.raises(InputError, match="ratios"):

@@ -57,6 +57,7 @@ def split_catalog(
     respect: bool = True,
     seed: int = 0,
     *,
+    measured: str = "",
     photos: pd.DataFrame | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -72,6 +73,8 @@ def split_catalog(
         ratios: Shares of train, validation and test groups; they sum to 1.
         respect: Keep the splits that rows come with. A group that came in two goes to train.
         seed: Another seed deals the groups anew.
+        measured: The column that models are measured by, such as `verdict`: what has none goes to train. Default: any
+            label.
         photos: The catalog's photo table, if it was made before.
         workers: Processes that decode photos.
         progress: Called with (photos done, photos in all).
@@ -80,23 +83,40 @@ def split_catalog(
         Rows per split.
 
     Raises:
-        InputError: if the ratios are not three shares that sum to 1, or `out` is not a new folder.
+        InputError: if the ratios are not three shares that sum to 1, there is no `measured` column, or `out` is not a
+            new folder.
     """
     _check(ratios)
+    if measured and measured not in catalog.table:
+        raise InputError(f"{catalog.root}: no column {measured!r} to measure by")
     with new_folder(out) as folder:
         ties = catalog.table
         if not {"sha256", "duplicate_group"} <= set(ties.columns):
             looks = scan_photos(catalog, workers, progress) if photos is None else photos
             names = group_names(looks, load_settings().near_duplicate_distance)
             ties = ties.assign(sha256=looks["sha256"], duplicate_group=names)
-        assignment = assign(ties, ratios, respect, seed)
+        assignment = assign(ties, ratios, respect, seed, measured)
         table = catalog.table.assign(split=assignment.split)
         write_catalog(replace(catalog, table=table), folder)
         _page(catalog, table, assignment, ratios).write(folder / "report.html")
     return {split: int((table["split"] == split).sum()) for split in SPLITS}
 
 
-def assign(table: pd.DataFrame, ratios: Sequence[float], respect: bool = True, seed: int = 0) -> Assignment:
+def parse_ratios(text: str) -> list[float]:
+    """Shares of train, validation and test from `0.7,0.1,0.2`.
+
+    Raises:
+        InputError: if these are no numbers.
+    """
+    try:
+        return [float(share) for share in text.split(",")]
+    except ValueError:
+        raise InputError(f"ratios {text}: reads three numbers, such as 0.7,0.1,0.2") from None
+
+
+def assign(
+    table: pd.DataFrame, ratios: Sequence[float], respect: bool = True, seed: int = 0, measured: str = ""
+) -> Assignment:
     """Deals the rows of a table to splits; see `split_catalog`. Ties are the columns of `TIES` that are present."""
     groups = groups_of(table)
     count = int(groups.max(initial=-1)) + 1
@@ -107,7 +127,8 @@ def assign(table: pd.DataFrame, ratios: Sequence[float], respect: bool = True, s
     split = 2 - np.searchsorted(edges, draws, side="right")  # index into SPLITS
     split = np.where((split == 0) & (ratios[0] == 0), 1 if ratios[1] else 2, split)
 
-    labelled = np.bincount(groups, weights=label_counts(table), minlength=count) > 0
+    labels = (table[measured] != "").astype(int) if measured else label_counts(table)
+    labelled = np.bincount(groups, weights=labels, minlength=count) > 0
     if labelled.any():
         # There is nothing to measure on groups without labels, but some methods learn from them.
         split[~labelled] = 0 if ratios[0] else split[~labelled]
