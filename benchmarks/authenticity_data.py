@@ -12,8 +12,9 @@ class may be in several listings of its split. Views are unknown.
 All systems start from one trunk, which has learnt to tell apart the other classes of `grocery` (`other_classes`): 320
 decided listings are few to learn seeing from.
 
-Rendered: the shoes of `vitrine synth`, six views and mostly a customer's photo. A counterfeit is copied in one to three
-of five views.
+Rendered: the shoes of `vitrine synth`, six views and mostly a customer's photo. The mark sits in two of the views, tag
+and box_logo: a counterfeit shows a copied emblem in one of them or in both. (In the demo catalog itself one to three of
+five views are copied, and stitches as well as emblems.)
 
 Undecided are 30 % of the rendered listings, all of them in train (so half of train), and of the real ones, which are
 few, 30 % of train.
@@ -29,7 +30,8 @@ from vitrine.files import new_folder
 from vitrine.quality.clean import group_names
 from vitrine.quality.scan import scan_photos
 from vitrine.quality.settings import load_settings
-from vitrine.synth.listings import copied_views, is_multi_view, listing_key, render_listing
+from vitrine.synth.listings import is_multi_view, jpeg, listing_key, marked_view, product_of, render_listing
+from vitrine.synth.marks import MARKED_VIEWS
 
 PAIRS = (  # authentic, counterfeit, the third class they share
     ("Granny-Smith", "Golden-Delicious", "Red-Delicious"),
@@ -40,6 +42,7 @@ PAIRS = (  # authentic, counterfeit, the third class they share
     ("Red-Bell-Pepper", "Orange-Bell-Pepper", "Yellow-Bell-Pepper"),
     ("Regular-Tomato", "Vine-Tomato", "Beef-Tomato"),
 )
+MARK_VIEWS = ("tag", "box_logo")
 SPLITS, SHARES = ("train", "validation", "test"), (0.6, 0.1, 0.3)
 UNDECIDED = 0.3
 MOST_DECISIVE, LEAST_PHOTOS, MOST_PHOTOS = 2, 3, 7
@@ -105,19 +108,19 @@ def rendered_listings(out: Path, listings: int, seed: int = 0) -> None:
         (folder / "images").mkdir()
         rows = []
         for number in numbers:
+            verdict = ("authentic", "counterfeit")[int(random.integers(2))]
+            marks = random.permutation(MARK_VIEWS)[: random.integers(1, len(MARK_VIEWS) + 1)]
+            copied = set(marks) if verdict == "counterfeit" else set()
+            product, key = product_of(seed, number), listing_key(seed, number)
             for photo in render_listing(seed, number):
-                (folder / photo.row["image"]).write_bytes(photo.data)
-                copied = photo.row["verdict"] and photo.row["view"] in copied_views(
-                    listing_key(seed, number), photo.row["verdict"]
-                )
-                rows.append(photo.row | {"decisive": "yes" if copied else ""})
+                view, data = photo.row["view"], photo.data
+                if view in MARKED_VIEWS:
+                    data = jpeg(marked_view(product, view, view not in copied, key)[1], 90)
+                (folder / photo.row["image"]).write_bytes(data)
+                rows.append(photo.row | {"verdict": verdict, "decisive": "yes" if view in MARK_VIEWS else ""})
         table = pd.DataFrame(rows)
-        decided = random.permutation(table.loc[table["verdict"] != "", "listing"].unique())
-        ends = np.cumsum(np.array(SHARES) * len(numbers))[::-1]  # the undecided are all in train
-        late = ends[0] - ends[1:]
-        split = dict.fromkeys(table["listing"], "train")
-        split |= dict.fromkeys(decided[: round(late[0])], "test")
-        split |= dict.fromkeys(decided[round(late[0]) : round(late[1])], "validation")
+        names = random.permutation(table["listing"].unique())
+        split = dict(zip(names, _splits(len(names)), strict=True))
         table["split"] = table["listing"].map(split)
         write_catalog(
             Catalog(str(out.absolute()), _undecided(table, UNDECIDED * listings, random), f"rendered-{seed}"), folder
@@ -163,6 +166,11 @@ def _photos_by_class_and_split(
 def _natural_photos(grocery: Path) -> list[str]:
     lists = [(grocery / name).read_text().splitlines() for name in ("train.txt", "val.txt", "test.txt")]
     return [line.partition(",")[0].strip() for lines in lists for line in lines]
+
+
+def _splits(count: int) -> np.ndarray:
+    """The split of each of `count` listings."""
+    return np.repeat(SPLITS, np.diff([0, *(round(share * count) for share in np.cumsum(SHARES))]))
 
 
 def _undecided(table: pd.DataFrame, count: float, random: np.random.Generator) -> pd.DataFrame:

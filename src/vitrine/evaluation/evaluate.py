@@ -59,7 +59,7 @@ def evaluate(model: Path, catalog: Catalog, out: Path, split: str = "test") -> d
 def _evaluate_listings(model: Path, outcome: ListingOutcome, rows: Catalog, out: Path, split: str) -> dict[str, float]:
     from vitrine.methods.model_folder import load_config
 
-    metrics = listing_metrics(outcome, _by_view(model, rows))
+    metrics = listing_metrics(outcome, answers_by_view(model, rows))
     page = listing_page(outcome, rows, metrics, load_config(model), f"Evaluation: authenticity on the {split} listings")
     with files.new_folder(out) as folder:
         files.write_json(folder / METRICS, metrics)
@@ -69,7 +69,7 @@ def _evaluate_listings(model: Path, outcome: ListingOutcome, rows: Catalog, out:
     return metrics
 
 
-def _by_view(model: Path, rows: Catalog) -> dict[str, ListingOutcome]:
+def answers_by_view(model: Path, rows: Catalog) -> dict[str, ListingOutcome]:
     """The answers about the same listings when only their photos of one view are shown.
 
     A verdict on any photo of a listing is the verdict on all of it. Views that few listings with a verdict have are
