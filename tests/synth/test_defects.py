@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy
 import pandas
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vitrine.synth import render_catalog
 from vitrine.synth.marks import VIEWS
@@ -12,6 +12,10 @@ KINDS = {
     "exact_copy", "reencoded_copy", "resized_copy", "cropped_copy", "truncated", "wrong_extension", "not_an_image",
     "one_pixel", "bomb", "black", "greyscale", "cmyk", "sixteen_bit", "animated", "exif_rotated", "missing_file",
     "path_traversal", "html_label", "keyword", "repeated_text", "contradicting_labels", "missing_view", "repeated_view",
+    "empty_file", "page_as_photo", "white", "grey_colours", "sixteen_bit_colour", "odd_exif", "trailing_bytes",
+    "control_characters", "formula", "script_address", "stray_label", "stray_word", "unknown_word", "broken_category",
+    "broken_box", "box_outside", "one_photo_class", "long_text", "rotated_copy", "leaked_copy", "mirrored_leak",
+    "contradicting_verdict", "other_colour",
 }  # fmt: skip
 LISTINGS = 6
 
@@ -143,3 +147,74 @@ def test_views(table: pandas.DataFrame, faults: pandas.DataFrame) -> None:
         listing = table[table["listing"] == table.loc[image, "listing"]]
         assert (listing["view"] == table.loc[image, "view"]).sum() == 2
         assert set(VIEWS) <= set(listing["view"])
+
+
+def test_other_files(folder: Path, faults: pandas.DataFrame) -> None:
+    for image in [*images(faults, "empty_file"), *images(faults, "page_as_photo")]:
+        with pytest.raises(OSError, match="cannot identify"):
+            Image.open(folder / image)
+    for image in images(faults, "white"):
+        assert Image.open(folder / image).getextrema() == ((255, 255),) * 3
+    for image in images(faults, "grey_colours"):
+        pixels = numpy.asarray(Image.open(folder / image), dtype=int)
+        assert pixels.ndim == 3
+        assert numpy.ptp(pixels, axis=2).max() == 0
+    for image in images(faults, "sixteen_bit_colour"):
+        data = (folder / image).read_bytes()
+        assert (data[24], data[25]) == (16, 2)  # bits a sample, colour
+        Image.open(folder / image).load()
+    for image in images(faults, "odd_exif"):
+        photo = Image.open(folder / image)
+        assert photo.getexif()[0x0112] == "6"
+        photo.load()
+    for image in images(faults, "trailing_bytes"):
+        assert not (folder / image).read_bytes().endswith(b"\xff\xd9")
+        Image.open(folder / image).load()
+
+
+def test_cells_are_named_and_whole_otherwise(table: pandas.DataFrame, faults: pandas.DataFrame, folder: Path) -> None:
+    cells = faults[faults["detail"].str.match(r"^(?:attr:\w+|bbox|category|description|domain|split|user|verdict): ")]
+    assert len(cells) == 33
+    for _, fault in cells.iterrows():
+        column, _, shown = fault["detail"].partition(": ")
+        assert repr(table.loc[fault["image"], column][:60]) == shown
+        Image.open(folder / fault["image"]).load()
+    assert (
+        table.loc[images(faults, "long_text")][["description", "user"]].apply(lambda cell: cell.str.len()).max(axis=1)
+        >= 5_000
+    ).all()
+
+
+def test_pairs_show_one_photo(folder: Path, table: pandas.DataFrame, faults: pandas.DataFrame) -> None:
+    def small(image: str) -> numpy.ndarray:
+        photo = ImageOps.exif_transpose(Image.open(folder / image)).convert("L")
+        return numpy.asarray(photo.resize((16, 16)), dtype=int)
+
+    for kind in ("rotated_copy", "leaked_copy", "mirrored_leak", "contradicting_verdict"):
+        for _, fault in faults[faults["defect"] == kind].iterrows():
+            other = fault["detail"].partition(",")[0].partition(" of ")[0]
+            one, two = table.loc[fault["image"]], table.loc[other]
+            assert one["listing"] != two["listing"]
+            assert one["category"] == two["category"]
+            again = small(fault["image"])
+            again = again[:, ::-1] if kind == "mirrored_leak" else again
+            assert numpy.abs(again - small(other)).mean() < 4
+            if kind.endswith(("leak", "leaked_copy")):
+                assert two["split"] == "train"
+                assert one["split"] in ("validation", "test")
+            if kind == "contradicting_verdict":
+                assert {one["verdict"], two["verdict"]} == {"authentic", "counterfeit"}
+    assert {Image.open(folder / image).getexif()[0x0112] for image in images(faults, "rotated_copy")} == {3, 5, 8}
+    for _, fault in faults[faults["defect"] == "other_colour"].iterrows():
+        other = fault["detail"].partition(" in ")[0]
+        assert table.loc[fault["image"], "attr:colour"] != table.loc[other, "attr:colour"]
+
+
+def test_the_same_seed_plants_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    render_catalog(tmp_path / "again", LISTINGS, defects=True)
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    assert files == sorted(
+        path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*") if path.is_file()
+    )
+    for name in files:
+        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name

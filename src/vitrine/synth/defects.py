@@ -91,7 +91,7 @@ def plant(folder: Path, clean: list[Row], seed: int) -> tuple[list[Row], list[Fa
             }
             bench.add(row, spoil(photo.data))
             bench.fault(row, kind, detail)
-    for plant_kind in (_rows_without_photos, _labels_and_texts, _views):
+    for plant_kind in (_rows_without_photos, _labels_and_texts, _views, _other_files, _cells, _pairs):
         plant_kind(bench)
     return bench.rows, bench.faults
 
@@ -147,11 +147,18 @@ def _animated(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _rotated(data: bytes) -> bytes:
+def _rotated(data: bytes, orientation: int = 6) -> bytes:
+    """Stored turned; the EXIF orientation says how to look at it (6: turned by 90 degrees clockwise)."""
+    stored = {
+        3: Image.Transpose.ROTATE_180,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        8: Image.Transpose.ROTATE_270,
+    }
     exif = Image.Exif()
-    exif[0x0112] = 6  # the viewer has to turn the stored pixels by 90 degrees clockwise
+    exif[0x0112] = orientation
     buffer = BytesIO()
-    _opened(data).transpose(Image.Transpose.ROTATE_90).save(buffer, "JPEG", quality=88, exif=exif)
+    _opened(data).transpose(stored[orientation]).save(buffer, "JPEG", quality=88, exif=exif)
     return buffer.getvalue()
 
 
@@ -262,3 +269,127 @@ def _repeated(bench: _Bench) -> Iterator[tuple[str, Row, bytes]]:
         _, picture = marked_view(product_of(bench.seed, number, "D"), view, True, f"{bench.seed}/again/{number}")
         like = next(photo.row for photo in photos if photo.row["view"] == view)
         yield view, like | {"image": f"images/{listing}-{len(photos) + 1}.jpg"}, jpeg(picture)
+
+
+# More files: some that do not open, some that only look odd.
+
+
+def _sixteen_bit_colour(data: bytes) -> bytes:
+    photo = _opened(data)
+    values = numpy.asarray(photo, dtype=">u2") * 257
+    return png(photo.width, photo.height, values.astype(">u2").tobytes(), depth=16)
+
+
+def _odd_exif(data: bytes) -> bytes:
+    text = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x02\0\0\x006\0\0\0\0\0\0\0"  # orientation as the text "6"
+    return data[:2] + b"\xff\xe1" + (len(text) + 2).to_bytes(2, "big") + text + data[2:]
+
+
+_OTHER_FILES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
+    "empty_file": (".jpg", lambda data: b"", "no bytes at all"),
+    "page_as_photo": (
+        ".jpg",
+        lambda data: b"<!doctype html><title>404</title><script>alert(1)</script>",
+        "an HTML page named .jpg",
+    ),
+    "white": (".jpg", lambda data: jpeg(Image.new("RGB", _opened(data).size, "white")), "all pixels are white"),
+    "grey_colours": (
+        ".jpg",
+        lambda data: jpeg(_opened(data).convert("L").convert("RGB")),
+        "RGB, but every pixel is grey",
+    ),
+    "sixteen_bit_colour": (".png", _sixteen_bit_colour, "16-bit colour PNG"),
+    "odd_exif": (".jpg", _odd_exif, "the EXIF orientation is a text; the photo is fine"),
+    "trailing_bytes": (".jpg", lambda data: data + bytes(range(256)) * 8, "bytes after the end; the photo is fine"),
+}
+
+
+def _other_files(bench: _Bench) -> None:
+    for kind, (suffix, spoil, detail) in _OTHER_FILES.items():
+        for _ in range(EACH):
+            photo = bench.single()
+            row = photo.row | {"image": Path(photo.row["image"]).with_suffix(suffix).as_posix(), "bbox": ""}
+            bench.add(row, spoil(photo.data))
+            bench.fault(row, kind, detail)
+
+
+# One cell that is not what it should be, of a row that is fine otherwise.
+
+_CELLS: dict[str, tuple[tuple[str, str], ...]] = {
+    "control_characters": (
+        ("description", "red \x1b[31malert"),
+        ("attr:colour", "bell\x07"),
+        ("user", "u\u202etxt.exe"),
+    ),
+    "formula": (
+        ("description", "=cmd|' /C calc'!A0"),
+        ("user", "@SUM(1+1)*cmd|' /C calc'!A0"),
+        ("description", "=1+1"),
+    ),
+    "script_address": (("description", "JavaScript:alert(1)"), ("attr:colour", "&lt;b&gt;"), ("user", "&#60;b&#62;")),
+    "stray_label": (("attr:colour", "Not sure"), ("attr:pattern", "SKIP"), ("attr:colour", " N/A ")),
+    "stray_word": (("domain", " Shop"), ("split", "TRAIN "), ("verdict", "unknown")),
+    "unknown_word": (("domain", "mars"), ("split", "dev"), ("verdict", "probably authentic")),
+    "broken_category": (("category", "/Apparel"), ("category", "Apparel//Shirts"), ("category", "Apparel/")),
+    "broken_box": (("bbox", "-5,0,20,20"), ("bbox", "nan,nan,nan,nan"), ("bbox", "left half")),
+    "box_outside": (("bbox", "0,0,9000,10"), ("bbox", "500,500,10,10"), ("bbox", "0,0,0,10")),
+    "one_photo_class": (
+        ("category", "Oddments/Keyrings"),
+        ("attr:pattern", "houndstooth"),
+        ("category", "Oddments/Mugs"),
+    ),
+    "long_text": (("description", "long " * 20_000), ("user", "u" * 5_000), ("description", "\U0001f457" * 5_000)),
+}
+
+
+def _cells(bench: _Bench) -> None:
+    for kind, cells in _CELLS.items():
+        for column, value in cells:
+            photo = bench.single()
+            row = photo.row | {column: value}
+            bench.add(row, photo.data)
+            bench.fault(row, kind, f"{column}: {value[:60]!r}")
+
+
+# Two rows of one photo.
+
+
+def _pairs(bench: _Bench) -> None:
+    random = Random(f"{bench.seed}/defects/pairs")
+    for orientation in (3, 5, 8):
+        first, row = _twins(bench)
+        bench.add(first.row, first.data)
+        bench.add(row, _rotated(first.data, orientation))
+        bench.fault(row, "rotated_copy", f"{first.row['image']}, stored turned, EXIF orientation {orientation}")
+    leaks: dict[str, Callable[[bytes], bytes]] = {
+        "leaked_copy": lambda data: jpeg(_opened(data), 70),
+        "mirrored_leak": lambda data: jpeg(_opened(data).transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+    }
+    for kind, change in leaks.items():
+        for _ in range(EACH):
+            first, row = _twins(bench)
+            row |= {"split": random.choice(("validation", "test"))}
+            bench.add(first.row | {"split": "train"}, first.data)
+            bench.add(row, change(first.data))
+            bench.fault(row, kind, f"{first.row['image']} of train, here in {row['split']}")
+    for _ in range(EACH):
+        first, row = _twins(bench)
+        bench.add(first.row | {"verdict": "authentic"}, first.data)
+        row |= {"verdict": "counterfeit"}
+        bench.add(row, jpeg(_opened(first.data), 70))
+        bench.fault(row, "contradicting_verdict", f"{first.row['image']}, there authentic, here counterfeit")
+    for _ in range(EACH):
+        first, row = _twins(bench)
+        bench.add(first.row | {"attr:colour": "red"}, first.data)
+        row |= {"attr:colour": "green"}
+        hue, saturation, value = _opened(first.data).convert("HSV").split()
+        turned = hue.point(lambda level: (level + 85) % 256)
+        bench.add(row, jpeg(Image.merge("HSV", (turned, saturation, value)).convert("RGB")))
+        bench.fault(row, "other_colour", f"{first.row['image']} in another colour; both are fine")
+
+
+def _twins(bench: _Bench) -> tuple[Photo, Row]:
+    """A photo of a new listing, and the row of another new listing that shows and labels the same."""
+    first, second = bench.single(), bench.single()
+    row = second.row | {name: value for name, value in first.row.items() if name.startswith("attr:")}
+    return first, row | {name: first.row[name] for name in ("category", "domain", "bbox", "view")}
