@@ -72,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
             found = connection.getresponse()
             body = found.read()
             connection.close()
+            if fault == "garbled":
+                body = body[::-1]
             self._answer(found.status, found.headers, body, len(body) // 2 if fault == "cut short" else len(body))
 
     def _answer(self, status: int, headers: Mapping[str, str], body: bytes, sent: int) -> None:

@@ -28,10 +28,10 @@ def dvc(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> Non
 
 
 def push(folder: Path, remote: str) -> str:
-    """Tracks FOLDER/data with DVC and pushes it to `remote`; returns the hash that FOLDER/data.dvc then holds."""
+    """Tracks FOLDER/data with DVC and pushes it to its `remote`; returns the hash that FOLDER/data.dvc then holds."""
     if not (folder / ".dvc").exists():
         dvc(folder, "init", "--no-scm")
-    dvc(folder, "remote", "add", "--force", "--default", "remote", remote)
+        dvc(folder, "remote", "add", "--default", "remote", remote)
     dvc(folder, "add", "data")
     dvc(folder, "push")
     return tracked_hash(folder / "data.dvc")

@@ -42,6 +42,10 @@ _making = threading.Lock()
 _waits = random.Random()  # of its own: a training may have seeded the common one
 
 
+class DamagedError(InputError):
+    """What was read is not what was stored."""
+
+
 def is_s3(uri: str) -> bool:
     """Whether `uri` names something on S3."""
     return uri.startswith("s3://")
@@ -77,6 +81,7 @@ def read_parts(uri: str) -> Iterator[bytes]:
 
     Raises:
         FileNotFoundError: if there is none.
+        DamagedError: at the end, if S3 knows a checksum of the object and it is another one.
         InputError: if S3 refuses or cannot be reached.
     """
     if not is_s3(uri):
@@ -300,8 +305,10 @@ def _s3_errors(uri: str) -> Iterator[None]:
 
 def _plain(error: Exception, uri: str) -> Exception:
     """What boto3 raised, as FileNotFoundError (no such object) or one line that names the object."""
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, FlexibleChecksumError
 
+    if isinstance(error, FlexibleChecksumError):
+        return DamagedError(f"{uri}: damaged ({error})")
     if not isinstance(error, ClientError):
         return InputError(f"{uri}: {error}")
     code = error.response["Error"]["Code"]

@@ -3,32 +3,26 @@
 import hashlib
 import json
 import os
+import resource
+import shutil
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from faulty_s3 import FaultyS3
+from tracked import dvc, push, tracked_hash
 
 from vitrine import files
 from vitrine.catalog import Catalog, read_catalog, write_catalog
-from vitrine.catalog.fetch import fetch
+from vitrine.catalog.dvc_file import DVC_2, DVC_3, object_name
+from vitrine.catalog.fetch import at_hand, fetch
 from vitrine.errors import InputError
 
 PHOTOS = {"images/a.jpg": b"a", "images/deep/b b.jpg": b"b", "images/é.jpg": b"a", "empty.jpg": b""}
-
-
-def dvc(folder, *arguments, env=None):
-    environment = {**(env or os.environ), "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder / "site")}
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "-q", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def write_data(folder, images):
@@ -42,24 +36,15 @@ def write_data(folder, images):
 def project(tmp_path_factory):
     """A DVC project in repo/ that pushed two revisions of data/ to remote/; their .dvc files: first.dvc and data.dvc."""
     root = tmp_path_factory.mktemp("project")
-    repo = root / "repo"
-    repo.mkdir()
-    dvc(repo, "init", "--no-scm")
-    dvc(repo, "remote", "add", "-d", "local", str(root / "remote"))
     images = sorted(PHOTOS)
     for name in ("first.dvc", "data.dvc"):
-        write_data(repo / "data", images)
-        dvc(repo, "add", "data")
-        dvc(repo, "push")
-        (root / name).write_text((repo / "data.dvc").read_text())
+        write_data(root / "repo/data", images)
+        push(root / "repo", str(root / "remote"))
+        shutil.copy(root / "repo/data.dvc", root / name)
         if name == "first.dvc":
             images.append("images/new.jpg")
-            (repo / "data/images/new.jpg").write_bytes(b"new")
+            (root / "repo/data/images/new.jpg").write_bytes(b"new")
     return root
-
-
-def tracked_hash(path):
-    return yaml.safe_load(path.read_text())["outs"][0]["md5"]
 
 
 @pytest.fixture
@@ -67,20 +52,33 @@ def remote(tmp_path):
     """A remote of our own making, to damage: (folder, function that adds an object and returns its hash)."""
     folder = tmp_path / "remote"
 
-    def add(data, ending=""):
+    def add(data, ending="", layout=DVC_3):
         md5 = hashlib.md5(data).hexdigest() + ending
-        files.write_bytes(files.join(str(folder), f"files/md5/{md5[:2]}/{md5[2:]}"), data)
+        files.write_bytes(files.join(str(folder), object_name(md5, layout)), data)
         return md5
 
     return folder, add
 
 
-def track(tmp_path, entries, add):
+def track(tmp_path, entries, add, **layout):
     """A .dvc file of a folder with these (relpath, md5) entries."""
-    version = add(json.dumps([{"md5": md5, "relpath": name} for name, md5 in entries]).encode(), ".dir")
+    version = add(json.dumps([{"md5": md5, "relpath": name} for name, md5 in entries]).encode(), ".dir", **layout)
     path = tmp_path / "data.dvc"
     path.write_text(yaml.safe_dump({"outs": [{"md5": version, "hash": "md5", "path": "data"}]}))
     return str(path), version
+
+
+def table_of(*images):
+    """The bytes of a small table, to track beside photos."""
+    return "\n".join(["image", *images, ""]).encode()
+
+
+def bytes_of(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def left_over(cache):
+    return sorted(path.name for path in cache.iterdir() if not path.name.endswith(".lock"))
 
 
 def check_first_revision(catalog, out, cache, version):
@@ -146,58 +144,6 @@ def test_a_complete_revision_needs_no_remote_again(project, tmp_path):
     assert (tmp_path / "two/catalog.parquet").is_file()
 
 
-def test_a_killed_fetch_goes_on(project, tmp_path, monkeypatch):
-    fetched = []
-    read_bytes = files.read_bytes
-
-    def counting(uri):
-        if "/remote/" in uri:
-            if len(fetched) == 4:
-                raise KeyboardInterrupt
-            fetched.append(uri)
-        return read_bytes(uri)
-
-    monkeypatch.setattr("vitrine.catalog.fetch.THREADS", 1)
-    monkeypatch.setattr(files, "read_bytes", counting)
-    arguments = {"remote": str(project / "remote"), "cache": tmp_path / "cache"}
-    with pytest.raises(KeyboardInterrupt):
-        fetch(str(project / "data.dvc"), tmp_path / "out", **arguments)
-    assert not (tmp_path / "out").exists()
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["files"]
-    before, fetched[:] = set(fetched), []
-    fetch(str(project / "data.dvc"), tmp_path / "out", **arguments)
-    assert fetched
-    assert not before & set(fetched)
-
-
-def test_volumes_without_hard_links(project, tmp_path, monkeypatch):
-    def refuse(*_):
-        raise PermissionError("no links here")
-
-    monkeypatch.setattr(os, "link", refuse)
-    catalog = fetch(
-        str(project / "first.dvc"), tmp_path / "out", remote=str(project / "remote"), cache=tmp_path / "cache"
-    )
-    check_first_revision(catalog, tmp_path / "out", tmp_path / "cache", tracked_hash(project / "first.dvc"))
-
-
-def test_two_fetches_at_once(project, tmp_path, monkeypatch):
-    from vitrine.catalog import fetch as module
-
-    lay_out = module._lay_out
-
-    def late(entries, cache, folder):
-        monkeypatch.setattr(module, "_lay_out", lay_out)
-        fetch(str(project / "first.dvc"), tmp_path / "other", remote=str(project / "remote"), cache=cache)
-        lay_out(entries, cache, folder)
-
-    monkeypatch.setattr(module, "_lay_out", late)
-    catalog = fetch(
-        str(project / "first.dvc"), tmp_path / "out", remote=str(project / "remote"), cache=tmp_path / "cache"
-    )
-    check_first_revision(catalog, tmp_path / "out", tmp_path / "cache", tracked_hash(project / "first.dvc"))
-
-
 def refuse(message, source, tmp_path, **arguments):
     with pytest.raises(InputError, match=message) as caught:
         fetch(str(source), tmp_path / "out", cache=tmp_path / "cache", **arguments)
@@ -205,73 +151,252 @@ def refuse(message, source, tmp_path, **arguments):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_object_is_named(tmp_path, remote):
+def test_damaged_objects_are_counted_and_the_first_is_named(tmp_path, remote):
     folder, add = remote
-    md5 = add(b"good")
-    source, version = track(tmp_path, [("images/a.jpg", md5)], add)
-    (folder / f"files/md5/{md5[:2]}/{md5[2:]}").write_bytes(b"bad")
-    refuse(f"damaged: images/a.jpg should have the MD5 {md5}", source, tmp_path, remote=str(folder))
-    assert not (tmp_path / "cache" / version).exists()
+    good = {f"images/{name}.jpg": add(name.encode()) for name in "cab"}
+    source, _ = track(tmp_path, [("catalog.csv", add(table_of(*good))), *good.items()], add)
+    damaged = [good["images/c.jpg"], good["images/b.jpg"]]
+    for md5 in damaged:
+        (folder / object_name(md5)).write_bytes(b"bad")
+    is_bad = f"should have the MD5 {damaged[1]}, has {hashlib.md5(b'bad').hexdigest()}"
+    first = rf"2 of 4 objects are damaged; the first is images/b.jpg \({folder / object_name(damaged[1])}: {is_bad}\)"
+    refuse(first, source, tmp_path, remote=str(folder))
+    assert left_over(tmp_path / "cache") == ["files"]  # no folder, and nothing begun
+    assert len(bytes_of(tmp_path / "cache/files")) == 3  # the list, the table and the sound photo are there
+    for md5, content in zip(damaged, (b"c", b"b"), strict=True):
+        (folder / object_name(md5)).write_bytes(content)
+    assert len(fetch(source, tmp_path / "out", remote=str(folder), cache=tmp_path / "cache")) == 3
+
+
+def test_missing_objects_are_counted_and_the_first_is_named(tmp_path, remote):
+    folder, add = remote
+    photos = [(f"images/{i}.jpg", f"{i}" * 32) for i in range(5)]
+    source, _ = track(tmp_path, [("catalog.csv", add(table_of("images/0.jpg"))), *photos], add)
+    where = folder / "files/md5/00" / ("0" * 30)
+    first = rf"5 of 6 objects are not there \(was the revision pushed\?\); the first is images/0.jpg \({where}\)"
+    refuse(first, source, tmp_path, remote=str(folder))
+    assert left_over(tmp_path / "cache") == ["files"]
+
+
+def test_missing_and_damaged_at_once(tmp_path, remote):
+    folder, add = remote
+    source, _ = track(tmp_path, [("a.jpg", "0" * 32), ("b.jpg", md5 := add(b"b"))], add)
+    (folder / object_name(md5)).write_bytes(b"B")
+    refuse(r"1 of 2 objects are not there .*; 1 of 2 objects are damaged", source, tmp_path, remote=str(folder))
 
 
 def test_a_damaged_list_is_named(tmp_path, remote):
     folder, add = remote
     source, version = track(tmp_path, [], add)
-    (folder / f"files/md5/{version[:2]}/{version[2:]}").write_bytes(b"[ ]")
-    refuse("damaged: the list of files", source, tmp_path, remote=str(folder))
+    (folder / object_name(version)).write_bytes(b"[ ]")
+    refuse(f"the list of files is damaged: .*{version[2:]}: should have", source, tmp_path, remote=str(folder))
 
 
-def test_an_object_that_was_not_pushed_is_named(tmp_path, remote):
+def test_a_revision_that_was_not_pushed(tmp_path, remote):
     folder, add = remote
-    source, _ = track(tmp_path, [("images/a.jpg", "0" * 32)], add)
-    refuse(r"not on the remote; it is images/a\.jpg", source, tmp_path, remote=str(folder))
+    source, _ = track(tmp_path, [], add)
+    message = f"{folder / object_name('0' * 32)}.dir: no list of files of this revision on the remote"
+    refuse(message, source, tmp_path, remote=str(folder), revision="0" * 32)
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "s3://bucket/evil", ""])
+def test_bytes_that_were_garbled_on_their_way_are_read_again(tmp_path, s3_server, bucket, remote, monkeypatch):
+    folder, add = remote
+    source, _ = track(tmp_path, [("catalog.csv", add(table_of("a.jpg", "b.jpg"))), ("a.jpg", add(b"photo"))], add)
+    files.copy_folder(folder, f"{bucket}/dvc")
+    with FaultyS3(s3_server, ["garbled"], every=3) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        files.forget_clients()
+        catalog = fetch(source, tmp_path / "out", remote=f"{bucket}/dvc", cache=tmp_path / "cache")
+    assert server.faults == {"": 3, "garbled": 1}
+    assert bytes_of(Path(catalog.root))["a.jpg"] == b"photo"
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "s3://bucket/evil"])
 def test_a_path_that_leaves_the_folder_is_refused(tmp_path, remote, name):
     folder, add = remote
     source, _ = track(tmp_path, [(name, add(b"evil"))], add)
     refuse("would be written outside its folder", source, tmp_path, remote=str(folder))
 
 
-def test_a_hash_that_is_a_path_is_refused(tmp_path, remote):
+def test_a_remote_of_dvc_2(tmp_path, remote):
+    """As DVC 2.58 pushes it: another layout, no `hash`, and text hashed with its line ends alike."""
     folder, add = remote
-    source, _ = track(tmp_path, [("a.jpg", "../../../../etc/passwd")], add)
-    refuse("has no MD5 but", source, tmp_path, remote=str(folder))
+    table = b"image\r\na.jpg\r\n"
+    md5 = add(table.replace(b"\r\n", b"\n"), layout=DVC_2)
+    (folder / object_name(md5, DVC_2)).write_bytes(table)
+    entries = [("catalog.csv", md5), ("a.jpg", add(b"photo", layout=DVC_2))]
+    _, version = track(tmp_path, entries, add, layout=DVC_2)
+    (tmp_path / "data.dvc").write_text(f"outs:\n- md5: {version}\n  size: 9\n  nfiles: 2\n  path: data\n")
+    for out in ("out", "again"):
+        catalog = fetch(str(tmp_path / "data.dvc"), tmp_path / out, remote=str(folder), cache=tmp_path / "cache")
+        assert bytes_of(Path(catalog.root)) == {"catalog.csv": table, "a.jpg": b"photo"}
+        shutil.rmtree(folder, ignore_errors=True)
+    overwrite(Path(catalog.root) / "a.jpg", b"other")
+    with pytest.raises(InputError, match="1 of 1 objects are not there"):
+        at_hand(catalog, tmp_path / "cache")
 
 
-def test_a_name_that_is_also_a_folder(tmp_path, remote):
+def overwrite(path, data):
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The objects that were read from a remote, in order."""
+    read, read_parts = [], files.read_parts
+
+    def counting(uri):
+        if "/files/md5/" in uri:
+            read.append(uri)
+        return read_parts(uri)
+
+    monkeypatch.setattr(files, "read_parts", counting)
+    return read
+
+
+def test_what_is_damaged_in_the_cache_is_fetched_again(project, tmp_path, read):
+    arguments = {"remote": str(project / "remote"), "cache": tmp_path / "cache"}
+    tree = Path(fetch(str(project / "data.dvc"), tmp_path / "one", **arguments).root)
+    whole = bytes_of(tree)
+    overwrite(tree / "images/new.jpg", b"NEW")
+    os.truncate(tree / "images/deep/b b.jpg", 0)
+    read.clear()
+    fetch(str(project / "data.dvc"), tmp_path / "two", **arguments)
+    assert bytes_of(tree) == whole
+    assert len(read) == 2
+
+
+def test_what_is_missing_in_a_folder_is_linked_again_without_the_remote(project, tmp_path):
+    arguments = {"remote": str(project / "remote"), "cache": tmp_path / "cache"}
+    tree = Path(fetch(str(project / "data.dvc"), tmp_path / "one", **arguments).root)
+    whole = bytes_of(tree)
+    shutil.rmtree(tree / "images")
+    (tree / "catalog.parquet").unlink()
+    fetch(str(project / "data.dvc"), tmp_path / "two", **arguments | {"remote": str(tmp_path / "gone")})
+    assert bytes_of(tree) == whole
+
+
+def test_a_list_that_is_damaged_in_the_cache_is_fetched_again(project, tmp_path, read):
+    arguments = {"remote": str(project / "remote"), "cache": tmp_path / "cache"}
+    version = fetch(str(project / "data.dvc"), tmp_path / "one", **arguments).data_version
+    overwrite(tmp_path / "cache" / object_name(version), b"[]")
+    read.clear()
+    fetch(str(project / "data.dvc"), tmp_path / "two", **arguments)
+    assert len(read) == 1
+
+
+def test_a_fetch_that_was_broken_off_goes_on(project, tmp_path, monkeypatch, read):
+    counting = files.read_parts
+
+    def broken_off(uri):
+        if len(read) == 3:
+            raise KeyboardInterrupt
+        return counting(uri)
+
+    monkeypatch.setattr("vitrine.catalog.fetch.THREADS", 1)
+    monkeypatch.setattr(files, "read_parts", broken_off)
+    arguments = {"remote": str(project / "remote"), "cache": tmp_path / "cache"}
+    with pytest.raises(KeyboardInterrupt):
+        fetch(str(project / "data.dvc"), tmp_path / "out", **arguments)
+    assert not (tmp_path / "out").exists()
+    assert left_over(tmp_path / "cache") == ["files"]
+    monkeypatch.setattr(files, "read_parts", counting)
+    before, read[:] = set(read), []
+    fetch(str(project / "data.dvc"), tmp_path / "out", **arguments)
+    assert len(before) == 3
+    assert read
+    assert not before & set(read)
+
+
+def test_another_node_fetches_the_photos_of_a_table(project, tmp_path, read):
+    arguments = {"remote": str(project / "remote"), "cache": tmp_path / "here"}
+    fetch(str(project / "first.dvc"), tmp_path / "out", **arguments)
+    catalog = read_catalog(tmp_path / "out")
+    write_catalog(catalog.with_table(catalog.table[:1]), tmp_path / "cleaned")
+    there = at_hand(read_catalog(tmp_path / "cleaned"), tmp_path / "there")
+    assert there.root == str(tmp_path / "there" / catalog.data_version)
+    assert (there.data_version, len(there)) == (catalog.data_version, 1)
+    assert Path(there.uri(there.table["image"][0])).read_bytes() == b""  # empty.jpg is the first
+    read.clear()
+    assert at_hand(there, tmp_path / "there").root == there.root
+    assert not read
+
+
+def test_a_catalog_that_came_from_no_remote_is_at_hand_as_it_is(tmp_path):
+    catalog = Catalog(str(tmp_path), pd.DataFrame({"image": ["a.jpg"]}), "v")
+    assert at_hand(catalog, tmp_path / "cache") is catalog
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_tracked_table_may_name_the_photos_of_an_older_revision(project, tmp_path, remote):
+    """Labels that were corrected need not be tracked with the photos: `dvc add` of a derived table is enough."""
     folder, add = remote
-    source, _ = track(tmp_path, [("a", add(b"1")), ("a/b", add(b"2"))], add)
-    refuse("cannot be written", source, tmp_path, remote=str(folder))
+    arguments = {"remote": str(project / "remote"), "cache": tmp_path / "cache"}
+    first = fetch(str(project / "first.dvc"), tmp_path / "out", **arguments)
+    write_catalog(read_catalog(tmp_path / "out").with_table(first.table[:2]), tmp_path / "data")
+    source, version = track(tmp_path, [("catalog.parquet", add((tmp_path / "data/catalog.parquet").read_bytes()))], add)
+    labels = fetch(source, tmp_path / "two", remote=str(folder), cache=tmp_path / "cache")
+    assert (labels.data_version, labels.root, labels.remote) == (version, first.root, first.remote)
+    assert at_hand(labels, tmp_path / "there").root == str(tmp_path / "there" / first.data_version)
 
 
-@pytest.mark.parametrize("content", [b"{}", b"[1]", b"null", b'[{"relpath": "a"}]', b"\xff"])
-def test_what_is_no_list_is_refused(tmp_path, remote, content):
+def test_progress_is_lines_in_a_log(project, tmp_path, caplog):
+    caplog.set_level("INFO")
+    fetch(str(project / "data.dvc"), tmp_path / "out", remote=str(project / "remote"), cache=tmp_path / "cache")
+    assert "5 of 5 files" in caplog.messages[0].replace("6 of 6", "5 of 5")
+    assert caplog.messages[-1].startswith("fetched 5 of 5 files, 0.0 MB (")
+
+
+# As a command: one line and exit code 2.
+
+
+def run(*arguments, terminal=False, limit=None):
+    """`vitrine fetch` in a process; its files may be no larger than `limit` bytes."""
+    command = [sys.executable, "-m", "vitrine.cli", "fetch", *map(str, arguments)]
+
+    def restrict():
+        if limit:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=restrict)
+
+
+def test_a_disk_that_takes_no_more_is_one_line(tmp_path, remote, monkeypatch):
+    monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
     folder, add = remote
-    source, _ = track(tmp_path, [], add)
-    version = add(content, ".dir")
-    arguments = {"remote": str(folder), "revision": version}
-    refuse("is not a DVC list of files|no such folder|holds neither", source, tmp_path, **arguments)
+    source, _ = track(tmp_path, [("catalog.csv", add(table_of("a.jpg"))), ("a.jpg", add(bytes(300_000)))], add)
+    done = run(source, tmp_path / "out", "--remote", folder, limit=100_000)
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last == f"{tmp_path / 'cache/data'}: cannot be written (File too large)"
+    assert not (tmp_path / "out").exists()
+    assert left_over(tmp_path / "cache/data") == ["files"]
+    assert all(len(data) < 100_000 for data in bytes_of(tmp_path / "cache/data/files").values())
+    assert run(source, tmp_path / "out", "--remote", folder).returncode == 0
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("fault", "message"),
     [
-        ("outs: [{md5: d41d8cd98f00b204e9800998ecf8427e, hash: md5, path: a.jpg}]", "tracks the single file 'a.jpg'"),
-        ("outs: [{md5: d41d8cd98f00b204e9800998ecf8427e.dir, path: data}]", "no MD5 of DVC 3"),
-        ("outs: [{etag: x, hash: md5, path: data}]", "no MD5 of DVC 3"),
-        ("outs: [{md5: ../../x.dir, hash: md5, path: data}]", "not the hash of a folder"),
-        ("outs: []", "does not track one folder"),
-        ("stages: {}", "does not track one folder"),
-        ("- 1", "does not track one folder"),
-        ("a: [", "is not YAML"),
-        ("!!python/object/apply:os.system ['true']", "is not YAML"),
+        ("403", "S3 refuses (AccessDenied): these credentials may not do this"),
+        ("garbled", "the list of files is damaged"),
     ],
 )
-def test_unusable_dvc_files(tmp_path, content, message):
-    (tmp_path / "data.dvc").write_text(content)
-    refuse(message, tmp_path / "data.dvc", tmp_path, remote=str(tmp_path))
+def test_what_s3_refuses_is_one_line(tmp_path, s3_server, bucket, remote, monkeypatch, fault, message):
+    folder, add = remote
+    source, _ = track(tmp_path, [("catalog.csv", add(table_of("a.jpg"))), ("a.jpg", add(b"photo"))], add)
+    files.copy_folder(folder, f"{bucket}/dvc")
+    with FaultyS3(s3_server, [fault], every=1) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
+        done = run(source, tmp_path / "out", "--remote", f"{bucket}/dvc")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert message in done.stderr
+    assert f"{bucket}/dvc" in done.stderr
+    assert left_over(tmp_path / "cache/data") == []
 
 
 def test_unusable_arguments(project, tmp_path):
@@ -285,6 +410,8 @@ def test_unusable_arguments(project, tmp_path):
         revision="v1.0",
     )
     refuse("no such folder", tmp_path / "none", tmp_path)
+    address = "https://raw.example.org/team/data.dvc"
+    refuse(f"{address}: a .dvc file is read from a local path or s3://", address, tmp_path, remote=str(tmp_path))
 
 
 def test_a_missing_bucket(project, s3_environment, tmp_path):

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -133,7 +134,7 @@ def _fetch_listing(version: str, remote: str, cache: NodeCache, work: Path) -> t
             _fetch_object(version, layout, remote, cache, work)
         except FileNotFoundError:
             continue
-        except _DamagedError as error:
+        except files.DamagedError as error:
             raise InputError(f"{remote}: the list of files is damaged: {error}") from error
         return parse_listing(cache.path(version, layout).read_bytes(), version), layout
     uri = files.join(remote, object_name(version))
@@ -161,7 +162,7 @@ def _fetch_objects(wanted: Mapping[str, str], layout: str, remote: str, cache: N
                 progress.add(0 if cache.holds(md5, layout) else _fetch_object(md5, layout, remote, cache, work))
             except FileNotFoundError:
                 missing.append((name, files.join(remote, object_name(md5, layout))))
-            except _DamagedError as error:
+            except files.DamagedError as error:
                 damaged.append((name, str(error)))
 
     with ThreadPoolExecutor(THREADS) as pool:
@@ -184,16 +185,12 @@ def _fetch_objects(wanted: Mapping[str, str], layout: str, remote: str, cache: N
         raise InputError(f"{remote}: {'; '.join(wrong)}")
 
 
-class _DamagedError(Exception):
-    """The remote holds something else under a hash."""
-
-
 def _fetch_object(md5: str, layout: str, remote: str, cache: NodeCache, work: Path) -> int:
     """Copies one object into the cache, hashed on its way, and returns its bytes.
 
     Raises:
         FileNotFoundError: if it is not on the remote.
-        _DamagedError: if something else is there.
+        DamagedError: if something else is there.
         InputError: if S3 refuses, or a file cannot be read or written.
     """
     uri, path = files.join(remote, object_name(md5, layout)), work / md5
@@ -201,7 +198,7 @@ def _fetch_object(md5: str, layout: str, remote: str, cache: NodeCache, work: Pa
     for _ in range(files.ATTEMPTS):
         digest, size = hashlib.md5(usedforsecurity=False), 0
         try:
-            with path.open("wb") as file:
+            with path.open("wb") as file, suppress(files.DamagedError):
                 for part in files.read_parts(uri):
                     digest.update(part)
                     size += file.write(part)
@@ -217,7 +214,7 @@ def _fetch_object(md5: str, layout: str, remote: str, cache: NodeCache, work: Pa
         before, found = found, digest.hexdigest()
         if found == before:  # no accident on the way
             break
-    raise _DamagedError(f"{uri}: should have the MD5 {md5}, has {found}")
+    raise files.DamagedError(f"{uri}: should have the MD5 {md5}, has {found}")
 
 
 class _Progress:
