@@ -18,6 +18,7 @@ from vitrine.errors import InputError
 from vitrine.quality.expectations import domain, failure, judge, quiet
 from vitrine.quality.rules import EXAMPLES, Finding
 from vitrine.quality.settings import RuleSettings
+from vitrine.report.harmless import harmless
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
@@ -28,8 +29,6 @@ SEVERITIES = ("error", "warning", "info")
 ALWAYS_KNOWN = ("problem", "error", "readable", "bytes", "sha256")  # of photos that cannot be decoded, too
 NOT_SHOWN = ("signature", "hash")
 TITLE = 200
-# What could act as markup, and what is shown in its place: Great Expectations does not escape every value.
-HARMLESS = str.maketrans({"<": "‹", ">": "›", '"': "”", "&": "＆", **dict.fromkeys(map(chr, (*range(32), 127)), " ")})
 NOTE = (
     "Characters that could act as markup are shown as ‹ › ” ＆. Charts are left out, and only the first values listed."
 )
@@ -271,7 +270,7 @@ def _text(value: object) -> str:
 
 def _harmless(value: Any) -> Any:
     if isinstance(value, str):
-        return value.translate(HARMLESS)
+        return harmless(value)
     if isinstance(value, Mapping):
         return {_harmless(name): _harmless(part) for name, part in value.items()}
     return [_harmless(part) for part in value] if isinstance(value, list) else value

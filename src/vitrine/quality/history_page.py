@@ -1,0 +1,240 @@
+"""The part of a report that says what changed since the previous revision, and Evidently's full page of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from vitrine.catalog import ATTRIBUTE_PREFIX
+from vitrine.files import atomic_write
+from vitrine.quality.history import MEASURES, Difference, LabelChange, MeasureChange, RowChanges, RuleChange
+from vitrine.report import Page, Tile, percent
+from vitrine.report.harmless import harmless
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BEFORE, NOW = "#98a2b3", "#3454d1"
+STATES = {"new": "New", "worse": "Worse", "better": "Better", "solved": "Solved"}
+WORDS = {  # less, more, and what the number is
+    "brightness": ("darker", "brighter", "mean grey, 0 black to 255 white"),
+    "contrast": ("flatter", "richer in contrast", "standard deviation of grey"),
+    "colourfulness": ("paler", "more colourful", "0 grey; above 60 vivid"),
+    "sharpness": ("less sharp", "sharper", "variance of the Laplacian"),
+    "side": ("smaller", "larger", "pixels of the shorter side"),
+    "bytes": ("smaller files", "larger files", "kB"),
+}
+NAMED = 20  # labels of a column that Evidently's page names
+OTHERS = "all other labels"
+POLICY = (  # the page's own scripts, and nothing from elsewhere
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob:; worker-src blob:; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:; form-action 'none'; base-uri 'none'"
+)
+
+
+def difference_sections(page: Page, difference: Difference) -> None:
+    """Adds what changed since the previous revision: rules, rows, labels and photos, in words first."""
+    before = difference.data_version[0] or "unknown version"
+    page.heading("Since the previous revision", f"Compared with the validation of data version {before}.")
+    states = {state: sum(change.state == state for change in difference.rules) for state in STATES}
+    moved = [change for change in difference.measures if change.moved]
+    mixes = [change for change in difference.labels if change.moved]
+    then, now = difference.counts.get("photos", (0, 0))
+    page.tiles(
+        [
+            Tile("Photos", f"{now:,}", hint=_more(then, now)),
+            Tile("New problems", str(states["new"]), "bad" if states["new"] else "good"),
+            Tile("Problems that grew", str(states["worse"]), "warn" if states["worse"] else "good"),
+            Tile("Problems solved", str(states["solved"]), "good" if states["solved"] else ""),
+            Tile(
+                "Label columns with another mix",
+                f"{len(mixes)} of {len(difference.labels)}",
+                "warn" if mixes else "good",
+            ),
+            Tile(
+                "Photo measures that moved", f"{len(moved)} of {len(difference.measures)}", "warn" if moved else "good"
+            ),
+        ]
+    )
+    page.table(
+        ("What", "Before", "Now", "Difference"),
+        [
+            (name.capitalize(), f"{old:,}", f"{new:,}", f"{new - old:+,}")
+            for name, (old, new) in difference.counts.items()
+        ],
+    )
+    _rules(page, [change for change in difference.rules if change.state != "same"])
+    if difference.table is not None:
+        _rows(page, difference.table)
+    _labels(page, difference)
+    _photos(page, difference.measures)
+
+
+def evidently_page(before: pd.DataFrame, now: pd.DataFrame, out: Path) -> bool:
+    """Evidently's data drift page over the samples of two revisions: one file with its scripts inside.
+
+    Args:
+        before: What `vitrine.quality.history.sample` drew from the previous revision.
+        now: The same of the current one.
+        out: The page.
+
+    Returns:
+        False, and no page, where the samples have no filled column in common.
+    """
+    import warnings
+
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    names = [name for name in now if name in before and _filled(before[name]) and _filled(now[name])]
+    if not names:
+        return False
+    numbers = [name for name in names if name in MEASURES]
+    mixes = [harmless(name) for name in names if name not in MEASURES]
+    sides = [side[names].rename(columns=harmless) for side in (now, before)]
+    for name in mixes:
+        both = pd.concat([side[name] for side in sides])
+        named = set(both[both != ""].value_counts().index[:NAMED])
+        words = {cell: harmless(str(cell)) if cell in named else OTHERS for cell in both.unique() if cell != ""}
+        for side in sides:
+            side[name] = side[name].map(words)
+    definition = DataDefinition(numerical_columns=numbers, categorical_columns=mixes)
+    current, reference = (Dataset.from_pandas(side, data_definition=definition) for side in sides)
+    preset = DataDriftPreset(num_method="wasserstein", cat_method="jensenshannon")
+    with atomic_write(out) as temporary:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", RuntimeWarning)  # a measure that is the same for all photos
+            Report([preset], include_tests=True).run(current, reference).save_html(str(temporary))
+        html = temporary.read_text(encoding="utf-8")
+        policy = f'<head><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        temporary.write_text(html.replace("<head>", policy, 1), encoding="utf-8")
+    return True
+
+
+def _rules(page: Page, changes: list[RuleChange]) -> None:
+    page.heading("Rules that came out differently")
+    if not changes:
+        page.text("Every rule found what it found before.")
+        return
+    rows = []
+    for change in changes:
+        old, new = change.before, change.now
+        rows.append(
+            (
+                STATES[change.state],
+                change.title,
+                "not checked" if old is None else f"{old.count:,} ({percent(old.share)})",
+                "not checked" if new is None else f"{new.count:,} ({percent(new.share)})",
+            )
+        )
+    page.table(("Change", "Rule", "Found before", "Found now"), rows)
+
+
+def _rows(page: Page, rows: RowChanges) -> None:
+    page.heading("Rows", "Matched by the path of the photo.")
+    page.text(f"{rows.added:,} rows are new, {rows.removed:,} are gone, {rows.kept:,} stand in both revisions.")
+    if not rows.columns:
+        page.text("No value of a row that stayed has changed.")
+        return
+    page.table(
+        ("Column", "Filled in", "Emptied", "Changed"),
+        [
+            (_title(name), f"{n['filled']:,}", f"{n['blanked']:,}", f"{n['changed']:,}")
+            for name, n in rows.columns.items()
+        ],
+    )
+    page.text("The commonest of these changes:")
+    page.table(
+        ("Column", "Before", "Now", "Rows"),
+        [(_title(name), was or "(empty)", now or "(empty)", f"{count:,}") for name, was, now, count in rows.commonest],
+    )
+
+
+def _labels(page: Page, difference: Difference) -> None:
+    page.heading(
+        "Labels", "Shares of all labels of a column. A mix has changed when it moved further than chance explains."
+    )
+    for name in difference.columns_added:
+        page.text(f"{_title(name)}: labels that were not there before.")
+    for name in difference.columns_removed:
+        page.text(f"{_title(name)}: no labels any more.")
+    shown = [change for change in difference.labels if change.moved or change.appeared or change.vanished]
+    if not shown:
+        page.text("No column has labels that appeared or vanished, or another mix than before.")
+    for change in shown:
+        page.text(_label_sentence(change))
+        if change.moved:
+            page.table(
+                ("Label", "Share before", "Share now"),
+                [(label, percent(old), percent(new)) for label, old, new in change.shares],
+            )
+
+
+def _label_sentence(change: LabelChange) -> str:
+    said = [f"{_title(change.column)}: {change.before:,} labels before, {change.now:,} now; "]
+    said.append("the mix has changed." if change.moved else "the mix is about the same.")
+    for names, what in ((change.appeared, "New"), (change.vanished, "Gone")):
+        if names:
+            more = f" and {len(names) - 8:,} more" if len(names) > 8 else ""
+            said.append(f" {what}: {', '.join(names[:8])}{more}.")
+    return "".join(said)
+
+
+def _photos(page: Page, measures: tuple[MeasureChange, ...]) -> None:
+    if not measures:
+        return
+    page.heading("Photos", "What the photos are like as images, whatever they show.")
+    moved = [change for change in measures if change.moved]
+    if not moved:
+        page.text("Brightness, contrast, colours, sharpness and sizes are as before.")
+        return
+    for change in moved:
+        page.text(_measure_sentence(change))
+    page.text(
+        "Half of the photos lie inside a box, nine tenths between the ends of its line. Grey is before, blue is now."
+    )
+    page.figure(_boxes(moved), "distributions before and now: " + ", ".join(change.name for change in moved))
+
+
+def _measure_sentence(change: MeasureChange) -> str:
+    less, more, unit = WORDS[change.name]
+    old, new = change.before[2], change.now[2]
+    if change.name == "bytes":
+        old, new = old / 1000, new / 1000
+    if f"{old:.4g}" == f"{new:.4g}":
+        return f"{change.name.capitalize()}: spread differently around the same middle, {old:.4g} ({unit})."
+    return f"Photos are {more if new > old else less}: the middle one went from {old:.4g} to {new:.4g} ({unit})."
+
+
+def _boxes(changes: list[MeasureChange]) -> "Figure":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 1.25 * len(changes) + 0.3), layout="constrained")
+    for number, change in enumerate(changes):
+        axes = figure.add_subplot(len(changes), 1, number + 1)
+        for place, (values, colour) in enumerate(((change.now, NOW), (change.before, BEFORE))):
+            low, quarter, middle, three, high = values
+            axes.plot([low, high], [place, place], color=colour, linewidth=1.4)
+            axes.barh(place, three - quarter, 0.55, quarter, color=colour)
+            axes.plot([middle, middle], [place - 0.28, place + 0.28], color="white", linewidth=2)
+        axes.set_yticks([1, 0], ["before", "now"], fontsize=8)
+        axes.set_ylim(-0.6, 1.6)
+        axes.set_title(f"{change.name} ({WORDS[change.name][2]})", fontsize=9, loc="left")
+        if MEASURES[change.name] and change.before[0] > 0 and change.now[0] > 0:
+            axes.set_xscale("log")
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    return figure
+
+
+def _more(then: int, now: int) -> str:
+    return "as many as before" if then == now else f"{now - then:+,} since then"
+
+
+def _title(column: str) -> str:
+    return column.removeprefix(ATTRIBUTE_PREFIX).capitalize()
+
+
+def _filled(column: pd.Series) -> bool:
+    return bool((column.notna() & (column != "")).any())
