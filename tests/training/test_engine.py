@@ -155,6 +155,47 @@ def test_history():
     assert history.best == 4
 
 
+@pytest.mark.parametrize("stop", [None, (1, 1), (2, 1)])
+def test_it_ends_once_the_loss_moves_less_than_the_tolerance(tmp_path, capsys, stop):
+    """The third epoch's loss is near the second's; a stop in between changes nothing."""
+
+    def lesson(net, stop):
+        losses = {0: 5.0, 1: 3.0, 2: 2.9, 3: 1.0}
+
+        def loss(epoch, step, batch, device):
+            if (epoch, step) == stop:
+                raise Stopped
+            return net(batch[0]).sum() * 0 + losses[epoch]
+
+        return Lesson(STEPS, make_lesson(net).batches, loss, lambda: None, tolerance=0.2)
+
+    net = make_net()
+    if stop:
+        with pytest.raises(Stopped):
+            fit(net, lesson(net, stop), settings(epochs=4), tmp_path / "c.pt", "id", "t")
+        net = make_net()
+    history = fit(net, lesson(net, None), settings(epochs=4), tmp_path / "c.pt", "id", "t")
+    assert [epoch.loss for epoch in history.epochs] == pytest.approx([5.0, 3.0, 2.9])
+    assert "the loss moved less than 0.2; done after 3 epochs" in capsys.readouterr().out
+    again = fit(make_net(), lesson(net, (0, 0)), settings(epochs=4), tmp_path / "c.pt", "id", "t")
+    assert len(again.epochs) == 3
+
+
+def test_a_lesson_s_own_figures_are_noted_for_each_epoch_and_kept_over_a_stop(tmp_path, capsys):
+    def lesson(net, stop=None):
+        plain = make_lesson(net, stop=stop)
+        count = iter(range(9))
+        return Lesson(STEPS, plain.batches, plain.loss, plain.score, lambda: {"evenness": next(count) / 4})
+
+    net = make_net()
+    with pytest.raises(Stopped):
+        fit(net, lesson(net, (1, 0)), settings(), tmp_path / "c.pt", "id", "t")
+    assert "evenness 0.0000" in capsys.readouterr().out
+    net = make_net()
+    history = fit(net, lesson(net), settings(), tmp_path / "c.pt", "id", "t")
+    assert [epoch.figures for epoch in history.epochs] == [{"evenness": 0.0}, {"evenness": 0.0}, {"evenness": 0.25}]
+
+
 def test_a_checkpoint_of_another_training_is_refused(tmp_path, unbroken):
     net = make_net()
     with pytest.raises(InputError, match="of another training"):

@@ -2,21 +2,25 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import expit
 from torch import nn
 
+from vitrine import files
 from vitrine.catalog import Catalog
+from vitrine.catalog.ingest import PHOTO_ENDINGS
 from vitrine.data.augment import normalise
 from vitrine.data.bags import Bag, bags_of, packed, rows_of
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.methods.authenticity.net import Answer
+from vitrine.methods.decision import verdicts
 from vitrine.outcome import ListingOutcome
 
 BATCH = 128  # photos
@@ -137,6 +141,102 @@ def judge(net: nn.Module, config: Mapping[str, Any], catalog: Catalog) -> Listin
         thresholds=tuple(config["thresholds"]),
         seconds=seconds,
     )
+
+
+def predict_listings(model: Path, folders: Sequence[str]) -> list[dict[str, Any]]:
+    """The verdict on single listings, each a folder of its photos.
+
+    A photo named like one of the model's views (`tag.jpg`, `tag-2.jpg`) is taken to show it.
+
+    Args:
+        model: A model folder for authenticity.
+        folders: Folders or s3:// prefixes; what lies in them that is no photo is passed over.
+
+    Returns:
+        Per listing `listing` (the folder), `verdict` (authentic, counterfeit or ask an expert), `probability` (of
+        authentic) and `deciding_photos`: the fewest photos (`image`) that hold half of the `weight`, heaviest first.
+        See `photo_weights`.
+
+    Raises:
+        InputError: if it is no model for listings, a folder holds no photo or too many, or one cannot be read.
+    """
+    net, config = load_listing_model(model)
+    rows = pd.DataFrame(
+        [
+            {"image": image, "listing": str(folder), "view": _view_of(image, config["views"])}
+            for folder in dict.fromkeys(folders)
+            for image in _photos_in(str(folder))
+        ]
+    )
+    if rows.empty:
+        return []
+    bags = bags_of(rows)
+    store = PhotoStore(rows["image"].tolist(), config["image_size"])
+    asked = ask(net, store, bags, config["views"])
+    probability = calibrated(asked.score, config, "listing")
+    lines = {}
+    for i, weights in enumerate(photo_weights(net, store, bags, config, asked)):
+        order = np.argsort(-weights, kind="stable")
+        order = order[: int(np.searchsorted(np.cumsum(weights[order]), 0.5 - 1e-9)) + 1]
+        lines[bags[i].listing] = {
+            "listing": bags[i].listing,
+            "verdict": verdicts(probability[[i]], config["thresholds"])[0],
+            "probability": round(float(probability[i]), 4),
+            "deciding_photos": [
+                {"image": rows["image"].iloc[bags[i].rows[k]], "weight": round(float(weights[k]), 4)} for k in order
+            ],
+        }
+    return [lines[str(folder)] for folder in folders]
+
+
+def photo_weights(
+    net: nn.Module, store: PhotoStore, bags: Sequence[Bag], config: Mapping[str, Any], asked: Asked
+) -> list[np.ndarray]:
+    """How much each photo had to do with the answer on its listing: per listing (photos,), summing to 1.
+
+    The attention where a system has one; else how far the photo alone leans to the answer, where it judges single
+    photos; else how far the answer falls when the photo is left out. All the same where no photo speaks for the answer.
+    """
+    if asked.attention is not None:
+        return asked.attention
+    sure = calibrated(asked.score, config, "listing")
+    towards = np.where(sure >= 0.5, 1, -1)
+    if asked.photo_score is not None:
+        leaning = [calibrated(own, config, "photo") - 0.5 for own in asked.photo_score]
+    else:
+        without = [
+            replace(bag, rows=np.delete(bag.rows, k), views=bag.views[:k] + bag.views[k + 1 :])
+            for bag in bags
+            for k in range(len(bag))
+            if len(bag) > 1
+        ]
+        left = iter(calibrated(ask(net, store, without, config["views"]).score, config, "listing") if without else ())
+        leaning = [
+            np.array([sure[i] - next(left) for _ in range(len(bag))] if len(bag) > 1 else [0.0])
+            for i, bag in enumerate(bags)
+        ]
+    weights = [np.maximum(sign * own, 0) for sign, own in zip(towards, leaning, strict=True)]
+    return [own / own.sum() if own.sum() > 0 else np.full(len(own), 1 / len(own)) for own in weights]
+
+
+def _photos_in(folder: str) -> list[str]:
+    """The photos that lie directly in a folder, by name.
+
+    Raises:
+        InputError: if there is none.
+    """
+    root = files.absolute(folder)
+    photos = [name for name in files.list_folder(root) if "/" not in name and not name.startswith(".")]
+    photos = [name for name in photos if name.lower().endswith(PHOTO_ENDINGS)]
+    if not photos:
+        raise InputError(f"{folder}: holds no photo; name the folder of one listing")
+    return [files.join(root, name) for name in photos]
+
+
+def _view_of(image: str, views: Sequence[str]) -> str:
+    name = image.rpartition("/")[2].partition(".")[0]
+    plain = name.rstrip("0123456789").rstrip("-_ ")
+    return name if name in views else plain if plain in views else ""
 
 
 def calibrated(score: np.ndarray, config: Mapping[str, Any], of: str) -> np.ndarray:
