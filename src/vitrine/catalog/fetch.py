@@ -20,7 +20,7 @@ from tqdm import tqdm
 from vitrine import files
 from vitrine.catalog import schema
 from vitrine.catalog.dvc_file import DVC_2, DVC_3, as_version, object_name, parse_listing, tracked_version
-from vitrine.catalog.node_cache import NodeCache, has_md5
+from vitrine.catalog.node_cache import NodeCache, has_md5, is_marked
 from vitrine.catalog.table import Catalog, read_catalog, write_catalog
 from vitrine.errors import InputError
 
@@ -114,8 +114,10 @@ def _fetch_tree(version: str, remote: str, cache: NodeCache) -> Path:
     with cache.one_at_a_time(version) as work:
         entries, layout = _known_listing(version, cache) or _fetch_listing(version, remote, cache, work)
         unsound = cache.unsound(version, entries)
-        _log.info("%s: %s of %s files are not in %s yet", version, f"{len(unsound):,}", f"{len(entries):,}", tree)
-        _fetch_objects({md5: name for name, md5 in unsound.items()}, layout, remote, cache, work)
+        wanted = {md5: name for name, md5 in unsound.items() if not is_marked(cache.path(md5, layout))}
+        objects = len(set(entries.values()))
+        _log.info("%s: %s of %s objects are not in %s", version, f"{len(wanted):,}", f"{objects:,}", cache.home)
+        _fetch_objects(wanted, layout, remote, cache, work)
         cache.lay_out(version, unsound, layout, work)
     return tree
 
@@ -142,7 +144,7 @@ def _fetch_listing(version: str, remote: str, cache: NodeCache, work: Path) -> t
 
 
 def _fetch_objects(wanted: Mapping[str, str], layout: str, remote: str, cache: NodeCache, work: Path) -> None:
-    """Fetches the objects (hash -> a file it stands for) that the cache does not hold, many at a time.
+    """Fetches objects (hash -> a file it stands for), many at a time, unless the cache holds them after all.
 
     Raises:
         InputError: if objects are missing or damaged, after all others were fetched; at once for anything else.
@@ -223,7 +225,7 @@ class _Progress:
     def __init__(self, total: int) -> None:
         self._sizes: list[int] = []
         self._total = total
-        self._bar = tqdm(total=total, desc="fetching", unit="file", disable=None, leave=False)
+        self._bar = tqdm(total=total, desc="fetching", unit="object", disable=None, leave=False)
         self._started = time.monotonic()
         self.pause = EVERY if self._bar.disable else 0.2
 
@@ -236,7 +238,7 @@ class _Progress:
         count, megabytes, seconds = len(self._sizes), sum(self._sizes) / 1e6, time.monotonic() - self._started
         if self._bar.disable:
             _log.info(
-                "fetched %s of %s files, %.1f MB (%.0f files/s, %.1f MB/s)",
+                "fetched %s of %s objects, %.1f MB (%.0f objects/s, %.1f MB/s)",
                 f"{count:,}", f"{self._total:,}", megabytes, count / seconds, megabytes / seconds,
             )  # fmt: skip
         else:
