@@ -13,6 +13,8 @@ def clean(
     report: Output[HTML],
     counts: Output[Metrics],
     min_class_count: int = 20,
+    near_duplicates: bool = True,
+    drop_views_below: int = 0,
 ) -> None:
     """Cleans a catalog table.
 
@@ -23,13 +25,16 @@ def clean(
         report: A page with a waterfall of the rules and thumbnails of what each dropped.
         counts: Rows before, after, and dropped by each rule.
         min_class_count: Photos a class needs.
+        near_duplicates: Drop near copies of photos too, not only the same files.
+        drop_views_below: Photos a listing needs; 0 = any number.
     """
     from pathlib import Path
 
     from components.outputs import show_metrics, show_page, stamp
     from vitrine import steps
 
-    figures = steps.clean(Path(table.path), Path(validation.path), Path(cleaned.path), min_class_count)
+    folders = Path(table.path), Path(validation.path), Path(cleaned.path)
+    figures = steps.clean(*folders, min_class_count, near_duplicates, drop_views_below)
     show_page(report, Path(cleaned.path) / "report.html")
     show_metrics(counts, figures)
     stamp(Path(cleaned.path), cleaned)

@@ -6,7 +6,14 @@ from components import IMAGE
 
 
 @component(base_image=IMAGE, install_kfp_package=False)
-def split(table: Input[Dataset], parted: Output[Dataset], report: Output[HTML], counts: Output[Metrics]) -> None:
+def split(
+    table: Input[Dataset],
+    parted: Output[Dataset],
+    report: Output[HTML],
+    counts: Output[Metrics],
+    ratios: str = "0.7,0.1,0.2",
+    measured: str = "",
+) -> None:
     """Fills the split column; a row keeps the split it has.
 
     Args:
@@ -14,13 +21,15 @@ def split(table: Input[Dataset], parted: Output[Dataset], report: Output[HTML], 
         parted: The same rows with a split each.
         report: A page with the balance of classes over the splits.
         counts: Rows per split.
+        ratios: Shares of train, validation and test.
+        measured: Column to measure by, such as verdict; what has none goes to train. Empty = any label.
     """
     from pathlib import Path
 
     from components.outputs import show_metrics, show_page, stamp
     from vitrine import steps
 
-    figures = steps.split(Path(table.path), Path(parted.path))
+    figures = steps.split(Path(table.path), Path(parted.path), ratios, measured)
     show_page(report, Path(parted.path) / "report.html")
     show_metrics(counts, figures)
     stamp(Path(parted.path), parted)

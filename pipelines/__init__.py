@@ -2,4 +2,5 @@
 
 PIPELINES = {
     "retrain": "validate, clean, split, train attributes and categories, evaluate, promote or refuse",
+    "authenticate": "validate, clean, split, train a judge of listings, evaluate, promote or refuse",
 }

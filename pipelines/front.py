@@ -10,12 +10,26 @@ from components.validate import validate
 from pipelines.resources import never_cached
 
 
-def add_front(catalog: str, revision: str, remote: str, strict: bool, min_class_count: int) -> PipelineTask:
+def add_front(
+    catalog: str,
+    revision: str,
+    remote: str,
+    strict: bool,
+    min_class_count: int,
+    near_duplicates: bool = True,
+    drop_views_below: int = 0,
+    ratios: str = "0.7,0.1,0.2",
+    measured: str = "",
+) -> PipelineTask:
     """Adds fetch, validate, clean and split to a DAG; the last one's `parted` is the table to train on."""
     state = never_cached(data_version(catalog=catalog, revision=revision)).set_display_name("Name the data")
     fetched = fetch(catalog=catalog, state=state.output, revision=revision, remote=remote)
     checked = validate(table=fetched.outputs["table"], strict=strict)
     cleaned = clean(
-        table=fetched.outputs["table"], validation=checked.outputs["results"], min_class_count=min_class_count
+        table=fetched.outputs["table"],
+        validation=checked.outputs["results"],
+        min_class_count=min_class_count,
+        near_duplicates=near_duplicates,
+        drop_views_below=drop_views_below,
     )
-    return split(table=cleaned.outputs["cleaned"])
+    return split(table=cleaned.outputs["cleaned"], ratios=ratios, measured=measured)

@@ -145,7 +145,7 @@ def test_version(vitrine):
 
 
 def test_list_gives_a_script_bare_names(vitrine):
-    assert vitrine("pipeline", "list").out.splitlines() == ["retrain"]
+    assert vitrine("pipeline", "list").out.splitlines() == ["retrain", "authenticate"]
 
 
 # Commands, one after the other.

@@ -14,8 +14,9 @@ from vitrine import __version__, files
 from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version
 from vitrine.errors import InputError
 from vitrine.journal import SIGN, Note, publish, write_note
+from vitrine.report import percent
 
-NAMES = {"attributes": "Attributes (student)", "taxonomy": "Categories (multitask)"}
+NAMES = {"attributes": "Attributes (student)", "taxonomy": "Categories (multitask)", "authenticity": "Authenticity"}
 
 
 def data_state(catalog: str, revision: str) -> str:
@@ -88,11 +89,18 @@ def validate(table: Path, out: Path, strict: bool) -> dict[str, float]:
     return {"rows": validation.rows, "errors": len(errors), "warnings": len(warnings)}
 
 
-def clean(table: Path, validation: Path, out: Path, min_class_count: int) -> dict[str, float]:
+def clean(
+    table: Path,
+    validation: Path,
+    out: Path,
+    min_class_count: int,
+    near_duplicates: bool = True,
+    drop_views_below: int = 0,
+) -> dict[str, float]:
     """The cleaned table; every dropped row with its reason beside it."""
     from vitrine.quality.clean import clean_catalog
 
-    done = clean_catalog(_open(table, check_rows=False), out, min_class_count)
+    done = clean_catalog(_open(table, check_rows=False), out, min_class_count, near_duplicates, drop_views_below)
     dropped = [f"{name.replace('_', ' ')} {count:,}" for name, count in done.dropped.items() if count]
     decided = [f"kept {done.kept:,} of {done.before:,} rows."]
     decided += [f"Dropped: {', '.join(dropped)}."] if dropped else []
@@ -101,11 +109,11 @@ def clean(table: Path, validation: Path, out: Path, min_class_count: int) -> dic
     return {name: float(value) for name, value in done.counts().items()}
 
 
-def split(table: Path, out: Path) -> dict[str, float]:
+def split(table: Path, out: Path, ratios: str = "0.7,0.1,0.2", measured: str = "") -> dict[str, float]:
     """Train, validation and test, with nothing alike on both sides."""
-    from vitrine.quality.split import split_catalog
+    from vitrine.quality.split import parse_ratios, split_catalog
 
-    counts = split_catalog(_open(table), out)
+    counts = split_catalog(_open(table), out, parse_ratios(ratios), measured=measured)
     decided = [f"{', '.join(f'{count:,} {name}' for name, count in counts.items())}."]
     write_note(out, Note("split", "Split", decided), out / "report.html", inherit=[table])
     return {name: float(count) for name, count in counts.items()}
@@ -145,6 +153,36 @@ def find_tasks(table: Path) -> str:
     return "+".join(tasks)
 
 
+def count_listings(table: Path, run: str) -> dict[str, float]:
+    """How many listings there are to learn from and to measure on; publishes what the steps so far decided.
+
+    Raises:
+        InputError: if the training listings do not hold both verdicts, or no test listing has one.
+    """
+    from vitrine.data.bags import bags_of
+
+    catalog = read_catalog(table)
+    counts = dict.fromkeys(("train", "undecided", "validation", "test"), 0)
+    verdicts = set()
+    for bag in bags_of(catalog.table):
+        if bag.split == "train" and not bag.verdict:
+            counts["undecided"] += 1
+        elif bag.verdict and bag.split in counts:
+            counts[bag.split] += 1
+            verdicts |= {bag.verdict} if bag.split == "train" else set()
+    if len(verdicts) < 2:
+        raise InputError(f"{catalog.root}: verdict: the training listings do not hold both authentic and counterfeit")
+    if not counts["test"]:
+        raise InputError(f"{catalog.root}: verdict: no test listing has one; there is nothing to measure on")
+    decided = [
+        f"{counts['train']:,} listings with a verdict and {counts['undecided']:,} without to learn from, "
+        f"{counts['validation']:,} to choose by, {counts['test']:,} to measure on."
+    ]
+    judged = sum(counts.values()) - counts["undecided"]
+    _close(Note("listings", "Listings", decided, figures={"listings with a verdict": f"{judged:,}"}), table, run)
+    return {name: float(count) for name, count in counts.items()}
+
+
 def train(
     task: str, variant: str, table: Path, out: Path, checkpoints: str, settings: Mapping[str, object]
 ) -> dict[str, float]:
@@ -161,7 +199,7 @@ def train(
         folder.rmdir()
     found: dict[str, float] = files.read_json(out / "metrics.json")
     figures = [f"{name.split('/')[1]} {value:.3f}" for name, value in found.items()]
-    print(f"{SIGN} Train {variant}: {', '.join(figures) or 'no validation photo'} (top-1, validation).", flush=True)
+    print(f"{SIGN} Train {variant}: {', '.join(figures) or 'no validation photo'} (validation).", flush=True)
     return found
 
 
@@ -196,12 +234,14 @@ def compare(
 def drift_reference(model: Path, table: Path, out: Path) -> None:
     """What later photos are compared with: statistics, labels and answers of the model on the training photos.
 
+    For authenticity on the test photos: a net is surer of the few listings that it learnt than of any to come.
     The registry keeps it in a folder of the model's own, so the model is found one folder up.
     """
     from vitrine.methods.inference import apply
     from vitrine.monitoring.drift import build_reference
 
-    catalog = _open(table).of_split("train")
+    listings = files.read_json(model / "config.json")["task"] == "authenticity"
+    catalog = _open(table).of_split("test" if listings else "train")
     build_reference(catalog, out, apply(model, catalog), model="..")
 
 
@@ -247,8 +287,14 @@ def _headlines(evaluation: Path) -> Sequence[str]:
     from vitrine.evaluation.evaluate import METRICS
 
     metrics = files.read_json(evaluation / METRICS)
-    shown = [key for key in ("top1", "macro_top1", "top5", "recall@1", "f1@1", "recall@3") if key in metrics]
+    names = ("top1", "macro_top1", "top5", "recall@1", "f1@1", "recall@3", "accuracy", "f1", "auc")
+    shown = ", ".join(f"{key} {metrics[key]:.3f}" for key in names if key in metrics)
+    counted = "listings" if "asked" in metrics else "photos"
+    seconds = f"{metrics['seconds_per_1000_images']:.1f} s per 1,000 photos"
+    measured = f"{shown} on {metrics['count']:.0f} test {counted}, {seconds}."
+    if "decided_accuracy" not in metrics:
+        return [measured]
     return [
-        f"{', '.join(f'{key} {metrics[key]:.3f}' for key in shown)} on {metrics['count']:.0f} test photos, "
-        f"{metrics['seconds_per_1000_images']:.1f} s per 1,000 photos."
+        f"asks about {percent(metrics['asked'])}, right about {percent(metrics['decided_accuracy'])} of the rest.",
+        measured,
     ]

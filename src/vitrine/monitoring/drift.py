@@ -14,14 +14,16 @@ import pyarrow as pa
 from vitrine import files
 from vitrine.catalog import Catalog, attribute_types, category_depth, category_level, labels_of, read_catalog
 from vitrine.errors import InputError
+from vitrine.methods.decision import ASK, AUTHENTIC, COUNTERFEIT, verdicts
 from vitrine.monitoring.detection import DriftRules, Finding, detect, new_labels
 from vitrine.monitoring.statistics import photo_statistics
-from vitrine.outcome import Outcome
+from vitrine.outcome import ListingOutcome, Outcome, Question
 
 REFERENCE = "reference.json"
 TABLE = "reference.parquet"
 PROJECTION = "projection.npz"
 COMPONENTS = 16
+Answers = Outcome | ListingOutcome
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Side:
 
 
 def build_reference(
-    catalog: Catalog, out: Path, outcome: Outcome | None, model: str = "", rules: DriftRules | None = None
+    catalog: Catalog, out: Path, outcome: Answers | None, model: str = "", rules: DriftRules | None = None
 ) -> None:
     """Writes a drift reference: `reference.parquet`, `reference.json` and, with a model, `projection.npz`.
 
@@ -108,7 +110,7 @@ def build_reference(
             np.savez(folder / PROJECTION, mean=side.projection.mean, components=side.projection.components)
 
 
-def compare(reference: str | Path, current: Catalog, out: Path, outcome: Outcome | None) -> Drift:
+def compare(reference: str | Path, current: Catalog, out: Path, outcome: Answers | None) -> Drift:
     """Compares new photos with a reference and writes `report.html`, `evidently.html` and `results.json` to `out`.
 
     Args:
@@ -164,12 +166,12 @@ def compare_with_model(reference: str, current: Catalog, out: Path, model: Path 
         return compare(reference, current, out, apply(Path(folder) / "model", current))
 
 
-def describe(catalog: Catalog, outcome: Outcome | None, projection: Projection | None = None, model: str = "") -> Side:
+def describe(catalog: Catalog, outcome: Answers | None, projection: Projection | None = None, model: str = "") -> Side:
     """Measures a catalog (an even sample of at most 2,000 photos) and joins labels and a model's answers.
 
     Args:
         catalog: The photos.
-        outcome: A model's answers about them.
+        outcome: A model's answers about them. What it said about a listing is said of each of its photos.
         projection: The reference's; None finds one from the outcome's embeddings.
         model: Where the model is.
 
@@ -185,6 +187,8 @@ def describe(catalog: Catalog, outcome: Outcome | None, projection: Projection |
     columns |= {name: measured[name].to_numpy() for name in measured.columns.drop("image")}
     labels = _label_columns(catalog.table)
     columns |= {name: values.iloc[measured.index.to_numpy()].to_numpy() for name, values in labels.items()}
+    if isinstance(outcome, ListingOutcome):
+        outcome = _per_photo(outcome)
     if outcome is not None:
         projection = projection or _principal_components(outcome.embeddings)
         columns |= _answers(measured["image"].tolist(), outcome, projection)
@@ -237,6 +241,21 @@ def _label_columns(table: pd.DataFrame) -> dict[str, pd.Series]:
 def _label_counts(column: pd.Series) -> dict[str, int]:
     labels = [label for cell in column for label in labels_of(cell)]
     return {str(label): int(count) for label, count in pd.Series(labels, dtype=object).value_counts().items()}
+
+
+def _per_photo(outcome: ListingOutcome) -> Outcome:
+    """Answers about listings as answers about their photos: the verdict, how sure it is, and the listing's embedding.
+
+    Chance is drawn by whole listings (see `vitrine.monitoring.detection`), so that repeating does not sharpen it.
+    """
+    labels = (AUTHENTIC, COUNTERFEIT, ASK)
+    photos = np.repeat(np.arange(len(outcome.listings)), [len(images) for images in outcome.images])
+    said = np.array([labels.index(verdict) for verdict in verdicts(outcome.probability, outcome.thresholds)])
+    sure = np.maximum(outcome.probability, 1 - outcome.probability)
+    truth = [[outcome.truth[i]] if outcome.truth[i] else [] for i in photos.tolist()]
+    question = Question("verdict", labels, np.eye(len(labels))[said[photos]], sure[photos], truth)
+    images = [image for own in outcome.images for image in own]
+    return Outcome("authenticity", images, [question], outcome.embeddings[photos], outcome.seconds)
 
 
 def _answers(images: list[str], outcome: Outcome, projection: Projection) -> dict[str, Any]:

@@ -1,0 +1,67 @@
+"""KFP step: SSA, or a system it is compared with, for listings of several photos."""
+
+from kfp.dsl import Dataset, Input, Metrics, Model, Output, component
+
+from components import IMAGE
+
+
+@component(base_image=IMAGE, install_kfp_package=False)
+def train_authenticity(
+    table: Input[Dataset],
+    model: Output[Model],
+    figures: Output[Metrics],
+    checkpoints: str,
+    variant: str = "ssa",
+    epochs: int = 30,
+    batch_size: int = 64,
+    image_size: int = 64,
+    backbone: str = "resnet18_narrow",
+    weights: str = "none",
+    learning_rate: float = 0.002,
+    seed: int = 0,
+    prototype_lambda: float = 0.1,
+    accept_counterfeit: float = 10.0,
+    refuse_authentic: float = 5.0,
+    ask: float = 1.0,
+) -> None:
+    """Trains a model that tells authentic listings from counterfeit ones, or asks an expert.
+
+    Args:
+        table: Catalog table with splits.
+        model: Model folder.
+        figures: Figures on the validation listings.
+        checkpoints: Folder that a stopped training goes on from.
+        variant: ssa, ssa-max, ssa-mean, or a system they are compared with.
+        epochs: Passes over the training listings.
+        batch_size: Photos per step.
+        image_size: Pixels of the square the net sees.
+        backbone: A torchvision net, or resnet18_narrow for CPUs.
+        weights: none, imagenet, or a file.
+        learning_rate: AdamW's peak learning rate.
+        seed: Of weights, order and augmentation.
+        prototype_lambda: Weight of what undecided listings teach ssa (Eq. 2).
+        accept_counterfeit: Cost of calling a counterfeit listing authentic.
+        refuse_authentic: Cost of calling an authentic listing counterfeit.
+        ask: Cost of asking an expert.
+    """
+    from pathlib import Path
+
+    from components.outputs import show_metrics, stamp
+    from vitrine import steps
+
+    settings = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "image_size": image_size,
+        "backbone": backbone,
+        "weights": weights,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "lambda": prototype_lambda,
+        "accept_counterfeit": accept_counterfeit,
+        "refuse_authentic": refuse_authentic,
+        "ask": ask,
+    }
+    found = steps.train("authenticity", variant, Path(table.path), Path(model.path), checkpoints, settings)
+    show_metrics(figures, found)
+    stamp(Path(model.path), model)

@@ -1,0 +1,108 @@
+"""The `authenticate` DAG: from the photos of a data revision to a promoted (or refused) judge of listings."""
+
+from kfp import dsl
+
+from components.count_listings import count_listings
+from components.report_run import report_run
+from components.train_authenticity import train_authenticity
+from pipelines.back import add_gate
+from pipelines.front import add_front
+from pipelines.resources import never_cached, on_gpu
+
+
+@dsl.pipeline(
+    name="authenticate",
+    description="Validates, cleans and splits a catalog of listings, trains a model (SSA) that calls each authentic or "
+    "counterfeit or asks an expert, evaluates it on listings it never saw, and promotes it if it beats the one in use.",
+)
+def authenticate(
+    catalog: str = "s3://vitrine/data",
+    revision: str = "",
+    remote: str = "",
+    registry: str = "s3://vitrine/registry",
+    reports: str = "s3://vitrine/reports",
+    checkpoints: str = "/tmp/vitrine-checkpoints",
+    variant: str = "ssa",
+    epochs: int = 30,
+    batch_size: int = 64,
+    image_size: int = 64,
+    backbone: str = "resnet18_narrow",
+    weights: str = "none",
+    learning_rate: float = 0.002,
+    seed: int = 0,
+    prototype_lambda: float = 0.1,
+    accept_counterfeit: float = 10.0,
+    refuse_authentic: float = 5.0,
+    ask: float = 1.0,
+    drop_views_below: int = 0,
+    ratios: str = "0.6,0.1,0.3",
+    strict: bool = False,
+    min_gain: float = 0.0,
+    max_drop: float = 0.05,
+) -> None:
+    """Trains the judge of listings.
+
+    Args:
+        catalog: Folder, s3:// prefix or .dvc file of the catalog.
+        revision: DVC revision to train on; empty = whatever is there.
+        remote: DVC remote of a .dvc file: a folder or s3://bucket/prefix.
+        registry: Folder or s3:// prefix of the model registry.
+        reports: Folder or s3:// prefix below which each run leaves its summary page and reports.
+        checkpoints: Folder that stopped trainings go on from.
+        variant: ssa, ssa-max, ssa-mean, or a system they are compared with.
+        epochs: Passes over the training listings.
+        batch_size: Photos per step.
+        image_size: Pixels of the square the net sees.
+        backbone: A torchvision net such as resnet18, or resnet18_narrow for CPUs.
+        weights: none, imagenet, or a file of tensors.
+        learning_rate: AdamW's peak learning rate.
+        seed: Of weights, order and augmentation.
+        prototype_lambda: Weight of what undecided listings teach ssa (lambda of Eq. 2).
+        accept_counterfeit: Cost of calling a counterfeit listing authentic.
+        refuse_authentic: Cost of calling an authentic listing counterfeit.
+        ask: Cost of asking an expert.
+        drop_views_below: Photos a listing needs (the paper asks for 6); 0 = any number.
+        ratios: Shares of train, validation and test listings; undecided ones are all in train.
+        strict: Stop when a data-quality rule of severity error is broken.
+        min_gain: How much better than the champion's the accuracy must be.
+        max_drop: How far precision, recall or F1 may fall.
+    """
+    farewell = never_cached(
+        report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="authenticate")
+    ).set_display_name("Summary")
+    with dsl.ExitHandler(farewell, name="run"):
+        # Rare categories and attributes stay: they are not learnt, and an undecided listing may have no other label.
+        # So do near copies: tags of two listings look alike, and a listing is not to lose its tag for that. Splitting
+        # keeps such listings together.
+        parted = add_front(
+            catalog,
+            revision,
+            remote,
+            strict,
+            min_class_count=0,
+            near_duplicates=False,
+            drop_views_below=drop_views_below,
+            ratios=ratios,
+            measured="verdict",
+        )
+        table = parted.outputs["parted"]
+        counted = never_cached(count_listings(table=table, reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER))
+        trained = on_gpu(
+            train_authenticity(
+                table=table,
+                checkpoints=checkpoints,
+                variant=variant,
+                epochs=epochs,
+                batch_size=batch_size,
+                image_size=image_size,
+                backbone=backbone,
+                weights=weights,
+                learning_rate=learning_rate,
+                seed=seed,
+                prototype_lambda=prototype_lambda,
+                accept_counterfeit=accept_counterfeit,
+                refuse_authentic=refuse_authentic,
+                ask=ask,
+            )
+        ).after(counted)
+        add_gate("authenticity", trained, parted, registry, reports, min_gain, max_drop)
