@@ -179,7 +179,7 @@ def split(
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting; may be repeated.")
 @click.option("--resume", is_flag=True, help="Go on from where a stopped training got to.")
 def train(task: str, catalog: str, out: Path, variant: str, overrides: tuple[str, ...], resume: bool) -> None:
-    """Train TASK (attributes or taxonomy) on a split catalog; OUT becomes a model folder."""
+    """Train TASK (attributes, taxonomy or authenticity) on a split catalog; OUT becomes a model folder."""
     from vitrine.catalog import read_catalog
     from vitrine.training.train import train as run
 
@@ -207,10 +207,18 @@ def evaluate(model: Path, catalog: str, out: Path, which: str) -> None:
 @click.argument("images", nargs=-1, required=True)
 @click.option("-k", "--top", default=5, show_default=True, help="Labels to name per question.")
 def predict(model: Path, images: tuple[str, ...], top: int) -> None:
-    """Print what a model says about each photo, one JSON line each."""
-    from vitrine.methods.inference import predict as run
+    """Print what a model says about each photo, one JSON line each. For authenticity IMAGES are listings' folders."""
+    from vitrine.methods.model_folder import load_config
 
-    for line in run(model, images, top):
+    if load_config(model)["task"] == "authenticity":
+        from vitrine.methods.authenticity import predict_listings
+
+        lines = predict_listings(model, images)
+    else:
+        from vitrine.methods.inference import predict as run
+
+        lines = run(model, images, top)
+    for line in lines:
         click.echo(json.dumps(line, ensure_ascii=False))
 
 
