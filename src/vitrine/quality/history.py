@@ -306,12 +306,7 @@ def compare(before: Revision, now: Revision, table: RowChanges | None = None) ->
 
 def row_changes(before: pd.DataFrame, now: pd.DataFrame) -> RowChanges:
     """What happened to single rows between two tables; rows are told apart by 64-bit hashes of their paths."""
-    old, new = _keys(before["image"]), _keys(now["image"])
-    order = np.argsort(old)
-    place = np.searchsorted(old, new, sorter=order)
-    there = np.append(old[order], 0)[place] == new
-    there &= place < len(old)
-    source, target = order[place[there]], np.flatnonzero(there)
+    source, target = _matched(_hashes(before["image"]), _hashes(now["image"]))
     names = [
         name for name in [*label_columns(now), *OTHER_COLUMNS, "listing", "bbox"] if name in now and name in before
     ]
@@ -334,9 +329,9 @@ def row_changes(before: pd.DataFrame, now: pd.DataFrame) -> RowChanges:
         commonest += [(name, _cut(str(one)), _cut(str(two)), int(count)) for (one, two), count in pairs.items()]
         rows[target[other]] = True
     commonest.sort(key=lambda change: -change[3])
-    kept = int(there.sum())
+    kept = len(source)
     examples = tuple(np.flatnonzero(rows)[:SHOWN].tolist())
-    return RowChanges(len(new) - kept, len(old) - kept, kept, columns, tuple(commonest[: 2 * SHOWN]), examples)
+    return RowChanges(len(now) - kept, len(before) - kept, kept, columns, tuple(commonest[: 2 * SHOWN]), examples)
 
 
 def _mix(name: str, column: pd.Series) -> dict[str, Any]:
@@ -427,11 +422,16 @@ def _measure_change(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -
     )
 
 
-def _keys(images: pd.Series) -> NDArray[np.uint64]:
-    """A number per row that tells it by its image, and by its order among the rows of one image."""
-    hashed = _hashes(images)
-    again = pd.Series(hashed).groupby(hashed).cumcount().to_numpy().astype(np.uint64)
-    return hashed + again * np.uint64(0x9E3779B97F4A7C15)
+def _matched(old: NDArray[np.uint64], new: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which rows are the same: of equal numbers the first matches the first, the second the second."""
+    old_order, new_order = np.argsort(old, kind="stable"), np.argsort(new, kind="stable")
+    old, new = old[old_order], new[new_order]
+    start = np.flatnonzero(np.r_[True, new[1:] != new[:-1]][: len(new)])
+    again = np.arange(len(new)) - np.repeat(start, np.diff(np.r_[start, len(new)]))
+    place = np.searchsorted(old, new) + again
+    there = place < len(old)
+    there[there] = old[place[there]] == new[there]
+    return old_order[place[there]], new_order[there]
 
 
 def _hashes(texts: pd.Series) -> NDArray[np.uint64]:
