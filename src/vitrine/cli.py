@@ -88,8 +88,12 @@ def scan(catalog: str, out: Path, shard: str) -> None:
 @click.argument("catalog")
 @click.option("--report", type=PATH, required=True, help="New folder for report.html and results.json.")
 @click.option("--rules", type=PATH, help="Settings on top of configs/quality.yaml.")
+@click.option("--suite", type=PATH, help="A Great Expectations suite of your own, JSON or YAML.")
+@click.option("--previous", default="", help="Report folder of an earlier validation, to show what changed since.")
 @PHOTOS
-def validate(catalog: str, report: Path, rules: Path | None, photos: tuple[Path, ...]) -> int:
+def validate(
+    catalog: str, report: Path, rules: Path | None, suite: Path | None, previous: str, photos: tuple[Path, ...]
+) -> int:
     """Check a catalog and its photos. Exit code 1: rules failed."""
     from vitrine.catalog import read_catalog
     from vitrine.quality.scan import read_photo_table
@@ -98,7 +102,9 @@ def validate(catalog: str, report: Path, rules: Path | None, photos: tuple[Path,
     source = read_catalog(catalog, check_rows=False)
     looks = read_photo_table(source, photos) if photos else None
     with _progress("scanning") as progress:
-        validation = validate_catalog(source, report, rules, photos=looks, progress=progress)
+        validation = validate_catalog(
+            source, report, rules, suite=suite, previous=previous, photos=looks, progress=progress
+        )
     for result in validation.results:
         if not result.passed and result.severity != "info":
             click.echo(f"{result.severity}: {result.title}: {result.count} ({100 * result.share:.1f} %)")

@@ -1,6 +1,7 @@
 """A photo is opened upright and in RGB, or refused in one line."""
 
 import io
+import os
 import random
 import struct
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from vitrine.catalog.photos import MAX_PIXELS, PhotoError, decode_photo, open_header, open_photo
+from vitrine.catalog.photos import MAX_BYTES, MAX_PIXELS, PhotoError, decode_photo, open_header, open_photo
 
 
 def encoded(image, format="PNG", **options):
@@ -82,9 +83,9 @@ def test_a_truncated_photo_is_refused(format):
 
 def test_a_bomb_is_refused_before_it_is_decoded():
     header = struct.pack("<2sIHHI", b"BM", 54, 0, 0, 54) + struct.pack(
-        "<IiiHHIIiiII", 40, 9000, 9000, 1, 24, 0, 0, 0, 0, 0, 0
+        "<IiiHHIIiiII", 40, 12000, 12000, 1, 24, 0, 0, 0, 0, 0, 0
     )
-    with pytest.raises(PhotoError, match=f"9000 x 9000 pixels, more than {MAX_PIXELS:,}"):
+    with pytest.raises(PhotoError, match=f"12000 x 12000 pixels, more than {MAX_PIXELS:,}"):
         open_header(header)
     huge = header.replace(struct.pack("<ii", 9000, 9000), struct.pack("<ii", 90000, 90000))
     with pytest.raises(PhotoError, match="more than"):
@@ -118,8 +119,15 @@ def test_the_message_names_the_photo(tmp_path):
         open_photo(str(tmp_path / "bad.jpg"))
     with pytest.raises(PhotoError, match=r"none\.jpg: no such photo"):
         open_photo(str(tmp_path / "none.jpg"))
-    with pytest.raises(PhotoError, match="cannot be read"):
+    with pytest.raises(PhotoError, match="is not a file"):
         open_photo(str(tmp_path))
+    os.mkfifo(tmp_path / "pipe.jpg")  # reading it would never end
+    with pytest.raises(PhotoError, match=r"pipe\.jpg: is not a file"):
+        open_photo(str(tmp_path / "pipe.jpg"))
+    with (tmp_path / "endless.jpg").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(PhotoError, match=r"endless\.jpg: is larger than 512 MB"):
+        open_photo(str(tmp_path / "endless.jpg"))
 
 
 def test_from_s3(bucket):

@@ -108,7 +108,7 @@ def test_each_fault_is_found_where_it_is(make, tmp_path):
         assert found[name].examples == examples, name
     assert found["repeated_text"].count == 1
     assert found["missing_views"].details == ["v4 lacks stamp"]
-    assert found["repeated_views"].details == ["v3 shows twice tag"]
+    assert found["repeated_views"].details == ["v3 shows tag 2 times"]
     assert "category A/C: 1" in found["rare_classes"].details
     assert found["shared_node_names"].details == ["A/B and D/B"]
     page = (tmp_path / "report/report.html").read_text()

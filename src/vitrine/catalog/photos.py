@@ -1,7 +1,9 @@
 """Opening one photo safely: what every room that looks at pixels calls."""
 
 import io
+import stat
 import warnings
+from pathlib import Path
 from typing import cast
 
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -9,7 +11,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from vitrine import files
 from vitrine.errors import InputError
 
-MAX_PIXELS = 50_000_000  # beyond this a header is taken for a decompression bomb
+MAX_PIXELS = 120_000_000  # phones make 108 million; a header that declares more is taken for a decompression bomb
+MAX_BYTES = 512 << 20
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # JPEG opens MPO (two-lens photos) too
 
 UPRIGHT = {  # EXIF orientation -> what undoes it
@@ -39,15 +42,30 @@ def open_photo(uri: str, near: int | None = None) -> Image.Image:
         PhotoError: if there is no such photo or it cannot be decoded whole.
     """
     try:
-        data = files.read_bytes(uri)
+        return decode_photo(read_photo(uri), near)
     except FileNotFoundError as error:
         raise PhotoError(f"{uri}: no such photo") from error
     except OSError as error:
         raise PhotoError(f"{uri}: cannot be read ({error.strerror})") from error
-    try:
-        return decode_photo(data, near)
     except PhotoError as error:
         raise PhotoError(f"{uri}: {error}") from error
+
+
+def read_photo(uri: str) -> bytes:
+    """The bytes of a photo.
+
+    Raises:
+        PhotoError: if a local path is no regular file (a pipe would block, a device never end) or larger than
+            `MAX_BYTES`.
+        OSError: if it cannot be read; FileNotFoundError if it is not there.
+    """
+    if not files.is_s3(uri):
+        status = Path(uri).stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise PhotoError("is not a file")
+        if status.st_size > MAX_BYTES:
+            raise PhotoError(f"is larger than {MAX_BYTES >> 20} MB")
+    return files.read_bytes(uri)
 
 
 def decode_photo(data: bytes, near: int | None = None) -> Image.Image:
@@ -91,19 +109,26 @@ def open_header(data: bytes) -> Image.Image:
 
 def _upright(image: Image.Image) -> Image.Image:
     """Like `ImageOps.exif_transpose`, which refuses a good photo when another EXIF field is odd."""
+    found = orientation(image)
+    return image.transpose(UPRIGHT[found]) if found in UPRIGHT else image
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation of a photo, 1 (upright) where there is none or it makes no sense."""
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # unreadable EXIF says nothing about the pixels
-        return image
-    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        # Scans of 12 and 16 bits, and fractions; Pillow would clip the first to white and the last to black.
         brightest = cast(float, image.getextrema()[1])
-        high = 65535.0 if brightest > 255 else 255.0  # 16-bit scans; PIL would clip them to white
+        high = next((high for high in (1.0, 255.0, 4095.0) if brightest <= high), 65535.0)
         return image.convert("F").point(lambda value: value * (255.0 / high)).convert("L").convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")

@@ -22,13 +22,11 @@ from vitrine.quality.duplicates import (
     Links,
     Rows,
     among,
-    exact_links,
     linked,
     members,
-    near_links,
-    turned_links,
 )
 from vitrine.quality.labels import agreed, label_columns, label_counts, normalised, replaced
+from vitrine.quality.links import CopyLinks, copy_links, group_names
 from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
 from vitrine.quality.scan import scan_photos
 from vitrine.quality.settings import Settings, load_settings
@@ -109,15 +107,13 @@ class _Work:
         table: The rows still in.
         rows: Their original rows.
         photos: The photo table of all original rows.
-        exact: Links between exact copies, of original rows.
-        near: Links between near copies.
+        links: Which original rows show one photo.
     """
 
     table: pd.DataFrame
     rows: Rows
     photos: pd.DataFrame
-    exact: list[Links]
-    near: Links
+    links: CopyLinks
     settings: Settings
     min_class_count: int
     drop_views_below: int
@@ -196,12 +192,11 @@ def clean_catalog(
     settings = load_settings(rules)
     with new_folder(out) as folder:
         looks = scan_photos(catalog, workers, progress) if photos is None else photos
-        exact, near = exact_links(looks), near_links(looks, settings.near_duplicate_distance)
-        turned = turned_links(looks, settings.near_duplicate_distance)
+        links = copy_links(catalog, looks, settings.near_duplicate_distance, workers)
         looks = looks.drop(columns="signature")  # two thirds of the table; the links are all that is asked of it
         table = catalog.table.drop(columns=["sha256", "duplicate_group"], errors="ignore")
         every = np.arange(len(catalog))
-        work = _Work(table, every, looks, exact, near, settings, min_class_count, drop_views_below)
+        work = _Work(table, every, looks, links, settings, min_class_count, drop_views_below)
         steps = [
             _normalise,
             _drop_unusable_values,
@@ -220,7 +215,7 @@ def clean_catalog(
             if seen == (len(work.drops), len(work.changes)):
                 break
         digests = looks["sha256"].take(work.rows).reset_index(drop=True)
-        names = _group_names(digests, work.groups([*exact, near, turned]))
+        names = group_names(digests, work.groups([*links.exact, links.near, links.turned]))
         kept = work.table.assign(sha256=digests, duplicate_group=names)
         write_catalog(replace(catalog, table=kept), folder)
         _write_dropped(catalog, work, folder)
@@ -232,19 +227,6 @@ def clean_catalog(
         )
         _page(catalog, work, result).write(folder / "report.html")
     return result
-
-
-def group_names(photos: pd.DataFrame, max_distance: int) -> pd.Series:
-    """A name per row that all copies of one photo share, flipped and turned ones too: the smallest of their sha256."""
-    links = [*exact_links(photos), near_links(photos, max_distance), turned_links(photos, max_distance)]
-    return _group_names(photos["sha256"], linked(len(photos), links))
-
-
-def _group_names(digests: pd.Series, groups: Groups) -> pd.Series:
-    names = digests.str[:16].to_numpy(dtype=object)
-    grouped = np.flatnonzero(groups >= 0)
-    names[grouped] = pd.Series(names[grouped]).groupby(groups[grouped]).transform("min").to_numpy()
-    return pd.Series(names, dtype=TEXT)
 
 
 def _normalise(work: _Work) -> None:
@@ -290,11 +272,11 @@ def _drop_repeated_text(work: _Work) -> None:
 
 
 def _drop_exact(work: _Work) -> None:
-    _drop_copies(work, work.groups(work.exact), "exact_duplicates", "the same photo as", same_box)
+    _drop_copies(work, work.groups(work.links.exact), "exact_duplicates", "the same photo as", same_box)
 
 
 def _drop_near(work: _Work) -> None:
-    groups = work.groups([*work.exact, work.near])
+    groups = work.groups([*work.links.exact, work.links.near])
     _drop_copies(work, groups, "near_duplicates", "nearly the same photo as", may_be_copy)
 
 

@@ -16,8 +16,8 @@ from vitrine.quality.scan import signatures
 MAX_DISTANCE = 12  # bits of 64: what copies cropped by 3.5 % a side stay within, 95 in 100 of them
 FLAT_SPREAD = 2.0  # grey levels: below, a photo is one plain colour and its hash means nothing
 BRUTE_FORCE = 16_384  # codes up to which all pairs are compared
-ORDERS = 128  # random orders of the bits that more codes are sorted by
-TURNED_ORDERS = 48  # the same for mirrored and turned copies, which are rarely cropped too
+ORDERS = 96  # random orders of the bits that more codes are sorted by
+TURNED_ORDERS = 24  # the same for mirrored and turned copies, which are rarely cropped too
 NEIGHBOURS = 16  # codes compared with each in every order
 CROWD = 32  # rows of one code that each is compared with
 PORTION = 100_000  # signatures looked at together
@@ -25,6 +25,7 @@ PORTION = 100_000  # signatures looked at together
 Groups = NDArray[np.int64]
 Rows = NDArray[np.int64]
 Links = tuple[Rows, Rows]
+Turns = NDArray[np.uint8]
 
 
 def exact_groups(photos: pd.DataFrame) -> Groups:
@@ -48,7 +49,7 @@ def near_duplicate_groups(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE
         A group number per row, -1 for a row that is alone.
     """
     links = [*exact_links(photos), near_links(photos, max_distance)]
-    return linked(len(photos), [*links, turned_links(photos, max_distance)] if turned else links)
+    return linked(len(photos), [*links, turned_links(photos, max_distance)[:2]] if turned else links)
 
 
 def exact_links(photos: pd.DataFrame) -> list[Links]:
@@ -71,12 +72,16 @@ def near_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> Links:
     return left[same], right[same]
 
 
-def turned_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> Links:
-    """Links between rows whose photos were mirrored, flipped or turned by quarters (and then perhaps saved anew)."""
+def turned_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> tuple[Rows, Rows, tuple[Turns, Turns]]:
+    """Links between rows whose photos were mirrored, flipped or turned by quarters (and then perhaps saved anew).
+
+    Returns:
+        Both rows of each link, and the turn (see `signature.turned`) that brings each to where they look alike.
+    """
     looks, rows = signatures(photos), _textured(photos)
     codes: list[NDArray[np.uint64]] = []
     owners: list[Rows] = []
-    turns: list[NDArray[np.uint8]] = []
+    turns: list[Turns] = []
     for start in range(0, len(rows), PORTION):
         part = rows[start : start + PORTION]
         low, canonical = signature.frequencies(looks[part]), signature.canonical_turns(looks[part])
@@ -86,21 +91,22 @@ def turned_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> Link
             owners.append(part[chosen])
             turns.append(np.full(len(chosen), turn, dtype=np.uint8))
     if not codes:
-        return rows, rows
+        none = np.empty(0, dtype=np.uint8)
+        return rows, rows, (none, none)
     owner, turned = np.concatenate(owners), np.concatenate(turns)
     first, second = near_pairs(np.concatenate(codes), max_distance, TURNED_ORDERS)
     apart = (turned[first] != turned[second]) & (owner[first] != owner[second])
     first, second = first[apart], second[apart]
-    links = []
+    same = np.zeros(len(first), dtype=bool)
     for one in range(signature.TURNS):
         for other in range(signature.TURNS):
             pairs = np.flatnonzero((turned[first] == one) & (turned[second] == other))
             if len(pairs):
-                left, right = owner[first[pairs]], owner[second[pairs]]
-                upright = signature.turned(looks[left], one), signature.turned(looks[right], other)
-                same = signature.same_photo(*upright, np.arange(len(pairs)), np.arange(len(pairs)))
-                links.append((left[same], right[same]))
-    return _joined(links)
+                left = signature.turned(looks[owner[first[pairs]]], one)
+                right = signature.turned(looks[owner[second[pairs]]], other)
+                same[pairs] = signature.same_photo(left, right, np.arange(len(pairs)), np.arange(len(pairs)))
+    first, second = first[same], second[same]
+    return owner[first], owner[second], (turned[first], turned[second])
 
 
 def near_pairs(codes: NDArray[np.uint64], max_distance: int, orders: int = ORDERS) -> Links:
@@ -109,7 +115,7 @@ def near_pairs(codes: NDArray[np.uint64], max_distance: int, orders: int = ORDER
     Up to `BRUTE_FORCE` different codes all are compared. More are sorted `orders` times, each time with their bits in
     another random order, and each is compared with the `NEIGHBOURS` that follow it (Charikar, "Similarity estimation
     techniques from rounding algorithms", 2002, Section 3): time grows as n log n, and what is found of the pairs d bits
-    apart falls with d. Of random codes, in 128 orders: see `benchmarks/near_duplicates.py`.
+    apart falls with d (benchmarks/near_duplicates.py measures both).
 
     Positions with one code are linked to the next `CROWD` of the same code, and to at most 8 of a neighbouring one.
     """

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import fisher_exact, norm
 
 from vitrine.catalog.table import TEXT
+from vitrine.quality.listings import units
 
 OUTCOMES = ("authentic", "counterfeit", "")  # "": left unlabelled
 FEW = 5  # expected cases below which the normal approximation does not hold
@@ -144,11 +145,8 @@ def _with_several(item: Indices, value: Indices) -> Indices:
 
 
 def _units(table: pd.DataFrame) -> Indices:
-    """A number per listing; a row without one stands for itself."""
-    if "listing" not in table:
-        return np.arange(len(table))
-    code, names = pd.factorize(table["listing"])
-    return np.where((table["listing"] == "").to_numpy(dtype=bool), len(names) + np.arange(len(table)), code)
+    """A number per listing; a row without one stands for itself, since what shares a product is a tie of its own."""
+    return units(table.drop(columns="product", errors="ignore"))
 
 
 def _ties(

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,16 +12,26 @@ from numpy.typing import NDArray
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of
 from vitrine.catalog.schema import ALLOWED_VALUES, BBOX_PATTERN, unsafe_paths
 from vitrine.quality.copies import TRIED, Row, may_be_copy, records, same_box
-from vitrine.quality.duplicates import Groups, exact_links, linked, members, near_links, turned_links
-from vitrine.quality.expectations import unexpected_rows
+from vitrine.quality.duplicates import Groups, linked, members
+from vitrine.quality.expectations import build, judge, unexpected
+from vitrine.quality.experts import deviating, disagreements, expert_rates
 from vitrine.quality.labels import agreed, label_columns, label_counts, normalised
+from vitrine.quality.links import copy_links
 from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
 from vitrine.quality.settings import Settings
+from vitrine.quality.view_order import DISORDERED, MISSING, REPEATED, SAME_PHOTO, ViewReport, view_report
 
-TEXT_COLUMNS = ("category", "description", "user", "expert", "listing", "product", "view")
-UNSAFE_TEXT = r"<\s*/?\s*[a-zA-Z!]|&#|javascript:|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
-UNUSUAL_MODES = ["CMYK", "YCCK", "LAB", "HSV", "F", "I", "I;16", "I;16B", "I;16L", "I;16N"]
-WORDS = {"image": "path of the photo", "photo:mode": "colour mode", "photo:frames": "animation"}
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationValidationResult
+
+TEXT_COLUMNS = ("image", "category", "description", "user", "expert", "listing", "product", "view")
+# Markup, cells that a spreadsheet takes for formulas, control characters and those that turn the direction of text.
+UNSAFE_TEXT = (
+    r"(?i)<[a-z!/?]|&(?:#|lt;|gt;|quot;)|javascript:|^[=@]|^[+-][^|]*\|.*!"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
+UNUSUAL_MODES = ["CMYK", "YCCK", "LAB", "HSV", "F", "I", "I;16", "I;16B", "I;16L", "I;16N", "RGB;16", "RGBA;16"]
+WORDS = {"photo:path": "path of the photo", "photo:mode": "colour mode", "photo:frames": "animation"}
 EXAMPLES = 12
 
 
@@ -68,39 +79,48 @@ class Evidence:
     turned: Groups
     settings: Settings
 
+    @cached_property
+    def views(self) -> ViewReport:
+        """What is wrong with the views of listings."""
+        return view_report(self.table, self.exact)
+
     @property
     def table(self) -> pd.DataFrame:
         """The catalog's rows."""
         return self.catalog.table
 
 
-def gather(catalog: Catalog, photos: pd.DataFrame, settings: Settings) -> Evidence:
+def gather(catalog: Catalog, photos: pd.DataFrame, settings: Settings, workers: int | None = None) -> Evidence:
     """Looks for copies once, for all rules."""
-    exact = exact_links(photos)
-    near = [*exact, near_links(photos, settings.near_duplicate_distance)]
-    turned = [*near, turned_links(photos, settings.near_duplicate_distance)]
-    groups = [linked(len(photos), links) for links in (exact, near, turned)]
+    links = copy_links(catalog, photos, settings.near_duplicate_distance, workers)
+    near = [*links.exact, links.near]
+    groups = [linked(len(photos), own) for own in (links.exact, near, [*near, links.turned])]
     normal = normalised(catalog.table, settings.no_label)
     return Evidence(catalog, normal, photos, groups[0], groups[1], groups[2], settings)
 
 
-def evaluate(evidence: Evidence) -> dict[str, Finding]:
-    """Every rule that has something to look at in this catalog, in the order of the settings."""
-    found = _tabular(evidence)
+def evaluate(evidence: Evidence) -> tuple[dict[str, Finding], "list[ExpectationValidationResult]"]:
+    """Every rule that has something to look at in this catalog, in the order of the settings.
+
+    Returns:
+        What each found, and what Great Expectations says of the rules that it judged.
+    """
+    found, results = _tabular(evidence)
     for name, rule in RULES.items():
         finding = rule(evidence)
         if finding is not None:
             found[name] = finding
-    return {name: found[name] for name in evidence.settings.rules if name in found}
+    return {name: found[name] for name in evidence.settings.rules if name in found}, results
 
 
 # Rules over single cells: Great Expectations judges them.
 
 
-def _tabular(evidence: Evidence) -> dict[str, Finding]:
+def _tabular(evidence: Evidence) -> tuple[dict[str, Finding], "list[ExpectationValidationResult]"]:
     frame = _frame(evidence)
     specs = list(_expectations(frame, evidence.settings))
-    outcome = unexpected_rows(frame, [(name, arguments) for _, name, arguments in specs])
+    results = judge(frame, build([(name, arguments) for _, name, arguments in specs]))
+    outcome = [unexpected(result) for result in results]
     readable = int(evidence.photos["readable"].sum())
     totals = {"unusable_values": len(frame), "unsafe_text": len(frame), "missing_photos": len(frame)}
     found: dict[str, Finding] = {}
@@ -118,7 +138,7 @@ def _tabular(evidence: Evidence) -> dict[str, Finding]:
         reasons = evidence.photos["error"].iloc[broken].str.replace(r"\s*\(.*", "", regex=True).value_counts()
         details = tuple(f"{reason}: {number}" for reason, number in reasons.items())
         found["unreadable_photos"] = Finding(len(broken), len(frame), tuple(broken[:EXAMPLES].tolist()), details)
-    return found
+    return found, results
 
 
 def _frame(evidence: Evidence) -> pd.DataFrame:
@@ -129,7 +149,7 @@ def _frame(evidence: Evidence) -> pd.DataFrame:
     readable = photos["readable"]
     side = np.minimum(photos["width"], photos["height"]).astype("float64").where(readable)
     measures = {
-        "image": ~unsafe_paths(table["image"]),
+        "photo:path": ~unsafe_paths(table["image"]),
         "photo:problem": photos["problem"],
         "photo:side": side,
         "photo:spread": photos["spread"].astype("float64").where(side >= settings.unusable_side),
@@ -143,7 +163,7 @@ def _frame(evidence: Evidence) -> pd.DataFrame:
 
 
 def _expectations(frame: pd.DataFrame, settings: Settings) -> Iterable[tuple[str, str, dict[str, Any]]]:
-    yield "unusable_values", "ExpectColumnValuesToBeInSet", {"column": "image", "value_set": [True]}
+    yield "unusable_values", "ExpectColumnValuesToBeInSet", {"column": "photo:path", "value_set": [True]}
     for column, allowed in ALLOWED_VALUES.items():
         if column in frame:
             yield "unusable_values", "ExpectColumnValuesToBeInSet", {"column": column, "value_set": list(allowed)}
@@ -155,7 +175,7 @@ def _expectations(frame: pd.DataFrame, settings: Settings) -> Iterable[tuple[str
         )
     arguments: dict[str, Any]
     if "category" in frame:
-        arguments = {"column": "category", "regex": r"^/|//|/$"}
+        arguments = {"column": "category", "regex": r"^\s*/|/\s*/|/\s*$"}
         yield "unusable_values", "ExpectColumnValuesToNotMatchRegex", arguments
     for column in frame:
         if column in TEXT_COLUMNS or column.startswith(ATTRIBUTE_PREFIX):
@@ -183,9 +203,13 @@ def _exact(evidence: Evidence) -> Finding:
 
 
 def _near(evidence: Evidence) -> Finding:
-    # Of exact copies, which have a rule of their own, the first stands for all.
+    return _copies(evidence, _near_only(evidence), may_be_copy)
+
+
+def _near_only(evidence: Evidence) -> Groups:
+    """Groups of near copies; of exact ones, which have rules of their own, the first stands for all."""
     later = (evidence.exact >= 0) & (evidence.exact != np.arange(len(evidence.exact)))
-    return _copies(evidence, np.where(later, -1, evidence.near), may_be_copy)
+    return np.where(later, -1, evidence.near)
 
 
 def _copies(evidence: Evidence, groups: Groups, spare: Callable[[Row, Row], bool]) -> Finding:
@@ -206,19 +230,32 @@ def _copies(evidence: Evidence, groups: Groups, spare: Callable[[Row, Row], bool
 
 
 def _contradicting(evidence: Evidence) -> Finding:
+    return _contradictions(evidence, evidence.exact)
+
+
+def _contradicting_copies(evidence: Evidence) -> Finding:
+    return _contradictions(evidence, _near_only(evidence))
+
+
+def _contradictions(evidence: Evidence, groups: Groups) -> Finding:
+    """Rows of one photo, and of one marked box in it, whose labels cannot all be right."""
     columns = [name for name in label_columns(evidence.normal) if name != "product"]
-    grouped = np.flatnonzero(evidence.exact >= 0)
+    grouped = np.flatnonzero(groups >= 0)
     cells = {name: dict(zip(grouped.tolist(), evidence.normal[name].iloc[grouped], strict=True)) for name in columns}
+    boxes = evidence.table["bbox"].iloc[grouped].tolist() if "bbox" in evidence.table else [""] * len(grouped)
+    box = dict(zip(grouped.tolist(), boxes, strict=True))
     found: list[int] = []
     details: list[str] = []
-    for rows in members(evidence.exact):
-        numbers = rows.tolist()
-        wrong = [name for name in columns if agreed(name, [cells[name][row] for row in numbers])[1]]
-        if wrong:
-            found += numbers
-            values = {name: " / ".join(sorted({cells[name][row] for row in numbers} - {""})) for name in wrong}
-            details.append(f"row {numbers[0] + 1}: " + "; ".join(f"{name}: {value}" for name, value in values.items()))
-    return Finding(len(found), len(evidence.table), tuple(sorted(found)[:EXAMPLES]), tuple(details[:8]))
+    for rows in members(groups):
+        for marked in sorted({box[row] for row in rows.tolist()} - {""}) or [""]:
+            numbers = [row for row in rows.tolist() if box[row] in ("", marked)]
+            wrong = [name for name in columns if agreed(name, [cells[name][row] for row in numbers])[1]]
+            if wrong:
+                found += numbers
+                told = (f"{name}: {' / '.join(sorted({cells[name][row] for row in numbers} - {''}))}" for name in wrong)
+                details.append(f"row {numbers[0] + 1}: {'; '.join(told)}")
+    shown = sorted(set(found))
+    return Finding(len(shown), len(evidence.table), tuple(shown[:EXAMPLES]), tuple(details[:8]))
 
 
 def _leakage(evidence: Evidence) -> Finding | None:
@@ -269,43 +306,55 @@ def _keywords(evidence: Evidence) -> Finding | None:
     return Finding(len(rows), len(hits), tuple(rows[:EXAMPLES].tolist()), details)
 
 
-def _views(evidence: Evidence) -> pd.DataFrame | None:
-    """Listings by views: how many photos of each view; only listings of several photos with several different views."""
-    table = evidence.table
-    if "view" not in table or "listing" not in table:
-        return None
-    named = table[(table["view"] != "") & (table["listing"] != "")]
-    if named.empty:
-        return None
-    counts = named.groupby(["listing", "view"]).size().unstack(fill_value=0)
-    counts = counts[(counts > 0).sum(axis=1) >= 2]
-    return None if counts.empty else counts
-
-
 def _missing_views(evidence: Evidence) -> Finding | None:
-    counts = _views(evidence)
-    if counts is None:
-        return None
-    usual = counts.columns[(counts > 0).mean() >= 0.5]
-    lacking = counts[(counts[usual] == 0).any(axis=1)]
-    return _listings(evidence, lacking, len(counts), lambda row: [view for view in usual if row[view] == 0], "lacks")
+    return _of_views(evidence, MISSING)
 
 
 def _repeated_views(evidence: Evidence) -> Finding | None:
-    counts = _views(evidence)
-    if counts is None:
+    return _of_views(evidence, REPEATED)
+
+
+def _disordered_views(evidence: Evidence) -> Finding | None:
+    return _of_views(evidence, DISORDERED)
+
+
+def _one_photo_two_views(evidence: Evidence) -> Finding | None:
+    return _of_views(evidence, SAME_PHOTO)
+
+
+def _of_views(evidence: Evidence, kind: str) -> Finding | None:
+    """Listings with one kind of problem, of those that show several different views."""
+    if not evidence.views.listings:
         return None
-    again = counts[[view for view in counts.columns if view != "extra"]]
-    double = again[(again > 1).any(axis=1)]
-    return _listings(evidence, double, len(counts), lambda row: list(row.index[row > 1]), "shows twice")
+    found = evidence.views.of(kind)
+    first = found.head(8)
+    details = tuple(f"{name} {detail}" for name, detail in zip(first["listing"], first["detail"], strict=True))
+    rows = tuple(found["row"].head(EXAMPLES).tolist())
+    return Finding(int(found["listing"].nunique()), evidence.views.listings, rows, details)
 
 
-def _listings(
-    evidence: Evidence, found: pd.DataFrame, total: int, views: Callable[[pd.Series], list[str]], verb: str
-) -> Finding:
-    details = tuple(f"{name} {verb} {', '.join(views(row))}" for name, row in found.head(8).iterrows())
-    first = evidence.table["listing"].isin(found.index) & ~evidence.table["listing"].duplicated()
-    return Finding(len(found), total, tuple(np.flatnonzero(first)[:EXAMPLES].tolist()), details)
+def _expert_disagreement(evidence: Evidence) -> Finding | None:
+    if "verdict" not in evidence.normal or not (judged := (evidence.normal["verdict"] != "").to_numpy(bool)).any():
+        return None
+    found = disagreements(evidence.normal, evidence.exact, evidence.settings.no_label)
+    count = int(found.groupby("tie")["item"].nunique().sum())
+    items = found.groupby(["tie", "item"], sort=False).agg(name=("name", "first"), says=("verdict", " / ".join))
+    details = tuple(f"{row.name[:60]}: {row.says}" for row in items.head(8).itertuples(index=False))
+    total = len(np.unique(units(evidence.normal)[judged]))
+    return Finding(count, total, tuple(found["row"].head(EXAMPLES).tolist()), details)
+
+
+def _deviating_experts(evidence: Evidence) -> Finding | None:
+    rates = expert_rates(evidence.normal)
+    if rates.empty:
+        return None
+    apart = deviating(rates)
+    details = tuple(
+        f"{row.expert}: {row.verdict or 'no verdict'} in {row.share:.0%} of {row.listings} listings, "
+        f"the others in {row.expected:.0%}"
+        for row in apart.head(8).itertuples(index=False)
+    )
+    return Finding(int(apart["expert"].nunique()), int(rates["expert"].nunique()), (), details)
 
 
 def _rare(evidence: Evidence) -> Finding | None:
@@ -401,11 +450,16 @@ RULES: dict[str, Callable[[Evidence], Finding | None]] = {
     "exact_duplicates": _exact,
     "near_duplicates": _near,
     "contradicting_labels": _contradicting,
+    "contradicting_copies": _contradicting_copies,
     "split_leakage": _leakage,
     "repeated_text": _repeated_text,
     "keywords": _keywords,
     "missing_views": _missing_views,
     "repeated_views": _repeated_views,
+    "disordered_views": _disordered_views,
+    "one_photo_two_views": _one_photo_two_views,
+    "expert_disagreement": _expert_disagreement,
+    "deviating_experts": _deviating_experts,
     "rare_classes": _rare,
     "label_balance": _balance,
     "unlabelled": _unlabelled,

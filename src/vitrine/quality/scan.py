@@ -3,11 +3,7 @@
 import functools
 import hashlib
 import os
-import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,16 +16,16 @@ from PIL import Image
 
 from vitrine import files
 from vitrine.catalog import UNSAFE_PATH_REASON, Catalog, is_safe_path
-from vitrine.catalog.photos import PhotoError, decode_opened, open_header
+from vitrine.catalog.photos import PhotoError, decode_opened, open_header, orientation, read_photo
 from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.quality import signature
+from vitrine.quality.pool import in_order
 from vitrine.quality.scan_cache import ScanCache
 
 LAYOUT = 1  # changes when the same photo would be described by other values
 WORKING_SIZE = 96  # pixels of the shorter side, or up to twice that, that the measures are taken at
 BATCH = 64
-WAITING = 4  # batches per worker that are under way at any time
 FILE = "photos.parquet"
 GREY = np.arange(256, dtype=np.float64)
 BORDER = 10  # grey levels within which a rim counts as one colour
@@ -42,7 +38,6 @@ EXTENSIONS = {
     "BMP": (".bmp",),
     "TIFF": (".tif", ".tiff"),
 }
-ORIENTATION = 0x0112
 
 Look = bytes  # `Scan.bytes` hides the type's own name
 BLANK: Look = bytes(signature.LENGTH)
@@ -57,7 +52,7 @@ class Scan(NamedTuple):
         error: The reason, one line.
         format: As Pillow names it: JPEG, PNG ...
         extension_matches: Whether the file's name promises that format (or none).
-        mode: Pillow's pixel mode, as stored.
+        mode: Pillow's pixel mode, as stored; `RGB;16` and `RGBA;16` for PNGs of 16 bits a colour.
         orientation: EXIF orientation, 1 = upright.
         width: Pixels, upright.
         height: Pixels, upright.
@@ -239,42 +234,18 @@ def _scanned(
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of photos in their order, in batches, read in processes (a single batch: here)."""
-    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    uris = [catalog.uri(image) if is_safe_path(image) else None for image in images]
+    batches = [uris[start : start + BATCH] for start in range(0, len(uris), BATCH)]
     cache = ScanCache(cache_path(), CACHED)
     done = 0
-    for rows in _in_order(catalog, batches, min(workers or os.cpu_count() or 1, len(batches))):
+    for rows in in_order(_scan_with_cache, batches, workers, _open_cache):
         cache.add(_cached(row) for row in rows if row.sha256)
         done += len(rows)
         if progress is not None:
             progress(done, len(images))
         columns = zip(*rows, strict=True)
-        yield pa.record_batch(
-            [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
-        )
-
-
-def _in_order(catalog: Catalog, batches: Sequence[Sequence[str]], workers: int) -> Iterator[list[Scan]]:
-    def uris(batch: Sequence[str]) -> list[str | None]:
-        return [catalog.uri(image) if is_safe_path(image) else None for image in batch]
-
-    if workers <= 1:
-        cache = ScanCache(cache_path(), CACHED)
-        yield from (_scan_batch(uris(batch), cache) for batch in batches)
-        return
-    # A forked worker needs nothing of the caller's main module, and touches no lock that another thread may hold.
-    method = "fork" if sys.platform == "linux" else "spawn"
-    with ProcessPoolExecutor(workers, mp_context=get_context(method), initializer=_open_cache) as pool:
-        running: deque[Future[list[Scan]]] = deque()
-        try:
-            for batch in batches:
-                running.append(pool.submit(_scan_with_cache, uris(batch)))
-                if len(running) >= WAITING * workers:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        finally:
-            for future in running:
-                future.cancel()
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+        yield pa.record_batch(arrays, schema=SCHEMA)
 
 
 # The cache keeps what follows from a photo's bytes: not its name, so not whether the name promises its format.
@@ -323,7 +294,7 @@ def _read(uri: str | None) -> tuple[Scan, bytes | None]:
     if uri is None:
         return Scan(problem="unsafe", error=f"path {UNSAFE_PATH_REASON}"), None
     try:
-        data = files.read_bytes(uri)
+        data = read_photo(uri)
     except FileNotFoundError:
         return Scan(problem="missing", error="no such photo"), None
     except OSError as error:
@@ -339,23 +310,27 @@ def _decoded(row: Scan, data: bytes) -> tuple[Scan, Image.Image | None]:
         header = open_header(data)
         row = row._replace(
             format=header.format or "",
-            mode=header.mode,
+            mode=_mode(header, data),
             frames=1 if header.format == "MPO" else int(getattr(header, "n_frames", 1)),
         )
-        width, height = header.size
-        orientation = header.getexif().get(ORIENTATION, 1)
-        if orientation in range(5, 9):
-            width, height = height, width
+        turned = orientation(header)
+        width, height = header.size if turned < 5 else header.size[::-1]
+        row = row._replace(width=width, height=height, orientation=turned)
         image = decode_opened(header, near=WORKING_SIZE)
         factor = min(image.size) // WORKING_SIZE
         if factor > 1:
             image = image.reduce(factor)
-        orientation = orientation if orientation in range(1, 9) else 1
-        return row._replace(width=width, height=height, orientation=orientation), image
+        return row, image
     except PhotoError as error:
         return row._replace(problem="unreadable", error=_line(error)), None
     except Exception as error:  # a decoder's own bug on hostile bytes must not end the pass over all the others
         return row._replace(problem="unreadable", error=_line(f"cannot be decoded ({error})")), None
+
+
+def _mode(header: Image.Image, data: bytes) -> str:
+    """Pillow's mode; of a PNG with 16 bits a colour, which Pillow calls RGB too, with that noted."""
+    deep = header.format == "PNG" and data[24:25] == b"\x10" and header.mode in ("RGB", "RGBA")
+    return f"{header.mode};16" if deep else header.mode
 
 
 def _measured(images: Sequence[Image.Image]) -> list[dict[str, Any]]:

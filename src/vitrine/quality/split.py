@@ -19,9 +19,9 @@ from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of, write_catalog
 from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.files import new_folder
-from vitrine.quality.clean import group_names
 from vitrine.quality.duplicates import chain, linked
 from vitrine.quality.labels import label_counts
+from vitrine.quality.links import copy_links, group_names
 from vitrine.quality.scan import scan_photos
 from vitrine.quality.settings import load_settings
 from vitrine.report import Page, Tile, percent
@@ -93,7 +93,9 @@ def split_catalog(
         ties = catalog.table
         if not {"sha256", "duplicate_group"} <= set(ties.columns):
             looks = scan_photos(catalog, workers, progress) if photos is None else photos
-            names = group_names(looks, load_settings().near_duplicate_distance)
+            links = copy_links(catalog, looks, load_settings().near_duplicate_distance, workers)
+            groups = linked(len(looks), [*links.exact, links.near, links.turned])
+            names = group_names(looks["sha256"], groups)
             ties = ties.assign(sha256=looks["sha256"], duplicate_group=names)
         assignment = assign(ties, ratios, respect, seed, measured)
         table = catalog.table.assign(split=assignment.split)

@@ -9,13 +9,17 @@ import pandas as pd
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, is_safe_path, labels_of
 from vitrine.files import new_folder, write_json
+from vitrine.quality.history import RESULTS, compare, read_revision, revision, sample, summarise, write_revision
+from vitrine.quality.history_page import difference_sections, evidently_page
 from vitrine.quality.labels import label_counts
 from vitrine.quality.rules import Finding, evaluate, gather
 from vitrine.quality.scan import scan_photos
 from vitrine.quality.settings import RuleSettings, load_settings
+from vitrine.quality.suite import great_expectations_page, judge_suite, read_suite
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
 
 SIDES = (32, 64, 128, 256, 512, 1024, 2048)
+EXPECTATIONS, EVIDENTLY = "great_expectations.html", "evidently.html"
 STATUS = {"error": "Failed", "warning": "Warning", "info": "Note"}
 
 
@@ -64,30 +68,42 @@ def validate_catalog(
     report: Path,
     rules: Path | None = None,
     *,
+    suite: Path | None = None,
+    previous: str = "",
     photos: pd.DataFrame | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Validation:
     """Holds a catalog to the rules of `configs/quality.yaml`.
 
-    Writes `report.html` and `results.json` (`passed`, `rows`, `data_version`, `rules`).
+    Writes `report.html` and `results.json` (`passed`, `rows`, `data_version`, `rules`), `great_expectations.html` (the
+    single-cell rules and the suite, as Great Expectations shows them), `summary.json` and `sample.parquet` for the next
+    validation to compare with, and with `previous` Evidently's `evidently.html`.
 
     Args:
         catalog: The catalog; its rows may be unusable.
         report: New folder.
         rules: Settings on top of the shipped ones.
+        suite: A Great Expectations suite of one's own, JSON or YAML; see `vitrine.quality.suite`.
+        previous: Report folder of an earlier validation, to show what changed since.
         photos: The catalog's photo table, if it was made before.
         workers: Processes that decode photos.
         progress: Called with (photos done, photos in all).
 
     Raises:
-        InputError: if `rules` cannot be used or `report` is not a new folder.
+        InputError: if `rules`, `suite` or `previous` cannot be used or `report` is not a new folder.
     """
     settings = load_settings(rules)
+    own = read_suite(suite) if suite else None
+    before = read_revision(previous) if previous else None
     with new_folder(report) as folder:
         looks = scan_photos(catalog, workers, progress) if photos is None else photos
-        findings = evaluate(gather(catalog, looks, settings))
+        findings, judged = evaluate(gather(catalog, looks, settings, workers))
         results = [judge(name, settings.rules[name], finding) for name, finding in findings.items()]
+        if own is not None:
+            found, of_suite = judge_suite(own, catalog.table, looks)
+            results += [judge(name, rule, finding) for name, (rule, finding) in found.items()]
+            judged = [*judged, *of_suite]
         passed = all(result.passed or result.severity != "error" for result in results)
         validation = Validation(passed, len(catalog), catalog.data_version, results)
         content = {
@@ -96,8 +112,23 @@ def validate_catalog(
             "data_version": catalog.data_version,
             "rules": [asdict(result) for result in results],
         }
-        write_json(folder / "results.json", content)
-        _page(catalog, looks, validation).write(folder / "report.html")
+        write_json(folder / RESULTS, content)
+        summary, sampled = summarise(catalog.table, looks, catalog.data_version), sample(catalog.table, looks)
+        write_revision(folder, summary, sampled)
+        version = f"data version {catalog.data_version or 'unknown'}"
+        name = f"vitrine and {own.name}" if own else "vitrine"
+        (folder / EXPECTATIONS).write_text(great_expectations_page(judged, name, version), encoding="utf-8")
+        page = _page(catalog, looks, validation)
+        attached = [
+            ("Great Expectations' page", EXPECTATIONS, "The rules about single cells, as that library shows them.")
+        ]
+        if before is not None:
+            difference_sections(page, compare(before, revision(content, summary, sampled)))
+            if before.sample is not None and evidently_page(before.sample, sampled, folder / EVIDENTLY):
+                attached.append(("Evidently's page", EVIDENTLY, "How photos and labels are distributed, then and now."))
+        page.heading("Attachments")
+        page.links(attached)
+        page.write(folder / "report.html")
     return validation
 
 

@@ -1,0 +1,90 @@
+"""Which photos of a catalog show the same: found in the photo table, confirmed with their pixels, kept on the node."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from vitrine import files
+from vitrine.catalog import Catalog
+from vitrine.catalog.table import TEXT
+from vitrine.quality.confirm import confirmed
+from vitrine.quality.duplicates import Groups, Links, exact_links, near_links, turned_links
+
+LAYOUT = 1  # changes when the same photos would be linked otherwise
+
+
+@dataclass(frozen=True)
+class CopyLinks:
+    """Pairs of rows that show one photo.
+
+    Attributes:
+        exact: The same bytes, or the same pixels.
+        near: Re-encoded, resized or slightly cropped.
+        turned: Mirrored, flipped or turned by quarters as well.
+    """
+
+    exact: list[Links]
+    near: Links
+    turned: Links
+
+
+def copy_links(catalog: Catalog, photos: pd.DataFrame, max_distance: int, workers: int | None = None) -> CopyLinks:
+    """Finds the copies among a catalog's photos.
+
+    Cleaning asks what validation asked a moment before: what was found for these photos is kept in the cache folder,
+    which may be deleted at any time.
+
+    Args:
+        catalog: Where the photos are: candidates are confirmed by a second look at them.
+        photos: Its photo table.
+        max_distance: Hamming distance of candidate hashes.
+        workers: Processes that decode photos.
+    """
+    path = files.cache_folder() / "copies" / f"{_contents(photos, max_distance)}.safetensors"
+    exact = exact_links(photos)
+    try:
+        kept = load_file(path)
+        return CopyLinks(exact, (kept["near"][0], kept["near"][1]), (kept["turned"][0], kept["turned"][1]))
+    except (OSError, SafetensorError, KeyError):
+        pass
+    left, right = near_links(photos, max_distance)
+    same = confirmed(_uris(catalog, left), _uris(catalog, right), workers)
+    near = left[same], right[same]
+    left, right, turns = turned_links(photos, max_distance)
+    same = confirmed(_uris(catalog, left), _uris(catalog, right), workers, turns)
+    turned = left[same], right[same]
+    try:
+        with files.atomic_write(path) as temporary:
+            save_file({"near": np.stack(near), "turned": np.stack(turned)}, temporary)
+    except OSError:  # a full or read-only disk
+        pass
+    return CopyLinks(exact, near, turned)
+
+
+def group_names(digests: pd.Series, groups: Groups) -> pd.Series:
+    """A name per row that all copies of one photo share: the smallest of their digests, cut to 16 digits.
+
+    Args:
+        digests: SHA-256 of each row's photo.
+        groups: See `vitrine.quality.duplicates.linked`.
+    """
+    names = digests.str[:16].to_numpy(dtype=object)
+    grouped = np.flatnonzero(groups >= 0)
+    names[grouped] = pd.Series(names[grouped]).groupby(groups[grouped]).transform("min").to_numpy()
+    return pd.Series(names, dtype=TEXT)
+
+
+def _uris(catalog: Catalog, rows: np.ndarray) -> list[str]:
+    return [catalog.uri(image) for image in catalog.table["image"].take(rows)]
+
+
+def _contents(photos: pd.DataFrame, max_distance: int) -> str:
+    """Names the photos, in their order, and what is asked about them."""
+    digest = hashlib.sha256(f"{LAYOUT} {max_distance}".encode())
+    for name in ("hash", "bytes", "brightness", "contrast", "sharpness"):  # numbers enough to tell photos apart
+        digest.update(photos[name].to_numpy().tobytes())
+    return digest.hexdigest()[:24]
