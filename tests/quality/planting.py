@@ -34,9 +34,8 @@ from vitrine.catalog.schema import row_errors
 from vitrine.catalog.table import TEXT
 from vitrine.quality import rules
 from vitrine.quality.clean import clean_catalog
-from vitrine.quality.scan import scan_photos
-from vitrine.quality.settings import load_settings
 from vitrine.quality.split import split_catalog
+from vitrine.quality.validate import validate_catalog
 
 Row = dict[str, str]
 REAL = "real"  # the link to the data set's folder
@@ -85,11 +84,14 @@ class Bed:
         return row | own, data, Image.open(io.BytesIO(data)).convert("RGB")
 
     def fresh(self) -> tuple[Row, Image.Image]:
-        """A real photo that is in no row, and a fully labelled row for it."""
-        row = self.everything.table.iloc[next(self.fresh_rows)]
-        labels = {LABEL: "plain", "category": CLASS, "domain": row.get("domain", "")}
-        texts = {"user": self.name(), "description": self.name()}
-        return labels | texts, Image.open(self.everything.uri(row["image"])).convert("RGB")
+        """A real photo that is in no row and not grey itself, and a fully labelled row for it."""
+        for number in self.fresh_rows:
+            row = self.everything.table.iloc[number]
+            photo = Image.open(self.everything.uri(row["image"])).convert("RGB")
+            if np.ptp(np.asarray(photo).astype(int), axis=2).mean() > 4:
+                labels = {LABEL: "plain", "category": CLASS, "domain": row.get("domain", "")}
+                return labels | {"user": self.name(), "description": self.name()}, photo
+        raise AssertionError("no photo is left to plant with: take fewer rows or fewer kinds")
 
     def name(self) -> str:
         """A word that no other row holds."""
@@ -202,9 +204,9 @@ class Outcome:
 
 def examine(planted: Planted, work: Path, min_class_count: int = 20) -> Outcome:
     """Validates, cleans and splits a planted catalog, and cleans its real rows alone."""
-    photos = scan_photos(planted.catalog, workers=2)
     with mock.patch.object(rules, "EXAMPLES", len(planted.catalog)):  # reports show a dozen rows of each rule
-        findings = rules.evaluate(rules.gather(planted.catalog, photos, load_settings()))
+        results = validate_catalog(planted.catalog, work / "report", workers=2).results
+    listed = {result.name: set(result.examples) for result in results if result.name not in CLASS_LEVEL_RULES}
     clean_catalog(planted.catalog, work / "clean", min_class_count, workers=2)
     clean_catalog(planted.real, work / "clean-real", min_class_count, workers=2)
     split_catalog(read_catalog(work / "clean"), work / "split-clean")
@@ -222,7 +224,7 @@ def examine(planted: Planted, work: Path, min_class_count: int = 20) -> Outcome:
     result = []
     for entry in planted.truth.to_dict("records"):
         row = entry["row"]
-        hits = [name for name, finding in findings.items() if row in finding.rows and name not in CLASS_LEVEL_RULES]
+        hits = [name for name, rows in listed.items() if row + 1 in rows]
         drop, other = (
             (tuple(drops.loc[row, ["rule", "evidence"]]) if row in drops.index else ("", "")),
             entry["copy_of"],
@@ -869,7 +871,7 @@ def contradiction(bed: Bed) -> None:
         row, photo = bed.fresh()
         kept = bed.add(row | {column: first}, photo, ".png", f"{column}, first", ANY, "|near_duplicates")
         own = {column: second, "of": kept["image"], "user": bed.name(), "description": bed.name()}
-        detail, wanted = f"{column}, re-encoded", "contradicting_labels|near_duplicates"
+        detail, wanted = f"{column}, re-encoded", "contradicting_copies|contradicting_labels"
         bed.add(row | own, encoded(photo, quality=70), ".jpg", detail, wanted, "|near_duplicates")
 
 
@@ -914,21 +916,28 @@ CHANGES: dict[str, Callable[[Image.Image], bytes]] = {
 
 
 def views(bed: Bed) -> None:
-    """Eight listings of four views: six whole ones, one lacks a view, one shows one twice."""
+    """Twelve listings of four views: most are whole, one each lacks a view, repeats one, is out of order, or cheats."""
     names = ["tag", "stamp", "insole", "box"]
-    for number in range(8):
-        listing = bed.name()
-        shown, rule = list(names), ""
-        if number == 2:
-            shown, rule = bed.random.sample(names, 3), "missing_views"
-        elif number == 5:
-            shown, rule = [*names, bed.random.choice(names)], "repeated_views"
+    faults = {2: "missing_views", 5: "repeated_views", 7: "disordered_views", 9: "one_photo_two_views"}
+    for number in range(12):
+        listing, rule, shown, at = bed.name(), faults.get(number, ""), list(names), 0
+        if rule == "missing_views":
+            shown.remove(bed.random.choice(names))
+        elif rule == "repeated_views":
+            at = bed.random.randrange(4)
+            shown.append(names[at])
+        elif rule == "disordered_views":
+            shown.insert(bed.random.randrange(2), shown.pop(bed.random.randrange(2, 4)))
         for place, view in enumerate(shown):
             row, photo = bed.fresh()
-            wanted = rule if not place else ""
-            bed.add(
-                row | {"listing": listing, "view": view}, photo, ".jpg", f"{view} of {number}", wanted, together=listing
-            )
+            row |= {"listing": listing, "view": view}
+            if rule == "one_photo_two_views" and place == 3:
+                data, row["of"] = (bed.folder / bed.rows[-1]["image"]).read_bytes(), bed.rows[-1]["image"]
+                bed.add(row, data, ".jpg", rule, "exact_duplicates", "exact_duplicates", listing)
+            else:  # what is listed is where the listing or the photo first stands
+                at = 2 if rule == "one_photo_two_views" else at
+                wanted = rule if place == at else ""
+                bed.add(row, photo, ".jpg", f"{view}, {rule or 'whole'}", wanted, together=listing)
 
 
 KINDS: dict[str, Callable[[Bed], None]] = {
