@@ -11,10 +11,10 @@ def data_version(catalog: str, revision: str = "") -> str:
 
     Args:
         catalog: Folder, s3:// prefix or .dvc file of the catalog.
-        revision: DVC revision asked for; empty = whatever is there.
+        revision: DVC hash of the folder; empty = the one in the .dvc file, or whatever is there.
 
     Returns:
-        The revision, or a hash of what is there.
+        The DVC hash of tracked data, else a hash of what is there.
     """
     from vitrine import steps
 

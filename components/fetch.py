@@ -13,7 +13,7 @@ def fetch(catalog: str, state: str, table: Output[Dataset], revision: str = "", 
         catalog: Folder, s3:// prefix or .dvc file of the catalog.
         state: State of the data, from `data_version`.
         table: Catalog table (a folder with catalog.parquet) that says where the photos are.
-        revision: DVC revision asked for; empty = whatever is there.
+        revision: DVC hash of the folder; empty = the one in the .dvc file, or whatever is there.
         remote: DVC remote of a .dvc file: a folder or s3://bucket/prefix.
     """
     from pathlib import Path
