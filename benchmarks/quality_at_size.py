@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vitrine.quality import signature
-from vitrine.quality.scan import FILE, IMAGE, SCHEMA
+from vitrine.quality.scan import FILE, SCHEMA, TABLE
 
 VIEWS = ("appearance", "tag", "midsole", "insole", "box_logo", "stamp", "extra")
 BRANDS = ("Nike", "Adidas", "Jordan", "Converse", "Puma", "Li Ning", "New Balance", "Under Armour")
@@ -95,7 +95,7 @@ def generate(home: Path, listings: int, random: np.random.Generator) -> int:
     originals[copies] = np.maximum(copies - random.integers(1, 50_000, len(copies)), 0)  # of a photo not far before it
     exact = np.zeros(rows, dtype=bool)
     exact[copies[::2]] = True
-    with pq.ParquetWriter(home / "photos" / FILE, pa.schema([IMAGE, *SCHEMA])) as writer:
+    with pq.ParquetWriter(home / "photos" / FILE, TABLE) as writer:
         for start in range(0, rows, PORTION):
             part = slice(start, min(start + PORTION, rows))
             writer.write_table(photo_rows(table["image"][part], originals[part], exact[part], np.arange(rows)[part]))
@@ -134,7 +134,7 @@ def photo_rows(images: pa.ChunkedArray, originals: np.ndarray, exact: np.ndarray
             pa.binary(signature.LENGTH), count, [None, pa.py_buffer(looks.tobytes())]
         ),
     }
-    return pa.table(columns, schema=pa.schema([IMAGE, *SCHEMA]))
+    return pa.table(columns, schema=TABLE)
 
 
 def signatures(numbers: np.ndarray) -> np.ndarray:

@@ -141,7 +141,7 @@ def test_shards_together_are_the_whole_table(tmp_path):
     assert sum(counts) == 9
     whole = read_photo_table(catalog, [tmp_path / f"shard-{n}" for n in (3, 1, 2)])
     pd.testing.assert_frame_equal(whole, scan_photos(catalog, workers=1))
-    with pytest.raises(InputError, match="lacks '.*'; scan"):
+    with pytest.raises(InputError, match=r"lacks '.*'; scan"):
         read_photo_table(catalog, [tmp_path / "shard-1"])
     with pytest.raises(InputError, match="shard 4/3"):
         write_photo_table(catalog, tmp_path / "shard-4", (4, 3))

@@ -90,6 +90,7 @@ def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
         raise InputError(f"{uri}: the table has no rows")
     for name in filter(schema.is_contract_column, table.columns):
         table[name] = table[name].astype(TEXT).fillna("")
+    pa.default_memory_pool().release_unused()  # what parsing took: of millions of rows as much as the table
     if check_rows:
         errors = schema.row_errors(table)
         if (wrong := errors[errors != ""]).size:

@@ -14,7 +14,7 @@ from vitrine.catalog.table import TEXT
 from vitrine.quality.confirm import confirmed
 from vitrine.quality.duplicates import Groups, Links, exact_links, near_links, turned_links
 
-LAYOUT = 1  # changes when the same photos would be linked otherwise
+LAYOUT = 2  # changes when the same photos would be linked otherwise
 
 
 @dataclass(frozen=True)

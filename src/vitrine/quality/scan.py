@@ -115,7 +115,7 @@ SCHEMA = pa.schema(
         ("signature", pa.binary(signature.LENGTH)),
     ]
 )
-IMAGE = pa.field("image", pa.large_string())
+TABLE = pa.schema([pa.field("image", pa.large_string()), *SCHEMA])  # of the file
 
 
 def scan_photos(
@@ -173,7 +173,7 @@ def write_photo_table(
     images = images[len(images) * (number - 1) // count : len(images) * number // count]
     names = pa.array(images, pa.large_string())
     done = 0
-    with files.new_folder(out) as folder, pq.ParquetWriter(folder / FILE, pa.schema([IMAGE, *SCHEMA])) as writer:
+    with files.new_folder(out) as folder, pq.ParquetWriter(folder / FILE, TABLE) as writer:
         for batch in _scanned(catalog, images, workers, progress):
             own = names.slice(done, len(batch))
             writer.write_batch(pa.record_batch([own, *batch.columns], schema=writer.schema))
@@ -187,22 +187,42 @@ def read_photo_table(catalog: Catalog, folders: Sequence[Path]) -> pd.DataFrame:
     Raises:
         InputError: if a shard cannot be read, or a photo of the catalog is in none of them.
     """
-    parts = []
-    for folder in folders:
-        path = Path(folder) / FILE
-        try:
-            parts.append(pq.read_table(path, schema=pa.schema([IMAGE, *SCHEMA])))
-        except (OSError, pa.ArrowException) as error:
-            raise InputError(f"{path}: cannot be read as a photo table ({_line(error)})") from error
-    table = pa.concat_tables(parts)
+    table, looks = _read_shards([Path(folder) / FILE for folder in folders])
     images = pa.chunked_array([pa.array(catalog.table["image"], pa.large_string())])
     if not table["image"].equals(images):
         places = pd.Index(table["image"].to_pandas()).get_indexer(catalog.table["image"])
         if (places < 0).any():
             lacking = catalog.table["image"].iat[int(np.argmin(places))]
             raise InputError(f"{folders[0]}: the photo table lacks {lacking!r}; scan this catalog again")
-        table = table.take(pa.array(places))
-    return _frame(table.drop_columns("image"))
+        table, looks = table.take(pa.array(places)), looks[places]
+    photos = _frame(table.drop_columns("image"))
+    # One piece, which `signatures` need not copy: it is most of the table.
+    kind = SCHEMA.field("signature").type
+    column = pa.FixedSizeBinaryArray.from_buffers(kind, len(looks), [None, pa.py_buffer(looks)])
+    photos["signature"] = pd.array(column, dtype=pd.ArrowDtype(kind))
+    pa.default_memory_pool().release_unused()  # what decoding the files took
+    return photos
+
+
+def _read_shards(paths: Sequence[Path]) -> tuple[pa.Table, NDArray[np.uint8]]:
+    """The rows of some files without their signatures, and the signatures, (rows, LENGTH)."""
+    opened = []
+    for path in paths:
+        try:
+            opened.append(pq.ParquetFile(path))
+            if not opened[-1].schema_arrow.equals(TABLE):
+                raise pa.ArrowInvalid("other columns than this version writes")
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{path}: cannot be read as a photo table ({_line(error)})") from error
+    names = [name for name in TABLE.names if name != "signature"]
+    looks = np.empty((sum(file.metadata.num_rows for file in opened), signature.LENGTH), dtype=np.uint8)
+    filled = 0
+    for file in opened:
+        for group in range(file.num_row_groups):
+            for chunk in file.read_row_group(group, ["signature"])["signature"].chunks:
+                looks[filled : filled + len(chunk)] = _bytes_of(chunk)
+                filled += len(chunk)
+    return pa.concat_tables(file.read(names) for file in opened), looks
 
 
 def scan_photo(uri: str) -> Scan:
@@ -212,14 +232,16 @@ def scan_photo(uri: str) -> Scan:
 
 def signatures(photos: pd.DataFrame) -> NDArray[np.uint8]:
     """The signatures of a photo table, (rows, LENGTH); not copied if the table came as one piece."""
-    column = photos["signature"].array._pa_array.combine_chunks()
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    arrays = [
-        np.frombuffer(chunk.buffers()[1], np.uint8, len(chunk) * signature.LENGTH, chunk.offset * signature.LENGTH)
-        for chunk in chunks
-    ]
-    joined = arrays[0] if len(arrays) == 1 else np.concatenate([np.empty(0, np.uint8), *arrays])
-    return joined.reshape(-1, signature.LENGTH)
+    column = photos["signature"].array._pa_array
+    if column.num_chunks == 1:
+        return _bytes_of(column.chunk(0))
+    return np.concatenate([np.empty((0, signature.LENGTH), np.uint8), *map(_bytes_of, column.chunks)])
+
+
+def _bytes_of(chunk: pa.FixedSizeBinaryArray) -> NDArray[np.uint8]:
+    """What a piece of a column of signatures holds, not copied: (rows, LENGTH)."""
+    size, start = len(chunk) * signature.LENGTH, chunk.offset * signature.LENGTH
+    return np.frombuffer(chunk.buffers()[1], np.uint8, size, start).reshape(-1, signature.LENGTH)
 
 
 def cache_path() -> Path:
