@@ -8,6 +8,7 @@ from components import IMAGE
 @component(base_image=IMAGE, install_kfp_package=False)
 def clean(
     table: Input[Dataset],
+    photos: Input[list[Dataset]],
     validation: Input[Artifact],
     cleaned: Output[Dataset],
     report: Output[HTML],
@@ -20,6 +21,7 @@ def clean(
 
     Args:
         table: Catalog table to clean.
+        photos: What `scan` wrote, a folder per shard.
         validation: What validation found; its account goes on with the table.
         cleaned: The rows kept, and dropped.parquet with the others and their reasons.
         report: A page with a waterfall of the rules and thumbnails of what each dropped.
@@ -34,7 +36,8 @@ def clean(
     from vitrine import steps
 
     folders = Path(table.path), Path(validation.path), Path(cleaned.path)
-    figures = steps.clean(*folders, min_class_count, near_duplicates, drop_views_below)
+    shards = [Path(shard.path) for shard in photos]
+    figures = steps.clean(*folders, min_class_count, near_duplicates, drop_views_below, shards)
     show_page(report, Path(cleaned.path) / "report.html")
     show_metrics(counts, figures)
     stamp(Path(cleaned.path), cleaned)

@@ -8,26 +8,32 @@ from components import IMAGE
 @component(base_image=IMAGE, install_kfp_package=False)
 def validate(
     table: Input[Dataset],
+    photos: Input[list[Dataset]],
     results: Output[Artifact],
     report: Output[HTML],
     counts: Output[Metrics],
     strict: bool = False,
+    reports: str = "",
 ) -> None:
     """Holds a catalog and its photos to the rules of quality.
 
     Args:
         table: Catalog table to check.
+        photos: What `scan` wrote, a folder per shard.
         results: Folder with results.json and report.html.
         report: The page.
         counts: Rules broken.
         strict: Stop the run when a rule of severity error is broken.
+        reports: Folder or s3:// prefix that keeps the last validation, to show what changed since; empty = none.
     """
     from pathlib import Path
 
     from components.outputs import show_metrics, show_page, stamp
     from vitrine import steps
 
-    figures = steps.validate(Path(table.path), Path(results.path), strict)
+    figures = steps.validate(
+        Path(table.path), Path(results.path), strict, [Path(shard.path) for shard in photos], reports
+    )
     show_page(report, Path(results.path) / "report.html")
     show_metrics(counts, figures)
     stamp(Path(table.path), results)

@@ -36,6 +36,7 @@ def authenticate(
     ask: float = 1.0,
     drop_views_below: int = 0,
     ratios: str = "0.6,0.1,0.3",
+    shards: int = 1,
     strict: bool = False,
     min_gain: float = 0.0,
     max_drop: float = 0.05,
@@ -63,6 +64,7 @@ def authenticate(
         ask: Cost of asking an expert.
         drop_views_below: Photos a listing needs (the paper asks for 6); 0 = any number.
         ratios: Shares of train, validation and test listings; undecided ones are all in train.
+        shards: Pods that share the photos when these are looked at.
         strict: Stop when a data-quality rule of severity error is broken.
         min_gain: How much better than the champion's the accuracy must be.
         max_drop: How far precision, recall or F1 may fall.
@@ -84,6 +86,8 @@ def authenticate(
             drop_views_below=drop_views_below,
             ratios=ratios,
             measured="verdict",
+            shards=shards,
+            reports=reports,
         )
         table = parted.outputs["parted"]
         counted = never_cached(count_listings(table=table, reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER))

@@ -37,6 +37,7 @@ def retrain(
     seed: int = 0,
     variant: str = "ssmtl-ca",
     min_class_count: int = 20,
+    shards: int = 1,
     strict: bool = False,
     min_gain: float = 0.0,
     max_drop: float = 0.05,
@@ -60,6 +61,7 @@ def retrain(
         seed: Of weights, order and augmentation.
         variant: How categories are learnt: ssmtl-ca or bcnn.
         min_class_count: Photos a class needs; rarer labels are dropped.
+        shards: Pods that share the photos when these are looked at.
         strict: Stop when a data-quality rule of severity error is broken.
         min_gain: How much better than the champion a model must be.
         max_drop: How far a single level's or attribute's figure may fall.
@@ -79,7 +81,7 @@ def retrain(
         report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="retrain")
     ).set_display_name("Summary")
     with dsl.ExitHandler(farewell, name="run"):
-        parted = add_front(catalog, revision, remote, strict, min_class_count)
+        parted = add_front(catalog, revision, remote, strict, min_class_count, shards=shards, reports=reports)
         table = parted.outputs["parted"]
         tasks = never_cached(find_tasks(table=table, reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER))
         with dsl.If(tasks.output != "taxonomy", name="attributes"):

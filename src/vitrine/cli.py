@@ -73,14 +73,11 @@ PHOTOS = click.option("--photos", type=PATH, multiple=True, help="Folder that `v
 def scan(catalog: str, out: Path, shard: str) -> None:
     """Look at every photo of a catalog once; the others take the result with --photos."""
     from vitrine.catalog import read_catalog
-    from vitrine.quality.scan import write_photo_table
+    from vitrine.quality.scan import parse_shard, write_photo_table
 
-    try:
-        number, count = (int(part) for part in shard.split("/"))
-    except ValueError:
-        raise InputError(f"--shard {shard}: reads two numbers, such as 2/8") from None
+    part = parse_shard(shard)
     with _progress("scanning") as progress:
-        done = write_photo_table(read_catalog(catalog, check_rows=False), out, (number, count), progress=progress)
+        done = write_photo_table(read_catalog(catalog, check_rows=False), out, part, progress=progress)
     click.echo(f"{out}: {done} photos")
 
 

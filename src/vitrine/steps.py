@@ -54,7 +54,7 @@ def _open(table: Path, *, check_rows: bool = True) -> Catalog:
     """A step's table, with its photos on this node."""
     from vitrine.catalog.fetch import at_hand
 
-    return at_hand(read_catalog(table, check_rows=check_rows))
+    return read_catalog(table, check_rows=check_rows)
 
 
 def fetch_data(catalog: str, revision: str, remote: str, out: Path) -> None:
@@ -67,11 +67,42 @@ def fetch_data(catalog: str, revision: str, remote: str, out: Path) -> None:
     write_note(out, Note("fetch", "Fetch", decided, figures=figures, data_version=table.data_version))
 
 
-def validate(table: Path, out: Path, strict: bool) -> dict[str, float]:
-    """The data-quality report. Failed rules stop the run only if `strict`: cleaning comes next."""
+def shard_names(shards: int) -> list[str]:
+    """The names of that many shards: 1/4, 2/4 ...
+
+    Raises:
+        InputError: if there are none.
+    """
+    if shards < 1:
+        raise InputError(f"shards={shards}: at least 1")
+    return [f"{number}/{shards}" for number in range(1, shards + 1)]
+
+
+def scan(table: Path, out: Path, shard: str) -> None:
+    """The photo table of one shard; the steps that follow read it instead of the photos."""
+    from vitrine.quality.scan import parse_shard, write_photo_table
+
+    done = write_photo_table(_open(table, check_rows=False), out, parse_shard(shard))
+    print(f"{SIGN} Scan {shard}: {done:,} photos.", flush=True)
+
+
+def validate(table: Path, out: Path, strict: bool, photos: Sequence[Path] = (), reports: str = "") -> dict[str, float]:
+    """The data-quality report. Failed rules stop the run only if `strict`: cleaning comes next.
+
+    The last validation is kept below `reports`, so that the next one shows what changed since.
+    """
+    from vitrine.quality.history import RESULTS, SAMPLE, SUMMARY
+    from vitrine.quality.scan import read_photo_table
     from vitrine.quality.validate import validate_catalog
 
-    validation = validate_catalog(_open(table, check_rows=False), out)
+    catalog = _open(table, check_rows=False)
+    looks = read_photo_table(catalog, photos) if photos else None
+    last = files.join(files.absolute(reports), "quality") if reports else ""
+    previous = last if last and files.exists(files.join(last, SUMMARY)) else ""
+    validation = validate_catalog(catalog, out, previous=previous, photos=looks)
+    if last:
+        for name in (RESULTS, SAMPLE, SUMMARY):  # what the next one asks for comes last
+            files.write_bytes(files.join(last, name), (out / name).read_bytes())
     failed = [result for result in validation.results if not result.passed]
     errors = [result for result in failed if result.severity == "error"]
     warnings = [result for result in failed if result.severity == "warning"]
@@ -96,11 +127,15 @@ def clean(
     min_class_count: int,
     near_duplicates: bool = True,
     drop_views_below: int = 0,
+    photos: Sequence[Path] = (),
 ) -> dict[str, float]:
     """The cleaned table; every dropped row with its reason beside it."""
     from vitrine.quality.clean import clean_catalog
+    from vitrine.quality.scan import read_photo_table
 
-    done = clean_catalog(_open(table, check_rows=False), out, min_class_count, near_duplicates, drop_views_below)
+    catalog = _open(table, check_rows=False)
+    looks = read_photo_table(catalog, photos) if photos else None
+    done = clean_catalog(catalog, out, min_class_count, near_duplicates, drop_views_below, photos=looks)
     dropped = [f"{name.replace('_', ' ')} {count:,}" for name, count in done.dropped.items() if count]
     decided = [f"kept {done.kept:,} of {done.before:,} rows."]
     decided += [f"Dropped: {', '.join(dropped)}."] if dropped else []

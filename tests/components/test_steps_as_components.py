@@ -16,9 +16,11 @@ from components.drift_reference import drift_reference
 from components.evaluate import evaluate
 from components.fetch import fetch
 from components.find_tasks import find_tasks
+from components.list_shards import list_shards
 from components.promote import promote
 from components.refuse import refuse
 from components.report_run import report_run
+from components.scan import scan
 from components.split import split
 from components.train_student import train_student
 from components.train_taxonomy import train_taxonomy
@@ -70,8 +72,11 @@ def done(tmp_path_factory):
         made = SimpleNamespace(root=root, step=step, registry=str(root / "registry"), run=str(root / "run"))
         made.state = step(data_version, catalog=str(root / "data"))
         made.fetched = step(fetch, catalog=str(root / "data"), state=made.state.answer)
-        made.checked = step(validate, table=made.fetched.table)
-        made.cleaned = step(clean, table=made.fetched.table, validation=made.checked.results, min_class_count=1)
+        made.shards = step(list_shards, shards=2).answer
+        made.scans = [step(scan, table=made.fetched.table, shard=shard) for shard in made.shards]
+        known = {"table": made.fetched.table, "photos": [own.photos for own in made.scans]}
+        made.checked = step(validate, **known, reports=str(root / "reports"))
+        made.cleaned = step(clean, **known, validation=made.checked.results, min_class_count=1)
         made.parted = step(split, table=made.cleaned.cleaned)
         table = made.parted.parted
         made.tasks = step(find_tasks, table=table, reports=str(root), run_id="run")
@@ -256,10 +261,18 @@ def test_the_gate_hands_on_the_journal_of_all_steps(done, tmp_path):
     assert "Promoted: the first model" in Path(made.report.path).read_text()
 
 
+def test_a_later_validation_shows_what_changed_since(done):
+    photos = [own.photos for own in done.scans]
+    again = done.step(validate, table=done.fetched.table, photos=photos, reports=str(done.root / "reports"))
+    assert "Since the previous revision" not in Path(done.checked.report.path).read_text()
+    assert "Since the previous revision" in Path(again.report.path).read_text()
+    assert (Path(again.results.path) / "evidently.html").exists()
+
+
 def test_strict_validation_stops_with_the_rule(done, tmp_path):
     catalog = read_catalog(done.root / "data")
     write_catalog(catalog.with_table(catalog.table.assign(split="tset")), tmp_path / "bad")
     table = dsl.Dataset(name="table", uri=str(tmp_path / "bad"), metadata={})
     with pytest.raises(InputError, match="rules failed"):
-        done.step(validate, table=table, strict=True)
-    assert done.step(validate, table=table, strict=False).counts.metadata["errors"] >= 1
+        done.step(validate, table=table, photos=[], strict=True)
+    assert done.step(validate, table=table, photos=[], strict=False).counts.metadata["errors"] >= 1

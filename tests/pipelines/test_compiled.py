@@ -15,8 +15,10 @@ TRAININGS = ("train-teacher", "train-student", "train-taxonomy")
 FRONT = {
     "data-version": set(),
     "fetch": {"data-version"},
-    "validate": {"fetch"},
-    "clean": {"fetch", "validate"},
+    "list-shards": set(),
+    "for-loop-2": {"fetch", "list-shards"},
+    "validate": {"fetch", "for-loop-2"},
+    "clean": {"fetch", "for-loop-2", "validate"},
     "split": {"clean"},
     "find-tasks": {"split"},
 }
@@ -103,8 +105,15 @@ def test_the_front(spec):
     assert waits({name: task for name, task in tasks.items() if name not in branches}) == FRONT
     assert len(tasks) == len(FRONT) + 2
     assert sources(tasks["fetch"]) == {"state": ("data-version", "Output")}
-    assert sources(tasks["validate"]) == {"table": ("fetch", "table")}
-    assert sources(tasks["clean"]) == {"table": ("fetch", "table"), "validation": ("validate", "results")}
+    shards = "pipelinechannel--list-shards-Output"
+    scans = tasks["for-loop-2"]
+    assert scans["parameterIterator"]["items"] == {"inputParameter": shards}
+    assert set(dags(spec)["scans"]) == {"scan"}
+    shard = dags(spec)["scans"]["scan"]["inputs"]["parameters"]["shard"]
+    assert shard == {"componentInputParameter": scans["parameterIterator"]["itemInput"]}
+    looks = {"table": ("fetch", "table"), "photos": ("for-loop-2", "pipelinechannel--scan-photos")}
+    assert sources(tasks["validate"]) == looks
+    assert sources(tasks["clean"]) == {**looks, "validation": ("validate", "results")}
     assert sources(tasks["split"]) == {"table": ("clean", "cleaned")}
     assert sources(tasks["find-tasks"]) == {"table": ("split", "parted")}
 
@@ -174,7 +183,7 @@ def executor(spec, name):
 
 
 def test_trainings_and_nothing_else_ask_for_a_gpu(spec, platform):
-    assert len(leaves(spec)) == 21
+    assert len(leaves(spec)) == 23
     for name, task in leaves(spec).items():
         resources = executor(spec, name).get("resources", {})
         if name not in TRAININGS:

@@ -10,7 +10,7 @@ from vitrine.catalog import Catalog
 from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.quality import signature
-from vitrine.quality.scan import cache_path, read_photo_table, scan_photos, signatures, write_photo_table
+from vitrine.quality.scan import cache_path, parse_shard, read_photo_table, scan_photos, signatures, write_photo_table
 
 from .conftest import draw
 
@@ -143,7 +143,12 @@ def test_shards_together_are_the_whole_table(tmp_path):
     pd.testing.assert_frame_equal(whole, scan_photos(catalog, workers=1))
     with pytest.raises(InputError, match=r"lacks '.*'; scan"):
         read_photo_table(catalog, [tmp_path / "shard-1"])
-    with pytest.raises(InputError, match="shard 4/3"):
-        write_photo_table(catalog, tmp_path / "shard-4", (4, 3))
     with pytest.raises(InputError, match=r"photos\.parquet: cannot be read"):
         read_photo_table(catalog, [tmp_path])
+
+
+@pytest.mark.parametrize("text", ["4/3", "0/3", "1", "a/b", "1/2/3", ""])
+def test_a_shard_that_is_none_is_refused(text):
+    with pytest.raises(InputError, match="shard"):
+        parse_shard(text)
+    assert parse_shard("2/8") == (2, 8)

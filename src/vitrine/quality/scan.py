@@ -141,6 +141,21 @@ def scan_photos(
     return _frame(photos if len(images) == len(positions) else photos.take(pa.array(positions)))
 
 
+def parse_shard(text: str) -> tuple[int, int]:
+    """The number of a shard and how many there are, from `2/8`.
+
+    Raises:
+        InputError: if it does not read like that.
+    """
+    try:
+        number, count = (int(part) for part in text.split("/"))
+    except ValueError:
+        raise InputError(f"shard {text!r}: reads two numbers, such as 2/8") from None
+    if not 1 <= number <= count:
+        raise InputError(f"shard {text}: the first is 1/{count}, the last {count}/{count}")
+    return number, count
+
+
 def write_photo_table(
     catalog: Catalog,
     out: Path,
@@ -164,11 +179,9 @@ def write_photo_table(
         Photos scanned.
 
     Raises:
-        InputError: if there is no such shard or `out` is not a new folder.
+        InputError: if `out` is not a new folder.
     """
     number, count = shard
-    if not 1 <= number <= count:
-        raise InputError(f"shard {number}/{count}: the first is 1/{count}, the last {count}/{count}")
     images = catalog.table["image"].unique()
     images = images[len(images) * (number - 1) // count : len(images) * number // count]
     names = pa.array(images, pa.large_string())
