@@ -54,7 +54,7 @@ def _open(table: Path, *, check_rows: bool = True) -> Catalog:
     """A step's table, with its photos on this node."""
     from vitrine.catalog.fetch import at_hand
 
-    return read_catalog(table, check_rows=check_rows)
+    return at_hand(read_catalog(table, check_rows=check_rows))
 
 
 def fetch_data(catalog: str, revision: str, remote: str, out: Path) -> None:
