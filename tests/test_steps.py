@@ -1,10 +1,12 @@
 """What decides whether a step is done again, and what a catalog allows to be trained."""
 
 import os
+import shutil
 
 import pandas as pd
 import pytest
 from PIL import Image
+from tracked import store
 
 from vitrine import steps
 from vitrine.catalog import Catalog, read_catalog, write_catalog
@@ -105,6 +107,20 @@ def test_the_state_of_tracked_data_is_its_hash(tmp_path):
         steps.data_state(str(tracked), "v1")
     with pytest.raises(InputError, match=r"none\.dvc: cannot be read"):
         steps.data_state(str(tmp_path / "none.dvc"), "")
+
+
+def test_a_step_on_another_node_fetches_the_photos_itself(catalog, tmp_path, monkeypatch):
+    before = steps.validate(catalog, tmp_path / "before", strict=False)
+    version = store(catalog, tmp_path / "remote")
+    monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "one"))
+    steps.fetch_data("s3://not/read.dvc", version, str(tmp_path / "remote"), tmp_path / "table")
+    shutil.rmtree(catalog)
+    shutil.rmtree(tmp_path / "one")
+    monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "other"))
+    assert steps.validate(tmp_path / "table", tmp_path / "checked", strict=False) == before
+    photos = tmp_path / "other/data" / version / "images"
+    assert sorted(path.name for path in photos.iterdir()) == ["0.png", "1.png", "2.png"]
+    assert steps.lineage(tmp_path / "table") == {"data_version": version}
 
 
 def test_a_folder_that_changed_has_another_state_though_one_revision_is_asked_for(catalog):

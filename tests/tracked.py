@@ -1,5 +1,7 @@
 """Catalogs under DVC: the command itself, and many small photos to push with it."""
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +12,9 @@ import pandas as pd
 import yaml
 from PIL import Image, ImageDraw
 
+from vitrine import files
 from vitrine.catalog import Catalog, write_catalog
+from vitrine.catalog.dvc_file import object_name
 
 
 def dvc(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
@@ -35,6 +39,20 @@ def push(folder: Path, remote: str) -> str:
     dvc(folder, "add", "data")
     dvc(folder, "push")
     return tracked_hash(folder / "data.dvc")
+
+
+def store(folder: Path, remote: Path) -> str:
+    """Writes to `remote` what pushing a folder would, without the seconds that DVC takes; returns the folder's hash."""
+    entries = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        entries.append({"md5": _add(path.read_bytes(), "", remote), "relpath": path.relative_to(folder).as_posix()})
+    return _add(json.dumps(entries).encode(), ".dir", remote)
+
+
+def _add(data: bytes, ending: str, remote: Path) -> str:
+    md5 = hashlib.md5(data).hexdigest() + ending
+    files.write_bytes(str(remote / object_name(md5)), data)
+    return md5
 
 
 def tracked_hash(path: Path) -> str:
