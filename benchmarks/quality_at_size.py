@@ -138,11 +138,14 @@ def photo_rows(images: pa.ChunkedArray, originals: np.ndarray, exact: np.ndarray
 
 
 def signatures(numbers: np.ndarray) -> np.ndarray:
-    """A random look for each number: (n, LENGTH) uint8, chroma near grey."""
-    mixed = mix(numbers.astype(np.uint64)[:, None] * np.uint64(64) + np.arange(36, dtype=np.uint64))
-    looks = mixed.view(np.uint8).reshape(len(numbers), -1).copy()
-    looks[:, 256:] = 118 + looks[:, 256:] % 20
-    return looks
+    """A random look for each number, brighter on one side as photos are: (n, LENGTH) uint8, chroma near grey."""
+    mixed = mix(numbers.astype(np.uint64)[:, None] * np.uint64(64) + np.arange(37, dtype=np.uint64))
+    drawn = mixed.view(np.uint8).reshape(len(numbers), -1)
+    ramp = np.linspace(-0.3, 0.3, 16, dtype=np.float32)
+    across, down = drawn[:, 288:289] - np.float32(127.5), drawn[:, 289:290] - np.float32(127.5)
+    luma = drawn[:, :256].reshape(-1, 16, 16) * np.float32(0.6) + 51
+    luma += across[:, :, None] * ramp + down[:, :, None] * ramp[:, None]
+    return np.concatenate([luma.reshape(-1, 256).astype(np.uint8), 108 + drawn[:, 256:288] % 40], axis=1)
 
 
 def digests(numbers: np.ndarray, length: int) -> pa.Array:

@@ -14,8 +14,8 @@ from vitrine.quality import signature
 from vitrine.quality.scan import signatures
 
 MAX_DISTANCE = 16  # bits of 64; what copies with 4 % cut off stay within, see `docs/results/quality-planted.md`
-FEW = 200_000  # photos; of more, only those are compared that are closer:
-MAX_DISTANCE_OF_MANY = 12
+FEW = 200_000  # photos; of more, only closer ones are compared, because pairs that are near by chance grow with n²
+OF_MANY, TURNED_OF_MANY = 10, 8
 FLAT_SPREAD = 2.0  # grey levels: below, a photo is one plain colour and its hash means nothing
 BRUTE_FORCE = 16_384  # codes up to which all pairs are compared
 ORDERS = 96  # random orders of the bits that more codes are sorted by
@@ -67,7 +67,7 @@ def near_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> Links:
     colour have exact copies only, and of exact copies the first stands for all.
     """
     rows = _textured(photos)
-    max_distance = _bearable(max_distance, len(rows))
+    max_distance = max_distance if len(rows) <= FEW else min(max_distance, OF_MANY)
     first, second = near_pairs(photos["hash"].to_numpy(dtype=np.uint64)[rows], max_distance)
     left, right = rows[first], rows[second]
     looks = signatures(photos)
@@ -97,7 +97,8 @@ def turned_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> tupl
         none = np.empty(0, dtype=np.uint8)
         return rows, rows, (none, none)
     owner, turned = np.concatenate(owners), np.concatenate(turns)
-    first, second = near_pairs(np.concatenate(codes), _bearable(max_distance, len(rows)), TURNED_ORDERS)
+    max_distance = max_distance if len(rows) <= FEW else min(max_distance, TURNED_OF_MANY)
+    first, second = near_pairs(np.concatenate(codes), max_distance, TURNED_ORDERS)
     apart = (turned[first] != turned[second]) & (owner[first] != owner[second])
     first, second = first[apart], second[apart]
     same = np.zeros(len(first), dtype=bool)
@@ -158,11 +159,6 @@ def members(groups: Groups) -> list[Rows]:
     rows = np.flatnonzero(groups >= 0)
     rows = rows[np.argsort(groups[rows], kind="stable")]
     return np.split(rows, np.flatnonzero(np.diff(groups[rows])) + 1) if len(rows) else []
-
-
-def _bearable(max_distance: int, photos: int) -> int:
-    """The distance that this many photos are compared within: pairs that are near by chance grow with their square."""
-    return max_distance if photos <= FEW else min(max_distance, MAX_DISTANCE_OF_MANY)
 
 
 def _textured(photos: pd.DataFrame) -> Rows:
