@@ -21,7 +21,7 @@ from vitrine.methods.authenticity.deep_miml import SUB_CONCEPTS
 from vitrine.methods.authenticity.listings import ask, calibrated, load_listing_model, photo_weights, view_numbers
 from vitrine.methods.authenticity.net import evidence, regression_loss
 from vitrine.methods.authenticity.systems import could_be_judged
-from vitrine.methods.inference import apply
+from vitrine.methods.inference import apply, predict
 from vitrine.settings import AuthenticitySettings
 from vitrine.training.train import train
 
@@ -427,6 +427,8 @@ class TestAnswer:
             answer(folder / "ssa", catalog.with_table(catalog.table.iloc[:0]))
         with pytest.raises(InputError, match="not a model folder"):
             answer(folder, catalog)
+        with pytest.raises(InputError, match="judges listings, not single photos"):
+            predict(folder / "ssa", [catalog.uri(catalog.table["image"][0])])
 
     @pytest.mark.parametrize("key", ["views", "viewless", "attention", "calibration"])
     def test_a_config_that_lacks_something(self, trained, tmp_path, key):

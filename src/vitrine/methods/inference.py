@@ -108,6 +108,8 @@ def predict(model: Path, images: Sequence[str], top: int = 5) -> list[dict[str, 
         InputError: if the model or a photo cannot be read.
     """
     net, config = load_model(model)
+    if config["task"] == "authenticity":
+        raise InputError(f"{model}: judges listings, not single photos; name folders of one listing each")
     if not images:
         return []
     store = PhotoStore(images, config["image_size"])

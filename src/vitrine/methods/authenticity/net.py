@@ -18,7 +18,7 @@ class Answer:
         features: Before the classifier, (b, d).
         attention: Weights of the photos, summing to 1 within a listing, (m,).
         photo_logits: What each photo alone says, (m, 2).
-        maps: Where inside the photos the system looked, (m, h, w), not negative, in no unit; while evaluating only.
+        maps: Where inside the photos the system looked, (m, h, w), not negative, in no unit.
         branches: Further (b, 2) answers that training judges as well.
         penalty: A scalar that training adds to the loss.
     """

@@ -68,8 +68,9 @@ class EnsembleNet(ListingNet):
     def loss(self, answer: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """The regression on every photo, each with its listing's target."""
         assert answer.photo_logits is not None
-        counts = lengths.to(target.device)
-        return regression_loss(answer.photo_logits, target.repeat_interleave(counts), weight.repeat_interleave(counts))
+        counts, photos = lengths.to(target.device), len(answer.photo_logits)
+        target, weight = (own.repeat_interleave(counts, output_size=photos) for own in (target, weight))
+        return regression_loss(answer.photo_logits, target, weight)
 
 
 class CnnNet(EnsembleNet):

@@ -33,8 +33,5 @@ class SsaNet(ListingNet):
         else:
             pooled = max_pooling(each, lengths) if self.pooling == "max" else mean_pooling(each, lengths)
         logits = self.classifier(pooled)
-        maps = None
-        if not self.training:
-            answers = logits.argmax(dim=1).cpu().repeat_interleave(lengths).to(features.device)
-            maps = evidence(features, self.classifier, answers)
-        return Answer(logits, pooled, attention, maps=maps)
+        answers = logits.argmax(dim=1).repeat_interleave(lengths.to(logits.device), output_size=len(photos))
+        return Answer(logits, pooled, attention, maps=evidence(features, self.classifier, answers))
