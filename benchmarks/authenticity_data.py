@@ -6,32 +6,32 @@ photos that give the verdict away, which no system sees.
 Real photos: the 81 classes of `grocery` (natural photos only). Two sibling classes stand for authentic and counterfeit,
 in several pairs at once, as a shop sells several brands. A listing has 3 to 7 photos: one or two of a class of the pair
 (these decide), the rest of the pair's third class, which authentic and counterfeit listings share. Photos are dealt to
-the splits first, near copies together, so no photo is in two splits. A deciding photo is in one listing; one of a third
+the splits first, near copies left out, so no photo is in two splits. A deciding photo is in one listing; one of a third
 class may be in several listings of its split. Views are unknown.
 
-All systems start from one trunk, which has learnt to tell apart the other classes of `grocery` (`other_classes`): 320
-decided listings are few to learn seeing from.
-
 Rendered: the shoes of `vitrine synth`, six views and mostly a customer's photo. The mark sits in two of the views, tag
-and box_logo: a counterfeit shows a copied emblem in one of them or in both. (In the demo catalog itself one to three of
-five views are copied, and stitches as well as emblems.)
+and box_logo: a counterfeit shows a copied emblem in one of the two. (In the demo catalog itself one to three of five
+views are copied, in stitches as well as emblems, which is harder.)
 
 Undecided are 30 % of the rendered listings, all of them in train (so half of train), and of the real ones, which are
 few, 30 % of train.
+
+A few hundred decided listings are few to learn seeing from, so all systems start from a trunk that has learnt a coarser
+question: on real photos the classes of `grocery` that are not used here (`other_classes`), on rendered ones which view
+a photo shows and which of four makers' emblems (`makers`, of other listings, with genuine and copied marks alike).
 """
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from vitrine.catalog import Catalog, write_catalog
+from vitrine.catalog import Catalog, read_catalog, write_catalog
 from vitrine.files import new_folder
-from vitrine.quality.clean import group_names
-from vitrine.quality.scan import scan_photos
-from vitrine.quality.settings import load_settings
+from vitrine.quality.clean import clean_catalog
 from vitrine.synth.listings import is_multi_view, jpeg, listing_key, marked_view, product_of, render_listing
-from vitrine.synth.marks import MARKED_VIEWS
+from vitrine.synth.marks import MARKED_VIEWS, brand_of
 
 PAIRS = (  # authentic, counterfeit, the third class they share
     ("Granny-Smith", "Golden-Delicious", "Red-Delicious"),
@@ -42,6 +42,7 @@ PAIRS = (  # authentic, counterfeit, the third class they share
     ("Red-Bell-Pepper", "Orange-Bell-Pepper", "Yellow-Bell-Pepper"),
     ("Regular-Tomato", "Vine-Tomato", "Beef-Tomato"),
 )
+EMBLEM_VIEWS = ("tag", "box_logo", "stamp")
 MARK_VIEWS = ("tag", "box_logo")
 SPLITS, SHARES = ("train", "validation", "test"), (0.6, 0.1, 0.3)
 UNDECIDED = 0.3
@@ -109,13 +110,12 @@ def rendered_listings(out: Path, listings: int, seed: int = 0) -> None:
         rows = []
         for number in numbers:
             verdict = ("authentic", "counterfeit")[int(random.integers(2))]
-            marks = random.permutation(MARK_VIEWS)[: random.integers(1, len(MARK_VIEWS) + 1)]
-            copied = set(marks) if verdict == "counterfeit" else set()
+            mark = MARK_VIEWS[int(random.integers(len(MARK_VIEWS)))]
             product, key = product_of(seed, number), listing_key(seed, number)
             for photo in render_listing(seed, number):
                 view, data = photo.row["view"], photo.data
                 if view in MARKED_VIEWS:
-                    data = jpeg(marked_view(product, view, view not in copied, key)[1], 90)
+                    data = jpeg(marked_view(product, view, verdict == "authentic" or view != mark, key)[1], 90)
                 (folder / photo.row["image"]).write_bytes(data)
                 rows.append(photo.row | {"verdict": verdict, "decisive": "yes" if view in MARK_VIEWS else ""})
         table = pd.DataFrame(rows)
@@ -125,6 +125,23 @@ def rendered_listings(out: Path, listings: int, seed: int = 0) -> None:
         write_catalog(
             Catalog(str(out.absolute()), _undecided(table, UNDECIDED * listings, random), f"rendered-{seed}"), folder
         )
+
+
+def makers(out: Path, listings: int, seed: int = 1) -> None:
+    """Renders other shoes, and writes a catalog of what can be known of them without an expert: view and maker."""
+    numbers = [number for number in range(4 * listings + 4) if is_multi_view(number)][:listings]
+    with new_folder(out) as folder:
+        (folder / "images").mkdir()
+        rows = []
+        for i, number in enumerate(numbers):
+            maker = brand_of(product_of(seed, number).key).outline
+            for photo in render_listing(seed, number):
+                view = photo.row["view"]
+                (folder / photo.row["image"]).write_bytes(photo.data)
+                category = f"{view}/{maker}" if view in EMBLEM_VIEWS else view
+                split = "validation" if i % 10 == 0 else "train"
+                rows.append({"image": photo.row["image"], "category": category, "split": split})
+        write_catalog(Catalog(str(out.absolute()), pd.DataFrame(rows), f"makers-{seed}"), folder)
 
 
 def labels_cut(catalog: Catalog, share: float, out: Path, seed: int = 0) -> None:
@@ -142,20 +159,21 @@ def labels_cut(catalog: Catalog, share: float, out: Path, seed: int = 0) -> None
 def _photos_by_class_and_split(
     grocery: Path, kinds: list[str], random: np.random.Generator
 ) -> dict[tuple[str, str], list[str]]:
-    """Natural photos of each class, dealt to splits; near copies, whatever their class, are dealt together."""
+    """Natural photos of each class without near copies, dealt to splits; turned copies are dealt together."""
     table = pd.DataFrame({"image": _natural_photos(grocery)})
     table["kind"] = table["image"].str.split("/").str[-2]
     table = table[table["kind"].isin(kinds)].reset_index(drop=True)
-    looks = scan_photos(Catalog(str(grocery.absolute()), table), 1)
-    table["copies"] = group_names(looks, load_settings().near_duplicate_distance)
+    with tempfile.TemporaryDirectory() as folder:
+        clean_catalog(Catalog(str(grocery.absolute()), table), Path(folder) / "cleaned", min_class_count=0)
+        table = read_catalog(Path(folder) / "cleaned").table
     split_of: dict[str, str] = {}
     parts: dict[tuple[str, str], list[str]] = {}
     for kind in kinds:
         own = table[table["kind"] == kind]
         ends = np.cumsum(SHARES) * len(own)
         dealt = 0
-        for copies in random.permutation(own["copies"].unique()):
-            members = own.loc[own["copies"] == copies, "image"].tolist()
+        for copies in random.permutation(own["duplicate_group"].unique()):
+            members = own.loc[own["duplicate_group"] == copies, "image"].tolist()
             place = min(int(np.searchsorted(ends, dealt, side="right")), len(SPLITS) - 1)
             split = split_of.setdefault(copies, SPLITS[place])
             parts.setdefault((kind, split), []).extend(members)
