@@ -115,6 +115,7 @@ def validate(
 @click.option("--min-class-count", default=20, show_default=True, help="Photos a class needs.")
 @click.option("--near-duplicates/--keep-near-duplicates", default=True, help="Drop near duplicates too.")
 @click.option("--drop-views-below", default=0, show_default=True, help="Photos a listing needs; the paper's is 6.")
+@click.option("--drop-disordered", is_flag=True, help="Drop listings whose views are out of order or repeated.")
 @click.option("--rules", type=PATH, help="Settings on top of configs/quality.yaml.")
 @PHOTOS
 def clean(
@@ -123,6 +124,7 @@ def clean(
     min_class_count: int,
     near_duplicates: bool,
     drop_views_below: int,
+    drop_disordered: bool,
     rules: Path | None,
     photos: tuple[Path, ...],
 ) -> None:
@@ -140,6 +142,7 @@ def clean(
             min_class_count,
             near_duplicates,
             drop_views_below,
+            drop_disordered,
             rules=rules,
             photos=looks,
             progress=progress,

@@ -154,6 +154,23 @@ def test_listings_with_too_few_photos(make, tmp_path):
     assert dropped["reason"].tolist() == ["1 of 2 photos"]
 
 
+def test_listings_with_disordered_views_go_on_request(make, tmp_path):
+    views = ("appearance", "tag", "insole")
+    orders = [views] * 4 + [(views[1], views[0], views[2]), (*views, "tag")]
+    rows = [
+        row(10 * number + place, listing=f"L{number}", view=view)
+        for number, order in enumerate(orders)
+        for place, view in enumerate(order)
+    ]
+    catalog = make(rows)
+    assert clean(catalog, tmp_path / "kept", min_class_count=0)[0].kept == len(rows)
+    result, kept, dropped = clean(catalog, tmp_path / "out", min_class_count=0, drop_disordered=True)
+    assert set(dropped["listing"]) == {"L4", "L5"}
+    assert set(dropped["rule"]) == {"disordered_views"}
+    assert dropped["reason"].str.len().gt(0).all()
+    assert result.kept == len(kept) == 12
+
+
 def test_nothing_left_is_an_error_that_names_the_rule(make, tmp_path):
     catalog = make([{"image": "images/a.jpg"}, {"image": "images/b.jpg"}], photo=False)
     with pytest.raises(InputError, match=r"no row is left.*unreadable_photos.*2 of 2"):

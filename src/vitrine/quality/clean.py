@@ -30,6 +30,7 @@ from vitrine.quality.links import CopyLinks, copy_links, group_names
 from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
 from vitrine.quality.scan import scan_photos
 from vitrine.quality.settings import Settings, load_settings
+from vitrine.quality.view_order import DISORDERED, REPEATED, SAME_PHOTO, view_report
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
 
 DROPPING = {
@@ -42,6 +43,7 @@ DROPPING = {
     "exact_duplicates": "Exact copies of another photo",
     "near_duplicates": "Near copies of another photo",
     "too_few_views": "Listings with too few photos",
+    "disordered_views": "Listings whose views are out of order or repeated",
     "rare_classes": "Rows whose only label is a class with too few photos",
 }
 CHANGING = {
@@ -158,6 +160,7 @@ def clean_catalog(
     min_class_count: int = 20,
     near_duplicates: bool = True,
     drop_views_below: int = 0,
+    drop_disordered: bool = False,
     *,
     rules: Path | None = None,
     photos: pd.DataFrame | None = None,
@@ -179,6 +182,7 @@ def clean_catalog(
             labels blanked; a row goes only if nothing is left of its labels.
         near_duplicates: Also drop re-encoded, resized and slightly cropped copies.
         drop_views_below: Drop listings with fewer photos (authenticity paper, Section 2.2: six); 0 keeps all.
+        drop_disordered: Drop listings whose views are out of order or repeated (the same section).
         rules: Settings on top of `configs/quality.yaml`.
         photos: The catalog's photo table, if it was made before.
         workers: Processes that decode photos.
@@ -206,6 +210,7 @@ def clean_catalog(
             _drop_exact,
             *([_drop_near] if near_duplicates else []),
             _drop_incomplete,
+            *([_drop_disordered] if drop_disordered else []),
             _cut_rare,
         ]
         while True:
@@ -332,6 +337,16 @@ def _drop_incomplete(work: _Work) -> None:
     sizes = np.bincount(codes)[codes]
     rows = np.flatnonzero((work.table["listing"] != "").to_numpy(dtype=bool) & (sizes < work.drop_views_below))
     work.drop(rows, "too_few_views", [f"{sizes[row]} of {work.drop_views_below} photos" for row in rows])
+
+
+def _drop_disordered(work: _Work) -> None:
+    found = view_report(work.table, work.groups(work.links.exact)).of(DISORDERED, REPEATED, SAME_PHOTO)
+    if found.empty:
+        return
+    first = found.drop_duplicates("listing")
+    reasons = dict(zip(first["listing"], first["detail"], strict=True))
+    rows = np.flatnonzero(work.table["listing"].isin(reasons))
+    work.drop(rows, "disordered_views", [reasons[listing] for listing in work.table["listing"].iloc[rows]])
 
 
 def _cut_rare(work: _Work) -> None:
