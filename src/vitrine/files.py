@@ -28,8 +28,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.1, 20.0  # seconds before trying again
 TRANSIENT = (429, 500, 502, 503, 504)
 REFUSALS = {
     "NoSuchBucket": "no such bucket",
-    "AccessDenied": "S3 refuses (AccessDenied): these credentials may not do this",
-    "403": "S3 refuses (403): these credentials may not do this",
+    "AccessDenied": "S3 refuses (AccessDenied): not for these credentials, or not there and they cannot list it",
+    "403": "S3 refuses (403): not for these credentials",
     "InvalidAccessKeyId": "S3 does not know this AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "S3 refuses the signature: a wrong AWS_SECRET_ACCESS_KEY",
     "ExpiredToken": "S3 refuses: AWS_SESSION_TOKEN has expired",

@@ -381,7 +381,7 @@ def test_a_disk_that_takes_no_more_is_one_line(tmp_path, remote, monkeypatch):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("403", "S3 refuses (AccessDenied): these credentials may not do this"),
+        ("403", "S3 refuses (AccessDenied): not for these credentials, or not there and they cannot list it"),
         ("garbled", "the list of files is damaged"),
     ],
 )
