@@ -93,14 +93,12 @@ def validate(
 ) -> int:
     """Check a catalog and its photos. Exit code 1: rules failed."""
     from vitrine.catalog import read_catalog
-    from vitrine.quality.scan import read_photo_table
     from vitrine.quality.validate import validate_catalog
 
     source = read_catalog(catalog, check_rows=False)
-    looks = read_photo_table(source, photos) if photos else None
     with _progress("scanning") as progress:
         validation = validate_catalog(
-            source, report, rules, suite=suite, previous=previous, photos=looks, progress=progress
+            source, report, rules, suite=suite, previous=previous, photos=photos, progress=progress
         )
     for result in validation.results:
         if not result.passed and result.severity != "info":
@@ -131,10 +129,8 @@ def clean(
     """Drop the rows that would spoil training, each with its reason."""
     from vitrine.catalog import read_catalog
     from vitrine.quality.clean import clean_catalog
-    from vitrine.quality.scan import read_photo_table
 
     source = read_catalog(catalog, check_rows=False)
-    looks = read_photo_table(source, photos) if photos else None
     with _progress("scanning") as progress:
         done = clean_catalog(
             source,
@@ -144,7 +140,7 @@ def clean(
             drop_views_below,
             drop_disordered,
             rules=rules,
-            photos=looks,
+            photos=photos,
             progress=progress,
         )
     for name, count in done.dropped.items():
@@ -166,14 +162,12 @@ def split(
 ) -> None:
     """Deal the rows into train, validation and test; copies and listings stay together."""
     from vitrine.catalog import read_catalog
-    from vitrine.quality.scan import read_photo_table
     from vitrine.quality.split import parse_ratios, split_catalog
 
     shares = parse_ratios(ratios)
     source = read_catalog(catalog)
-    looks = read_photo_table(source, photos) if photos else None
     with _progress("scanning") as progress:
-        counts = split_catalog(source, out, shares, respect, seed, measured=measured, photos=looks, progress=progress)
+        counts = split_catalog(source, out, shares, respect, seed, measured=measured, photos=photos, progress=progress)
     click.echo(", ".join(f"{name} {count}" for name, count in counts.items()))
 
 

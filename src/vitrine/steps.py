@@ -92,14 +92,12 @@ def validate(table: Path, out: Path, strict: bool, photos: Sequence[Path] = (), 
     The last validation is kept below `reports`, so that the next one shows what changed since.
     """
     from vitrine.quality.history import RESULTS, SAMPLE, SUMMARY
-    from vitrine.quality.scan import read_photo_table
     from vitrine.quality.validate import validate_catalog
 
     catalog = _open(table, check_rows=False)
-    looks = read_photo_table(catalog, photos) if photos else None
     last = files.join(files.absolute(reports), "quality") if reports else ""
     previous = last if last and files.exists(files.join(last, SUMMARY)) else ""
-    validation = validate_catalog(catalog, out, previous=previous, photos=looks)
+    validation = validate_catalog(catalog, out, previous=previous, photos=photos)
     if last:
         for name in (RESULTS, SAMPLE, SUMMARY):  # what the next one asks for comes last
             files.write_bytes(files.join(last, name), (out / name).read_bytes())
@@ -131,11 +129,9 @@ def clean(
 ) -> dict[str, float]:
     """The cleaned table; every dropped row with its reason beside it."""
     from vitrine.quality.clean import clean_catalog
-    from vitrine.quality.scan import read_photo_table
 
     catalog = _open(table, check_rows=False)
-    looks = read_photo_table(catalog, photos) if photos else None
-    done = clean_catalog(catalog, out, min_class_count, near_duplicates, drop_views_below, photos=looks)
+    done = clean_catalog(catalog, out, min_class_count, near_duplicates, drop_views_below, photos=photos)
     dropped = [f"{name.replace('_', ' ')} {count:,}" for name, count in done.dropped.items() if count]
     decided = [f"kept {done.kept:,} of {done.before:,} rows."]
     decided += [f"Dropped: {', '.join(dropped)}."] if dropped else []

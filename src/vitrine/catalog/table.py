@@ -76,6 +76,7 @@ def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
         data = files.read_bytes(uri)
     except OSError as error:
         raise InputError(f"{uri}: cannot be read ({error.strerror or 'no such file'})") from error
+    recorded: dict[bytes, str]
     try:
         if uri.endswith(".csv"):
             table, recorded = parse_csv(data), {}

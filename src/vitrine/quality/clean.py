@@ -28,7 +28,7 @@ from vitrine.quality.duplicates import (
 from vitrine.quality.labels import agreed, label_columns, label_counts, normalised, replaced
 from vitrine.quality.links import CopyLinks, copy_links, group_names
 from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
-from vitrine.quality.scan import scan_photos
+from vitrine.quality.scan import read_photo_table, scan_photos
 from vitrine.quality.settings import Settings, load_settings
 from vitrine.quality.view_order import DISORDERED, REPEATED, SAME_PHOTO, view_report
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
@@ -53,6 +53,7 @@ CHANGING = {
     "cut": "Categories cut to a coarser level, because the finer class has too few photos",
     "blanked": "Labels blanked because their class has too few photos",
 }
+ASKED = ["readable", "error", "width", "height", "spread", "sha256"]  # of the photo table, once copies are known
 EXAMPLES = 12
 SHOWN = 30
 
@@ -163,7 +164,7 @@ def clean_catalog(
     drop_disordered: bool = False,
     *,
     rules: Path | None = None,
-    photos: pd.DataFrame | None = None,
+    photos: Sequence[Path] = (),
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Cleaning:
@@ -184,7 +185,7 @@ def clean_catalog(
         drop_views_below: Drop listings with fewer photos (authenticity paper, Section 2.2: six); 0 keeps all.
         drop_disordered: Drop listings whose views are out of order or repeated (the same section).
         rules: Settings on top of `configs/quality.yaml`.
-        photos: The catalog's photo table, if it was made before.
+        photos: Folders of the catalog's photo table, if it was made before.
         workers: Processes that decode photos.
         progress: Called with (photos done, photos in all).
 
@@ -195,9 +196,9 @@ def clean_catalog(
         raise InputError("clean: min_class_count and drop_views_below cannot be negative")
     settings = load_settings(rules)
     with new_folder(out) as folder:
-        looks = scan_photos(catalog, workers, progress) if photos is None else photos
+        looks = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
         links = copy_links(catalog, looks, settings.near_duplicate_distance, workers)
-        looks = looks.drop(columns="signature")  # two thirds of the table; the links are all that is asked of it
+        looks = looks[ASKED]  # the signatures alone are most of the table
         table = catalog.table.drop(columns=["sha256", "duplicate_group"], errors="ignore")
         every = np.arange(len(catalog))
         work = _Work(table, every, looks, links, settings, min_class_count, drop_views_below)

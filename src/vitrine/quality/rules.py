@@ -16,7 +16,7 @@ from vitrine.quality.duplicates import Groups, linked, members
 from vitrine.quality.expectations import build, judge, unexpected
 from vitrine.quality.experts import deviating, disagreements, expert_rates
 from vitrine.quality.labels import agreed, label_columns, label_counts, normalised
-from vitrine.quality.links import copy_links
+from vitrine.quality.links import CopyLinks
 from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
 from vitrine.quality.settings import Settings
 from vitrine.quality.view_order import DISORDERED, MISSING, REPEATED, SAME_PHOTO, ViewReport, view_report
@@ -90,9 +90,8 @@ class Evidence:
         return self.catalog.table
 
 
-def gather(catalog: Catalog, photos: pd.DataFrame, settings: Settings, workers: int | None = None) -> Evidence:
-    """Looks for copies once, for all rules."""
-    links = copy_links(catalog, photos, settings.near_duplicate_distance, workers)
+def gather(catalog: Catalog, photos: pd.DataFrame, links: CopyLinks, settings: Settings) -> Evidence:
+    """What several rules ask for, once for all of them."""
     near = [*links.exact, links.near]
     groups = [linked(len(photos), own) for own in (links.exact, near, [*near, links.turned])]
     normal = normalised(catalog.table, settings.no_label)

@@ -22,7 +22,7 @@ from vitrine.files import new_folder
 from vitrine.quality.duplicates import chain, linked
 from vitrine.quality.labels import label_counts
 from vitrine.quality.links import copy_links, group_names
-from vitrine.quality.scan import scan_photos
+from vitrine.quality.scan import read_photo_table, scan_photos
 from vitrine.quality.settings import load_settings
 from vitrine.report import Page, Tile, percent
 
@@ -58,7 +58,7 @@ def split_catalog(
     seed: int = 0,
     *,
     measured: str = "",
-    photos: pd.DataFrame | None = None,
+    photos: Sequence[Path] = (),
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, int]:
@@ -75,7 +75,7 @@ def split_catalog(
         seed: Another seed deals the groups anew.
         measured: The column that models are measured by, such as `verdict`: what has none goes to train. Default: any
             label.
-        photos: The catalog's photo table, if it was made before.
+        photos: Folders of the catalog's photo table, if it was made before.
         workers: Processes that decode photos.
         progress: Called with (photos done, photos in all).
 
@@ -92,7 +92,7 @@ def split_catalog(
     with new_folder(out) as folder:
         ties = catalog.table
         if not {"sha256", "duplicate_group"} <= set(ties.columns):
-            looks = scan_photos(catalog, workers, progress) if photos is None else photos
+            looks = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
             links = copy_links(catalog, looks, load_settings().near_duplicate_distance, workers)
             groups = linked(len(looks), [*links.exact, links.near, links.turned])
             names = group_names(looks["sha256"], groups)

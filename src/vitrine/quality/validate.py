@@ -1,6 +1,6 @@
 """Validation: is this catalog fit to be trained on, and what should a person look at?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +12,9 @@ from vitrine.files import new_folder, write_json
 from vitrine.quality.history import RESULTS, compare, read_revision, revision, sample, summarise, write_revision
 from vitrine.quality.history_page import difference_sections, evidently_page
 from vitrine.quality.labels import label_counts
+from vitrine.quality.links import copy_links
 from vitrine.quality.rules import Finding, evaluate, gather
-from vitrine.quality.scan import scan_photos
+from vitrine.quality.scan import read_photo_table, scan_photos
 from vitrine.quality.settings import RuleSettings, load_settings
 from vitrine.quality.suite import great_expectations_page, judge_suite, read_suite
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
@@ -70,7 +71,7 @@ def validate_catalog(
     *,
     suite: Path | None = None,
     previous: str = "",
-    photos: pd.DataFrame | None = None,
+    photos: Sequence[Path] = (),
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Validation:
@@ -86,7 +87,7 @@ def validate_catalog(
         rules: Settings on top of the shipped ones.
         suite: A Great Expectations suite of one's own, JSON or YAML; see `vitrine.quality.suite`.
         previous: Report folder of an earlier validation, to show what changed since.
-        photos: The catalog's photo table, if it was made before.
+        photos: Folders of the catalog's photo table, if it was made before.
         workers: Processes that decode photos.
         progress: Called with (photos done, photos in all).
 
@@ -97,8 +98,10 @@ def validate_catalog(
     own = read_suite(suite) if suite else None
     before = read_revision(previous) if previous else None
     with new_folder(report) as folder:
-        looks = scan_photos(catalog, workers, progress) if photos is None else photos
-        findings, judged = evaluate(gather(catalog, looks, settings, workers))
+        looks = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
+        links = copy_links(catalog, looks, settings.near_duplicate_distance, workers)
+        looks = looks.drop(columns="signature")  # most of the table, and no rule asks for it
+        findings, judged = evaluate(gather(catalog, looks, links, settings))
         results = [judge(name, settings.rules[name], finding) for name, finding in findings.items()]
         if own is not None:
             found, of_suite = judge_suite(own, catalog.table, looks)
