@@ -1,18 +1,23 @@
-"""Whole runs of `retrain` on this machine, as a user starts them: finished, repeated, killed, partly labelled, failed."""
+"""Whole runs of `retrain` on this machine, as a user starts them: finished, repeated, killed, from DVC on S3, failed."""
 
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import pytest
+from tracked import push
 
+from vitrine import __version__
 from vitrine.catalog import read_catalog, write_catalog
 from vitrine.registry import Registry
 from vitrine.synth import render_catalog
@@ -54,7 +59,16 @@ class Home:
         write_catalog(self.rendered.with_table(table), self.folder / name)
         return self.folder / name
 
-    def start(self, runs: str, catalog: Path, *settings: str) -> subprocess.Popen[str]:
+    def pushed(self, remote: str, *columns: str) -> str:
+        """A catalog that DVC tracks and pushed, its .dvc file beside it on S3; returns the hash in that file."""
+        shutil.copytree(self.folder / "data/images", self.folder / "repo/data/images")
+        write_catalog(read_catalog(self.catalog("pushed", *columns)), self.folder / "repo/data")
+        version = push(self.folder / "repo", remote)
+        bucket, _, prefix = remote.removeprefix("s3://").partition("/")
+        boto3.client("s3").upload_file(str(self.folder / "repo/data.dvc"), bucket, f"{prefix}.dvc")
+        return version
+
+    def start(self, runs: str, catalog: Path | str, *settings: str) -> subprocess.Popen[str]:
         given = [
             f"catalog={catalog}",
             "epochs=1",
@@ -80,9 +94,9 @@ class Home:
             start_new_session=True,
         )
 
-    def run(self, runs: str, catalog: Path, *settings: str) -> Ended:
+    def run(self, runs: str, catalog: Path | str, *settings: str) -> Ended:
         process = self.start(runs, catalog, *settings)
-        out, err = process.communicate(timeout=400)
+        out, err = process.communicate(timeout=900)
         return Ended(process.returncode, out, err, self.folder / runs)
 
     def kill_in_training(self, runs: str, catalog: Path, *settings: str) -> bool:
@@ -101,12 +115,34 @@ class Home:
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory):
+def remote(s3_server):
+    """A place on S3 for DVC, which this process and those it starts can reach."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", s3_server)
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        bucket = f"b{uuid.uuid4().hex[:12]}"
+        boto3.client("s3").create_bucket(Bucket=bucket)
+        yield f"s3://{bucket}/dvc"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return Home(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module")
+def version(home, remote):
+    """Of the catalog of shelves that DVC pushed."""
+    return home.pushed(remote, SHELVES)
+
+
+@pytest.fixture(scope="module")
+def ended(home, remote, version):
     """All runs, two at a time: each step is a process that first loads its libraries."""
-    home = Home(tmp_path_factory.mktemp("whole"))
     both = home.catalog("both", SHELVES, COLOURS)
     colours = home.catalog("colours", COLOURS)
-    shelves = home.catalog("shelves", SHELVES)
     unusable = home.catalog("unusable", SHELVES, verdict="perhaps")
 
     def first() -> dict[str, Ended]:
@@ -121,7 +157,7 @@ def ended(tmp_path_factory):
         return {
             "resumed": home.run("killed", colours, *LONG),
             "unbroken": home.run("unbroken", colours, *LONG),
-            "shelves": home.run("s", shelves),
+            "tracked": home.run("t", f"{remote}.dvc", f"remote={remote}"),
         }
 
     with ThreadPoolExecutor(2) as pool:
@@ -147,7 +183,7 @@ def artifacts(run: Ended) -> list[Path]:
         ("first", ["attributes", "taxonomy"]),
         ("resumed", ["attributes"]),
         ("unbroken", ["attributes"]),
-        ("shelves", ["taxonomy"]),
+        ("tracked", ["taxonomy"]),
     ],
 )
 def test_a_run_ends_with_promoted_models_and_a_summary(ended, name, tasks):
@@ -227,6 +263,42 @@ def test_a_failed_run_says_so_and_leaves_nothing_half_written(ended):
     assert not [path for path in run.runs.rglob("*") if path.name.endswith(".tmp")]
     folders = {path.name for path in next((run.runs / "artifacts").iterdir()).iterdir()}
     assert folders == {"data-version", "fetch", "validate", "report-run"}  # cleaning did not start
+
+
+def test_the_revision_of_dvc_is_in_everything_a_run_makes(ended, version):
+    run = ended["tracked"]
+    made = {path.parent.name: json.loads(path.read_text()) for path in run.runs.rglob("executor_output.json")}
+    state = made["data-version"]["parameterValues"]["Output"]
+    assert state == version  # by which the steps after it are cached
+    stamped = {
+        step: {name: found["artifacts"][0]["metadata"].get("data_version") for name, found in output.items()}
+        for step, output in ((step, output.get("artifacts", {})) for step, output in made.items())
+    }
+    for step, names in {
+        "fetch": ["table"],
+        "validate": ["results"],
+        "clean": ["cleaned"],
+        "split": ["parted"],
+        "train-taxonomy": ["model"],
+        "evaluate-2": ["evaluation", "figures", "confusion"],
+        "compare-2": ["decision"],
+        "drift-reference-2": ["reference"],
+    }.items():
+        assert [stamped[step][name] for name in names] == [version] * len(names), step
+    code = made["train-taxonomy"]["artifacts"]["model"]["artifacts"][0]["metadata"]["code_version"]
+    assert code == __version__
+    best = champion(run, "taxonomy")
+    assert best.data_version == version
+    assert f"Data version `{version}`" in (Path(best.model) / "card.md").read_text()
+    assert json.loads((Path(best.model) / "config.json").read_text())["data_version"] == version
+    for page in (run.summary, *links(run.summary)):
+        assert version in page.read_text().partition("</header>")[0], page
+
+
+def test_the_photos_of_a_revision_are_fetched_once_a_node(ended, home, version):
+    photos = home.folder / "cache/data" / version / "images"
+    assert len(list(photos.iterdir())) == len(list((home.folder / "data/images").iterdir()))
+    assert ended["tracked"].log.count("objects are not in") == 1
 
 
 def test_figures_of_a_run_are_fractions(ended):
