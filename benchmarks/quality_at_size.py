@@ -69,7 +69,7 @@ def peak(arguments: list[str]) -> float:
 def generate(home: Path, listings: int, random: np.random.Generator) -> int:
     """Writes HOME/catalog.parquet and HOME/photos/photos.parquet."""
     (home / "photos").mkdir(parents=True, exist_ok=True)
-    sizes = random.choice(np.arange(4, 17), listings, p=np.array([1, 2, 16, 22, 14, 10, 8, 6, 6, 5, 4, 3, 3]) / 100)
+    sizes = random.choice(np.arange(4, 17), listings, p=np.array([2, 4, 19, 22, 14, 10, 8, 5, 5, 5, 2, 2, 2]) / 100)
     rows = int(sizes.sum())
     listing = np.repeat(np.arange(listings), sizes)
     place = np.arange(rows) - np.repeat(np.cumsum(sizes) - sizes, sizes)

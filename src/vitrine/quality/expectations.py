@@ -240,9 +240,9 @@ def _short(value: Any) -> Any:
 def quiet() -> Iterator[None]:
     """Great Expectations without telemetry and chatter."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations  # noqa: F401  it sets its own level as it is imported
+    import great_expectations.data_context.types.base as chatty  # sets its own level as it is imported
 
-    loggers = [logging.getLogger(name) for name in ("great_expectations", "posthog")]
+    loggers = [logging.getLogger(name) for name in ("great_expectations", chatty.__name__, "posthog")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
