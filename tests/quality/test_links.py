@@ -1,0 +1,59 @@
+"""Copies among real files: confirmed by pixels, and kept on the node."""
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from vitrine import files
+from vitrine.catalog import Catalog
+from vitrine.catalog.table import TEXT
+from vitrine.quality.duplicates import linked
+from vitrine.quality.links import copy_links, group_names
+from vitrine.quality.scan import scan_photos
+
+from .conftest import draw
+
+
+def catalog_of(folder, names):
+    return Catalog(str(folder), pd.DataFrame({"image": pd.Series(names, dtype=TEXT)}))
+
+
+def pairs(links):
+    return {tuple(sorted(pair)) for pair in zip(links[0].tolist(), links[1].tolist(), strict=True)}
+
+
+def test_copies_of_each_kind_are_told_apart(tmp_path):
+    photo = draw(3)
+    photo.save(tmp_path / "a.png")
+    photo.save(tmp_path / "exact.png", compress_level=1)
+    photo.save(tmp_path / "near.jpg", quality=60)
+    photo.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", quality=90)
+    draw(4).save(tmp_path / "other.png")
+    catalog = catalog_of(tmp_path, ["a.png", "exact.png", "near.jpg", "turned.jpg", "other.png"])
+    links = copy_links(catalog, scan_photos(catalog, workers=1), 16, workers=1)
+    assert set().union(*(pairs(own) for own in links.exact)) == {(0, 1)}
+    assert pairs(links.near) == {(0, 2)}
+    assert pairs(links.turned) == {(0, 3), (2, 3)}
+    groups = linked(5, [*links.exact, links.near, links.turned])
+    assert groups.tolist() == [0, 0, 0, 0, -1]
+
+
+def test_what_was_found_is_kept_for_the_next_step(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
+    draw(5).save(tmp_path / "a.png")
+    draw(5).save(tmp_path / "b.jpg", quality=70)
+    catalog = catalog_of(tmp_path, ["a.png", "b.jpg"])
+    photos = scan_photos(catalog, workers=1)
+    first = copy_links(catalog, photos, 16, workers=1)
+    (tmp_path / "a.png").unlink()  # could not be confirmed again
+    again = copy_links(catalog, photos, 16, workers=1)
+    assert pairs(again.near) == pairs(first.near) == {(0, 1)}
+    (kept,) = (files.cache_folder() / "copies").iterdir()
+    kept.write_bytes(b"damaged")
+    assert pairs(copy_links(catalog, photos, 16, workers=1).near) == set()
+
+
+def test_a_group_is_named_after_its_smallest_digest():
+    digests = pd.Series([letter * 64 for letter in "cabd"], dtype=TEXT)
+    names = group_names(digests, np.array([0, 0, -1, -1]))
+    assert names.tolist() == ["a" * 16, "a" * 16, "b" * 16, "d" * 16]
