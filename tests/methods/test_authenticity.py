@@ -18,9 +18,15 @@ from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.methods.authenticity import VARIANTS, answer, build, describe, predict_listings
 from vitrine.methods.authenticity.deep_miml import SUB_CONCEPTS
-from vitrine.methods.authenticity.listings import ask, calibrated, load_listing_model, photo_weights, view_numbers
+from vitrine.methods.authenticity.listings import (
+    ask,
+    calibrated,
+    could_be_judged,
+    load_listing_model,
+    photo_weights,
+    view_numbers,
+)
 from vitrine.methods.authenticity.net import evidence, regression_loss
-from vitrine.methods.authenticity.systems import could_be_judged
 from vitrine.methods.inference import apply, predict
 from vitrine.settings import AuthenticitySettings
 from vitrine.training.train import train
@@ -315,21 +321,21 @@ class TestDescribe:
         return learnable_catalog(tmp_path_factory.mktemp("toys") / "data")
 
     def test_views_with_enough_photos_get_a_number(self, toys):
-        found = describe(toys, "ms-cnn", AuthenticitySettings())
+        found = describe(toys, AuthenticitySettings())
         assert (found["views"], found["viewless"]) == (["stamp", "tag"], True)
         named = toys.with_table(toys.table[toys.table["view"] != ""])
-        assert describe(named, "ms-cnn", AuthenticitySettings())["viewless"] is False
+        assert describe(named, AuthenticitySettings())["viewless"] is False
         few = named.with_table(
             named.table.assign(view=np.where(named.table["listing"] < "L010", "rare", named.table["view"]))
         )
-        found = describe(few, "ms-cnn", AuthenticitySettings())
+        found = describe(few, AuthenticitySettings())
         assert (found["views"], found["viewless"]) == (["stamp", "tag"], True)
 
     def test_one_verdict_or_none_is_nothing_to_learn(self, toys):
         for verdict, what in (("authentic", "one verdict ('authentic')"), ("", "no verdict")):
             table = toys.table.assign(verdict=np.where(toys.table["split"] == "train", verdict, toys.table["verdict"]))
             with pytest.raises(InputError, match=re.escape(what)):
-                describe(toys.with_table(table), "ssa", AuthenticitySettings())
+                describe(toys.with_table(table), AuthenticitySettings())
 
     def test_numbers_of_views(self, toys):
         bags = bags_of(toys.table.iloc[:9])

@@ -8,12 +8,13 @@ import pytest
 import torch
 from toy_listings import learnable_catalog
 
+from vitrine.blocks.prototypes import PrototypicalLoss
 from vitrine.data.bags import bags_of
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.methods import authenticity
-from vitrine.methods.authenticity import systems
 from vitrine.methods.authenticity.listings import ask, load_listing_model
+from vitrine.methods.authenticity.net import LABELS
 from vitrine.methods.calibration import fit_platt
 from vitrine.settings import AuthenticitySettings, parse_settings
 from vitrine.training import engine
@@ -103,7 +104,7 @@ class TestLesson:
     def made(self, listings, variant, *overrides):
         settings = parse_settings(AuthenticitySettings, [*SMALL, "batch_size=4096", *overrides])
         config = {"variant": variant, "backbone": "resnet18_narrow", "image_size": 16}
-        config |= authenticity.describe(listings, variant, settings)
+        config |= authenticity.describe(listings, settings)
         torch.manual_seed(0)
         parts = authenticity.taught(authenticity.build(config), settings)
         store = PhotoStore.of_catalog(listings, 16, 1)
@@ -121,12 +122,10 @@ class TestLesson:
         loss, answer, verdicts, parts = self.made(listings, "ssa", "lambda=0.7")
         assert "" in verdicts
         decided = [
-            -answer.logits[i].log_softmax(dim=0)[systems.LABELS.index(verdict)]
-            for i, verdict in enumerate(verdicts)
-            if verdict
+            -answer.logits[i].log_softmax(dim=0)[LABELS.index(verdict)] for i, verdict in enumerate(verdicts) if verdict
         ]
-        codes = torch.tensor([systems.LABELS.index(verdict) if verdict else -1 for verdict in verdicts])
-        fresh = systems.PrototypicalLoss(128, 24, AuthenticitySettings().temperature)
+        codes = torch.tensor([LABELS.index(verdict) if verdict else -1 for verdict in verdicts])
+        fresh = PrototypicalLoss(128, 24, AuthenticitySettings().temperature)
         wanted = sum(decided) / len(decided) + 0.7 * fresh(answer.features, codes)
         assert torch.allclose(loss, wanted)
         assert parts["prototypes"].seen == len(verdicts)
@@ -154,7 +153,7 @@ class TestLesson:
 def test_the_validation_score_is_the_area_under_the_curve(listings):
     settings = parse_settings(AuthenticitySettings, SMALL)
     config = {"variant": "ssa", "backbone": "resnet18_narrow", "image_size": 16}
-    config |= authenticity.describe(listings, "ssa", settings)
+    config |= authenticity.describe(listings, settings)
     torch.manual_seed(0)
     parts = authenticity.taught(authenticity.build(config), settings)
     store = PhotoStore.of_catalog(listings, 16, 1)

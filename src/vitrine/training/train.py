@@ -234,7 +234,7 @@ def _train_authenticity(
     catalog: Catalog, variant: str, out: Path, settings: AuthenticitySettings, folder: Path
 ) -> None:
     config = _config("authenticity", variant, settings, catalog)
-    config |= authenticity.describe(catalog, variant, settings)
+    config |= authenticity.describe(catalog, settings)
     torch.manual_seed(settings.seed)
     net = authenticity.build(config, settings.weights)
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)

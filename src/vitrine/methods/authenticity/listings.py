@@ -89,6 +89,28 @@ def ask(net: nn.Module, store: PhotoStore, bags: Sequence[Bag], views: Sequence[
     )
 
 
+def could_be_judged(bags: list[Bag], table: pd.DataFrame) -> list[Bag]:
+    """The decided listings and the undecided ones that are of their kind.
+
+    An undecided listing is left out where it names views and none is a decided one's, or a top category and no decided
+    listing has it: a shop's photos of shirts say nothing about an undecided pair of shoes.
+    """
+    tops = table["category"].str.partition("/")[0].to_numpy(object) if "category" in table else None
+
+    def kinds(bag: Bag) -> tuple[set[str], set[str]]:
+        return set(bag.views) - {""}, set(tops[bag.rows]) - {""} if tops is not None else set()
+
+    decided = [kinds(bag) for bag in bags if bag.verdict]
+    known = [set().union(*(own[i] for own in decided)) for i in range(2)]
+
+    def fits(bag: Bag) -> bool:
+        return all(
+            not own or not of_decided or own & of_decided for own, of_decided in zip(kinds(bag), known, strict=True)
+        )
+
+    return [bag for bag in bags if bag.verdict or fits(bag)]
+
+
 def view_numbers(bags: Sequence[Bag], views: Sequence[str]) -> torch.Tensor:
     """The place in `views` of what each photo shows, -1 for any other view or none: (m,) int64."""
     place = {view: number for number, view in enumerate(views)}
