@@ -1,6 +1,6 @@
 """The authenticity paper's Tables 2 and 3 and its Fig. 8 on listings of real photos and on rendered ones.
 
-    python -m benchmarks.authenticity_tables WORK --grocery DATASETS/grocery [--jobs 1] [--again ssa ...]
+    VITRINE_DATASETS=... python benchmarks/authenticity_tables.py [--work runs/authenticity] [--again ssa ...]
 
 Builds the data sets of benchmarks/authenticity_data.py below WORK, trains the trunks all systems start from, then runs
 every (data set, system, seed, settings) in a process of its own and appends what it measured to WORK/results.jsonl.
@@ -41,6 +41,7 @@ COMMON = {"image_size": 48, "epochs": 15, "batch_size": 64, "learning_rate": 0.0
 TRUNK = {"image_size": 48, "epochs": 20, "workers": 1}
 TRUNK_OF = {"real": "trunk-real", "rendered": "trunk-rendered", "cut": "trunk-rendered"}
 LAMBDAS = (0.0, 0.01, 0.1, 1.0, 10.0)
+DECIDED_ONLY = {"undecided_weight": 0.0}  # the compared systems take undecided listings as 0.5, which may hurt them
 CUT = 0.1
 RENDERED, MAKERS = 800, 400
 VIEWED = ("cnn", "ms-cnn", "ms-bilinear", "mil-att", "ssa")  # Table 2, and two that answer about whole listings
@@ -65,8 +66,7 @@ class Run:
 def main() -> None:
     """Runs what is missing, then writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--grocery", type=Path, help="folder of the grocery data set; needed until the data are built")
+    parser.add_argument("--work", type=Path, default=Path("runs/authenticity"))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--again", nargs="+", choices=SYSTEMS, default=())
@@ -76,7 +76,8 @@ def main() -> None:
     if options.run:
         print(json.dumps(measured(Run(**json.loads(options.run)), options.work)))
         return
-    prepare(options.work, options.grocery)
+    options.work = options.work.absolute()
+    prepare(options.work)
     results = options.work / "results.jsonl"
     if options.again:
         lines = [line for line in read(results) if line["variant"] not in options.again]
@@ -89,26 +90,34 @@ def main() -> None:
     print(f"{options.out}: written from {len(read(results))} runs")
 
 
-def prepare(work: Path, grocery: Path | None) -> None:
+def prepare(work: Path) -> None:
     """Builds the data sets and the trunks where they are missing."""
     from vitrine.catalog import read_catalog
     from vitrine.training.train import train
 
     work.mkdir(parents=True, exist_ok=True)
-    if grocery is not None and not (work / "real").exists():
-        real_listings(grocery, work / "real", DATA_SEED)
+    if not (work / "real").exists():
+        real_listings(datasets() / "grocery", work / "real", DATA_SEED)
     if not (work / "rendered").exists():
         rendered_listings(work / "rendered", RENDERED, DATA_SEED)
     if not (work / "cut").exists():
         labels_cut(read_catalog(work / "rendered"), CUT, work / "cut")
-    if grocery is not None and not (work / "others").exists():
-        other_classes(grocery, work / "others")
+    if not (work / "others").exists():
+        other_classes(datasets() / "grocery", work / "others")
     if not (work / "makers").exists():
         makers(work / "makers", MAKERS, DATA_SEED + 1)
     for data, trunk in (("others", "trunk-real"), ("makers", "trunk-rendered")):
         if not (work / trunk).exists():
             settings = [f"{key}={value}" for key, value in TRUNK.items()]
             train("taxonomy", "bcnn", read_catalog(work / data), work / trunk, settings)
+
+
+def datasets() -> Path:
+    """The folder of public data sets."""
+    named = os.environ.get("VITRINE_DATASETS")
+    if not named:
+        raise SystemExit("VITRINE_DATASETS: name the folder that holds the grocery data set")
+    return Path(named)
 
 
 def sweep() -> list[Run]:
@@ -121,7 +130,9 @@ def tables(parts: Sequence[str], chosen: float) -> list[Run]:
     runs = []
     for seed in SEEDS:
         for data, systems in (("real", SYSTEMS), ("rendered", ON_RENDERED)):
-            runs += [Run(data, variant, seed, {"lambda": chosen} if variant in OURS else {}) for variant in systems]
+            for variant in systems:
+                runs.append(Run(data, variant, seed, {"lambda": chosen} if variant in OURS else {}))
+            runs.append(Run(data, "mil-att", seed, DECIDED_ONLY))
         runs += [Run("cut", "ssa", seed, {"lambda": value}) for value in sorted({0.0, *LAMBDAS[2:]})]
     return [run for run in runs if run.data in parts]
 
@@ -133,7 +144,14 @@ def complete(runs: Iterable[Run], work: Path, jobs: int) -> None:
     missing = [run for run in runs if run.key not in done]
 
     def one(run: Run) -> dict[str, Any] | None:
-        command = [sys.executable, "-m", "benchmarks.authenticity_tables", str(work), "--run", json.dumps(asdict(run))]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.authenticity_tables",
+            f"--work={work}",
+            "--run",
+            json.dumps(asdict(run)),
+        ]
         environment = {**os.environ, "VITRINE_CACHE": str(work / "cache")}
         ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if ended.returncode:
@@ -232,7 +250,7 @@ def page(lines: Sequence[Mapping[str, Any]], chosen: float) -> str:
 
 Written by
 
-    python -m benchmarks.authenticity_tables WORK --grocery DATASETS/grocery
+    VITRINE_DATASETS=... python benchmarks/authenticity_tables.py
 
 [benchmarks/authenticity_data.py](../../benchmarks/authenticity_data.py) says how the listings are made. All figures are
 percent: the mean over seeds {", ".join(map(str, SEEDS))} and, after ±, their standard deviation; the listings are
@@ -248,10 +266,16 @@ give the verdict away; `CPU s` is the training on one core.
         own = [line for line in chosen_lines if line["data"] == data]
         if own:
             names = [name.replace("decided_accuracy", "decided") for name in FIGURES]
-            rows = [_row(variant, [line for line in own if line["variant"] == variant]) for variant in SYSTEMS]
+            systems: list[tuple[str, dict[str, Any]]] = [(variant, {}) for variant in SYSTEMS]
+            systems.insert(SYSTEMS.index("mil-att") + 1, ("mil-att", DECIDED_ONLY))
+            rows = [_row(variant, settings, own) for variant, settings in systems]
             table = _table(["system", *names, "on decisive", "CPU s"], [row for row in rows if row])
             parts.append(f"## {title}: Table 3 ({own[0]['test']['count']:.0f} test listings)\n\n{table}")
-    viewed = [line for line in chosen_lines if line["data"] == "rendered" and line["variant"] in VIEWED]
+    viewed = [
+        line
+        for line in chosen_lines
+        if line["data"] == "rendered" and line["variant"] in VIEWED and line["settings"] != DECIDED_ONLY
+    ]
     views = sorted({name.split("/")[0] for line in viewed for name in line["test"] if name.endswith("/accuracy")})
     if views:
         rows = []
@@ -276,13 +300,21 @@ give the verdict away; `CPU s` is the training on one core.
     return "\n".join(parts)
 
 
-def _row(variant: str, lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    if not lines:
+def _row(variant: str, settings: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line of Table 3: the runs of a system whose settings, lambda aside, are these."""
+    own = [
+        line
+        for line in lines
+        if line["variant"] == variant
+        and {key: value for key, value in line["settings"].items() if key != "lambda"} == settings
+    ]
+    if not own:
         return []
-    figures = [_spread([line["test"][name] for line in lines if name in line["test"]]) for name in FIGURES]
-    decisive = [line["test"]["decisive"] for line in lines if line["test"]["decisive"] is not None]
-    cpu = np.mean([line["cpu_seconds"] for line in lines])
-    return [variant, *figures, _spread(decisive), f"{cpu:.0f}"]
+    figures = [_spread([line["test"][name] for line in own if name in line["test"]]) for name in FIGURES]
+    decisive = [line["test"]["decisive"] for line in own if line["test"]["decisive"] is not None]
+    cpu = np.mean([line["cpu_seconds"] for line in own])
+    name = f"{variant} (decided only)" if settings else variant
+    return [name, *figures, _spread(decisive), f"{cpu:.0f}"]
 
 
 def _spread(values: Sequence[float]) -> str:
