@@ -10,6 +10,7 @@ import pandas as pd
 from vitrine.monitoring.detection import DriftRules, Finding, kind_of, label_shares
 from vitrine.monitoring.statistics import STATISTICS
 from vitrine.report import Page, Photo, Tile, thumbnail
+from vitrine.report.harmless import confined, harmless
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,12 +93,12 @@ def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> N
     from evidently.metrics.embeddings import ModelDriftMethod
 
     single = [f for f in drift.findings if f.kind not in ("new labels", "embedding")]
-    numbers = [f.signal for f in single if f.kind in ("statistic", "confidence")]
-    mixes = [f.signal for f in single if f.signal not in numbers]
+    numbers = [harmless(f.signal) for f in single if f.kind in ("statistic", "confidence")]
+    mixes = [harmless(f.signal) for f in single if harmless(f.signal) not in numbers]
     metrics: list[ValueDrift | EmbeddingsDrift] = [
         ValueDrift(
-            column=f.signal,
-            method="wasserstein" if f.signal in numbers else "jensenshannon",
+            column=harmless(f.signal),
+            method="wasserstein" if harmless(f.signal) in numbers else "jensenshannon",
             threshold=round(f.threshold, 4),
         )
         for f in single
@@ -114,12 +115,15 @@ def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> N
     )
     sides = []
     for side in (now, before):
-        table = side.table[[*numbers, *mixes, *components]].copy()
-        table[mixes] = table[mixes].astype(object).replace("", np.nan)
+        table = side.table.rename(columns=harmless)[[*numbers, *mixes, *components]].copy()
+        for name in mixes:  # labels come from sellers, and the page writes them into a script
+            words = {word: harmless(str(word)) for word in table[name].unique() if word != ""}
+            table[name] = table[name].map(words).astype(object)
         if components:
             table = table.dropna(subset=components)
         sides.append(Dataset.from_pandas(table, data_definition=definition))
     Report(metrics, include_tests=True).run(*sides).save_html(str(path))
+    path.write_text(confined(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def _photos(page: Page, drift: "Drift", before: "Side", now: "Side") -> None:

@@ -10,7 +10,7 @@ from vitrine.catalog import ATTRIBUTE_PREFIX
 from vitrine.files import atomic_write
 from vitrine.quality.history import MEASURES, Difference, LabelChange, MeasureChange, RowChanges, RuleChange
 from vitrine.report import Page, Tile, percent
-from vitrine.report.harmless import harmless
+from vitrine.report.harmless import confined, harmless
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,10 +27,6 @@ WORDS = {  # less, more, and what the number is
 }
 NAMED = 20  # labels of a column that Evidently's page names
 OTHERS = "all other labels"
-POLICY = (  # the page's own scripts, and nothing from elsewhere
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob:; worker-src blob:; style-src 'unsafe-inline'; "
-    "img-src data: blob:; font-src data:; form-action 'none'; base-uri 'none'"
-)
 
 
 def difference_sections(page: Page, difference: Difference) -> None:
@@ -107,8 +103,7 @@ def evidently_page(before: pd.DataFrame, now: pd.DataFrame, out: Path) -> bool:
             warnings.simplefilter("ignore", RuntimeWarning)  # a measure that is the same for all photos
             Report([preset], include_tests=True).run(current, reference).save_html(str(temporary))
         html = temporary.read_text(encoding="utf-8")
-        policy = f'<head><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        temporary.write_text(html.replace("<head>", policy, 1), encoding="utf-8")
+        temporary.write_text(confined(html), encoding="utf-8")
     return True
 
 
