@@ -437,5 +437,5 @@ def _history(history: Sequence[Mapping[str, Any]]) -> "Figure":
         other.set_ylabel("validation AUC", fontsize=9, color=SOFT)
         other.tick_params(labelsize=8)
         other.spines["top"].set_visible(False)
-    axes.legend(lines, [str(line.get_label()) for line in lines], frameon=False, fontsize=8)
+    axes.legend(lines, [str(line.get_label()) for line in lines], frameon=False, fontsize=8, loc="center right")
     return figure
