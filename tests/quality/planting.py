@@ -405,6 +405,17 @@ def mirrored_copy(bed: Bed) -> None:
         bed.add(row | {"user": bed.name(), "description": bed.name()}, turned, detail=f"crop {share}", together=pair)
 
 
+def completing_copy(bed: Bed) -> None:
+    """Each copy knows a label that the other lacks: the one that stays takes it over."""
+    for form, wanted in (("PNG", EXACT), ("JPEG", NEAR)):
+        row, photo = bed.fresh()
+        whole = {LABEL: "plain", "category": CLASS}
+        first = bed.add(row | {LABEL: ""}, photo, ".png", f"{form}, knows the category", ANY, becomes=whole)
+        own = {"category": "", "of": first["image"], "user": bed.name(), "description": bed.name()}
+        suffix, data = (".png", photo) if form == "PNG" else (".jpg", encoded(photo, quality=80))
+        bed.add(row | own, data, suffix, f"{form}, knows the label", becomes=whole, **wanted)
+
+
 def copies_that_stay(bed: Bed) -> None:
     """Photos that are meant to look alike: of one listing, of shop and user, of two items in one photo."""
     row, photo = bed.fresh()
@@ -944,7 +955,7 @@ KINDS: dict[str, Callable[[Bed], None]] = {
     make.__name__: make
     for make in (
         exact_copy, reencoded_copy, resized_copy, slightly_cropped_copy, cropped_copy, lying_copy, mirrored_copy,
-        copies_that_stay, colours_that_stay, truncated, wrong_extension, no_photo, tiny, bomb, endless, blank, grey,
+        completing_copy, copies_that_stay, colours_that_stay, truncated, wrong_extension, no_photo, tiny, bomb, endless, blank, grey,
         unusual, adobe_cmyk, odd_exif, fine_file, large_photo, missing_file, unsafe_path, linked_photo, markup,
         odd_characters, formula, harmless_text, repeated_text, stray_label, stray_word, unusable_value, box_outside,
         rare_label, contradiction, leak, views,
