@@ -5,7 +5,7 @@ import json
 import pytest
 from tracked import dvc
 
-from vitrine.catalog.dvc_file import DVC_2, as_version, object_name, parse_listing, tracked_version
+from vitrine.catalog.dvc_file import DVC_2, as_version, object_name, parse_listing, read_dvc_file
 from vitrine.errors import InputError
 
 VERSION = "d41d8cd98f00b204e9800998ecf8427e.dir"
@@ -21,15 +21,15 @@ def refusal(call, *arguments):
 @pytest.mark.parametrize("rest", ["hash: md5", "size: 3, nfiles: 1", "hash: md5, remote: other, desc: photos"])
 def test_the_hash_of_dvc_3_and_of_dvc_2(tmp_path, rest):
     (tmp_path / "data.dvc").write_text(f"outs: [{{md5: {VERSION}, path: data, {rest}}}]")
-    assert tracked_version(str(tmp_path / "data.dvc")) == VERSION
+    assert read_dvc_file(str(tmp_path / "data.dvc")).version == VERSION
 
 
 def test_a_hash_on_s3(bucket, tmp_path):
     from vitrine import files
 
     files.write_bytes(f"{bucket}/data.dvc", f"outs: [{{md5: {VERSION}, hash: md5, path: data}}]".encode())
-    assert tracked_version(f"{bucket}/data.dvc") == VERSION
-    assert refusal(tracked_version, f"{bucket}/none.dvc") == f"{bucket}/none.dvc: cannot be read (no such file)"
+    assert read_dvc_file(f"{bucket}/data.dvc").version == VERSION
+    assert refusal(read_dvc_file, f"{bucket}/none.dvc") == f"{bucket}/none.dvc: cannot be read (no such file)"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_hash_on_s3(bucket, tmp_path):
 )
 def test_what_tracks_no_folder_by_its_md5(tmp_path, content, message):
     (tmp_path / "data.dvc").write_text(content)
-    assert message in refusal(tracked_version, str(tmp_path / "data.dvc"))
+    assert message in refusal(read_dvc_file, str(tmp_path / "data.dvc"))
 
 
 def test_what_dvc_imports_is_refused(tmp_path):
@@ -63,11 +63,11 @@ def test_what_dvc_imports_is_refused(tmp_path):
     (tmp_path / "repo").mkdir()
     dvc(tmp_path / "repo", "init", "--no-scm")
     dvc(tmp_path / "repo", "import-url", str(tmp_path / "elsewhere"), "data")
-    assert "is an import" in refusal(tracked_version, str(tmp_path / "repo/data.dvc"))
+    assert "is an import" in refusal(read_dvc_file, str(tmp_path / "repo/data.dvc"))
 
 
 def test_no_file(tmp_path):
-    assert "none.dvc: cannot be read (No such file" in refusal(tracked_version, str(tmp_path / "none.dvc"))
+    assert "none.dvc: cannot be read (No such file" in refusal(read_dvc_file, str(tmp_path / "none.dvc"))
 
 
 def test_a_version_ends_in_dir():

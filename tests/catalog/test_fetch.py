@@ -443,3 +443,21 @@ def test_a_folder_beside_its_dvc_file_has_that_version(project, tmp_path):
     for number, revision in enumerate(["", version, version.removesuffix(".dir")]):
         assert fetch(str(project / "repo/data"), tmp_path / f"out{number}", revision).data_version == version
     refuse(f"is at {version}, not at {'0' * 32}", project / "repo/data", tmp_path, revision="0" * 32)
+
+
+def test_a_folder_that_changed_since_it_was_added_has_no_revision(project, tmp_path, caplog):
+    shutil.copytree(project / "repo/data", tmp_path / "data")
+    version = tracked_hash(Path(shutil.copy(project / "data.dvc", tmp_path)))
+    assert fetch(str(tmp_path / "data"), tmp_path / "before").data_version == version
+    (tmp_path / "data/images/one more.jpg").write_bytes(b"new")
+    assert fetch(str(tmp_path / "data"), tmp_path / "after").data_version.startswith("table-")
+    assert "data: has changed since `dvc add` (7 files of" in caplog.text
+    refuse(f"is at table-.*, not at {version}", tmp_path / "data", tmp_path, revision=version)
+
+
+def test_a_folder_that_stands_is_refused_before_anything_is_fetched(project, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/kept").write_text("")
+    with pytest.raises(InputError, match="out: exists already"):
+        fetch(str(project / "data.dvc"), tmp_path / "out", remote=str(project / "remote"), cache=tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -185,9 +186,20 @@ def test_a_volume_without_locks_works_without(cache, monkeypatch):
     cache.home.mkdir()
     others = cache.home / f".{VERSION}.abc.tmp"  # may be in use
     others.mkdir()
-    with cache.one_at_a_time(VERSION) as work:
+    entries = {"a.jpg": keep(cache, b"a")}
+    with cache.one_at_a_time(VERSION) as work, cache.one_at_a_time(VERSION) as other:
         assert others.exists()
-        assert work != others
+        assert len({work, other, others}) == 3
+        rename = Path.rename
+
+        def late(path, target):
+            monkeypatch.setattr(Path, "rename", rename)
+            cache.lay_out(VERSION, entries, DVC_3, other)
+            return path.rename(target)
+
+        monkeypatch.setattr(Path, "rename", late)
+        cache.lay_out(VERSION, entries, DVC_3, work)
+    assert cache.unsound(VERSION, entries) == {}
 
 
 def test_a_cache_that_cannot_be_written(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import dataclass
 
 import yaml
 
@@ -12,11 +13,23 @@ from vitrine.errors import InputError
 DVC_3, DVC_2 = "files/md5/", ""  # where they keep objects, below a cache or a remote
 
 
-def tracked_version(dvc_file: str) -> str:
-    """The hash of the folder that a `.dvc` file tracks, with its `.dir`.
+@dataclass(frozen=True)
+class Tracked:
+    """A folder as a `.dvc` file records it.
 
-    Args:
-        dvc_file: A local path or an `s3://` URI.
+    Attributes:
+        version: Its hash, with the `.dir`.
+        files: How many it holds; None if not recorded.
+        bytes: Of all files together; None if not recorded.
+    """
+
+    version: str
+    files: int | None
+    bytes: int | None
+
+
+def read_dvc_file(dvc_file: str) -> Tracked:
+    """Reads a `.dvc` file, a local path or an `s3://` URI.
 
     Raises:
         InputError: if it cannot be read, or tracks no folder whose objects `dvc push` puts on a remote by their MD5.
@@ -42,7 +55,7 @@ def tracked_version(dvc_file: str) -> str:
         raise InputError(f"{dvc_file}: has no MD5; add the folder again with `dvc add`")
     if not value.endswith(".dir"):
         raise InputError(f"{dvc_file}: tracks the single file {out.get('path')!r}; track the catalog's folder")
-    return as_version(value)
+    return Tracked(as_version(value), out.get("nfiles"), out.get("size"))
 
 
 def as_version(text: str) -> str:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from vitrine import files
 from vitrine.catalog import schema
-from vitrine.catalog.dvc_file import DVC_2, DVC_3, as_version, object_name, parse_listing, tracked_version
+from vitrine.catalog.dvc_file import DVC_2, DVC_3, as_version, object_name, parse_listing, read_dvc_file
 from vitrine.catalog.node_cache import NodeCache, has_md5, is_marked
 from vitrine.catalog.table import Catalog, read_catalog, write_catalog
 from vitrine.errors import InputError
@@ -46,11 +46,11 @@ def fetch(source: str, out: Path, revision: str = "", remote: str = "", cache: P
     Raises:
         InputError: if anything is missing, damaged or at another revision: one line that names it.
     """
-    if source.endswith(".dvc"):
-        catalog = _fetch_tracked(source, revision, remote, _node_cache(cache))
-    else:
-        catalog = _open_catalog(files.absolute(source), revision)
     with files.new_folder(Path(out)) as folder:
+        if source.endswith(".dvc"):
+            catalog = _fetch_tracked(source, revision, remote, _node_cache(cache))
+        else:
+            catalog = _open_catalog(files.absolute(source), revision)
         write_catalog(catalog, folder)
     return catalog
 
@@ -63,7 +63,7 @@ def asked_version(dvc_file: str, revision: str = "") -> str:
     """
     if "://" in dvc_file and not files.is_s3(dvc_file):
         raise InputError(f"{dvc_file}: a .dvc file is read from a local path or s3://")
-    return as_version(revision) if revision else tracked_version(files.absolute(dvc_file))
+    return as_version(revision) if revision else read_dvc_file(files.absolute(dvc_file)).version
 
 
 def at_hand(catalog: Catalog, cache: Path | None = None) -> Catalog:
@@ -86,11 +86,27 @@ def _node_cache(folder: Path | None) -> NodeCache:
 
 def _open_catalog(source: str, revision: str) -> Catalog:
     catalog = read_catalog(source, check_rows=False)
-    beside = f"{source}.dvc"
-    version = tracked_version(beside) if files.exists(beside) else catalog.data_version
+    version = _version_beside(source) or catalog.data_version
     if revision and revision.removesuffix(".dir") != version.removesuffix(".dir"):
         raise InputError(f"{source}: is at {version}, not at {revision}; fetch from its .dvc file and remote instead")
     return replace(catalog, data_version=version)
+
+
+def _version_beside(source: str) -> str:
+    """What the `.dvc` file beside a folder says of it; "" if there is none, or the folder has changed since."""
+    dvc_file = f"{source}.dvc"
+    if not files.exists(dvc_file):
+        return ""
+    tracked = read_dvc_file(dvc_file)
+    if not files.is_s3(source) and tracked.files is not None:
+        sizes = [(Path(source) / name).stat().st_size for name in files.list_folder(source)]
+        if (len(sizes), sum(sizes)) != (tracked.files, tracked.bytes):
+            _log.warning(
+                "%s: has changed since `dvc add` (%s files of %s bytes, not %s of %s), so it has no revision",
+                source, f"{len(sizes):,}", f"{sum(sizes):,}", f"{tracked.files:,}", f"{tracked.bytes:,}",
+            )  # fmt: skip
+            return ""
+    return tracked.version
 
 
 def _fetch_tracked(dvc_file: str, revision: str, remote: str, cache: NodeCache) -> Catalog:
@@ -177,7 +193,7 @@ def _fetch_objects(wanted: Mapping[str, str], layout: str, remote: str, cache: N
                     task.result()
         finally:
             stop.set()
-    progress.end()
+            progress.end()
     wrong = [
         f"{len(found):,} of {len(wanted):,} objects are {what}; the first is {' ('.join(min(found))})"
         for found, what in ((missing, "not there (was the revision pushed?)"), (damaged, "damaged"))

@@ -76,7 +76,11 @@ class NodeCache:
             else:
                 _link(self.path(md5, layout), folder / name)
         if not mended:
-            folder.rename(tree)
+            try:
+                folder.rename(tree)
+            except OSError:
+                if not tree.is_dir():  # else another process was first, on a volume without locks
+                    raise
 
     @contextmanager
     def one_at_a_time(self, version: str) -> Iterator[Path]:
