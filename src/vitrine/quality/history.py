@@ -21,6 +21,7 @@ from scipy.stats import chi2
 from vitrine import files
 from vitrine.catalog import ATTRIBUTE_PREFIX
 from vitrine.errors import InputError
+from vitrine.quality.hashes import stable_sample, text_hashes
 from vitrine.quality.labels import label_columns, label_counts
 
 RESULTS, SUMMARY, SAMPLE = "results.json", "summary.json", "sample.parquet"
@@ -44,7 +45,6 @@ CHANCE_SHIFT = 3.3  # times sqrt(1/n + 1/m): what samples of one source exceed a
 LEAST_MIX = 0.1  # Jensen-Shannon distance
 SURE = 0.999
 SHOWN = 8
-SLICE = 500_000
 
 
 @dataclass(frozen=True)
@@ -199,9 +199,7 @@ def sample(table: pd.DataFrame, photos: pd.DataFrame, size: int = SAMPLED) -> pd
     The choice hangs on the paths of the photos alone: what stands in two revisions is in the samples of both.
     """
     rows = np.flatnonzero(photos["readable"].to_numpy(dtype=bool))
-    if len(rows) > size:
-        drawn = _hashes(table["image"].iloc[rows])
-        rows = np.sort(rows[np.argpartition(drawn, size)[:size]])
+    rows = rows[stable_sample(table["image"].iloc[rows], size)]
     chosen = table.iloc[rows]
     columns: dict[str, Any] = dict(_measures(photos.iloc[rows]))
     for name in [*label_columns(table), *OTHER_COLUMNS]:
@@ -306,7 +304,7 @@ def compare(before: Revision, now: Revision, table: RowChanges | None = None) ->
 
 def row_changes(before: pd.DataFrame, now: pd.DataFrame) -> RowChanges:
     """What happened to single rows between two tables; rows are told apart by 64-bit hashes of their paths."""
-    source, target = _matched(_hashes(before["image"]), _hashes(now["image"]))
+    source, target = _matched(text_hashes(before["image"]), text_hashes(now["image"]))
     names = [
         name for name in [*label_columns(now), *OTHER_COLUMNS, "listing", "bbox"] if name in now and name in before
     ]
@@ -432,14 +430,6 @@ def _matched(old: NDArray[np.uint64], new: NDArray[np.uint64]) -> tuple[NDArray[
     there = place < len(old)
     there[there] = old[place[there]] == new[there]
     return old_order[place[there]], new_order[there]
-
-
-def _hashes(texts: pd.Series) -> NDArray[np.uint64]:
-    parts = [
-        pd.util.hash_array(texts.iloc[start : start + SLICE].to_numpy(dtype=object), categorize=False)
-        for start in range(0, len(texts), SLICE)
-    ]
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
 
 
 def _cut(label: str) -> str:
