@@ -165,13 +165,16 @@ def test_ingest_of_folders(vitrine, home, tmp_path):
     assert sorted(read_catalog(tmp_path / "catalog").table["category"].unique()) == ["a", "b"]
 
 
+QUALITY = ["great_expectations.html", "report.html", "results.json", "sample.parquet", "summary.json"]
+
+
 def test_validate_answers_yes_and_no(vitrine, home, broken, tmp_path):
     good = vitrine("validate", home / "data", "--report", tmp_path / "good")
-    assert (good.code, in_(tmp_path / "good")) == (0, ["report.html", "results.json"])
+    assert (good.code, in_(tmp_path / "good")) == (0, QUALITY)
     assert good.out.splitlines()[-1].startswith("passed")
     folder = broken(lambda table: table.assign(split="tset"))
     bad = vitrine("validate", folder, "--report", tmp_path / "bad")
-    assert (bad.code, in_(tmp_path / "bad")) == (1, ["report.html", "results.json"])
+    assert (bad.code, in_(tmp_path / "bad")) == (1, QUALITY)
     assert bad.out.splitlines()[-1].startswith("failed")
     assert bad.err == ""
 

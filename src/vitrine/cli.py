@@ -114,6 +114,7 @@ def validate(
 @click.option("--near-duplicates/--keep-near-duplicates", default=True, help="Drop near duplicates too.")
 @click.option("--drop-views-below", default=0, show_default=True, help="Photos a listing needs; the paper's is 6.")
 @click.option("--drop-disordered", is_flag=True, help="Drop listings whose views are out of order or repeated.")
+@click.option("--drop-suspects", is_flag=True, help="Drop rows with a label that the photo contradicts.")
 @click.option("--rules", type=PATH, help="Settings on top of configs/quality.yaml.")
 @PHOTOS
 def clean(
@@ -123,6 +124,7 @@ def clean(
     near_duplicates: bool,
     drop_views_below: int,
     drop_disordered: bool,
+    drop_suspects: bool,
     rules: Path | None,
     photos: tuple[Path, ...],
 ) -> None:
@@ -139,6 +141,7 @@ def clean(
             near_duplicates,
             drop_views_below,
             drop_disordered,
+            drop_suspects,
             rules=rules,
             photos=photos,
             progress=progress,

@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -7,6 +8,7 @@ from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.quality.clean import clean_catalog, cut_rare
 from vitrine.quality.labels import agreed, normalised
+from vitrine.quality.validate import validate_catalog
 from vitrine.synth.render import render_catalog
 
 from .conftest import draw
@@ -169,6 +171,37 @@ def test_listings_with_disordered_views_go_on_request(make, tmp_path):
     assert set(dropped["rule"]) == {"disordered_views"}
     assert dropped["reason"].str.len().gt(0).all()
     assert result.kept == len(kept) == 12
+
+
+def test_labels_that_photos_contradict_are_reported_and_their_rows_go_on_request(make, tmp_path):
+    colours = {"red": (200, 30, 30), "green": (30, 160, 40), "blue": (40, 60, 200)}
+    random = np.random.default_rng(0)
+    rows = []
+    for number in range(300):
+        name = list(colours)[number % 3]
+        photo = Image.new("RGB", (48, 48), tuple(random.integers(215, 256, 3).tolist()))
+        left, top = random.integers(2, 16, 2).tolist()
+        photo.paste(colours[name], (left, top, left + 28, top + random.integers(14, 28).item()))
+        wrong = number in (30, 61)
+        rows.append(row(number, image=f"{number}.png", **{"attr:colour": "blue" if wrong else name}))
+        rows[-1]["saved"] = photo
+    saved = [each.pop("saved") for each in rows]
+    catalog = make(rows)
+    for number, photo in enumerate(saved):
+        photo.save(tmp_path / "catalog" / f"{number}.png")
+    report = validate_catalog(catalog, tmp_path / "report", workers=1)
+    (found,) = (result for result in report.results if result.name == "label_noise")
+    assert (set(found.examples), found.severity, found.passed) == ({31, 62}, "info", True)
+    assert "row 31, colour: blue looks like red" in found.details
+    kept, _, _ = clean(catalog, tmp_path / "kept", min_class_count=0)
+    assert kept.dropped["label_noise"] == 0
+    result, _, dropped = clean(catalog, tmp_path / "out", min_class_count=0, drop_suspects=True)
+    assert result.dropped["label_noise"] == 2
+    told = dropped[dropped["rule"] == "label_noise"]
+    assert dict(zip(told["row"], told["reason"], strict=True)) == {
+        31: "colour blue looks like red",
+        62: "colour blue looks like green",
+    }
 
 
 def test_nothing_left_is_an_error_that_names_the_rule(make, tmp_path):

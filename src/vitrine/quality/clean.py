@@ -25,6 +25,7 @@ from vitrine.quality.duplicates import (
     linked,
     members,
 )
+from vitrine.quality.label_noise import label_noise
 from vitrine.quality.labels import agreed, label_columns, label_counts, normalised, replaced
 from vitrine.quality.links import CopyLinks, copy_links, group_names
 from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
@@ -42,6 +43,7 @@ DROPPING = {
     "repeated_text": "Same user and description as another listing",
     "exact_duplicates": "Exact copies of another photo",
     "near_duplicates": "Near copies of another photo",
+    "label_noise": "Rows with a label that the photo contradicts",
     "too_few_views": "Listings with too few photos",
     "disordered_views": "Listings whose views are out of order or repeated",
     "rare_classes": "Rows whose only label is a class with too few photos",
@@ -120,6 +122,7 @@ class _Work:
     settings: Settings
     min_class_count: int
     drop_views_below: int
+    suspects: pd.DataFrame | None
     labels: pd.DataFrame = field(default_factory=pd.DataFrame)  # of all original rows, once normalised
     drops: list[Drops] = field(default_factory=list)
     changes: list[Changes] = field(default_factory=list)
@@ -162,6 +165,7 @@ def clean_catalog(
     near_duplicates: bool = True,
     drop_views_below: int = 0,
     drop_disordered: bool = False,
+    drop_suspects: bool = False,
     *,
     rules: Path | None = None,
     photos: Sequence[Path] = (),
@@ -184,6 +188,8 @@ def clean_catalog(
         near_duplicates: Also drop re-encoded, resized and slightly cropped copies.
         drop_views_below: Drop listings with fewer photos (authenticity paper, Section 2.2: six); 0 keeps all.
         drop_disordered: Drop listings whose views are out of order or repeated (the same section).
+        drop_suspects: Drop rows with a label that the photo contradicts (see `vitrine.quality.label_noise`). They are
+            looked for once, so that cleaning a cleaned catalog with it again may find others.
         rules: Settings on top of `configs/quality.yaml`.
         photos: Folders of the catalog's photo table, if it was made before.
         workers: Processes that decode photos.
@@ -198,10 +204,11 @@ def clean_catalog(
     with new_folder(out) as folder:
         looks = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
         links = copy_links(catalog, looks, settings.near_duplicate_distance, workers)
+        suspects = _suspects(catalog, looks, links, settings) if drop_suspects else None
         looks = looks[ASKED]  # the signatures alone are most of the table
         table = catalog.table.drop(columns=["sha256", "duplicate_group"], errors="ignore")
         every = np.arange(len(catalog))
-        work = _Work(table, every, looks, links, settings, min_class_count, drop_views_below)
+        work = _Work(table, every, looks, links, settings, min_class_count, drop_views_below, suspects)
         steps = [
             _normalise,
             _drop_unusable_values,
@@ -210,6 +217,7 @@ def clean_catalog(
             _drop_repeated_text,
             _drop_exact,
             *([_drop_near] if near_duplicates else []),
+            _drop_suspects,
             _drop_incomplete,
             *([_drop_disordered] if drop_disordered else []),
             _cut_rare,
@@ -329,6 +337,24 @@ def _merge(work: _Work, name: str, copies: dict[int, list[int]]) -> None:
             new.iloc[list(changed)] = list(changed.values())
             work.change(kind, name, new)
             column = new
+
+
+def _suspects(catalog: Catalog, photos: pd.DataFrame, links: CopyLinks, settings: Settings) -> pd.DataFrame:
+    """The surest suspect label of each row that has one."""
+    normal = normalised(catalog.table, settings.no_label)
+    groups = linked(len(photos), [*links.exact, links.near])
+    found = label_noise(normal, photos, groups, max_rows=settings.label_noise_rows).suspects
+    return found.drop_duplicates("row").set_index("row")
+
+
+def _drop_suspects(work: _Work) -> None:
+    if work.suspects is None:
+        return
+    rows = np.flatnonzero(np.isin(work.rows, work.suspects.index))
+    own = work.suspects.loc[work.rows[rows]]
+    told = zip(own["column"], own["given"], own["suggested"], strict=True)
+    reasons = [f"{column.removeprefix(ATTRIBUTE_PREFIX)} {given} looks like {other}" for column, given, other in told]
+    work.drop(rows, "label_noise", reasons)
 
 
 def _drop_incomplete(work: _Work) -> None:

@@ -21,7 +21,7 @@ from scipy.stats import chi2
 from vitrine import files
 from vitrine.catalog import ATTRIBUTE_PREFIX
 from vitrine.errors import InputError
-from vitrine.quality.hashes import stable_sample, text_hashes
+from vitrine.quality.hashes import lowest, text_hashes
 from vitrine.quality.labels import label_columns, label_counts
 
 RESULTS, SUMMARY, SAMPLE = "results.json", "summary.json", "sample.parquet"
@@ -199,7 +199,7 @@ def sample(table: pd.DataFrame, photos: pd.DataFrame, size: int = SAMPLED) -> pd
     The choice hangs on the paths of the photos alone: what stands in two revisions is in the samples of both.
     """
     rows = np.flatnonzero(photos["readable"].to_numpy(dtype=bool))
-    rows = rows[stable_sample(table["image"].iloc[rows], size)]
+    rows = rows[lowest(text_hashes(table["image"].iloc[rows]), size)]
     chosen = table.iloc[rows]
     columns: dict[str, Any] = dict(_measures(photos.iloc[rows]))
     for name in [*label_columns(table), *OTHER_COLUMNS]:

@@ -18,7 +18,7 @@ from scipy.optimize import minimize_scalar
 from vitrine.catalog import ATTRIBUTE_PREFIX, category_depth, category_level
 from vitrine.catalog.table import TEXT
 from vitrine.quality.duplicates import chain, linked
-from vitrine.quality.hashes import stable_sample, text_hashes
+from vitrine.quality.hashes import lowest, text_hashes
 from vitrine.quality.looks import looks
 
 MAX_ROWS = 50_000
@@ -107,6 +107,7 @@ def label_noise(
         progress: Called with (columns done, columns in all).
     """
     readable = photos["readable"].to_numpy(dtype=bool)
+    drawn = text_hashes(table["image"], seed)
     names = [name for name in table if name.startswith(ATTRIBUTE_PREFIX) or name in ("category", "verdict")]
     found: list[pd.DataFrame] = []
     columns: list[Reliability] = []
@@ -115,7 +116,7 @@ def label_noise(
         rows = np.flatnonzero(readable & ((table[name] != "") & single).to_numpy(dtype=bool))
         labelled = len(rows)
         if labelled:
-            rows = rows[stable_sample(table["image"].iloc[rows], max_rows, seed)]
+            rows = rows[lowest(drawn[rows], max_rows)]
             part = table.iloc[rows].reset_index(drop=True)
             features = looks(photos.iloc[rows]) if embeddings is None else np.asarray(embeddings[rows], np.float32)
             groups = _groups(part, None if copies is None else copies[rows])

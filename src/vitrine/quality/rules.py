@@ -15,6 +15,7 @@ from vitrine.quality.copies import TRIED, Row, may_be_copy, records, same_box
 from vitrine.quality.duplicates import Groups, linked, members
 from vitrine.quality.expectations import build, judge, unexpected
 from vitrine.quality.experts import deviating, disagreements, expert_rates
+from vitrine.quality.label_noise import LabelNoise, label_noise
 from vitrine.quality.labels import agreed, label_columns, label_counts, normalised
 from vitrine.quality.links import CopyLinks
 from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
@@ -68,6 +69,7 @@ class Evidence:
         exact: Groups of exact copies.
         near: Groups of near copies, exact ones included.
         turned: The same with mirrored and turned copies.
+        noise: Labels that the photos contradict.
         settings: Thresholds and words.
     """
 
@@ -77,6 +79,7 @@ class Evidence:
     exact: Groups
     near: Groups
     turned: Groups
+    noise: LabelNoise
     settings: Settings
 
     @cached_property
@@ -91,11 +94,13 @@ class Evidence:
 
 
 def gather(catalog: Catalog, photos: pd.DataFrame, links: CopyLinks, settings: Settings) -> Evidence:
-    """What several rules ask for, once for all of them."""
+    """What several rules ask for, once for all of them; the photos' signatures are asked for here alone."""
     near = [*links.exact, links.near]
     groups = [linked(len(photos), own) for own in (links.exact, near, [*near, links.turned])]
     normal = normalised(catalog.table, settings.no_label)
-    return Evidence(catalog, normal, photos, groups[0], groups[1], groups[2], settings)
+    noise = label_noise(normal, photos, groups[1], max_rows=settings.label_noise_rows)
+    photos = photos.drop(columns="signature")  # most of the table
+    return Evidence(catalog, normal, photos, groups[0], groups[1], groups[2], noise, settings)
 
 
 def evaluate(evidence: Evidence) -> tuple[dict[str, Finding], "list[ExpectationValidationResult]"]:
@@ -332,6 +337,20 @@ def _of_views(evidence: Evidence, kind: str) -> Finding | None:
     return Finding(int(found["listing"].nunique()), evidence.views.listings, rows, details)
 
 
+def _label_noise(evidence: Evidence) -> Finding | None:
+    judged = sum(column.used for column in evidence.noise.columns if not column.reason)
+    if not judged:
+        return None
+    suspects = evidence.noise.suspects
+    details = tuple(
+        f"row {suspect.row + 1}, {suspect.column.removeprefix(ATTRIBUTE_PREFIX)}: "
+        f"{suspect.given} looks like {suspect.suggested}"
+        for suspect in suspects.head(EXAMPLES).itertuples(index=False)
+    )
+    rows = tuple(dict.fromkeys(suspects["row"].head(EXAMPLES).tolist()))
+    return Finding(len(suspects), judged, rows, details)
+
+
 def _expert_disagreement(evidence: Evidence) -> Finding | None:
     if "verdict" not in evidence.normal or not (judged := (evidence.normal["verdict"] != "").to_numpy(bool)).any():
         return None
@@ -459,6 +478,7 @@ RULES: dict[str, Callable[[Evidence], Finding | None]] = {
     "one_photo_two_views": _one_photo_two_views,
     "expert_disagreement": _expert_disagreement,
     "deviating_experts": _deviating_experts,
+    "label_noise": _label_noise,
     "rare_classes": _rare,
     "label_balance": _balance,
     "unlabelled": _unlabelled,

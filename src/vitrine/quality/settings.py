@@ -30,6 +30,7 @@ class Settings:
     unusable_side: int
     blank_spread: float
     near_duplicate_distance: int
+    label_noise_rows: int
     min_class_count: int
     no_label: tuple[str, ...]
     keywords: tuple[str, ...]

@@ -100,8 +100,9 @@ def validate_catalog(
     with new_folder(report) as folder:
         looks = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
         links = copy_links(catalog, looks, settings.near_duplicate_distance, workers)
-        looks = looks.drop(columns="signature")  # most of the table, and no rule asks for it
-        findings, judged = evaluate(gather(catalog, looks, links, settings))
+        evidence = gather(catalog, looks, links, settings)
+        looks = evidence.photos
+        findings, judged = evaluate(evidence)
         results = [judge(name, settings.rules[name], finding) for name, finding in findings.items()]
         if own is not None:
             found, of_suite = judge_suite(own, catalog.table, looks)
