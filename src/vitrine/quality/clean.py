@@ -123,6 +123,7 @@ class _Work:
     min_class_count: int
     drop_views_below: int
     suspects: pd.DataFrame | None
+    judged: dict[str, pd.Series]  # groups of copies that an earlier cleaning left side by side
     labels: pd.DataFrame = field(default_factory=pd.DataFrame)  # of all original rows, once normalised
     drops: list[Drops] = field(default_factory=list)
     changes: list[Changes] = field(default_factory=list)
@@ -207,8 +208,9 @@ def clean_catalog(
         suspects = _suspects(catalog, looks, links, settings) if drop_suspects else None
         looks = looks[ASKED]  # the signatures alone are most of the table
         table = catalog.table.drop(columns=["sha256", "duplicate_group"], errors="ignore")
+        judged = {name: catalog.table[name] for name in ("duplicate_group",) if name in catalog.table}
         every = np.arange(len(catalog))
-        work = _Work(table, every, looks, links, settings, min_class_count, drop_views_below, suspects)
+        work = _Work(table, every, looks, links, settings, min_class_count, drop_views_below, suspects, judged)
         steps = [
             _normalise,
             _drop_unusable_values,
@@ -249,7 +251,7 @@ def _normalise(work: _Work) -> None:
         work.change("normalised", name, new[name])
     if work.labels.empty:
         # Whether copies contradict is asked of these: cutting rare classes must not make one of two products spare.
-        work.labels = work.table.copy(deep=False)
+        work.labels = work.table.assign(**work.judged)
 
 
 def _drop_unusable_values(work: _Work) -> None:

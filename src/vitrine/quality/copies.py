@@ -21,8 +21,11 @@ def may_be_copy(one: Row, other: Row) -> bool:
     """Whether a near copy is a spare one.
 
     Photos of one listing, or of shop and user, are meant to look alike; and where labels contradict, two photos that
-    look alike more likely show another shade of a product. All of these stay (and never part in a split).
+    look alike more likely show another shade of a product. All of these stay (and never part in a split); so do rows
+    that an earlier cleaning left side by side, whose labels it may have cut since.
     """
+    if one.get("duplicate_group") and one["duplicate_group"] == other["duplicate_group"]:
+        return False
     same_listing = bool(one.get("listing")) and one["listing"] == other["listing"]
     across = {one.get("domain"), other.get("domain")} == {"shop", "user"}
     if same_listing or across or not same_box(one, other):
@@ -33,7 +36,7 @@ def may_be_copy(one: Row, other: Row) -> bool:
 
 def records(table: pd.DataFrame, rows: Rows) -> dict[int, dict[str, str]]:
     """What decides whether rows are spare, by row."""
-    wanted = ("listing", "domain", "bbox", "category", "verdict")
+    wanted = ("listing", "domain", "bbox", "category", "verdict", "duplicate_group")
     columns = [name for name in table if name in wanted or name.startswith(ATTRIBUTE_PREFIX)]
     cells = [table[name].iloc[rows].tolist() for name in columns]
     values = zip(*cells, strict=True) if cells else (() for _ in rows)
