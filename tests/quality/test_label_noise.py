@@ -13,8 +13,10 @@ from vitrine.catalog.ingest import ingest
 from vitrine.catalog.table import TEXT
 from vitrine.quality import label_noise as module
 from vitrine.quality.label_noise import calibrated, confident_disagreement, label_noise, out_of_fold
+from vitrine.quality.label_noise_page import label_noise_section
 from vitrine.quality.scan import scan_photos
 from vitrine.quality.signature import LENGTH
+from vitrine.report import Page
 
 from .test_looks import table as photo_table
 
@@ -215,3 +217,25 @@ def test_exchanged_labels_of_real_photos_are_found(datasets, tmp_path):
     assert hits[:50].mean() > 0.75
     assert hits.sum() > 0.3 * wrong.sum()
     assert 0.5 < found.columns[0].accuracy < 0.75
+
+
+def test_the_page_says_how_far_to_trust_it(make):
+    features, given_, _, _ = separable(rows=200, share=0.1)
+    rows = [
+        {"image": f"images/{n % 9}.jpg", "attr:kind": label, "verdict": "authentic"} for n, label in enumerate(given_)
+    ]
+    source = make(rows)
+    table = source.table.assign(image=[f"images/{n}.jpg" for n in range(200)])  # copies would be one group
+    found = label_noise(table, some_photos(200), embeddings=features)
+    assert HOSTILE in {*found.suspects["given"], *found.suspects["suggested"]}
+    page = Page("Report")
+    label_noise_section(page, found, source)
+    html = page.render()
+    assert HOSTILE not in html
+    assert "looks like" in html
+    assert "200 of 200" in html
+    assert "fewer than two labels" in html
+    assert "data:image/jpeg" in html
+    page = Page("Report")
+    label_noise_section(page, label_noise(table.drop(columns=["attr:kind", "verdict"]), some_photos(200)), source)
+    assert page.sections == []
