@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -56,6 +57,14 @@ def test_one_documented_component_per_file(name):
     body = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")).body
     function = next(node for node in body if isinstance(node, ast.FunctionDef))
     assert not [node for node in ast.walk(function) if isinstance(node, ast.If | ast.For | ast.While | ast.Try)]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_tables_and_models_are_stamped_with_their_data_version(name):
+    source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    made = re.findall(r"(\w+): Output\[(?:Dataset|Model)\]", source)
+    stamped = re.findall(r"^    stamp\(.+?, (.+)\)$", source, re.M)
+    assert set(made) <= set(", ".join(stamped).split(", "))
 
 
 def test_the_image_is_of_this_version():
