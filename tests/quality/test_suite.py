@@ -95,7 +95,7 @@ def test_each_failing_expectation_becomes_a_finding(write, table, photos, name):
     assert (wrong.count, wrong.rows) == (1, (1,))
     assert (mean.warn_above, high.count, high.total, high.details) == (0, 1, 1, ("observed: 3.6",))
     assert missing.rows == (3,)
-    assert view.title == "view values must belong to this set: tag box."
+    assert view.title == "view values must belong to this set: tag box"
 
 
 def test_what_great_expectations_saves_is_read(tmp_path, table, photos):

@@ -225,7 +225,7 @@ def _title(expectation: "Expectation") -> str:
     if "template" not in value:  # a table below a heading
         value = value["header"]["value"]
     words = {name: parameter.get("value") for name, parameter in (value.get("params") or {}).items()}
-    text = Template(value["template"]).safe_substitute(words)
+    text = Template(value["template"]).safe_substitute(words).removesuffix(".")
     return text if len(text) <= TITLE else f"{text[: TITLE - 1]}…"
 
 
