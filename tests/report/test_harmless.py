@@ -9,8 +9,8 @@ from vitrine.report.harmless import confined, harmless
 @given(st.text())
 def test_nothing_that_could_act_as_markup_is_left(text):
     shown = harmless(text)
-    assert not set(shown) & set('<>"&\n\0')
-    assert len(shown) == len(text)
+    assert not set(shown.replace("&\u200b", "")) & set('<>"&\n\0')  # nothing can follow such an & as an entity
+    assert len(shown) == len(text) + text.count("&")
 
 
 def test_ordinary_text_stays():

@@ -30,7 +30,7 @@ ALWAYS_KNOWN = ("problem", "error", "readable", "bytes", "sha256")  # of photos 
 NOT_SHOWN = ("signature", "hash")
 TITLE = 200
 NOTE = (
-    "Characters that could act as markup are shown as ‹ › ” ＆. Charts are left out, and only the first values listed."
+    "Characters that could act as markup are shown as ‹ › ”. Charts are left out, and only the first values listed."
 )
 
 

@@ -1,6 +1,9 @@
 """Text from a catalog on pages that other libraries render, which do not escape all of it."""
 
-SHOWN_AS = str.maketrans({"<": "‹", ">": "›", '"': "”", "&": "＆", **dict.fromkeys(map(chr, (*range(32), 127)), " ")})
+# An invisible space after & keeps it from starting an entity.
+SHOWN_AS = str.maketrans(
+    {"<": "‹", ">": "›", '"': "”", "&": "&\u200b", **dict.fromkeys(map(chr, (*range(32), 127)), " ")}
+)
 
 
 POLICY = (  # the page's own scripts, and nothing from elsewhere
