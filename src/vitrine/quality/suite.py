@@ -29,9 +29,7 @@ SEVERITIES = ("error", "warning", "info")
 ALWAYS_KNOWN = ("problem", "error", "readable", "bytes", "sha256")  # of photos that cannot be decoded, too
 NOT_SHOWN = ("signature", "hash")
 TITLE = 200
-NOTE = (
-    "Characters that could act as markup are shown as ‹ › ”. Charts are left out, and only the first values listed."
-)
+NOTE = "Characters that could act as markup are shown as ‹ › ”. Charts are left out, and only the first values listed."
 
 
 @dataclass(frozen=True)
