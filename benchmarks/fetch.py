@@ -1,12 +1,14 @@
-"""What fetching a revision takes: `vitrine fetch` against `dvc pull`, from one S3 server (moto), nothing cached.
+"""What fetching a revision takes: `vitrine fetch` against `dvc pull`, from one S3 server, nothing cached.
 
-    python benchmarks/fetch.py [--photos 5000] [--rounds 3]
+    python benchmarks/fetch.py [--photos 5000] [--rounds 3] [--milliseconds 20]
 
-Both are new processes that take turns, and end with the same bytes in a folder. The server runs on the same machine,
-and is what limits both: the processor time of each client tells more about a faster server.
+Both are new processes that take turns, and end with the same bytes in a folder. moto on the same machine answers some
+240 requests a second, and so limits both. They therefore also take turns at a server in front of it that remembers what
+it was asked for, and answers as a store in the same region does: at once, but 20 milliseconds late.
 """
 
 import argparse
+import asyncio
 import filecmp
 import os
 import shutil
@@ -16,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -31,29 +35,54 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--milliseconds", type=float, default=20)
+    parser.add_argument("--front", nargs=2, type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.front:
+        asyncio.run(serve(*options.front, options.milliseconds / 1000))
+        return
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as nowhere:
         home = Path(folder)
-        os.environ |= {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": nowhere, "VITRINE_CACHE": str(home / "cache")}
-        server = start_server()
-        try:
+        os.environ |= {
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": nowhere,
+            "VITRINE_CACHE": str(home / "cache"),
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        moto, front = free_port(), free_port()
+        late = ["--milliseconds", str(options.milliseconds)]
+        with (
+            running(moto, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(moto)),
+            running(front, __file__, "--front", str(front), str(moto), *late),
+        ):
+            os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{moto}"
             s3_client().create_bucket(Bucket=BUCKET)
             objects = push(home / "pushed", options.photos) + 2  # and the table, and the list of files
-            measured: dict[str, list[tuple[float, float]]] = {"dvc pull": [], "vitrine fetch": []}
-            for _ in range(options.rounds):
-                for name, run in (("dvc pull", pull), ("vitrine fetch", fetch)):
-                    measured[name].append(run(home))
-                    tell(name, objects, *measured[name][-1])
-        finally:
-            server.terminate()
-            server.wait()
+            print(f"moto, {objects:,} objects")
+            compare(home, objects, options.rounds)
+            os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{front}"
+            pull(home)
+            fetch(home)  # what it is asked for from now on is remembered
+            print(f"a server that answers after {options.milliseconds:.0f} ms, {objects:,} objects")
+            compare(home, objects, options.rounds)
+
+
+def compare(home: Path, objects: int, rounds: int) -> None:
+    """Both, taking turns."""
+    measured: dict[str, list[tuple[float, float]]] = {"dvc pull": [], "vitrine fetch": []}
+    for _ in range(rounds):
+        for name, run in (("dvc pull", pull), ("vitrine fetch", fetch)):
+            measured[name].append(run(home))
+            tell(name, objects, *measured[name][-1])
     medians = {
         name: [statistics.median(column) for column in zip(*runs, strict=True)] for name, runs in measured.items()
     }
     for name, (wall, processor) in medians.items():
         tell(f"median of {name}", objects, wall, processor)
     slow, fast = medians.values()
-    print(f"ratio {slow[0] / fast[0]:.2f}, of processor time {slow[1] / fast[1]:.2f}")
+    print(f"ratio {slow[0] / fast[0]:.2f}, of processor time {slow[1] / fast[1]:.2f}", flush=True)
 
 
 def tell(name: str, objects: int, wall: float, processor: float) -> None:
@@ -120,23 +149,57 @@ def push(project: Path, photos: int) -> int:
     return photos
 
 
-def start_server() -> "subprocess.Popen[bytes]":
-    """An S3 server, named by the environment from now on."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    os.environ |= {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with socket.socket() as probe:
-        while probe.connect_ex(("127.0.0.1", port)):
-            time.sleep(0.1)
-    return server
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running(port: int, *command: str) -> Iterator[None]:
+    """A Python process that listens on `port`."""
+    server = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with socket.socket() as probe:
+            while probe.connect_ex(("127.0.0.1", port)):
+                assert server.poll() is None, command
+                time.sleep(0.1)
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+async def serve(port: int, target: int, seconds: float) -> None:
+    """Answers on `port`, a little late, what the server on port `target` answers, which is asked once."""
+    known: dict[bytes, bytes] = {}
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                request = await reader.readuntil(b"\r\n\r\n")
+                line = request.partition(b"\r\n")[0]
+                if line not in known:
+                    known[line] = await ask(target, request)
+                await asyncio.sleep(seconds)
+                writer.write(known[line])
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", port, backlog=256)
+    await server.serve_forever()
+
+
+async def ask(port: int, request: bytes) -> bytes:
+    """What a server answers to a request without a body, for a connection that stays open."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    found = await reader.read(-1)  # moto closes the connection
+    writer.close()
+    head, _, body = found.partition(b"\r\n\r\n")
+    kept = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"connection:")]
+    return b"\r\n".join([*kept, b"", body])
 
 
 if __name__ == "__main__":

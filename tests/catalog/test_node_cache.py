@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vitrine.catalog.dvc_file import DVC_2, DVC_3
-from vitrine.catalog.node_cache import NodeCache, has_md5, is_marked
+from vitrine.catalog.node_cache import NodeCache, has_md5, is_marked, seal
 from vitrine.errors import InputError
 
 VERSION = f"{'0' * 32}.dir"
@@ -28,7 +28,9 @@ def md5_of(data):
 def keep(cache, data):
     """Puts an object into the cache as fetching does; returns its hash."""
     cache.home.mkdir(exist_ok=True)
-    (cache.home / "new").write_bytes(data)
+    with (cache.home / "new").open("wb") as file:
+        file.write(data)
+        seal(file, len(data))
     cache.keep(cache.home / "new", md5_of(data))
     return md5_of(data)
 

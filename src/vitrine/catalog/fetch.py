@@ -20,7 +20,7 @@ from tqdm import tqdm
 from vitrine import files
 from vitrine.catalog import schema
 from vitrine.catalog.dvc_file import DVC_2, DVC_3, as_version, object_name, parse_listing, read_dvc_file
-from vitrine.catalog.node_cache import NodeCache, has_md5, is_marked
+from vitrine.catalog.node_cache import NodeCache, has_md5, is_marked, seal
 from vitrine.catalog.table import Catalog, read_catalog, write_catalog
 from vitrine.errors import InputError
 
@@ -177,7 +177,7 @@ def _fetch_objects(wanted: Mapping[str, str], layout: str, remote: str, cache: N
             except IndexError:
                 return
             try:
-                progress.add(0 if cache.holds(md5, layout) else _fetch_object(md5, layout, remote, cache, work))
+                progress.add(0 if cache.verify(md5, layout) else _fetch_object(md5, layout, remote, cache, work))
             except FileNotFoundError:
                 missing.append((name, files.join(remote, object_name(md5, layout))))
             except files.DamagedError as error:
@@ -216,11 +216,17 @@ def _fetch_object(md5: str, layout: str, remote: str, cache: NodeCache, work: Pa
     for _ in range(files.ATTEMPTS):
         digest, size = hashlib.md5(usedforsecurity=False), 0
         try:
-            with path.open("wb") as file, suppress(files.DamagedError):
-                for part in files.read_parts(uri):
-                    digest.update(part)
-                    size += file.write(part)
-            if digest.hexdigest() == md5.removesuffix(".dir") or (layout == DVC_2 and has_md5(path, md5, layout)):
+            with path.open("wb", buffering=files.PART) as file:
+                with suppress(files.DamagedError):
+                    for part in files.read_parts(uri):
+                        digest.update(part)
+                        size += file.write(part)
+                file.flush()
+                sound = digest.hexdigest() == md5.removesuffix(".dir")
+                sound = sound or (layout == DVC_2 and has_md5(path, md5, layout))
+                if sound:
+                    seal(file, size)
+            if sound:
                 cache.keep(path, md5, layout)
                 return size
         except OSError as error:

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from vitrine.catalog.dvc_file import DVC_2, DVC_3, object_name
 from vitrine.errors import InputError
@@ -41,25 +42,34 @@ class NodeCache:
     def holds(self, md5: str, layout: str = DVC_3) -> bool:
         """Whether a sound object is there; reads it if its mark is broken."""
         path = self.path(md5, layout)
-        if is_marked(path):
-            return True
-        if not path.is_file() or not has_md5(path, md5, layout):
+        return is_marked(path) or self.verify(md5, layout)
+
+    def verify(self, md5: str, layout: str = DVC_3) -> bool:
+        """Whether a sound object is there, by reading it."""
+        path = self.path(md5, layout)
+        try:
+            if not has_md5(path, md5, layout):
+                return False
+        except (FileNotFoundError, IsADirectoryError):
             return False
         with suppress(PermissionError):  # another user's: it is read each time
-            _mark(path)
+            _mark(path, path.stat().st_size)
         return True
 
-    def keep(self, verified: Path, md5: str, layout: str = DVC_3) -> None:
-        """Moves a verified file to where its object belongs, in one step."""
+    def keep(self, sealed: Path, md5: str, layout: str = DVC_3) -> None:
+        """Moves a verified file, which `seal` closed, to where its object belongs, in one step."""
         target = self.path(md5, layout)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        verified.chmod(0o444)
-        _mark(verified)
-        verified.replace(target)
+        try:
+            sealed.replace(target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            sealed.replace(target)
 
     def unsound(self, version: str, entries: Mapping[str, str]) -> dict[str, str]:
         """The files of a revision's folder that are missing or whose mark is broken."""
         tree = self.home / version
+        if not tree.is_dir():
+            return dict(entries)
         return {name: md5 for name, md5 in entries.items() if not is_marked(tree / name)}
 
     def lay_out(self, version: str, entries: Mapping[str, str], layout: str, work: Path) -> None:
@@ -128,9 +138,16 @@ def has_md5(path: Path, md5: str, layout: str) -> bool:
     return md5.removesuffix(".dir") in [digest.hexdigest() for digest in found]
 
 
-def _mark(path: Path) -> None:
-    time = VERIFIED + path.stat().st_size * 1_000_000
-    os.utime(path, ns=(time, time))
+def seal(file: BinaryIO, size: int) -> None:
+    """Makes an open file of so many bytes, which was verified, read-only and marks it."""
+    file.flush()
+    os.fchmod(file.fileno(), 0o444)
+    _mark(file.fileno(), size)
+
+
+def _mark(file: Path | int, size: int) -> None:
+    time = VERIFIED + size * 1_000_000
+    os.utime(file, ns=(time, time))
 
 
 def _link(target: Path, path: Path) -> None:
