@@ -169,7 +169,7 @@ def test_nothing_to_train(tmp_path, columns):
 def test_both_agree_with_training(tmp_path):
     """What the pipeline would train must not be refused by training itself."""
     from vitrine.methods import taxonomy
-    from vitrine.training.train import teachable_types
+    from vitrine.methods.truth import teachable_types
 
     for columns in (COLOURS, SHELVES, {"category": ["A", "A/B", "A/B", ""]} | COLOURS):
         folder = table(tmp_path, **columns)

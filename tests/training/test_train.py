@@ -16,9 +16,9 @@ from vitrine.catalog.ingest import ingest
 from vitrine.errors import InputError
 from vitrine.methods import attributes, taxonomy
 from vitrine.methods.inference import apply
-from vitrine.methods.truth import label_matrix, top1_accuracy
+from vitrine.methods.truth import label_matrix, teachable_types, top1_accuracy
 from vitrine.training import engine
-from vitrine.training.train import DEFAULT_VARIANT, VARIANTS, check_variant, teachable_types, train
+from vitrine.training.train import DEFAULT_VARIANT, VARIANTS, check_variant, train
 
 SMALL = ["image_size=16", "batch_size=16", "epochs=2", "precision=32"]
 TASKS = {

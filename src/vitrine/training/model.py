@@ -1,0 +1,75 @@
+"""What every training begins and ends with: a config, a name of its own, a calibrated model folder."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from vitrine import __version__
+from vitrine.catalog import Catalog
+from vitrine.data.augment import MEAN, STD
+from vitrine.data.photo_store import PhotoStore
+from vitrine.files import absolute
+from vitrine.methods import attributes, taxonomy
+from vitrine.methods.calibration import fit_temperature
+from vitrine.methods.inference import run_net
+from vitrine.methods.model_folder import save_model
+from vitrine.methods.truth import label_matrix, top1_accuracy
+from vitrine.settings import Settings
+from vitrine.training.engine import History
+
+
+def start_config(task: str, variant: str, settings: Settings, catalog: Catalog) -> dict[str, Any]:
+    """What config.json says of every model."""
+    return {
+        "task": task,
+        "variant": variant,
+        "backbone": settings.backbone,
+        "image_size": settings.image_size,
+        "normalisation": {"mean": MEAN, "std": STD},
+        "data_version": catalog.data_version,
+        "settings": settings.model_dump(by_alias=True),
+    }
+
+
+def training_identity(catalog: Catalog, what: str, settings: Settings) -> str:
+    """Names a training exactly: what, code, settings, the table's rows and where the photos are.
+
+    Not by the paths of its teachers, which a second run may find elsewhere.
+    """
+    own = json.dumps(settings.model_dump(exclude={"teachers"}), sort_keys=True)
+    digest = hashlib.sha256(f"{what}\n{__version__}\n{own}\n".encode())
+    digest.update(absolute(catalog.root).encode())
+    digest.update(catalog.table.to_csv(index=False).encode())
+    return digest.hexdigest()
+
+
+def finish(
+    out: Path, net: nn.Module, config: dict[str, Any], catalog: Catalog, store: PhotoStore, history: History
+) -> None:
+    """Calibrates on the validation photos (the training photos where there are none) and writes the model folder."""
+    split = catalog.table["split"].to_numpy()
+    rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
+    _, scores = run_net(net, store, rows)
+    table = catalog.table.iloc[rows]
+    method = taxonomy if config["task"] == "taxonomy" else attributes
+    metrics, temperatures = {}, {}
+    for name, truth, labels in method.tasks(config, table):
+        matrix = label_matrix(truth, labels)
+        temperatures[name] = fit_temperature(scores[name], matrix)
+        accuracy = top1_accuracy(scores[name], matrix)
+        if accuracy is not None:
+            metrics[f"validation/{name}/top1"] = accuracy
+    save_model(out, net, config | {"temperatures": temperatures}, metrics, training_notes(history))
+
+
+def training_notes(history: History) -> str:
+    """What the model card says of a training."""
+    best = history.epochs[history.best]
+    return (
+        f"## Training\n\n{len(history.epochs)} epochs, the best one {history.best + 1} "
+        f"(loss {best.loss:.4f}), {sum(epoch.seconds for epoch in history.epochs):.0f} s.\n"
+    )
