@@ -226,6 +226,57 @@ def predict(model: Path, images: tuple[str, ...], top: int) -> None:
 
 
 @cli.command()
+@click.argument("model", type=PATH)
+@click.argument("catalog")
+@click.argument("out", type=PATH)
+@click.option("--add", is_flag=True, help="OUT is an index of this model: add to it.")
+@click.option("--split", "which", type=click.Choice(["train", "validation", "test"]), help="Only rows of one split.")
+def index(model: Path, catalog: str, out: Path, add: bool, which: str | None) -> None:
+    """Make an index of a catalog's photos, for `vitrine search`. For matching, of its shop photos."""
+    from vitrine.catalog import read_catalog
+    from vitrine.visual_search import add_to_index, make_index
+
+    source = read_catalog(catalog)
+    if which is not None:
+        source = source.of_split(which)
+        if not len(source):
+            raise InputError(f"{catalog}: no row has split {which!r}")
+    with _progress("embedding") as progress:
+        count = add_to_index(out, source, model, progress) if add else make_index(model, source, out, progress)
+    click.echo(f"{out}: {count:,} photos {'added' if add else 'indexed'}")
+
+
+@cli.command()
+@click.argument("index", type=PATH)
+@click.argument("names", nargs=-1)
+@click.option("--images", is_flag=True, help="NAMES are photos, not products.")
+@click.option("--compact", is_flag=True, help="Afterwards, write what is left into one piece.")
+def unindex(index: Path, names: tuple[str, ...], images: bool, compact: bool) -> None:
+    """Take products (all of their photos) out of an index."""
+    from vitrine.retrieval.index import Index
+
+    opened = Index(index)
+    gone = opened.remove(images=names) if images else opened.remove(products=names)
+    if compact:
+        opened.compact()
+    click.echo(f"{index}: {gone:,} photos removed, {len(opened):,} left")
+
+
+@cli.command()
+@click.argument("index", type=PATH)
+@click.argument("images", nargs=-1, required=True)
+@click.option("-k", "k", default=20, show_default=True, help="Answers wanted.")
+@click.option("--category", default="", help="Search below this node of the category tree only.")
+@click.option("--exact", is_flag=True, help="Compare with every photo, instead of nearly all.")
+def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: bool) -> None:
+    """Print the most similar indexed photos of each IMAGE, one JSON line each."""
+    from vitrine.visual_search import search_photos
+
+    for line in search_photos(index, images, k, category, exact):
+        click.echo(json.dumps(line, ensure_ascii=False))
+
+
+@cli.command()
 @click.argument("reference")
 @click.argument("current")
 @click.argument("out", type=PATH)

@@ -16,6 +16,7 @@ from torch import Tensor
 from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.catalog.photos import open_photo
+from vitrine.data.crops import USER, cropped
 
 LAYOUT = "2"  # changes when the pixels made from a photo, or the file that keeps them, change
 MAX_CACHE_BYTES = 20 << 30
@@ -36,6 +37,7 @@ class PhotoStore:
         workers: Decoding threads; 0 = one per core.
         cache: Folder for decoded photos; None = decode each time.
         contents: What names each photo's content in the cache (a hash); needed with `cache`.
+        crops: What is kept of each photo (see `vitrine.data.crops`); default: all of it.
 
     Raises:
         PhotoError: (while reading) if a photo is missing or cannot be decoded; `vitrine clean` drops such rows.
@@ -48,15 +50,17 @@ class PhotoStore:
         workers: int = 0,
         cache: Path | None = None,
         contents: Sequence[str] = (),
+        crops: Sequence[str] = (),
     ) -> None:
         self.size = size
         self._uris = uris
+        self._crops = crops or [""] * len(uris)
         self._workers = workers or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._workers)
         self._pixels, self._filled = self._open_cache(cache, contents) if cache else (None, None)
 
     @classmethod
-    def of_catalog(cls, catalog: Catalog, size: int, workers: int = 0) -> "PhotoStore":
+    def of_catalog(cls, catalog: Catalog, size: int, workers: int = 0, crops: Sequence[str] = ()) -> "PhotoStore":
         """The photos of a catalog's rows, cached below `$VITRINE_CACHE` or `~/.cache/vitrine`."""
         uris = [catalog.uri(image) for image in catalog.table["image"]]
         known = catalog.table["sha256"] if "sha256" in catalog.table else [""] * len(uris)  # `vitrine clean` adds it
@@ -64,7 +68,9 @@ class PhotoStore:
             own if isinstance(own, str) and len(own) == 64 else _identity(uri, catalog.data_version)
             for own, uri in zip(known, uris, strict=True)
         ]
-        return cls(uris, size, workers, files.cache_folder() / "pixels", contents)
+        if crops:
+            contents = [f"{own} {crop}" for own, crop in zip(contents, crops, strict=True)]
+        return cls(uris, size, workers, files.cache_folder() / "pixels", contents, crops)
 
     def __len__(self) -> int:
         return len(self._uris)
@@ -93,7 +99,10 @@ class PhotoStore:
             yield _joined(*waiting.popleft())
 
     def _decode(self, index: int) -> np.ndarray:
-        return fit_square(open_photo(self._uris[index], near=self.size), self.size)
+        crop = self._crops[index]
+        # A box is in pixels of the original, so the photo is decoded at its full size.
+        image = open_photo(self._uris[index], near=self.size if crop in ("", USER) else None)
+        return cropped(image, crop, self.size) if crop else fit_square(image, self.size)
 
     def _open_cache(self, folder: Path, contents: Sequence[str]) -> tuple[np.ndarray | None, np.ndarray | None]:
         shape = (len(self), self.size, self.size, 3)

@@ -13,6 +13,7 @@ from torch import nn
 
 from vitrine.catalog import Catalog
 from vitrine.data.augment import normalise
+from vitrine.data.crops import crops_of
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.outcome import ListingOutcome, Outcome, Question
@@ -47,6 +48,21 @@ def run_net(
             answers.append({name: value.float().cpu().numpy() for name, value in named.items()})
     net.train(was_training)
     return np.concatenate(features), {name: np.concatenate([batch[name] for batch in answers]) for name in answers[0]}
+
+
+def photos_for(config: Mapping[str, Any], table: pd.DataFrame, catalog: Catalog | None = None) -> PhotoStore:
+    """Photos as a model's net sees them: whole, or for matching under its crops.
+
+    Args:
+        config: The model's.
+        table: Rows with `uri`, and for matching `domain` and `bbox`; not read where there is a catalog.
+        catalog: Whose photos, decoded once and cached; None: those of `table`, decoded each time.
+    """
+    matching = config["task"] == "matching"
+    if catalog is not None:
+        crops = crops_of(catalog.table) if matching else ()
+        return PhotoStore.of_catalog(catalog, config["image_size"], crops=crops)
+    return PhotoStore(table["uri"].tolist(), config["image_size"], crops=crops_of(table) if matching else ())
 
 
 def probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:

@@ -1,0 +1,238 @@
+"""An index of photos by embedding: a folder of segments that grows and shrinks without being rebuilt."""
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vitrine import files
+from vitrine.errors import InputError
+from vitrine.retrieval import approximate
+from vitrine.retrieval.exact import best_first, fast_codes, search_exact
+from vitrine.retrieval.segment import Segment, in_order, unit_rows, write_segment
+
+CONTENTS = "index.json"
+FORMAT = 1
+CANDIDATES = 50  # approximate answers looked at again, for each that is wanted
+LEAST_CANDIDATES = 1000
+THIN = 0.2  # share of a segment that a category or what was removed leaves; below, exact search looks at it alone
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One answer; `score` is the cosine."""
+
+    image: str
+    uri: str
+    product: str
+    category: str
+    score: float
+
+
+class Index:
+    """An index folder, opened for searching.
+
+    `index.json` names the segments, and for each the file of removed rows if there is one. Segments never change; a
+    change writes new files and then replaces `index.json`, so a search that is running goes on with what it opened,
+    and a broken change leaves the index as it was. One process may change an index at a time.
+
+    Raises:
+        InputError: if the folder is no index.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / CONTENTS).is_file():
+            raise InputError(f"{folder}: not an index (no {CONTENTS}); make one with `vitrine index`")
+        contents = files.read_json(self.folder / CONTENTS)
+        if contents.get("format") != FORMAT:
+            raise InputError(f"{folder}: an index of another format; make it anew with `vitrine index`")
+        self.segments = [Segment(self.folder / name) for name in contents["segments"]]
+        self._removed: dict[str, str] = contents["removed"]
+        try:
+            self._alive = [self._read_alive(segment) for segment in self.segments]
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder}: damaged ({error})") from error
+
+    def __len__(self) -> int:
+        return sum(int(alive.sum()) for alive in self._alive)
+
+    @classmethod
+    def create(cls, folder: Path) -> "Index":
+        """Makes an empty index in an existing folder."""
+        files.write_json(folder / CONTENTS, {"format": FORMAT, "segments": [], "removed": {}})
+        return cls(folder)
+
+    def add(self, table: pd.DataFrame, batches: Iterable[np.ndarray]) -> None:
+        """Adds photos. One that is in the index already (the same `uri`) replaces its earlier self.
+
+        Args:
+            table: Columns image, uri, product, category, in the order of `in_order`.
+            batches: Their features, see `write_segment`.
+
+        Raises:
+            InputError: if the features do not fit the index.
+        """
+        added = self._write(table, batches)
+        known = set(table["uri"])
+        removed = self._without([segment.rows["uri"].isin(known).to_numpy() for segment in self.segments])
+        self._replace([*self.segments, added], removed)
+
+    def remove(self, products: Sequence[str] = (), images: Sequence[str] = ()) -> int:
+        """Removes all photos of some products, and some photos by their `image` or `uri`; how many there were."""
+        before = len(self)
+        gone = [
+            (
+                segment.rows["product"].isin(products)
+                | segment.rows["image"].isin(images)
+                | segment.rows["uri"].isin(images)
+            ).to_numpy()
+            for segment in self.segments
+        ]
+        self._replace(self.segments, self._without(gone))
+        return before - len(self)
+
+    def search(
+        self, features: np.ndarray, k: int, category: str = "", exact: bool = False, candidates: int = 0
+    ) -> list[list[Hit]]:
+        """The k nearest photos to each query, nearest first; fewer where there are fewer.
+
+        Args:
+            features: (m, dim), of any length.
+            k: At least 1.
+            category: Only photos at or below this node of the category tree.
+            exact: Compare with every photo, instead of nearly all.
+            candidates: Photos of each segment that are scored exactly after the approximate scan; 0: 50 k, at least
+                1000.
+
+        Raises:
+            InputError: if k is below 1, the index is empty or its embeddings have another length, or no photo lies in
+                the category.
+        """
+        if k < 1:
+            raise InputError(f"k must be at least 1, not {k}")
+        if not len(self):
+            raise InputError(f"{self.folder}: holds no photos")
+        if features.shape[1] != self.segments[0].vectors.shape[1]:
+            raise InputError(f"{self.folder}: holds embeddings of another length than {features.shape[1]}")
+        queries = unit_rows(features)
+        if not np.isfinite(queries).all():
+            raise InputError(f"{self.folder}: a query's embedding is not finite")
+        count = max(candidates or CANDIDATES * k, k, 0 if candidates else LEAST_CANDIDATES)
+        found: list[list[tuple[int, int, float]]] = [[] for _ in queries]
+        anything = False
+        for number, (segment, alive) in enumerate(zip(self.segments, self._alive, strict=True)):
+            part = segment.slice_of(category)
+            if not alive[part].any():
+                continue
+            anything = True
+            for answers, (rows, scores) in zip(
+                found, _search_segment(segment, alive, part, queries, k, exact, count), strict=True
+            ):
+                answers += [(number, int(row), float(score)) for row, score in zip(rows, scores, strict=True)]
+        if not anything:
+            raise InputError(f"{self.folder}: no photo in category {category!r}")
+        return [[self._hit(*best) for best in sorted(own, key=lambda answer: -answer[2])[:k]] for own in found]
+
+    def compact(self) -> None:
+        """Writes all photos that are left into one segment; what was removed is gone, later searches are faster."""
+        tables = [
+            segment.rows.assign(segment=i, row=range(len(segment.rows))) for i, segment in enumerate(self.segments)
+        ]
+        kept = [table[alive] for table, alive in zip(tables, self._alive, strict=True)]
+        old = self.segments
+        if len(self):
+            whole = in_order(pd.concat(kept))
+            self._replace([self._write(whole, _gathered(old, whole))], {})
+        else:
+            self._replace([], {})
+        for segment in old:
+            shutil.rmtree(segment.folder, ignore_errors=True)
+
+    def _write(self, table: pd.DataFrame, batches: Iterable[np.ndarray]) -> Segment:
+        """A new segment that `index.json` does not name yet."""
+        path = Path(tempfile.mkdtemp(prefix="segment-", dir=self.folder))
+        try:
+            write_segment(path, table, batches)
+            path.chmod(0o755)
+            added = Segment(path)
+            if self.segments and self.segments[0].vectors.shape[1] != added.vectors.shape[1]:
+                raise InputError(f"{self.folder}: embeddings of another length ({added.vectors.shape[1]})")
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        return added
+
+    def _hit(self, segment: int, row: int, score: float) -> Hit:
+        known = self.segments[segment].rows.iloc[row]
+        return Hit(known["image"], known["uri"], known["product"], known["category"], score)
+
+    def _read_alive(self, segment: Segment) -> np.ndarray:
+        name = segment.folder.name
+        if name in self._removed:
+            removed: np.ndarray = ~np.load(self.folder / self._removed[name], allow_pickle=False)
+            return removed
+        return np.ones(len(segment.rows), bool)
+
+    def _without(self, gone: Sequence[np.ndarray]) -> dict[str, str]:
+        """Files of removed rows after some more are gone."""
+        removed = dict(self._removed)
+        for segment, alive, more in zip(self.segments, self._alive, gone, strict=True):
+            if (more & alive).any():
+                name = f"removed-{secrets.token_hex(4)}.npy"
+                np.save(self.folder / name, ~alive | more)
+                removed[segment.folder.name] = name
+        return removed
+
+    def _replace(self, segments: Sequence[Segment], removed: dict[str, str]) -> None:
+        contents = {"format": FORMAT, "segments": [segment.folder.name for segment in segments], "removed": removed}
+        files.write_json(self.folder / CONTENTS, contents)
+        for name in set(self._removed.values()) - set(removed.values()):
+            (self.folder / name).unlink(missing_ok=True)
+        self.segments, self._removed = list(segments), removed
+        self._alive = [self._read_alive(segment) for segment in self.segments]
+
+
+def _search_segment(
+    segment: Segment, alive: np.ndarray, part: slice, queries: np.ndarray, k: int, exact: bool, count: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Per query the best rows of one segment and their scores."""
+    share = float(alive[part].sum()) / len(alive)
+    if exact or share < THIN or segment.product_codes is None:
+        return _exactly(segment, alive, part, queries, k)
+    allowed = np.zeros(len(alive), bool)
+    allowed[part] = alive[part]
+    near = approximate.candidates(segment.product_codes, queries, int(count / share))
+    answers = []
+    for i, rows in enumerate(near):
+        rows = np.sort(rows[rows >= 0])
+        rows = rows[allowed[rows]]
+        if len(rows) < min(k, allowed.sum()):  # what is near lies in other categories
+            answers += _exactly(segment, alive, part, queries[i : i + 1], k)
+        else:
+            answers.append(best_first(rows, segment.vectors[rows] @ queries[i], k))
+    return answers
+
+
+def _exactly(
+    segment: Segment, alive: np.ndarray, part: slice, queries: np.ndarray, k: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    living = alive[part]
+    codes = segment.codes.part(part) if fast_codes() else None
+    rows, scores = search_exact(queries, segment.vectors[part], codes, k, None if living.all() else living)
+    return list(zip(rows + part.start, scores, strict=True))
+
+
+def _gathered(segments: Sequence[Segment], table: pd.DataFrame, rows_at_once: int = 16_384) -> Iterable[np.ndarray]:
+    for start in range(0, len(table), rows_at_once):
+        some = table.iloc[start : start + rows_at_once]
+        batch = np.empty((len(some), segments[0].vectors.shape[1]), np.float32)
+        for number in some["segment"].unique():
+            own = (some["segment"] == number).to_numpy()
+            batch[own] = segments[number].vectors[some["row"].to_numpy()[own]]
+        yield batch

@@ -1,0 +1,124 @@
+"""Recall@k and top-k accuracy of retrieval, from where each query's best right answer stands.
+
+Tied scores have no order, so a hit among ties counts with the probability that a random order would give it: when all
+embeddings are equal, recall is chance, not 1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import gammaln
+from torch import Tensor
+
+TIE = 2e-6  # equal vectors give cosines that differ by rounding, by where they stand in the matrix
+QUERIES_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Where the best right answer of each query stands among the gallery. One entry per query that has one.
+
+    Attributes:
+        query: (n,) which queries have a right answer in the gallery; the others are left out.
+        above: (n,) answers with a higher score; infinite where the embedding is not a number.
+        tied: (n,) answers with the same score, itself included.
+        right: (n,) how many of those are right.
+        left_out: Queries without a right answer.
+    """
+
+    query: np.ndarray
+    above: np.ndarray
+    tied: np.ndarray
+    right: np.ndarray
+    left_out: int
+
+    def hits(self, k: int) -> np.ndarray:
+        """(n,) probability that a right answer is among the first k.
+
+        Of T tied answers, p of them right, the r = min(k - above, T) first are shown in random order:
+        P(hit) = 1 - C(T - p, r) / C(T, r).
+        """
+        shown = np.clip(k - self.above, 0, self.tied)
+        wrong = self.tied - self.right
+        missed = np.where(shown > wrong, 0.0, np.exp(_log_choose(wrong, shown) - _log_choose(self.tied, shown)))
+        return 1.0 - missed
+
+    def recall(self, k: int) -> float:
+        """Share of the queries with at least one right answer among their first k; NaN without queries."""
+        return float(self.hits(k).mean()) if len(self.query) else float("nan")
+
+
+def rank(
+    queries: np.ndarray,
+    query_labels: np.ndarray,
+    gallery: np.ndarray,
+    gallery_labels: np.ndarray,
+    *,
+    itself: np.ndarray | None = None,
+    query_groups: np.ndarray | None = None,
+    gallery_groups: np.ndarray | None = None,
+) -> Ranks:
+    """Ranks by cosine; an answer is right if it has the query's label.
+
+    Args:
+        queries: Features (n, dim); their length does not matter.
+        query_labels: (n,) whole numbers; below 0: no label, no question.
+        gallery: (m, dim).
+        gallery_labels: (m,) whole numbers.
+        itself: (n,) the row of the gallery that is the query itself and is no answer; below 0: none.
+        query_groups: (n,) whole numbers. Where given, a query is answered from its own group alone, as in Street2Shop,
+            where the category is known.
+        gallery_groups: (m,) the same of the gallery.
+    """
+    asked = np.flatnonzero(query_labels >= 0)
+    own = np.full(len(queries), -1) if itself is None else itself
+    if query_groups is None or gallery_groups is None:
+        query_groups, gallery_groups = np.zeros(len(queries), int), np.zeros(len(gallery), int)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parts = []
+    for group in np.unique(query_groups[asked]):
+        rows = asked[query_groups[asked] == group]
+        places = np.flatnonzero(gallery_groups == group)
+        shelf = _unit(gallery[places], device)  # (m_g, dim)
+        labels = torch.from_numpy(gallery_labels[places]).to(device)
+        place_of = np.full(len(gallery) + 1, -1)  # the last stands for "none"
+        place_of[places] = np.arange(len(places))
+        for start in range(0, len(rows), QUERIES_AT_ONCE):
+            part = rows[start : start + QUERIES_AT_ONCE]
+            scores = _unit(queries[part], device) @ shelf.T  # (q, m_g)
+            right = torch.from_numpy(query_labels[part]).to(device)[:, None] == labels
+            mine = torch.from_numpy(place_of[own[part]])
+            found = torch.nonzero(mine >= 0)[:, 0]
+            scores[found, mine[found]] = -torch.inf
+            right[found, mine[found]] = False
+            parts.append((part, *(value.cpu().numpy() for value in _places(scores, right))))
+    if not parts:
+        empty = np.zeros(0)
+        return Ranks(empty.astype(int), empty, empty, empty, 0)
+    query, any_right, above, tied, together = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(query[any_right], kind="stable")
+    query, above, tied, together = (values[any_right][order] for values in (query, above, tied, together))
+    return Ranks(query, above, tied, together, int((~any_right).sum()))
+
+
+def _places(scores: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Per query: has a right answer; scores above the best right one, tied with it, right among the tied."""
+    best = scores.masked_fill(~right, -torch.inf).amax(dim=1, keepdim=True) if scores.shape[1] else scores.sum(1, True)
+    tied = (scores - best).abs() <= TIE
+    above = (scores > best + TIE).sum(dim=1).double()
+    broken = best[:, 0].isnan() | ~tied.any(dim=1)  # a NaN query; or every right answer is one
+    above[broken] = torch.inf
+    together = (tied & right).sum(dim=1).double()
+    return right.any(dim=1), above, tied.sum(dim=1).double().masked_fill(broken, 1), together.masked_fill(broken, 1)
+
+
+def _unit(features: np.ndarray, device: str) -> Tensor:
+    values = torch.from_numpy(np.ascontiguousarray(features, np.float32)).to(device)
+    return torch.nn.functional.normalize(values, dim=1)
+
+
+def _log_choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:
+    safe = np.minimum(k, n)  # where k > n the caller knows the answer
+    value: np.ndarray = gammaln(n + 1) - gammaln(safe + 1) - gammaln(n - safe + 1)
+    return value

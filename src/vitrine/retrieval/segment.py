@@ -1,0 +1,115 @@
+"""One part of an index: unit vectors with what they belong to, in memory-mapped files that never change.
+
+Rows lie in the order of their category path, so that every node of the tree is one slice.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.lib.format import open_memmap
+
+from vitrine.errors import InputError
+from vitrine.retrieval import approximate
+from vitrine.retrieval.exact import Codes, encode
+
+ROWS, VECTORS, PRODUCT_CODES = "rows.parquet", "vectors.npy", "codes.faiss"
+COLUMNS = ("image", "uri", "product", "category")
+
+
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table in the order a segment keeps them: by category path, then as they come."""
+    keys = table["category"] + "/"  # `A/B` before `A/B/C`, and neither among `A/Bc`
+    return table.iloc[np.argsort(keys.to_numpy(dtype=object), kind="stable")]
+
+
+def write_segment(folder: Path, table: pd.DataFrame, batches: Iterable[np.ndarray]) -> None:
+    """Writes a segment into an existing, empty folder.
+
+    Args:
+        folder: Where.
+        table: Columns image, uri, product, category; as `in_order` gives it.
+        batches: The rows' features (any, dim), in the same order, of any length.
+
+    Raises:
+        InputError: if a feature is not finite, or there are more or fewer than rows.
+    """
+    count, done = len(table), 0
+    vectors = code = scale = slack = None
+    for features in batches:
+        if vectors is None or code is None or scale is None or slack is None:
+            dim = features.shape[1]
+            vectors = open_memmap(folder / VECTORS, "w+", np.float32, (count, dim))
+            code = open_memmap(folder / "code.npy", "w+", np.int8, (count, dim))
+            scale = open_memmap(folder / "scale.npy", "w+", np.float32, (count,))
+            slack = open_memmap(folder / "slack.npy", "w+", np.float32, (count,))
+        unit = unit_rows(features)
+        bad = ~np.isfinite(unit).all(axis=1)
+        if bad.any():
+            image = table["image"].iloc[done + int(np.flatnonzero(bad)[0])]
+            raise InputError(f"{image}: the model gives no finite embedding")
+        rows = slice(done, done + len(unit))
+        own = encode(unit)
+        vectors[rows], code[rows], scale[rows], slack[rows] = unit, own.code, own.scale, own.slack
+        done += len(unit)
+    if vectors is None or done != count:
+        raise InputError(f"{folder}: {done} embeddings for {count} rows")
+    if count >= approximate.SMALLEST:
+        approximate.build(vectors, folder / PRODUCT_CODES)
+    table[list(COLUMNS)].reset_index(drop=True).to_parquet(folder / ROWS, index=False)
+
+
+def unit_rows(features: np.ndarray) -> np.ndarray:
+    """Rows of length 1, (n, dim) float32; zeros stay zeros."""
+    wide = np.asarray(features, np.float32)
+    length = np.linalg.norm(wide, axis=1, keepdims=True)
+    unit: np.ndarray = wide / np.where(length == 0, 1, length)
+    return unit
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment on disk. Files are opened when first asked for, and mapped, not read."""
+
+    folder: Path
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """image, uri, product, category."""
+        return pd.read_parquet(self.folder / ROWS)
+
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """(n, dim) float32."""
+        return self._map(VECTORS)
+
+    @cached_property
+    def codes(self) -> Codes:
+        """Of the vectors."""
+        return Codes(self._map("code.npy"), np.array(self._map("scale.npy")), np.array(self._map("slack.npy")))
+
+    @cached_property
+    def product_codes(self) -> Any:
+        """For approximate search; None in a small segment."""
+        path = self.folder / PRODUCT_CODES
+        return approximate.load(path) if path.exists() else None
+
+    def slice_of(self, category: str) -> slice:
+        """The rows at or below a node of the category tree; all for ""."""
+        if not category:
+            return slice(0, len(self.rows))
+        first, last = np.searchsorted(self._keys, [f"{category}/", f"{category}0"])  # "0" comes right after "/"
+        return slice(int(first), int(last))
+
+    @cached_property
+    def _keys(self) -> np.ndarray:
+        return (self.rows["category"] + "/").to_numpy(dtype=object)
+
+    def _map(self, name: str) -> np.ndarray:
+        # Copy on write: torch takes no read-only memory, and what is mapped must not change.
+        mapped: np.ndarray = np.load(self.folder / name, mmap_mode="c", allow_pickle=False)
+        return mapped

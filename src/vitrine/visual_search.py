@@ -1,0 +1,128 @@
+"""Photo in, products out: an index of a catalog's photos made with a model, and searching it with photos."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vitrine import files
+from vitrine.catalog import Catalog
+from vitrine.errors import InputError
+from vitrine.retrieval.index import Index
+from vitrine.retrieval.segment import in_order
+
+MODEL = "model"  # folder of the index: what its photos were embedded with, and queries will be
+ROWS_AT_ONCE = 4096
+Progress = Callable[[int, int], None]
+
+
+def make_index(model: Path, catalog: Catalog, out: Path, progress: Progress | None = None) -> int:
+    """Indexes a catalog's photos; `out` appears whole or not at all.
+
+    A model for matching is asked about shop photos, so where the catalog tells domains only those are indexed.
+
+    Returns:
+        How many photos.
+
+    Raises:
+        InputError: if `out` exists, the model or a photo cannot be read, or there is no photo to index.
+    """
+    with files.new_folder(out) as folder:
+        shutil.copytree(model, folder / MODEL)
+        return _add(Index.create(folder), catalog, progress)
+
+
+def add_to_index(folder: Path, catalog: Catalog, model: Path | None = None, progress: Progress | None = None) -> int:
+    """Adds a catalog's photos to an index, without touching those that are there; the same photo replaces itself.
+
+    Raises:
+        InputError: as `make_index`; or if `model` is not the index's own.
+    """
+    index = Index(folder)
+    if model is not None and _weights(model) != _weights(Path(folder) / MODEL):
+        raise InputError(f"{model}: {folder} was made with another model; its embeddings would not compare")
+    return _add(index, catalog, progress)
+
+
+def search_photos(
+    folder: Path, images: Sequence[str], k: int = 20, category: str = "", exact: bool = False
+) -> list[dict[str, Any]]:
+    """The k most similar indexed photos for each photo.
+
+    Args:
+        folder: An index.
+        images: Paths or s3:// URIs.
+        k: Answers wanted; fewer where the index holds fewer.
+        category: Search below this node of the category tree only.
+        exact: Compare with every photo, instead of nearly all.
+
+    Raises:
+        InputError: if there is no such index, it holds no photo (of the category), or an image is no photo.
+    """
+    index = Index(folder)
+    if not len(index):
+        raise InputError(f"{folder}: holds no photos")
+    features = _embedder(Path(folder) / MODEL)(pd.DataFrame({"uri": list(images), "domain": "user", "bbox": ""}))
+    answers = index.search(features, k, category, exact)
+    return [
+        {
+            "image": str(image),
+            "results": [asdict(hit) | {"score": round(hit.score, 4)} for hit in hits],
+        }
+        for image, hits in zip(images, answers, strict=True)
+    ]
+
+
+def _add(index: Index, catalog: Catalog, progress: Progress | None) -> int:
+    table = catalog.table
+    rows = pd.DataFrame({"image": table["image"], "uri": [catalog.uri(image) for image in table["image"]]})
+    for column in ("product", "category", "domain", "bbox"):
+        rows[column] = table[column].astype(str) if column in table else ""
+    embed = _embedder(index.folder / MODEL)
+    if _config(index.folder / MODEL)["task"] == "matching" and (rows["domain"] == "shop").any():
+        rows = rows[rows["domain"] == "shop"]
+    rows = in_order(rows.drop_duplicates("uri"))
+
+    def batches() -> Iterator[np.ndarray]:
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            yield embed(rows.iloc[start : start + ROWS_AT_ONCE])
+            if progress is not None:
+                progress(min(start + ROWS_AT_ONCE, len(rows)), len(rows))
+
+    index.add(rows, batches())
+    return len(rows)
+
+
+def _embedder(model: Path) -> Callable[[pd.DataFrame], np.ndarray]:
+    """Rows (uri, domain, bbox) to features (n, dim)."""
+    from vitrine.methods.inference import load_model, photos_for, run_net
+
+    net, config = load_model(model)
+    if config["task"] == "authenticity":
+        raise InputError(f"{model}: judges listings, and embeds no single photos")
+
+    def embed(rows: pd.DataFrame) -> np.ndarray:
+        features, _ = run_net(net, photos_for(config, rows), np.arange(len(rows)))
+        return features
+
+    return embed
+
+
+def _config(model: Path) -> dict[str, Any]:
+    from vitrine.methods.model_folder import load_config
+
+    return load_config(model)
+
+
+def _weights(model: Path) -> str:
+    import hashlib
+
+    path = Path(model) / "model.safetensors"
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{model}: not a model folder (no {path.name})") from error

@@ -1,0 +1,79 @@
+"""Searching with bounds against a plain sort in double precision; what the quick search may miss."""
+
+import numpy as np
+import pytest
+
+from vitrine.retrieval import approximate
+from vitrine.retrieval.exact import encode, search_exact
+from vitrine.retrieval.segment import unit_rows
+
+
+def sorted_by_cosine(queries, vectors, k, alive=None):
+    scores = queries.astype(np.float64) @ vectors.astype(np.float64).T
+    if alive is not None:
+        scores[:, ~alive] = -2
+    rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return rows, np.take_along_axis(scores, rows, axis=1)
+
+
+def clustered(random, rows, dim):
+    """Vectors as nets make them: not negative, in clumps."""
+    centres = random.random((20, dim))
+    return unit_rows(centres[random.integers(20, size=rows)] + 0.2 * random.random((rows, dim)))
+
+
+@pytest.mark.parametrize("dim", [3, 64, 129])
+@pytest.mark.parametrize("make", [clustered, lambda random, rows, dim: unit_rows(random.standard_normal((rows, dim)))])
+def test_bounds_lose_nothing(dim, make):
+    random = np.random.default_rng(dim)
+    vectors, queries = make(random, 3000, dim), make(random, 5, dim)
+    alive = random.random(3000) < 0.7
+    for mask in (None, alive):
+        rows, scores = search_exact(queries, vectors, encode(vectors), 20, mask)
+        _, best = sorted_by_cosine(queries, vectors, 20, mask)
+        np.testing.assert_allclose(scores, best, atol=1e-6)
+        np.testing.assert_allclose((vectors[rows] * queries[:, None]).sum(2), scores, atol=1e-6)
+        if mask is not None:
+            assert mask[rows].all()
+
+
+def test_the_bound_holds_and_is_needed():
+    random = np.random.default_rng(2)
+    vectors, queries = (unit_rows(random.standard_normal((n, 256))) for n in (4000, 50))
+    own, codes = encode(queries), encode(vectors)
+    rounded = (codes.code * codes.scale[:, None]) @ (own.code * own.scale[:, None]).T
+    error = np.abs(vectors @ queries.T - rounded)
+    bound = codes.slack[:, None] + own.slack * (1 + codes.slack[:, None])
+    assert (error <= bound).all()
+    by_codes = np.argsort(-rounded, axis=0)[:20].T
+    true, _ = sorted_by_cosine(queries, vectors, 20)
+    assert any(set(a) != set(b) for a, b in zip(by_codes, true, strict=True))  # codes alone would be wrong
+
+
+def test_equal_vectors_come_in_order_and_k_may_be_too_large():
+    vectors = unit_rows(np.ones((500, 8)))
+    for codes in (encode(vectors), None):
+        rows, scores = search_exact(vectors[:2], vectors, codes, 3)
+        assert rows.tolist() == [[0, 1, 2]] * 2
+        np.testing.assert_allclose(scores, 1, atol=1e-6)
+        assert search_exact(vectors[:1], vectors, codes, 9999)[0].shape == (1, 500)
+    assert search_exact(vectors[:1], vectors[:0], None, 3)[0].shape == (1, 0)
+
+
+def test_zeros_are_found_last():
+    vectors = np.vstack([np.zeros((1, 4)), np.eye(4)]).astype(np.float32)
+    rows, scores = search_exact(np.eye(4, dtype=np.float32)[:1], vectors, encode(vectors), 5)
+    assert rows[0, 0] == 1
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.slow
+def test_codes_of_four_bits_find_planted_and_random_neighbours(tmp_path):
+    random = np.random.default_rng(3)
+    vectors, queries = (unit_rows(random.standard_normal((n, 65))) for n in (20_000, 20))
+    vectors[:5] = unit_rows(queries[:1] + 0.02 * random.standard_normal((5, 65)))
+    approximate.build(vectors, tmp_path / "codes")
+    near = approximate.candidates(approximate.load(tmp_path / "codes"), queries, 1000)
+    true, _ = sorted_by_cosine(queries, vectors, 20)
+    assert set(range(5)) <= set(near[0][:50])
+    assert np.mean([len(set(a) & set(b)) / 20 for a, b in zip(near, true, strict=True)]) > 0.99

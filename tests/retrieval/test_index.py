@@ -1,0 +1,134 @@
+"""An index that grows and shrinks gives what one made anew would."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vitrine.errors import InputError
+from vitrine.retrieval import approximate
+from vitrine.retrieval.index import Index
+from vitrine.retrieval.segment import in_order
+
+CATEGORIES = ("A/B", "A/B/C", "A/Bc", "A", "D/E", "")
+
+
+def rows(random, count, first=0):
+    names = [f"{i:05}" for i in range(first, first + count)]
+    return pd.DataFrame(
+        {
+            "image": [f"{name}.jpg" for name in names],
+            "uri": [f"/photos/{name}.jpg" for name in names],
+            "product": [f"P{int(name) // 3}" for name in names],
+            "category": random.choice(CATEGORIES, count),
+        }
+    )
+
+
+@pytest.fixture
+def grown(tmp_path):
+    """Two segments; the second replaces some photos of the first, and some products are gone."""
+    random = np.random.default_rng(0)
+    index = Index.create(tmp_path)
+    known = {}
+    for count, first in ((300, 0), (200, 280)):
+        table = in_order(rows(random, count, first))
+        features = random.standard_normal((count, 16)).astype(np.float32)
+        index.add(table, np.array_split(features, 3))
+        known |= {
+            uri: (row, own) for uri, row, own in zip(table["uri"], table.to_dict("records"), features, strict=True)
+        }
+    gone = {f"P{i}" for i in range(0, 60, 2)}
+    assert index.remove(products=sorted(gone)) == sum(row["product"] in gone for row, _ in known.values())
+    return tmp_path, {uri: (row, own) for uri, (row, own) in known.items() if row["product"] not in gone}
+
+
+def expected(known, query, k, inside=lambda category: True):
+    left = [
+        (row["uri"], own @ query / np.linalg.norm(own) / np.linalg.norm(query))
+        for row, own in known.values()
+        if inside(row["category"])
+    ]
+    return [uri for uri, _ in sorted(left, key=lambda pair: -pair[1])[:k]]
+
+
+def test_answers_are_those_of_a_plain_sort(grown):
+    folder, known = grown
+    index = Index(folder)
+    assert len(index) == len(known)
+    queries = np.random.default_rng(1).standard_normal((7, 16)).astype(np.float32)
+    for query, hits in zip(queries, index.search(queries, 12), strict=True):
+        assert [hit.uri for hit in hits] == expected(known, query, 12)
+        assert hits[0].product == known[hits[0].uri][0]["product"]
+
+
+@pytest.mark.parametrize("category", ["A", "A/B", "A/B/C", "D"])
+def test_a_category_is_the_node_and_what_is_below_it(grown, category):
+    folder, known = grown
+    query = np.random.default_rng(2).standard_normal((1, 16)).astype(np.float32)
+    (hits,) = Index(folder).search(query, 1000, category)
+    inside = lambda path: path == category or path.startswith(f"{category}/")  # noqa: E731
+    assert [hit.uri for hit in hits] == expected(known, query[0], 1000, inside)
+
+
+def test_compacting_changes_no_answer(grown):
+    folder, known = grown
+    index = Index(folder)
+    query = np.random.default_rng(3).standard_normal((1, 16)).astype(np.float32)
+    before = index.search(query, 50)
+    index.compact()
+    assert [hit.uri for hit in Index(folder).search(query, 50)[0]] == [hit.uri for hit in before[0]]
+    assert len(list(folder.glob("segment-*"))) == 1
+    assert not list(folder.glob("removed-*"))
+    assert len(Index(folder)) == len(known)
+
+
+@pytest.mark.slow
+def test_quick_and_exact_answers_agree_under_filters(tmp_path, monkeypatch):
+    monkeypatch.setattr(approximate, "SMALLEST", 2000)
+    random = np.random.default_rng(4)
+    table = in_order(rows(random, 6000))
+    index = Index.create(tmp_path)
+    index.add(table, [random.standard_normal((6000, 32)).astype(np.float32)])
+    index.remove(products=[f"P{i}" for i in range(500)])
+    queries = random.standard_normal((10, 32)).astype(np.float32)
+    for category in ("", "A", "A/Bc"):
+        quick, exact = index.search(queries, 20, category), index.search(queries, 20, category, exact=True)
+        shared = [len({h.uri for h in a} & {h.uri for h in b}) / len(b) for a, b in zip(quick, exact, strict=True)]
+        assert np.mean(shared) > 0.99
+    assert index.segments[0].product_codes is not None
+
+
+def test_refusals_are_one_line(grown):
+    folder, _ = grown
+    index = Index(folder)
+    query = np.ones((1, 16), np.float32)
+    for arguments, what in [
+        ((query, 0), "k must"),
+        ((query, 5, "Z"), "no photo in category"),
+        ((query[:, :4], 5), "length"),
+        ((query * np.nan, 5), "finite"),
+    ]:
+        with pytest.raises(InputError, match=what):
+            index.search(*arguments)
+    index.remove(products=[f"P{i}" for i in range(400)])
+    assert len(index) == 0
+    with pytest.raises(InputError, match="holds no photos"):
+        index.search(query, 5)
+    index.compact()
+    assert len(Index(folder)) == 0
+    with pytest.raises(InputError, match="not an index"):
+        Index(folder / "nothing")
+
+
+def test_a_broken_addition_leaves_the_index_as_it_was(grown):
+    folder, known = grown
+    random = np.random.default_rng(5)
+    table = in_order(rows(random, 10, 9000))
+    before = json.loads((folder / "index.json").read_text()), sorted(path.name for path in folder.iterdir())
+    for features in (np.full((10, 16), np.nan), np.ones((10, 9)), np.ones((4, 16))):
+        with pytest.raises(InputError):
+            Index(folder).add(table, [features])
+    assert (json.loads((folder / "index.json").read_text()), sorted(path.name for path in folder.iterdir())) == before
+    assert len(Index(folder)) == len(known)
