@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vitrine.retrieval import approximate
-from vitrine.retrieval.exact import encode, search_exact
+from vitrine.retrieval.exact import best_of, encode, search_exact
 from vitrine.retrieval.segment import unit_rows
 
 
@@ -58,6 +58,19 @@ def test_equal_vectors_come_in_order_and_k_may_be_too_large():
         np.testing.assert_allclose(scores, 1, atol=1e-6)
         assert search_exact(vectors[:1], vectors, codes, 9999)[0].shape == (1, 500)
     assert search_exact(vectors[:1], vectors[:0], None, 3)[0].shape == (1, 0)
+
+
+def test_the_best_of_some_rows():
+    random = np.random.default_rng(6)
+    vectors, queries = clustered(random, 2000, 64), clustered(random, 4, 64)
+    some = np.sort(random.choice(2000, 300, replace=False))
+    for query in queries:
+        for k in (7, 300, 400):
+            rows, scores = best_of(some, query, vectors, encode(vectors), k)
+            true, best = sorted_by_cosine(query[None], vectors[some], k)
+            np.testing.assert_allclose(scores, best[0], atol=1e-6)
+            assert set(rows) <= set(some)
+            assert len(rows) == min(k, 300)
 
 
 def test_zeros_are_found_last():

@@ -74,6 +74,20 @@ def search_exact(
     return found, scores
 
 
+def best_of(
+    rows: np.ndarray, query: np.ndarray, vectors: np.ndarray, codes: Codes, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k best of some rows for one unit vector, exactly; few of the float32 vectors are read."""
+    own = encode(query[None])
+    scale, slack = codes.scale[rows], codes.slack[rows]
+    near = (codes.code[rows] @ (own.code[0] * own.scale[0])) * scale
+    doubt = own.slack[0] * (1 + slack) + slack + ROUNDING
+    kept = rows
+    if len(rows) > k:
+        kept = rows[near + doubt >= np.partition(near - doubt, len(rows) - k)[len(rows) - k]]
+    return best_first(kept, vectors[kept] @ query, k)
+
+
 def fast_codes() -> bool:
     """Whether this processor multiplies bytes faster than floats (VNNI)."""
     return bool(torch.cpu._is_vnni_supported())

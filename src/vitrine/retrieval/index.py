@@ -13,7 +13,7 @@ import pandas as pd
 from vitrine import files
 from vitrine.errors import InputError
 from vitrine.retrieval import approximate
-from vitrine.retrieval.exact import best_first, fast_codes, search_exact
+from vitrine.retrieval.exact import best_of, fast_codes, search_exact
 from vitrine.retrieval.segment import Segment, in_order, unit_rows, write_segment
 
 CONTENTS = "index.json"
@@ -215,7 +215,7 @@ def _search_segment(
         if len(rows) < min(k, allowed.sum()):  # what is near lies in other categories
             answers += _exactly(segment, alive, part, queries[i : i + 1], k)
         else:
-            answers.append(best_first(rows, segment.vectors[rows] @ queries[i], k))
+            answers.append(best_of(rows, queries[i], segment.vectors, segment.codes, k))
     return answers
 
 
