@@ -67,7 +67,7 @@ def test_the_best_of_some_rows():
     for query in queries:
         for k in (7, 300, 400):
             rows, scores = best_of(some, query, vectors, encode(vectors), k)
-            true, best = sorted_by_cosine(query[None], vectors[some], k)
+            _true, best = sorted_by_cosine(query[None], vectors[some], k)
             np.testing.assert_allclose(scores, best[0], atol=1e-6)
             assert set(rows) <= set(some)
             assert len(rows) == min(k, 300)
