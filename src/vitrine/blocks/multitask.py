@@ -49,23 +49,39 @@ def annotated_cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
     return -(targets * F.log_softmax(scores.float(), dim=1)).sum() / len(scores)
 
 
-def subtree_cross_entropy(scores: Tensor, allowed: Tensor) -> Tensor:
+def subtree_cross_entropy(scores: Tensor, allowed: Tensor, smoothing: float = 0.0) -> Tensor:
     """Eq. 6 for categories that may stop short of a leaf: -log of the probability of all leaves below the node.
 
     For a photo with a leaf this is the multinomial logistic loss; for one that stops at an inner node it asks only that
-    some leaf below it is likely.
+    some leaf below it is likely. Label smoothing (Szegedy et al., Rethinking the Inception Architecture, CVPR 2016,
+    Section 7) mixes in the cross entropy with the even distribution: (1 - s) loss - s mean_y log p_y.
 
     Args:
         scores: Unnormalised leaf scores, (n, leaves).
         allowed: Which leaves agree with the photo's category, (n, leaves), bool; a row of False is not annotated.
+        smoothing: s in [0, 1).
 
     Returns:
         The sum over annotated photos divided by n, 0 if none is annotated.
     """
-    logs = F.log_softmax(scores.float(), dim=1)
     annotated = allowed.any(dim=1)
-    inside = logs.masked_fill(~allowed, -torch.inf)[annotated]
-    return -torch.logsumexp(inside, dim=1).sum() / len(scores)
+    logs = F.log_softmax(scores.float(), dim=1)[annotated]
+    inside = logs.masked_fill(~allowed[annotated], -torch.inf)
+    loss = -torch.logsumexp(inside, dim=1).sum()
+    if smoothing:
+        loss = (1 - smoothing) * loss - smoothing * logs.mean(dim=1).sum()
+    return loss / len(scores)
+
+
+def level_weights(nodes: Mapping[str, int], leaves: int, scale: float = 1.0) -> dict[str, float]:
+    """lambda_i of Eq. 5 for the coarser levels: their share of the number of leaves, not below 0.1; a leaf's is 1.
+
+    The paper sets 0.1 for 10 roots and 1 for 129 leaves.
+
+    >>> level_weights({"level1": 10, "level2": 60}, leaves=120)
+    {'level1': 0.1, 'level2': 0.5}
+    """
+    return {name: scale * max(0.1, count / leaves) for name, count in nodes.items()}
 
 
 def attribute_weights(annotated: Mapping[str, int], scale: float = 1.0) -> dict[str, float]:

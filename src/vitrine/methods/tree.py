@@ -18,6 +18,7 @@ class CategoryTree:
         self.leaves: tuple[str, ...] = tuple(sorted(known - inner))
         self.depth = max((path.count("/") + 1 for path in self.leaves), default=0)
         self._inner = frozenset(inner)
+        self._levels: dict[int, tuple[str, ...]] = {}
 
     def node(self, path: str, level: int) -> str:
         """The node of a path at `level` (1 = coarsest).
@@ -32,7 +33,30 @@ class CategoryTree:
 
     def level(self, level: int) -> tuple[str, ...]:
         """The nodes at a level, sorted; at the deepest level the leaves."""
-        return tuple(sorted({self.node(leaf, level) for leaf in self.leaves}))
+        if level not in self._levels:
+            self._levels[level] = tuple(sorted({self.node(leaf, level) for leaf in self.leaves}))
+        return self._levels[level]
+
+    def coarser_levels(self) -> list[int]:
+        """The levels above the leaves that ask something of their own: several nodes, fewer than the next such level."""
+        found: list[int] = []
+        fewest = len(self.leaves)
+        for level in range(self.depth - 1, 0, -1):
+            nodes = len(self.level(level))
+            if 1 < nodes < fewest:
+                found.insert(0, level)
+                fewest = nodes
+        return found
+
+    def possible(self, path: str, level: int) -> list[str]:
+        """The nodes at a level that a photo of this category may belong to: one, or all below the node it stops at.
+
+        None for "" and for a path outside the tree.
+        """
+        node = self.node(path, level) if path else ""
+        if node:
+            return [node] if node in self.level(level) else []
+        return [below for below in self.level(level) if path and below.startswith(f"{path}/")]
 
     def membership(self, level: int) -> np.ndarray:
         """Which node of `level` each leaf belongs to: (leaves, nodes of that level), float32 zeros and ones."""

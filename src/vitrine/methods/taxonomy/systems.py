@@ -1,0 +1,105 @@
+"""The eight systems of the paper's Section 4.2, and two of today, by what they are made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vitrine.catalog import Catalog, attribute_types
+from vitrine.errors import InputError
+from vitrine.methods.taxonomy.net import LEAF, RefinedNets, TaxonomyNet, structure_of
+from vitrine.methods.tree import CategoryTree
+from vitrine.methods.truth import labels_seen
+from vitrine.settings import TaxonomySettings
+
+
+@dataclass(frozen=True)
+class System:
+    """What a variant adds to the flat net.
+
+    Attributes:
+        salient: The salient-sensitive module (Section 3.2).
+        levels: The coarser levels as further tasks (Section 3.4).
+        attributes: The attributes as further tasks (Section 3.4).
+        refined: One net per level, refined by MCR (Section 3.3).
+    """
+
+    salient: bool = False
+    levels: bool = False
+    attributes: bool = False
+    refined: bool = False
+
+
+SYSTEMS = {
+    "bcnn": System(),
+    "sscnn": System(salient=True),
+    "bcnn-mcr": System(refined=True),
+    "sscnn-mcr": System(salient=True, refined=True),
+    "bmtl-rl": System(levels=True),
+    "bmtl-ca": System(attributes=True),
+    "ssmtl-rl": System(salient=True, levels=True),
+    "ssmtl-ca": System(salient=True, attributes=True),
+    "modern": System(),
+    "modern-mtl": System(salient=True, levels=True, attributes=True),
+}
+VARIANTS = tuple(SYSTEMS)
+MODERN = ("modern", "modern-mtl")  # learn with label smoothing and logit adjustment
+
+
+def describe(catalog: Catalog, variant: str, settings: TaxonomySettings) -> dict[str, Any]:
+    """What a variant learns from a catalog's training photos: the part of config.json that the data decides.
+
+    Returns:
+        `leaves`; `levels`, the coarser levels answered by a branch or a net of their own; `labels` of each attribute
+        type; `salient`; `refined`.
+
+    Raises:
+        InputError: for an unknown variant, fewer than two leaf categories, or an attribute type there is none of.
+    """
+    if variant not in SYSTEMS:
+        raise InputError(f"taxonomy has no variant {variant!r}; known: {', '.join(VARIANTS)}")
+    system = SYSTEMS[variant]
+    table = catalog.of_split("train").table
+    tree = CategoryTree(table.get("category", ()))
+    if len(tree.leaves) < 2:
+        what = f"one value ({tree.leaves[0]!r})" if tree.leaves else "no label"
+        raise InputError(f"{catalog.root}: category has {what} among training photos; there is nothing to learn")
+    labels = {}
+    if system.attributes:
+        found = {kind: labels_seen(table, kind) for kind in attribute_types(table)}
+        labels = {kind: own for kind, own in found.items() if len(own) > 1}
+        wanted = [name.strip() for name in settings.attributes.split(",") if name.strip()]
+        unknown = [name for name in wanted if name not in labels]
+        if unknown:
+            raise InputError(
+                f"--set attributes={unknown[0]}: {catalog.root} has no attribute type of that name with two labels "
+                f"(it has: {', '.join(labels) or 'none'})"
+            )
+        labels = {kind: labels[kind] for kind in wanted} if wanted else labels
+    # With neither there is but one task; the levels then stand in for the attributes.
+    learns_levels = system.levels or system.refined or (system.attributes and not labels)
+    return {
+        "leaves": list(tree.leaves),
+        "levels": tree.coarser_levels() if learns_levels else [],
+        "labels": labels,
+        "salient": system.salient,
+        "refined": system.refined,
+    }
+
+
+def build(config: Mapping[str, Any], weights: str = "none") -> TaxonomyNet | RefinedNets:
+    """The net a config describes, with fresh (or published) weights."""
+    tree, levels = CategoryTree(config["leaves"]), config["levels"]
+    common = (config["salient"], config["hidden"], weights)
+    where = (config["backbone"], config["image_size"])
+    if config["refined"]:
+        structure = structure_of(config["leaves"], levels)
+        nets = [TaxonomyNet(*where, size, {}, {}, *common) for size in structure.sizes]
+        return RefinedNets(nets, [*map(level_task, levels), LEAF], structure)
+    branches = {level_task(level): len(tree.level(level)) for level in levels}
+    states = {kind: len(labels) for kind, labels in config["labels"].items()}
+    return TaxonomyNet(*where, len(config["leaves"]), branches, states, *common)
+
+
+def level_task(level: int) -> str:
+    """The name of the task of a coarser level (1 = coarsest)."""
+    return f"level{level}"
