@@ -35,6 +35,9 @@ class Outcome:
         questions: What was asked. For taxonomy the levels come first, coarse to fine.
         embeddings: (photos, dim) float32 features before the heads.
         seconds: Wall time of decoding and prediction.
+        separate: What the branch or net of each category level answers by itself, where there are several: these may
+            contradict each other, `questions` do not.
+        maps: (photos, rows, columns) where the net looked in each photo, relative. None: it cannot say.
     """
 
     task: str
@@ -42,6 +45,8 @@ class Outcome:
     questions: Sequence[Question]
     embeddings: np.ndarray
     seconds: float
+    separate: Sequence[Question] = ()
+    maps: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -54,10 +54,17 @@ class TaxonomySettings(Settings):
     task_weights: str = Field("", description="single task weights, e.g. level1=0.1,attr:colour=0.5")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the even distribution in the leaves' labels")
     logit_adjustment: float = Field(0.0, ge=0, description="tau: 1 = learn as if all leaves were equally common")
+    balance: bool = Field(False, description="make up for common leaves as far as it costs at most 1 point of top1")
     start: str = Field("", description="an earlier model folder to go on from, with other leaves or labels")
     nets: str = Field("", description="mcr: finished nets, one per level, coarse to fine; empty = train them first")
     related: int = Field(3, ge=1, description="mcr: K, the categories of the same level in R_c (Eq. 4)")
     mcr_lambda: float = Field(0.0, ge=0, description="mcr: lambda of Eq. 3; 0 = chosen by cross-validation")
+
+
+class BalancedTaxonomySettings(TaxonomySettings):
+    """ssmtl-ca, the default: chosen for how well it answers about every leaf, rare ones included."""
+
+    balance: bool = Field(True, description="make up for common leaves as far as it costs at most 1 point of top1")
 
 
 class ModernTaxonomySettings(TaxonomySettings):

@@ -1,6 +1,7 @@
 """The taxonomy nets learn a toy catalog, and what they answer about the levels agrees."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from vitrine.data.augment import augment
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.methods.inference import apply
-from vitrine.methods.taxonomy import LEAF, TaxonomyNet, build, describe, lesson, questions, tasks
+from vitrine.methods.taxonomy import TaxonomyNet, build, describe, lesson, questions, tasks
+from vitrine.methods.taxonomy.net import HEAT, LEAF
 from vitrine.methods.truth import label_matrix, top1_accuracy
 from vitrine.settings import TaxonomySettings
 
@@ -33,12 +35,14 @@ def table(*rows, **columns):
 @pytest.mark.parametrize("salient", [True, False])
 @pytest.mark.parametrize("states", [{}, {"items": 3, "a.b": 2}])
 def test_shapes_and_names(salient, states):
-    net = TaxonomyNet("resnet18_narrow", 32, leaves=7, states=states, salient=salient, hidden=16)
+    net = TaxonomyNet("resnet18_narrow", 32, 7, {"level1": 2}, states, salient, hidden=16)
     features, scores = net(torch.randn(3, 3, 32, 32))
     assert features.shape == (3, 16)
     assert {name: tuple(own.shape) for name, own in scores.items()} == {
         LEAF: (3, 7),
+        "level1": (3, 2),
         **{f"attr:{kind}": (3, m) for kind, m in states.items()},
+        **({HEAT: (3, 2, 2)} if salient else {}),
     }
     assert (net.attention is not None) is salient
 
@@ -55,12 +59,14 @@ class TestDescribe:
         ),
     )
 
+    FLAT: ClassVar = {"leaves": ["A/B", "A/C/D"], "levels": [], "labels": {}, "salient": False, "refined": False}
+
     def test_only_what_training_photos_show(self):
         described = describe(self.CATALOG, "ssmtl-ca")
-        assert described == {"leaves": ["A/B", "A/C/D"], "labels": {"two": ["x", "y", "z"]}, "salient": True}
+        assert described == self.FLAT | {"levels": [], "labels": {"two": ["x", "y", "z"]}, "salient": True}
 
     def test_the_flat_net(self):
-        assert describe(self.CATALOG, "bcnn") == {"leaves": ["A/B", "A/C/D"], "labels": {}, "salient": False}
+        assert describe(self.CATALOG, "bcnn") == self.FLAT
 
     @pytest.mark.parametrize(
         ("rows", "what"),

@@ -24,5 +24,3 @@ def logit_offsets(counts: Sequence[float], tau: float = 1.0) -> Tensor:
         raise ValueError("logit_offsets: counts must be a row of numbers >= 0")
     values = torch.where(values > 0, values, 1.0)
     return (tau * (values / values.sum()).log()).float()
-
-

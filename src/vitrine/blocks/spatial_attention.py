@@ -7,9 +7,9 @@ from torch import Tensor, nn
 class SpatialAttention(nn.Module):
     """Weighs each cell of a feature map: F' = F * A,  A = sigmoid(conv_1x1(F)) * T.
 
-    T is one learned h x w template for all channels, starting at 1. The paper draws the 1x1 weights from a standard
-    Gaussian; over hundreds of channels that saturates the sigmoid before training starts, so the deviation here is
-    1 / sqrt(channels).
+    T is one learned h x w template for all channels. It starts at 2, so that A is about 1 and the rest of the net sees
+    what it would see without the module. The paper draws the 1x1 weights from a standard Gaussian; over hundreds of
+    channels that saturates the sigmoid before training starts, so the deviation here is 1 / sqrt(channels).
 
     Args:
         channels: Channels of the feature map.
@@ -20,7 +20,7 @@ class SpatialAttention(nn.Module):
     def __init__(self, channels: int, height: int, width: int) -> None:
         super().__init__()
         self.score = nn.Conv2d(channels, 1, kernel_size=1)
-        self.template = nn.Parameter(torch.ones(height, width))
+        self.template = nn.Parameter(torch.full((height, width), 2.0))
         nn.init.normal_(self.score.weight, std=channels**-0.5)
         nn.init.zeros_(self.score.get_parameter("bias"))
 

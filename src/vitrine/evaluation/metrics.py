@@ -11,6 +11,7 @@ import numpy as np
 
 from vitrine.errors import InputError
 from vitrine.evaluation.authenticity import listing_metrics
+from vitrine.evaluation.hierarchy import agreement, mistakes
 from vitrine.outcome import ListingOutcome, Outcome, Question
 
 TASKS = ("taxonomy", "attributes")
@@ -142,7 +143,9 @@ def compute_metrics(outcome: Outcome | ListingOutcome) -> dict[str, float]:
     """The flat `metrics.json` of an outcome, fractions 0..1.
 
     taxonomy: per level `level<i>/top1|top5|macro_top1|macro_top5`, the same without prefix for the deepest level that
-    has annotated photos, and `attr:<type>/top1`. attributes: `attr:<type>/recall@1|3|5` and `/f1@1|3|5`, and their
+    has annotated photos, and `attr:<type>/top1`; `mistake_height` (mean over the deepest level's mistakes, see
+    `steps_up`) where there are mistakes, and `consistency` (share of photos whose separately answered levels form one
+    path) where levels are answered separately. attributes: `attr:<type>/recall@1|3|5` and `/f1@1|3|5`, and their
     means over types without prefix. Both: `count` (photos asked) and `seconds_per_1000_images`. Questions without
     any annotated photo are left out. Authenticity: see `listing_metrics`.
 
@@ -151,7 +154,7 @@ def compute_metrics(outcome: Outcome | ListingOutcome) -> dict[str, float]:
     """
     if isinstance(outcome, ListingOutcome):
         return listing_metrics(outcome)
-    return _measure(outcome, _all_ranks(outcome))
+    return _measure(outcome, _all_ranks(outcome)) | _hierarchy(outcome)
 
 
 def bootstrap_intervals(outcome: Outcome, draws: int = 200, seed: int = 0) -> dict[str, tuple[float, float]]:
@@ -173,6 +176,17 @@ def bootstrap_intervals(outcome: Outcome, draws: int = 200, seed: int = 0) -> di
         low, high = np.nanquantile(measured[key], [0.025, 0.975])
         intervals[key] = (float(low), float(high))
     return intervals
+
+
+def _hierarchy(outcome: Outcome) -> dict[str, float]:
+    values = {}
+    levels = [question for question in outcome.questions if question.name.startswith("level") and any(question.truth)]
+    heights = mistakes(levels[-1]) if levels else np.empty(0)
+    if len(heights):
+        values["mistake_height"] = float(heights.mean())
+    if len(outcome.separate) > 1:
+        values["consistency"] = float(agreement(outcome.separate).mean())
+    return values
 
 
 def _all_ranks(outcome: Outcome) -> dict[str, TrueRanks]:

@@ -99,7 +99,11 @@ def apply(model: Path, catalog: Catalog) -> Outcome | ListingOutcome:
     """
     if not len(catalog):
         raise InputError(f"{catalog.root}: no rows to ask the model about")
-    net, config = load_model(model)
+    return answer(*load_model(model), catalog)
+
+
+def answer(net: nn.Module, config: Mapping[str, Any], catalog: Catalog) -> Outcome | ListingOutcome:
+    """A loaded model's answers about every photo of a catalog, or its listings."""
     if config["task"] == "authenticity":
         from vitrine.methods.authenticity import judge
 
@@ -109,7 +113,13 @@ def apply(model: Path, catalog: Catalog) -> Outcome | ListingOutcome:
     features, scores = run_net(net, store, np.arange(len(store)))
     seconds = time.perf_counter() - started
     asked = _questions(config, scores, catalog.table)
-    return Outcome(config["task"], catalog.table["image"].tolist(), asked, features, seconds)
+    images = catalog.table["image"].tolist()
+    if config["task"] != "taxonomy":
+        return Outcome(config["task"], images, asked, features, seconds)
+    from vitrine.methods.taxonomy import heat_maps, separate_levels
+
+    separate = separate_levels(config, scores, catalog.table, config["temperatures"])
+    return Outcome(config["task"], images, asked, features, seconds, separate, heat_maps(scores))
 
 
 def predict(model: Path, images: Sequence[str], top: int = 5) -> list[dict[str, Any]]:

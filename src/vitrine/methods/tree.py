@@ -38,7 +38,7 @@ class CategoryTree:
         return self._levels[level]
 
     def coarser_levels(self) -> list[int]:
-        """The levels above the leaves that ask something of their own: several nodes, fewer than the next such level."""
+        """The levels above the leaves that ask something of their own: several nodes, and fewer than the next one."""
         found: list[int] = []
         fewest = len(self.leaves)
         for level in range(self.depth - 1, 0, -1):

@@ -14,7 +14,7 @@ from vitrine.methods.inference import load_model
 from vitrine.methods.truth import teachable_types
 from vitrine.settings import StudentSettings, TeacherSettings
 from vitrine.training.engine import fit
-from vitrine.training.model import finish, start_config, training_identity
+from vitrine.training.model import finish, start_config, training_identity, training_notes
 
 
 def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder: Path) -> None:
@@ -38,7 +38,7 @@ def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder
         "embedding_dim": settings.embedding_dim,
         "labels": {kind: classes},
     }
-    finish(out, net, config, catalog, store, history)
+    finish(out, net, config, catalog, store, training_notes(history))
 
 
 def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder: Path) -> None:
@@ -79,7 +79,7 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
         "embedding_dim": len(dictionaries[net.kinds[0]][0]),
         "labels": labels,
     }
-    finish(out, net, config, catalog, store, history)
+    finish(out, net, config, catalog, store, training_notes(history))
 
 
 def _train_teachers(catalog: Catalog, settings: StudentSettings, folder: Path) -> list[Path]:

@@ -47,10 +47,17 @@ def training_identity(catalog: Catalog, what: str, settings: Settings) -> str:
     return digest.hexdigest()
 
 
-def finish(
-    out: Path, net: nn.Module, config: dict[str, Any], catalog: Catalog, store: PhotoStore, history: History
-) -> None:
-    """Calibrates on the validation photos (the training photos where there are none) and writes the model folder."""
+def finish(out: Path, net: nn.Module, config: dict[str, Any], catalog: Catalog, store: PhotoStore, notes: str) -> None:
+    """Calibrates on the validation photos (the training photos where there are none) and writes the model folder.
+
+    Args:
+        out: The model folder.
+        net: The trained net.
+        config: Without temperatures.
+        catalog: Of the training.
+        store: Its photos.
+        notes: Markdown that ends the card.
+    """
     split = catalog.table["split"].to_numpy()
     rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
     _, scores = run_net(net, store, rows)
@@ -63,7 +70,7 @@ def finish(
         accuracy = top1_accuracy(scores[name], matrix)
         if accuracy is not None:
             metrics[f"validation/{name}/top1"] = accuracy
-    save_model(out, net, config | {"temperatures": temperatures}, metrics, training_notes(history))
+    save_model(out, net, config | {"temperatures": temperatures}, metrics, notes)
 
 
 def training_notes(history: History) -> str:

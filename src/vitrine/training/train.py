@@ -11,6 +11,8 @@ from vitrine.files import atomic_write
 from vitrine.methods import authenticity, taxonomy
 from vitrine.settings import (
     AuthenticitySettings,
+    BalancedTaxonomySettings,
+    ModernTaxonomySettings,
     Settings,
     StudentSettings,
     TaxonomySettings,
@@ -31,6 +33,8 @@ VARIANTS = {
 SETTINGS: dict[str, type[Settings]] = {  # by variant, else by task
     "teacher": TeacherSettings,
     "student": StudentSettings,
+    **dict.fromkeys(taxonomy.BALANCED, BalancedTaxonomySettings),
+    **dict.fromkeys(taxonomy.MODERN, ModernTaxonomySettings),
     "taxonomy": TaxonomySettings,
     "authenticity": AuthenticitySettings,
 }

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from vitrine.methods.inference import probabilities
 from vitrine.methods.taxonomy.net import HEAT, LEAF
@@ -22,7 +23,7 @@ def tasks(config: Mapping[str, Any], table: pd.DataFrame) -> list[tuple[str, lis
     tree = CategoryTree(config["leaves"])
     paths = _paths(table)
     asked: list[tuple[str, list[list[str]], Sequence[str]]] = []
-    for level in [*config["levels"], tree.depth]:
+    for level in [*config.get("levels", ()), tree.depth]:
         below = {path: tree.possible(path, level) for path in set(paths)}
         name = LEAF if level == tree.depth else level_task(level)
         asked.append((name, [below[path] for path in paths], tree.level(level)))
@@ -40,7 +41,7 @@ def questions(
     answers of a photo form one path wherever the likeliest leaf lies below the likeliest node.
     """
     tree = CategoryTree(config["leaves"])
-    leaves = probabilities(scores[LEAF], temperatures[LEAF])
+    leaves = _leaf_probabilities(config, scores[LEAF], temperatures[LEAF])
     paths = _paths(table)
     asked = [
         _question(f"level{level}", tree.level(level), leaves @ tree.membership(level), _truth(tree, paths, level))
@@ -48,7 +49,9 @@ def questions(
     ]
     for kind, labels in config["labels"].items():
         name = f"attr:{kind}"
-        asked.append(_question(name, labels, probabilities(scores[name], temperatures[name]), attribute_truth(table, kind)))
+        asked.append(
+            _question(name, labels, probabilities(scores[name], temperatures[name]), attribute_truth(table, kind))
+        )
     return asked
 
 
@@ -59,14 +62,16 @@ def separate_levels(
 
     Empty where only the leaves are answered.
     """
-    if not config["levels"]:
+    if not config.get("levels"):
         return []
     tree = CategoryTree(config["leaves"])
     paths = _paths(table)
     asked = []
-    for level in [*config["levels"], tree.depth]:
+    for level in [*config.get("levels", ()), tree.depth]:
         name = LEAF if level == tree.depth else level_task(level)
         own = probabilities(scores[name], temperatures[name])
+        if name == LEAF:
+            own = _leaf_probabilities(config, scores[LEAF], temperatures[LEAF])
         asked.append(_question(f"level{level}", tree.level(level), own, _truth(tree, paths, level)))
     return asked
 
@@ -74,6 +79,11 @@ def separate_levels(
 def heat_maps(scores: Mapping[str, np.ndarray]) -> np.ndarray | None:
     """Where a salient-sensitive net looked in each photo, (photos, rows, columns); None for the others."""
     return scores.get(HEAT)
+
+
+def _leaf_probabilities(config: Mapping[str, Any], scores: np.ndarray, temperature: float) -> np.ndarray:
+    """softmax(score / T - tau log pi), (photos, leaves); see `balance`."""
+    return softmax(scores.astype(np.float64) / temperature - np.asarray(config.get("balance", 0.0)), axis=1)
 
 
 def _question(name: str, labels: Sequence[str], scores: np.ndarray, truth: list[list[str]]) -> Question:

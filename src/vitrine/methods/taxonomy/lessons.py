@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitrine.blocks.logit_adjustment import logit_offsets
 from vitrine.blocks.multitask import (
@@ -23,6 +23,7 @@ from vitrine.errors import InputError
 from vitrine.methods.inference import run_net
 from vitrine.methods.lesson import Lesson
 from vitrine.methods.taxonomy.answers import tasks
+from vitrine.methods.taxonomy.balance import choose_balance
 from vitrine.methods.taxonomy.net import LEAF, TaxonomyNet
 from vitrine.methods.truth import label_matrix, top1_accuracy
 from vitrine.settings import TaxonomySettings
@@ -75,6 +76,27 @@ def lesson(
     return Lesson(steps, batches, loss, score)
 
 
+def balance(
+    net: nn.Module, catalog: Catalog, store: PhotoStore, config: Mapping[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """Chooses tau of `choose_balance` on the validation photos.
+
+    Returns:
+        `balance`, what config.json keeps of it, and Markdown for the card. Nothing where there are no such photos.
+    """
+    split = catalog.table["split"].to_numpy()
+    _, truth, leaves = next(task for task in tasks(config, catalog.table) if task[0] == LEAF)
+    allowed = label_matrix(truth, leaves)
+    rows = np.flatnonzero((split == "validation") & (allowed.sum(axis=1) == 1))
+    if not len(rows):
+        return {}, ""
+    counts = _distribution(allowed[split == "train"]).sum(axis=0)
+    found = choose_balance(run_net(net, store, rows)[1][LEAF], allowed[rows], counts)
+    lines = [f"| {tau:g} | {100 * top1:.1f} | {100 * macro:.1f} |" for tau, (top1, macro) in found.tried.items()]
+    head = ["\n## Balance\n", f"tau = {found.tau:g}\n", "| tau | validation top1 | macro_top1 |", "| --- | --- | --- |"]
+    return {"balance": found.offsets}, "\n".join([*head, *lines, ""])
+
+
 def task_weights(
     matrices: Mapping[str, np.ndarray], train: Sequence[int] | np.ndarray, settings: TaxonomySettings
 ) -> dict[str, float]:
@@ -99,7 +121,9 @@ def task_weights(
         name, _, value = text.rpartition("=")
         if name not in weights:
             near = difflib.get_close_matches(name, weights, n=1, cutoff=0.0)[0]
-            raise InputError(f"--set task_weights={text}: no such task; did you mean {near}? (has: {', '.join(weights)})")
+            raise InputError(
+                f"--set task_weights={text}: no such task; did you mean {near}? (has: {', '.join(weights)})"
+            )
         try:
             weights[name] = float(value)
         except ValueError as error:

@@ -60,9 +60,8 @@ def refine(
     """
     split = catalog.table["split"].to_numpy()
     rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
-    _, plain = run_net(_Plain(net), store, rows)
+    scores = plain_scores(net, store, rows)
     structure = structure_of(config["leaves"], config["levels"])
-    scores = np.concatenate([plain[name] for name in net.names], axis=1)
     learnt = []
     for level, (_, truth, labels) in enumerate(tasks(config, catalog.table.iloc[rows])):
         found = refine_level(
@@ -79,6 +78,26 @@ def refine(
     return learnt
 
 
+def plain_scores(net: RefinedNets, store: PhotoStore, rows: np.ndarray) -> np.ndarray:
+    """What the nets say before MCR: the centred scores of some photos, (rows, |Omega|) float32."""
+    _, plain = run_net(_Plain(net), store, rows)
+    return np.concatenate([plain[name] for name in net.names], axis=1)
+
+
+def mcr_notes(names: Sequence[object], learnt: Sequence[Refinement]) -> str:
+    """Markdown for the model's card: lambda of each level, and what cross-validation saw of the others."""
+    lines = [
+        "## MCR",
+        "",
+        "| level | lambda | tried: loss, top-1 of held-out validation photos |",
+        "| --- | --- | --- |",
+    ]
+    for name, own in zip(names, learnt, strict=True):
+        tried = [f"{key:g}: {own.losses[key]:.4f}, {100 * own.hits[key]:.1f} %" for key in own.losses]
+        lines.append(f"| {name} | {own.strength:g} | {'; '.join(tried) or 'none'} |")
+    return "\n".join([*lines, "", "An infinite lambda leaves the nets' own answers as they are.", ""])
+
+
 class _Plain(nn.Module):
     """The nets before MCR: their centred scores."""
 
@@ -89,5 +108,7 @@ class _Plain(nn.Module):
     def forward(self, photos: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Normalised photos (n, 3, h, w) to features and the centred scores (n, m) per level."""
         features, own, _ = self.net.plain(photos)
-        named = {name: scores - scores.mean(dim=1, keepdim=True) for name, scores in zip(self.net.names, own, strict=True)}
+        named = {
+            name: scores - scores.mean(dim=1, keepdim=True) for name, scores in zip(self.net.names, own, strict=True)
+        }
         return features, named

@@ -1,6 +1,6 @@
 """The eight systems of the paper's Section 4.2, and two of today, by what they are made of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,6 @@ from vitrine.errors import InputError
 from vitrine.methods.taxonomy.net import LEAF, RefinedNets, TaxonomyNet, structure_of
 from vitrine.methods.tree import CategoryTree
 from vitrine.methods.truth import labels_seen
-from vitrine.settings import TaxonomySettings
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,17 @@ SYSTEMS = {
     "modern-mtl": System(salient=True, levels=True, attributes=True),
 }
 VARIANTS = tuple(SYSTEMS)
+BALANCED = ("ssmtl-ca",)  # the default, whose rare leaves are to count as much as common ones
 MODERN = ("modern", "modern-mtl")  # learn with label smoothing and logit adjustment
 
 
-def describe(catalog: Catalog, variant: str, settings: TaxonomySettings) -> dict[str, Any]:
+def describe(catalog: Catalog, variant: str, attributes: Sequence[str] = ()) -> dict[str, Any]:
     """What a variant learns from a catalog's training photos: the part of config.json that the data decides.
+
+    Args:
+        catalog: With splits.
+        variant: One of `VARIANTS`.
+        attributes: The attribute types to learn, for a variant that learns any; none = all there are.
 
     Returns:
         `leaves`; `levels`, the coarser levels answered by a branch or a net of their own; `labels` of each attribute
@@ -67,19 +72,16 @@ def describe(catalog: Catalog, variant: str, settings: TaxonomySettings) -> dict
     if system.attributes:
         found = {kind: labels_seen(table, kind) for kind in attribute_types(table)}
         labels = {kind: own for kind, own in found.items() if len(own) > 1}
-        wanted = [name.strip() for name in settings.attributes.split(",") if name.strip()]
-        unknown = [name for name in wanted if name not in labels]
+        unknown = [name for name in attributes if name not in labels]
         if unknown:
             raise InputError(
                 f"--set attributes={unknown[0]}: {catalog.root} has no attribute type of that name with two labels "
                 f"(it has: {', '.join(labels) or 'none'})"
             )
-        labels = {kind: labels[kind] for kind in wanted} if wanted else labels
-    # With neither there is but one task; the levels then stand in for the attributes.
-    learns_levels = system.levels or system.refined or (system.attributes and not labels)
+        labels = {kind: labels[kind] for kind in attributes} if attributes else labels
     return {
         "leaves": list(tree.leaves),
-        "levels": tree.coarser_levels() if learns_levels else [],
+        "levels": tree.coarser_levels() if system.levels or system.refined else [],
         "labels": labels,
         "salient": system.salient,
         "refined": system.refined,
@@ -88,16 +90,19 @@ def describe(catalog: Catalog, variant: str, settings: TaxonomySettings) -> dict
 
 def build(config: Mapping[str, Any], weights: str = "none") -> TaxonomyNet | RefinedNets:
     """The net a config describes, with fresh (or published) weights."""
-    tree, levels = CategoryTree(config["leaves"]), config["levels"]
-    common = (config["salient"], config["hidden"], weights)
-    where = (config["backbone"], config["image_size"])
-    if config["refined"]:
+    tree, levels = CategoryTree(config["leaves"]), config.get("levels", [])
+
+    def one(leaves: int, branches: Mapping[str, int], states: Mapping[str, int]) -> TaxonomyNet:
+        where = config["backbone"], config["image_size"]
+        return TaxonomyNet(*where, leaves, branches, states, config["salient"], config["hidden"], weights)
+
+    if config.get("refined"):
         structure = structure_of(config["leaves"], levels)
-        nets = [TaxonomyNet(*where, size, {}, {}, *common) for size in structure.sizes]
+        nets = [one(size, {}, {}) for size in structure.sizes]
         return RefinedNets(nets, [*map(level_task, levels), LEAF], structure)
     branches = {level_task(level): len(tree.level(level)) for level in levels}
     states = {kind: len(labels) for kind, labels in config["labels"].items()}
-    return TaxonomyNet(*where, len(config["leaves"]), branches, states, *common)
+    return one(len(config["leaves"]), branches, states)
 
 
 def level_task(level: int) -> str:

@@ -61,8 +61,10 @@ def _last_layers(config: Mapping[str, Any]) -> dict[str, Sequence[str]]:
     tree = CategoryTree(config["leaves"])
     layers: dict[str, Sequence[str]] = {"leaf.2": config["leaves"]}
     layers |= {f"levels.{level_task(level)}.2": tree.level(level) for level in config["levels"]}
-    layers |= {f"attributes.subtasks.{i}": [f"{kind}={label}" for label in labels]
-               for i, (kind, labels) in enumerate(config["labels"].items())}
+    layers |= {
+        f"attributes.subtasks.{i}": [f"{kind}={label}" for label in labels]
+        for i, (kind, labels) in enumerate(config["labels"].items())
+    }
     return layers
 
 

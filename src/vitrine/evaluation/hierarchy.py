@@ -1,0 +1,49 @@
+"""How far mistakes lie from the truth in the tree, and whether separately answered levels agree."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vitrine.outcome import Question
+
+
+def steps_up(truth: str, answer: str) -> int:
+    """Levels from the true node up to the lowest node that the answer lies below too; 0 for the right answer.
+
+    1: a sibling was answered; the depth of the tree: not even the root is right. (The height of the lowest common
+    ancestor: Bertinetto et al., Making Better Mistakes, CVPR 2020, Section 3.)
+
+    >>> steps_up("Apparel/Topwear/Shirts", "Apparel/Topwear/Tops"), steps_up("Apparel/Topwear/Shirts", "Footwear")
+    (1, 3)
+    """
+    true, said = truth.split("/"), answer.split("/")
+    shared = 0
+    while shared < min(len(true), len(said)) and true[shared] == said[shared]:
+        shared += 1
+    return len(true) - shared if truth != answer else 0
+
+
+def mistakes(question: Question) -> np.ndarray:
+    """`steps_up` of every photo with a true node whose best answer is another one, (mistakes,)."""
+    best = question.scores.argmax(axis=1)
+    found = [
+        steps_up(truth[0], question.labels[answer]) for truth, answer in zip(question.truth, best, strict=True) if truth
+    ]
+    return np.array([steps for steps in found if steps], dtype=np.int64)
+
+
+def agreement(levels: Sequence[Question]) -> np.ndarray:
+    """Whether the best answers of separately answered levels form one path, (photos,), bool.
+
+    Args:
+        levels: At least one, coarse to fine.
+    """
+    best = [[question.labels[i] for i in question.scores.argmax(axis=1)] for question in levels]
+    deepest = best[-1]
+    return np.array(
+        [
+            all(leaf == own[row] or leaf.startswith(f"{own[row]}/") for own in best[:-1])
+            for row, leaf in enumerate(deepest)
+        ],
+        dtype=bool,
+    )
