@@ -41,8 +41,8 @@ def test_starts_open_and_unsaturated():
     torch.manual_seed(0)
     module = SpatialAttention(512, 7, 7)
     _, heat = module(torch.randn(8, 512, 7, 7))
-    assert (module.template == 1).all()
-    assert 0.02 < heat.min() < heat.max() < 0.98
+    assert 0.04 < heat.min() < heat.max() < 1.96
+    assert heat.mean().item() == pytest.approx(1, abs=0.05)  # the map goes through about as it is
 
 
 def test_the_template_learns_for_all_channels_at_once(module):
