@@ -1,4 +1,4 @@
-"""KFP step: the multitask net for categories, with the attributes beside them."""
+"""KFP step: the net for categories, by default with the attributes beside them."""
 
 from kfp.dsl import Dataset, Input, Metrics, Model, Output, component
 
@@ -20,14 +20,14 @@ def train_taxonomy(
     learning_rate: float = 0.002,
     seed: int = 0,
 ) -> None:
-    """Trains the categories of a catalog (ssmtl-ca: salient-sensitive, multitask).
+    """Trains the categories of a catalog by one of the systems of the structure-aware paper.
 
     Args:
         table: Catalog table with splits.
         model: Model folder.
         figures: Figures on the validation photos.
         checkpoints: Folder that a stopped training goes on from.
-        variant: bcnn or ssmtl-ca.
+        variant: bcnn, sscnn, bcnn-mcr, sscnn-mcr, bmtl-rl, bmtl-ca, ssmtl-rl, ssmtl-ca, modern or modern-mtl.
         epochs: Passes over the training photos.
         batch_size: Photos per step.
         image_size: Pixels of the square the net sees.

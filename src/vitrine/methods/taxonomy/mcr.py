@@ -106,7 +106,7 @@ def refine_level(
     known = np.flatnonzero(allowed.sum(axis=1) == 1)
     features, labels = scores[known], allowed[known].argmax(axis=1)
     own = structure.columns(level)
-    temperature = fit_temperature(features[:RELATED_ROWS, own], allowed[known[:RELATED_ROWS]])
+    temperature = fit_temperature(features[:RELATED_ROWS, own], allowed[known[:RELATED_ROWS]]) if len(known) else 1.0
     anchor = np.zeros((structure.sizes[level], structure.total), np.float32)
     anchor[np.arange(structure.sizes[level]), np.arange(own.start, own.stop)] = 1 / temperature
     losses: dict[float, float] = {}

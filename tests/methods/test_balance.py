@@ -1,0 +1,53 @@
+"""Post-hoc logit adjustment, as far as it costs little."""
+
+import numpy as np
+import pytest
+
+from vitrine.methods.taxonomy.balance import TOP1_COST, choose_balance
+
+
+def long_tail(rows, seed):
+    """Scores that lean to the common class as a net's do: log posterior under shares of 80, 15 and 5 %."""
+    random = np.random.default_rng(seed)
+    shares = np.array([0.8, 0.15, 0.05])
+    truth = random.choice(3, rows, p=shares)
+    seen = random.normal(0, 1, (rows, 3))
+    seen[np.arange(rows), truth] += 1.2
+    return 1.2 * seen + np.log(shares), np.eye(3, dtype=bool)[truth], 1000 * shares
+
+
+def test_rare_classes_gain_and_top1_keeps_its_bound():
+    scores, allowed, counts = long_tail(4000, 0)
+    found = choose_balance(scores, allowed, counts)
+    assert found.tau > 0
+    plain, chosen = found.tried[0.0], found.tried[found.tau]
+    assert chosen[1] > plain[1] + 0.02
+    assert chosen[0] >= plain[0] - TOP1_COST
+    assert any(top1 < plain[0] - TOP1_COST for top1, _ in found.tried.values())  # the bound did something
+
+
+def test_the_figures_are_those_of_the_formula():
+    scores, allowed, counts = long_tail(300, 1)
+    found = choose_balance(scores, allowed, counts)
+    from vitrine.methods.calibration import fit_temperature
+
+    temperature = fit_temperature(scores, allowed)
+    for tau, (top1, macro) in found.tried.items():
+        hits = {0: [], 1: [], 2: []}
+        for row, own in zip(scores, allowed, strict=True):
+            adjusted = [s / temperature - tau * np.log(c / counts.sum()) for s, c in zip(row, counts, strict=True)]
+            truth = int(np.flatnonzero(own)[0])
+            hits[truth].append(int(np.argmax(adjusted)) == truth)
+        assert top1 == pytest.approx(np.mean([hit for own in hits.values() for hit in own]))
+        assert macro == pytest.approx(np.mean([np.mean(own) for own in hits.values() if own]))
+    assert found.offsets == pytest.approx((found.tau * np.log(counts / counts.sum())).tolist())
+
+
+def test_nothing_to_choose_on():
+    found = choose_balance(np.zeros((2, 3)), np.ones((2, 3), bool), [1, 2, 0])
+    assert (found.tau, found.offsets) == (0.0, [0.0, 0.0, 0.0])
+
+
+def test_even_classes_are_left_as_they_are():
+    scores, allowed, _ = long_tail(200, 2)
+    assert choose_balance(scores, allowed, [10, 10, 10]).tau == 0  # a constant moves no answer
