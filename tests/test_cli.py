@@ -261,7 +261,7 @@ def test_compile_writes_a_package(vitrine, tmp_path):
         (["split", "DATA", "x", "--ratios", "a,b,c"], ["ratios a,b,c"]),
         (["split", "DATA", "x", "--ratios", "nan,0,1"], ["ratios nan,0,1"]),
         (["train", "taxnomy", "PARTED", "x"], ["'taxnomy'", "did you mean taxonomy"]),
-        (["train", "taxonomy", "PARTED", "x", "--variant", "ssmtl"], ["'ssmtl'", "did you mean ssmtl-ca"]),
+        (["train", "taxonomy", "PARTED", "x", "--variant", "ssmtl-c"], ["'ssmtl-c'", "did you mean ssmtl-ca"]),
         (["train", "taxonomy", "PARTED", "x", "--set", "epoch=1"], ["'epoch'", "did you mean epochs"]),
         (["train", "taxonomy", "PARTED", "x", "--set", "epochs"], ["key=value"]),
         (["train", "taxonomy", "PARTED", "x", "--set", "epochs=0"], ["epochs='0'"]),

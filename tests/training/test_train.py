@@ -16,6 +16,7 @@ from vitrine.catalog.ingest import ingest
 from vitrine.errors import InputError
 from vitrine.methods import attributes, taxonomy
 from vitrine.methods.inference import apply
+from vitrine.methods.taxonomy import lessons
 from vitrine.methods.truth import label_matrix, teachable_types, top1_accuracy
 from vitrine.training import engine
 from vitrine.training.train import DEFAULT_VARIANT, VARIANTS, check_variant, train
@@ -149,7 +150,7 @@ class TestCheckpoints:
 
 
 def test_a_loss_that_is_not_finite_is_an_input_error(toys, tmp_path, monkeypatch):
-    monkeypatch.setattr(taxonomy, "subtree_cross_entropy", lambda scores, _: scores.sum() * float("nan"))
+    monkeypatch.setattr(lessons, "subtree_cross_entropy", lambda scores, *_: scores.sum() * float("nan"))
     with pytest.raises(InputError, match="no longer finite"):
         train("taxonomy", "bcnn", toys, tmp_path / "m", TASKS["bcnn"][2])
     assert not (tmp_path / "m").exists()
@@ -169,7 +170,7 @@ class TestRefusals:
             ("attribute", "teacher", "attributes"),
             ("", "", ""),
             ("taxonomy", "bccn", "bcnn"),
-            ("taxonomy", "ssmtl", "ssmtl-ca"),
+            ("taxonomy", "ssmtl-c", "ssmtl-ca"),
             ("attributes", "studnt", "student"),
             ("attributes", "bcnn", ""),
         ],
