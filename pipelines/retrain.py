@@ -59,9 +59,7 @@ def retrain(
         weights: none, imagenet, or a file of tensors.
         learning_rate: AdamW's peak learning rate.
         seed: Of weights, order and augmentation.
-        variant: How categories are learnt: bcnn (flat), sscnn (salient-sensitive), bcnn-mcr or sscnn-mcr (a net per
-            level, refined), bmtl-rl or ssmtl-rl (levels together), bmtl-ca or ssmtl-ca (with attributes), modern or
-            modern-mtl (long-tail losses of today).
+        variant: bcnn, sscnn, bcnn-mcr, sscnn-mcr, bmtl-rl, bmtl-ca, ssmtl-rl, ssmtl-ca, modern or modern-mtl.
         min_class_count: Photos a class needs; rarer labels are dropped.
         shards: Pods that share the photos when these are looked at.
         strict: Stop when a data-quality rule of severity error is broken.

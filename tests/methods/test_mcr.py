@@ -128,6 +128,21 @@ def test_pure_noise_is_left_alone():
     assert ((others @ learnt.weights.T).argmax(axis=1) == truth[1]).mean() > plain - 0.01
 
 
+def test_weights_that_learnt_one_source_are_refused(structure):
+    """Validation photos of one shop: the class a photo is taken for names its true one, but only in this shop."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 7, 300)
+    leaf = random.normal(0, 0.5, (300, 7))
+    leaf[np.arange(300), (labels + 3) % 7] += 3
+    scores = centred([random.normal(size=(300, 3)), random.normal(size=(300, 4)), leaf])
+    allowed = np.eye(7, dtype=bool)[labels]
+    elsewhere, truth = made_up(structure, 500)
+    free = refine_level(2, scores, allowed, structure)
+    assert np.isfinite(free.strength)
+    kept = refine_level(2, scores, allowed, structure, guard=(elsewhere, np.eye(7, dtype=bool)[truth[2]]))
+    assert kept.strength == np.inf
+
+
 @pytest.mark.parametrize("rows", [0, 1, 5])
 def test_with_too_few_photos_the_nets_answers_stay(structure, rows):
     features, labels = made_up(structure, max(rows, 1))

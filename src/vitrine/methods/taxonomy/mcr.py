@@ -13,7 +13,8 @@ f is the vector of all nets' unnormalised scores, f_c the same with 0 outside R_
   and Eq. 1 may compare them. Eq. 3 then falls apart into one convex problem per level.
 - W is drawn to W0 instead of 0: each category's own score, divided by its net's temperature. An infinite lambda leaves
   the nets' own answers as they are, and few or noisy validation photos can do little harm.
-- lambda is chosen per level by cross-validation, infinity among the choices; it has to earn its place.
+- lambda is chosen per level by cross-validation, infinity among the choices; it has to earn its place, and may not
+  lose answers on the training photos.
 
 Scores of a level are centred per photo first: softmax does not see their mean, a regression on them would.
 """
@@ -90,6 +91,7 @@ def refine_level(
     related: int = 3,
     strength: float | None = None,
     seed: int = 0,
+    guard: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Refinement:
     """Fits one level's weights.
 
@@ -102,6 +104,9 @@ def refine_level(
         related: K of Eq. 4.
         strength: lambda; None = chosen by cross-validation.
         seed: Of the folds.
+        guard: Scores and allowed categories of other photos (the training photos), where the chosen weights must answer
+            no fewer right than the nets alone. Photos of one source resemble each other: cross-validation among them
+            does not see that the weights have learnt the source.
     """
     known = np.flatnonzero(allowed.sum(axis=1) == 1)
     features, labels = scores[known], allowed[known].argmax(axis=1)
@@ -116,7 +121,10 @@ def refine_level(
             strength = np.inf
         else:
             losses, hits = _held_out(level, features, labels, anchor, structure, related, seed)
-            strength = _choose(losses, hits)
+            for strength in _ranked(losses, hits):
+                weights, _ = _fit_related(level, features, labels, anchor, structure, related, strength, seed)
+                if guard is None or _right(guard, weights) >= _right(guard, anchor):
+                    return Refinement(weights, strength, losses, hits)
     weights, _ = _fit_related(level, features, labels, anchor, structure, related, strength, seed)
     return Refinement(weights, strength, losses, hits)
 
@@ -292,10 +300,16 @@ def _risen(losses: list[float]) -> bool:
     return len(losses) > 2 and losses[-1] > losses[-2] > losses[-3]
 
 
-def _choose(losses: dict[float, float], hits: dict[float, float]) -> float:
-    """The lambda of the lowest held-out loss among those that answer no fewer rows right than the nets alone."""
+def _ranked(losses: dict[float, float], hits: dict[float, float]) -> list[float]:
+    """The lambdas that answer no fewer held-out rows right than the nets alone, lowest loss first; infinity is one."""
     plain = hits[np.inf]
-    return min((strength for strength in losses if hits[strength] >= plain), key=losses.__getitem__)
+    return sorted((strength for strength in losses if hits[strength] >= plain), key=losses.__getitem__)
+
+
+def _right(photos: tuple[np.ndarray, np.ndarray], weights: np.ndarray) -> int:
+    """How many photos these weights answer right."""
+    scores, allowed = photos
+    return int(allowed[np.arange(len(scores)), (scores @ weights.T).argmax(axis=1)].sum())
 
 
 def _sample(rows: int, count: int, seed: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from vitrine.methods.tree import CategoryTree
 from vitrine.methods.truth import label_matrix
 from vitrine.settings import TaxonomySettings
 
+GUARD_PHOTOS = 2000  # training photos on which MCR must not lose answers
 SHARED = ("backbone", "image_size", "hidden", "salient")
 
 
@@ -62,6 +63,9 @@ def refine(
     rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
     scores = plain_scores(net, store, rows)
     structure = structure_of(config["leaves"], config["levels"])
+    others = np.random.default_rng(settings.seed).permutation(np.flatnonzero(split == "train"))[:GUARD_PHOTOS]
+    seen = plain_scores(net, store, np.sort(others))
+    of_others = tasks(config, catalog.table.iloc[np.sort(others)])
     learnt = []
     for level, (_, truth, labels) in enumerate(tasks(config, catalog.table.iloc[rows])):
         found = refine_level(
@@ -72,6 +76,7 @@ def refine(
             settings.related,
             settings.mcr_lambda or None,
             settings.seed,
+            (seen, label_matrix(of_others[level][1], labels)),
         )
         net.get_buffer(f"weights{level}").copy_(torch.from_numpy(found.weights))
         learnt.append(found)
