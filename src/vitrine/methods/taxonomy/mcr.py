@@ -116,17 +116,18 @@ def refine_level(
     anchor[np.arange(structure.sizes[level]), np.arange(own.start, own.stop)] = 1 / temperature
     losses: dict[float, float] = {}
     hits: dict[float, float] = {}
-    if strength is None:
-        if len(labels) < 2 * FOLDS:
-            strength = np.inf
-        else:
-            losses, hits = _held_out(level, features, labels, anchor, structure, related, seed)
-            for strength in _ranked(losses, hits):
-                weights, _ = _fit_related(level, features, labels, anchor, structure, related, strength, seed)
-                if guard is None or _right(guard, weights) >= _right(guard, anchor):
-                    return Refinement(weights, strength, losses, hits)
-    weights, _ = _fit_related(level, features, labels, anchor, structure, related, strength, seed)
-    return Refinement(weights, strength, losses, hits)
+    if strength is not None:
+        candidates = [strength]
+    elif len(labels) < 2 * FOLDS:
+        candidates = [np.inf]
+    else:
+        losses, hits = _held_out(level, features, labels, anchor, structure, related, seed)
+        candidates = _ranked(losses, hits)
+    for candidate in candidates:
+        weights, _ = _fit_related(level, features, labels, anchor, structure, related, candidate, seed)
+        if strength is not None or guard is None or _right(guard, weights) >= _right(guard, anchor):
+            return Refinement(weights, candidate, losses, hits)
+    raise AssertionError("an infinite lambda loses no answers")
 
 
 def relevant(level: int, weights: np.ndarray, structure: Structure, related: int) -> np.ndarray:
