@@ -209,7 +209,8 @@ def evaluate(model: Path, catalog: str, out: Path, which: str) -> None:
 @click.argument("model", type=PATH)
 @click.argument("images", nargs=-1, required=True)
 @click.option("-k", "--top", default=5, show_default=True, help="Labels to name per question.")
-def predict(model: Path, images: tuple[str, ...], top: int) -> None:
+@click.option("--explain", type=PATH, help="New folder for pictures of where a salient-sensitive net looked.")
+def predict(model: Path, images: tuple[str, ...], top: int, explain: Path | None) -> None:
     """Print what a model says about each photo, one JSON line each. For authenticity IMAGES are listings' folders."""
     from vitrine.methods.model_folder import load_config
 
@@ -220,7 +221,7 @@ def predict(model: Path, images: tuple[str, ...], top: int) -> None:
     else:
         from vitrine.methods.inference import predict as run
 
-        lines = run(model, images, top)
+        lines = run(model, images, top, explain)
     for line in lines:
         click.echo(json.dumps(line, ensure_ascii=False))
 

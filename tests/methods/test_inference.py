@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,3 +113,15 @@ def test_gradients_are_not_kept(trained):
     net, _ = load_model(trained[1] / "student")
     assert all(parameter.grad is None for parameter in net.parameters())
     assert torch.is_grad_enabled()
+
+
+def test_where_the_net_looked(trained, tmp_path):
+    catalog, folder = trained
+    images = [catalog.uri(image) for image in catalog.table["image"][:2]]
+    lines = predict(folder / "taxonomy", images, explain=tmp_path / "heat")
+    assert [Path(line["heat_map"]).exists() for line in lines] == [True, True]
+    with pytest.raises(InputError, match="exists"):
+        predict(folder / "taxonomy", images, explain=tmp_path / "heat")
+    with pytest.raises(InputError, match="cannot say where it looked"):
+        predict(folder / "student", images, explain=tmp_path / "none")
+    assert not (tmp_path / "none").exists()

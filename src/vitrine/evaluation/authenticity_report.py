@@ -1,16 +1,12 @@
 """The page of an evaluation of listings: what it decides by itself, at what cost, and which photos made it say so."""
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from vitrine.catalog import Catalog
-from vitrine.catalog.photos import open_photo
-from vitrine.data.photo_store import fit_square
-from vitrine.errors import InputError
+from vitrine.data.heat import heat_thumbnail
 from vitrine.evaluation.authenticity import (
     BINS,
     RATES,
@@ -24,7 +20,6 @@ from vitrine.evaluation.report import embedding_map
 from vitrine.methods.decision import ASK, AUTHENTIC, COUNTERFEIT, Costs, mean_cost
 from vitrine.outcome import ListingOutcome
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
-from vitrine.report.thumbnails import data_uri
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,21 +105,6 @@ def verdict_confusion(outcome: ListingOutcome) -> dict[str, Any]:
     truth = np.where(known.authentic, AUTHENTIC, COUNTERFEIT)
     matrix = [[int(((truth == true) & (known.verdict == said)).sum()) for said in categories] for true in categories]
     return {"question": "verdict", "categories": categories, "matrix": matrix}
-
-
-def heat_thumbnail(uri: str, heat: np.ndarray, size: int = 112) -> str | None:
-    """A photo, squared as the net sees it, shaded red where `heat` (h, w) in [0, 1] is high; None if unreadable."""
-    try:
-        photo = fit_square(open_photo(uri, near=size), size).astype(np.float64)
-    except InputError:
-        return None
-    cells = Image.fromarray((255 * np.clip(heat, 0, 1)).astype(np.uint8))
-    shade = np.asarray(cells.resize((size, size), Image.Resampling.BICUBIC), np.float64)[..., None] / 255
-    grey = photo.mean(axis=2, keepdims=True) * 0.5 + photo * 0.5
-    mixed = grey * (1 - 0.6 * shade) + np.array([230.0, 40.0, 20.0]) * 0.6 * shade
-    buffer = BytesIO()
-    Image.fromarray(mixed.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=82)
-    return data_uri(buffer.getvalue(), "image/jpeg")
 
 
 def _costs(config: Mapping[str, Any]) -> Costs:

@@ -1,7 +1,7 @@
 """The page of an evaluation: headline figures, what is confused with what, examples, calibration, embeddings."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ import numpy as np
 
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
+from vitrine.evaluation.hierarchy import mistakes
 from vitrine.evaluation.metrics import bootstrap_intervals
 from vitrine.outcome import Outcome, Question
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
@@ -132,6 +133,10 @@ def write_report(
     levels = [name for name in answered if name.startswith("level")]
     if len(levels) > 1:
         _per_root(page, answered[levels[0]], answered[levels[-1]])
+    if levels:
+        _in_the_tree(page, asked[levels[-1]], metrics)
+        _looked_at(page, answered[levels[-1]], outcome, catalog)
+    _attributes(page, {name: own for name, own in answered.items() if name.startswith("attr:")}, answered, levels)
     for name, answers in answered.items():
         _question(page, asked[name], answers, outcome, catalog)
     page.heading(
@@ -226,8 +231,65 @@ def _per_root(page: Page, coarse: Answers, fine: Answers) -> None:
         rows.append(
             (name, int(under.sum()), percent(fine.right[under].mean()), percent(np.mean(classes)), len(classes))
         )
-    page.heading("Deepest level, per root of the tree")
+    page.heading(
+        "Deepest level, per root of the tree", "Bars: mean over the classes of a root, so that rare ones count ."
+    )
+    page.bars([(row[0], float(row[3].rstrip(" %")), row[3]) for row in rows], maximum=100)
     page.table(["root", "photos", "right", "right, mean over classes", "classes"], rows)
+
+
+def _in_the_tree(page: Page, deepest: Question, metrics: Mapping[str, float]) -> None:
+    """How far mistakes lie from the truth, and whether separately answered levels agree."""
+    heights = mistakes(deepest)
+    if len(heights):
+        page.heading(
+            "How far off the mistakes are",
+            "Levels up from the true class to the first node above the answer too. 1: a sibling was answered.",
+        )
+        counts = np.bincount(heights)
+        shares = [(f"{steps} up", counts[steps] / len(heights)) for steps in range(1, len(counts))]
+        page.bars([(label, share, percent(share)) for label, share in shares], maximum=1)
+    if "consistency" in metrics:
+        page.text(
+            f"Asked separately, the levels name one path for {percent(metrics['consistency'])} of the photos. "
+            "The answers on this page are those of the deepest level, added up, and never contradict each other."
+        )
+
+
+def _looked_at(page: Page, answers: Answers, outcome: Outcome, catalog: Catalog) -> None:
+    """Where the salient-sensitive module looked, in photos answered right and wrong."""
+    if outcome.maps is None:
+        return
+    from vitrine.data.heat import heat_thumbnail, spread
+
+    page.heading("Where the net looks", "Red: cells that weigh most. An even sample of right and wrong answers.")
+    generator = np.random.default_rng(SEED)
+    shown = []
+    for right in (True, False):
+        of_kind = np.flatnonzero(answers.right == right)
+        for i in generator.permutation(of_kind)[: EXAMPLES // 2].tolist():
+            row = int(answers.rows[i])
+            picture = heat_thumbnail(catalog.uri(outcome.images[row]), spread(outcome.maps[row]))
+            lines = [_short(answers.predicted[i], 40)] + ([] if right else [f"true: {_short(answers.truth[i], 40)}"])
+            shown.append(Photo(picture, lines, "good" if right else "bad"))
+    page.photos(shown)
+
+
+def _attributes(
+    page: Page, kinds: Mapping[str, Answers], answered: Mapping[str, Answers], levels: Sequence[str]
+) -> None:
+    """Per attribute its own accuracy and that of the category on the photos annotated for it (the paper's Table 2)."""
+    if not kinds or not levels:
+        return
+    right = dict(zip(answered[levels[-1]].rows.tolist(), answered[levels[-1]].right.tolist(), strict=True))
+    rows = []
+    for name, own in kinds.items():
+        commonest = Counter(own.truth.tolist()).most_common(1)[0][1] / len(own.rows)
+        category = [right[row] for row in own.rows.tolist() if row in right]
+        shown = percent(float(np.mean(category))) if category else "–"
+        rows.append((_title(name), len(own.rows), percent(own.right.mean()), percent(commonest), shown))
+    page.heading("Attributes beside the category")
+    page.table(["attribute", "photos", "right", "always the commonest", "category right on these photos"], rows)
 
 
 def _question(page: Page, question: Question, answers: Answers, outcome: Outcome, catalog: Catalog) -> None:

@@ -122,16 +122,17 @@ def answer(net: nn.Module, config: Mapping[str, Any], catalog: Catalog) -> Outco
     return Outcome(config["task"], images, asked, features, seconds, separate, heat_maps(scores))
 
 
-def predict(model: Path, images: Sequence[str], top: int = 5) -> list[dict[str, Any]]:
+def predict(model: Path, images: Sequence[str], top: int = 5, explain: Path | None = None) -> list[dict[str, Any]]:
     """What a model says about single photos: per question the likeliest labels and their calibrated probabilities.
 
     Args:
         model: A model folder.
         images: Paths or s3:// URIs of photos.
         top: Labels named per question.
+        explain: A new folder for pictures of where the net looked; each line then names its own as `heat_map`.
 
     Raises:
-        InputError: if the model or a photo cannot be read.
+        InputError: if the model or a photo cannot be read, or is to explain and has no salient-sensitive module.
     """
     net, config = load_model(model)
     if config["task"] == "authenticity":
@@ -150,7 +151,24 @@ def predict(model: Path, images: Sequence[str], top: int = 5) -> list[dict[str, 
                 {"label": question.labels[i], "confidence": round(float(question.scores[row, i]), 4)} for i in best
             ]
         lines.append(line)
+    if explain is not None:
+        _explain(explain, lines, images, scores.get("heat"), f"{model}: {config['variant']}")
     return lines
+
+
+def _explain(
+    out: Path, lines: Sequence[dict[str, Any]], images: Sequence[str], heat: np.ndarray | None, model: str
+) -> None:
+    from vitrine.data.heat import shaded, spread
+    from vitrine.files import new_folder
+
+    if heat is None:
+        raise InputError(f"{model} cannot say where it looked; the salient-sensitive variants (ss...) can")
+    with new_folder(out) as folder:
+        for place, (line, image, own) in enumerate(zip(lines, images, heat, strict=True)):
+            name = f"{place:04}-{Path(str(image)).stem}.png"
+            shaded(str(image), spread(own), 256).save(folder / name)
+            line["heat_map"] = str(Path(out) / name)
 
 
 def _questions(config: Mapping[str, Any], scores: Mapping[str, np.ndarray], table: pd.DataFrame) -> list[Question]:
