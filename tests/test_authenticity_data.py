@@ -2,7 +2,14 @@
 
 import pytest
 
-from benchmarks.authenticity_data import MARK_VIEWS, PAIRS, labels_cut, other_classes, real_listings, rendered_listings
+from benchmarks.tables.authenticity_data import (
+    MARK_VIEWS,
+    PAIRS,
+    labels_cut,
+    other_classes,
+    real_listings,
+    rendered_listings,
+)
 from vitrine.catalog import read_catalog
 from vitrine.data.bags import bags_of
 

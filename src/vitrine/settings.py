@@ -77,7 +77,6 @@ class ModernTaxonomySettings(TaxonomySettings):
 class AuthenticitySettings(Settings):
     """SSA and the systems it is compared with (authenticity paper, Sections 3.2 and 5.1)."""
 
-    learning_rate: float = Field(1e-3, gt=0, description="AdamW's peak learning rate")
     lambda_: float = Field(0.1, ge=0, alias="lambda", description="weight of ssa's prototypical term (Eq. 2)")
     temperature: float = Field(0.1, gt=0, description="of the prototypical softmax over unit vectors (Eq. 3)")
     window: int = Field(256, ge=0, description="earlier listings that prototypes are made of beside the batch")

@@ -121,8 +121,12 @@ class TestLesson:
     def test_ssa_adds_lambda_times_the_pull_of_all_listings(self, listings):
         loss, answer, verdicts, parts = self.made(listings, "ssa", "lambda=0.7")
         assert "" in verdicts
+        (of_maximum,) = answer.branches  # the classifier's answer to the maximum over photos
         decided = [
-            -answer.logits[i].log_softmax(dim=0)[LABELS.index(verdict)] for i, verdict in enumerate(verdicts) if verdict
+            -answer.logits[i].log_softmax(dim=0)[LABELS.index(verdict)]
+            - of_maximum[i].log_softmax(dim=0)[LABELS.index(verdict)]
+            for i, verdict in enumerate(verdicts)
+            if verdict
         ]
         codes = torch.tensor([LABELS.index(verdict) if verdict else -1 for verdict in verdicts])
         fresh = PrototypicalLoss(128, 24, AuthenticitySettings().temperature)

@@ -41,7 +41,8 @@ def lesson(
     config: Mapping[str, Any],
     settings: AuthenticitySettings,
 ) -> Lesson[ListingBatch]:
-    """Eq. 2 for ssa: cross entropy on the decided listings + lambda * Eq. 3 on all; for the others see `ListingNet`.
+    """Eq. 2 for ssa's three: cross entropy on the decided listings + lambda * Eq. 3 on all; see `SsaNet` for what `ssa`
+    judges besides, and `ListingNet` for the other systems.
 
     The validation score is the area under the ROC curve: which probability separates the verdicts is settled after
     training (calibration, costs), and accuracy moves in coarse steps where validation listings are few.
@@ -81,7 +82,10 @@ def lesson(
             return net.loss(answer, lengths, targets[indices].to(device), weights[indices].to(device))
         own = verdicts[indices].to(device)
         known = own != UNLABELLED
-        decided = F.cross_entropy(answer.logits.float(), own, ignore_index=UNLABELLED, reduction="sum")
+        decided = sum(
+            F.cross_entropy(logits.float(), own, ignore_index=UNLABELLED, reduction="sum")
+            for logits in (answer.logits, *answer.branches)
+        )
         pull = parts["prototypes"](answer.features, own)
         return decided / known.sum().clamp(min=1) + settings.lambda_ * pull
 

@@ -1,4 +1,4 @@
-"""The data sets of benchmarks/authenticity_tables.py: listings of real photos, and rendered ones.
+"""The data sets of benchmarks/tables/authenticity.py: listings of real photos, and rendered ones.
 
 Both are catalogs of listings with a split (60/10/30 of the listings) and an extra column `decisive`: `yes` for the
 photos that give the verdict away, which no system sees.

@@ -1,51 +1,58 @@
 """The authenticity paper's Tables 2 and 3 and its Fig. 8 on listings of real photos and on rendered ones.
 
-    VITRINE_DATASETS=... python benchmarks/authenticity_tables.py [--work runs/authenticity] [--again ssa ...]
+    VITRINE_DATASETS=... python benchmarks/tables/authenticity.py [--work runs/authenticity] [--minutes 10]
+        [--share 0/2] [--parts real rendered lambda cut] [--again ssa ...]
 
-Builds the data sets of benchmarks/authenticity_data.py below WORK, trains the trunks all systems start from, then runs
-every (data set, system, seed, settings) in a process of its own and appends what it measured to WORK/results.jsonl.
-What is there is not run again; `--again` names systems whose code has changed. `--parts` leaves parts out. At the end
-docs/results/authenticity.md is written from the lines.
+Builds the data sets of benchmarks/tables/authenticity_data.py below WORK, trains the trunks all systems start from,
+then trains and measures every (data set, system, seed, settings), one after the other, and appends each to
+WORK/results.jsonl. What is there is not run again, so it may be stopped at any time (`--minutes` stops it before the
+next training) and started again; `--share 0/2` and `--share 1/2` are two halves for two processes; `--again` names
+systems whose code has changed. Each time docs/results/authenticity.md is written from the lines there are.
 
-Settings are the same for all systems but lambda, which only ssa's three have: it is chosen by the mean validation AUC
-of the sweep. No test listing is looked at before the tables are written.
+Settings are the same for all systems. They, and lambda, which only ssa's three have, were chosen on other listings
+(docs/authenticity.md); no test listing is looked at before the tables are written.
 """
 
 import argparse
+import contextlib
 import hashlib
+import io
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.authenticity_data import labels_cut, makers, other_classes, real_listings, rendered_listings
+from benchmarks.tables.authenticity_data import labels_cut, makers, other_classes, real_listings, rendered_listings
+from vitrine.settings import AuthenticitySettings
 
 SYSTEMS = (
     "cnn", "ms-cnn", "ms-bilinear", "deepmiml", "mi-cnn", "mi-net-instance", "mi-net", "mi-net-ds", "mi-net-rc",
     "mil-att", "bilinear", "ma-cnn", "ssa-mean", "ssa-max", "ssa",
 )  # fmt: skip
-OURS = ("ssa", "ssa-max", "ssa-mean")
-ON_RENDERED = ("cnn", "ms-cnn", "ms-bilinear", "mil-att", *OURS)
 SEEDS = (0, 1, 2)  # of weights, order and augmentation
-DATA_SEED = 1  # how photos are dealt; learning rate and the like were tuned on another deal (seed 0)
-COMMON = {"image_size": 48, "epochs": 15, "batch_size": 64, "learning_rate": 0.001, "workers": 1}
-TRUNK = {"image_size": 48, "epochs": 20, "workers": 1}
+DATA_SEED = 1  # how photos are dealt, and what is rendered
+COMMON = {"image_size": 48, "workers": 1}
+PASSES = {
+    "real": {"epochs": 6, "learning_rate": 0.001},
+    "rendered": {"epochs": 12, "learning_rate": 0.002},
+    "cut": {"epochs": 12, "learning_rate": 0.002},
+}
+TRUNK = {"image_size": 48, "epochs": 12, "workers": 1}
 TRUNK_OF = {"real": "trunk-real", "rendered": "trunk-rendered", "cut": "trunk-rendered"}
-LAMBDAS = (0.0, 0.01, 0.1, 1.0, 10.0)
+LAMBDAS = (0.0, 0.01, 1.0, 10.0)  # beside the default
+CUT_LAMBDAS = (0.0, 0.1, 1.0)
+FIRST = ("ssa", "ssa-max", "ssa-mean", "mil-att", "cnn", "ms-cnn", "ms-bilinear")  # trained before the others
 DECIDED_ONLY = {"undecided_weight": 0.0}  # the compared systems take undecided listings as 0.5, which may hurt them
 CUT = 0.1
 RENDERED, MAKERS = 800, 400
 VIEWED = ("cnn", "ms-cnn", "ms-bilinear", "mil-att", "ssa")  # Table 2, and two that answer about whole listings
-PARTS = ("lambda", "real", "rendered", "cut")
+PARTS = ("real", "rendered", "lambda", "cut")
 FIGURES = ("accuracy", "precision", "recall", "f1", "auc", "asked", "decided_accuracy", "ece")
 
 
@@ -64,29 +71,26 @@ class Run:
 
 
 def main() -> None:
-    """Runs what is missing, then writes the tables."""
+    """Runs what is missing, then writes the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/authenticity"))
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--share", default="0/1")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--again", nargs="+", choices=SYSTEMS, default=())
     parser.add_argument("--out", type=Path, default=Path("docs/results/authenticity.md"))
-    parser.add_argument("--run", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.run:
-        print(json.dumps(measured(Run(**json.loads(options.run)), options.work)))
-        return
+    started = time.monotonic()
     options.work = options.work.absolute()
+    os.environ["VITRINE_CACHE"] = str(options.work / "cache")
     prepare(options.work)
     results = options.work / "results.jsonl"
     if options.again:
         lines = [line for line in read(results) if line["variant"] not in options.again]
         results.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    if "lambda" in options.parts:
-        complete(sweep(), options.work, options.jobs)
-    chosen = best_lambda(read(results))
-    complete(tables(options.parts, chosen), options.work, options.jobs)
-    options.out.write_text(page(read(results), chosen))
+    part, parts = (int(number) for number in options.share.split("/"))
+    complete(tables(options.parts)[part::parts], options.work, started + 60 * options.minutes)
+    options.out.write_text(page(read(results)))
     print(f"{options.out}: written from {len(read(results))} runs")
 
 
@@ -120,53 +124,33 @@ def datasets() -> Path:
     return Path(named)
 
 
-def sweep() -> list[Run]:
-    """Fig. 8: ssa under every lambda, on the real photos."""
-    return [Run("real", "ssa", seed, {"lambda": value}) for seed in SEEDS for value in LAMBDAS]
+def tables(parts: Sequence[str]) -> list[Run]:
+    """All runs: Table 3 on both data sets, most verdicts taken away, lambda (Fig. 8)."""
+    later = [system for system in SYSTEMS if system not in FIRST]
+    runs = [("rendered", Run("rendered", variant, seed)) for seed in SEEDS for variant in FIRST]
+    runs += [("real", Run("real", variant, seed)) for seed in SEEDS for variant in SYSTEMS]
+    runs += [("real", Run("real", "mil-att", seed, DECIDED_ONLY)) for seed in SEEDS]
+    runs += [("cut", Run("cut", "ssa", seed, {"lambda": value})) for seed in SEEDS for value in CUT_LAMBDAS]
+    runs += [("lambda", Run("real", "ssa", seed, {"lambda": value})) for seed in SEEDS for value in LAMBDAS]
+    runs += [("rendered", Run("rendered", variant, seed)) for seed in SEEDS for variant in later]
+    return [run for part, run in runs if part in parts]
 
 
-def tables(parts: Sequence[str], chosen: float) -> list[Run]:
-    """Table 3 on both data sets, one seed after the other; and the rendered ones with most labels taken away."""
-    runs = []
-    for seed in SEEDS:
-        for data, systems in (("real", SYSTEMS), ("rendered", ON_RENDERED)):
-            for variant in systems:
-                runs.append(Run(data, variant, seed, {"lambda": chosen} if variant in OURS else {}))
-            runs.append(Run(data, "mil-att", seed, DECIDED_ONLY))
-        runs += [Run("cut", "ssa", seed, {"lambda": value}) for value in sorted({0.0, *LAMBDAS[2:]})]
-    return [run for run in runs if run.data in parts]
-
-
-def complete(runs: Iterable[Run], work: Path, jobs: int) -> None:
+def complete(runs: Iterable[Run], work: Path, until: float) -> None:
     """Runs what has no line yet, and appends one for each."""
     results = work / "results.jsonl"
     done = {line["key"] for line in read(results)}
     missing = [run for run in runs if run.key not in done]
-
-    def one(run: Run) -> dict[str, Any] | None:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.authenticity_tables",
-            f"--work={work}",
-            "--run",
-            json.dumps(asdict(run)),
-        ]
-        environment = {**os.environ, "VITRINE_CACHE": str(work / "cache")}
-        ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        if ended.returncode:
-            print(f"{run.key}: failed: {ended.stderr.strip().splitlines()[-1:]}", flush=True)
-            return None
-        return json.loads(ended.stdout.strip().splitlines()[-1])
-
-    with ThreadPoolExecutor(jobs) as pool:
-        for i, line in enumerate(pool.map(one, missing), start=1):
-            if line is None:
-                continue
-            with results.open("a") as handle:
-                handle.write(json.dumps(line) + "\n")
-            found = f"validation AUC {line['validation'].get('auc', float('nan')):.3f}, {line['seconds']:.0f} s"
-            print(f"{i}/{len(missing)} {line['key']}: {found}", flush=True)
+    for i, run in enumerate(missing, start=1):
+        if time.monotonic() > until:
+            print(f"{len(missing) - i + 1} runs are left; start this again", flush=True)
+            return
+        with contextlib.redirect_stdout(io.StringIO()):
+            line = measured(run, work)
+        with results.open("a") as handle:
+            handle.write(json.dumps(line) + "\n")
+        found = f"validation AUC {line['validation'].get('auc', float('nan')):.3f}, {line['seconds']:.0f} s"
+        print(f"{i}/{len(missing)} {line['key']}: {found}", flush=True)
 
 
 def measured(run: Run, work: Path) -> dict[str, Any]:
@@ -180,7 +164,7 @@ def measured(run: Run, work: Path) -> dict[str, Any]:
 
     catalog = read_catalog(work / run.data)
     trunk = work / TRUNK_OF[run.data] / "model.safetensors"
-    settings = COMMON | {"weights": str(trunk), "seed": run.seed} | dict(run.settings)
+    settings = COMMON | PASSES[run.data] | {"weights": str(trunk), "seed": run.seed} | dict(run.settings)
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
         started, cpu = time.monotonic(), time.process_time()
@@ -215,7 +199,7 @@ def attention_on_decisive(outcome: Any, rows: Any) -> float | None:
 def code_version() -> str:
     """A hash of the code that trains."""
     digest = hashlib.sha256()
-    source = Path(__file__).parents[1] / "src" / "vitrine"
+    source = Path(__file__).parents[2] / "src" / "vitrine"
     for room in ("blocks", "data", "methods", "training"):
         for path in sorted((source / room).rglob("*.py")):
             digest.update(path.read_bytes())
@@ -226,56 +210,47 @@ def read(results: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
 
 
-def best_lambda(lines: Sequence[Mapping[str, Any]]) -> float:
-    """The lambda with the highest mean validation AUC of the sweep; the smaller of equals."""
-    groups = by_lambda(lines, "real")
-    means = {value: np.mean([line["validation"]["auc"] for line in own]) for value, own in groups.items()}
-    return max(means, key=lambda value: (means[value], -value)) if means else 0.1
-
-
 def by_lambda(lines: Sequence[Mapping[str, Any]], data: str) -> dict[float, list[Mapping[str, Any]]]:
-    """The runs of ssa on one data set, by lambda."""
+    """The runs of ssa on one data set, by lambda; that of Table 3 is the default's."""
     groups: dict[float, list[Mapping[str, Any]]] = {}
     for line in lines:
         if line["data"] == data and line["variant"] == "ssa":
-            groups.setdefault(line["settings"]["lambda"], []).append(line)
+            groups.setdefault(line["settings"].get("lambda", AuthenticitySettings().lambda_), []).append(line)
     return dict(sorted(groups.items()))
 
 
-def page(lines: Sequence[Mapping[str, Any]], chosen: float) -> str:
+def page(lines: Sequence[Mapping[str, Any]]) -> str:
     """docs/results/authenticity.md."""
-    settings = ", ".join(f"{key} {value}" for key, value in COMMON.items() if key != "workers")
+    passes = {data: ", ".join(f"{key} {value}" for key, value in own.items()) for data, own in PASSES.items()}
     parts = [
         f"""# Authenticity: the tables
 
 Written by
 
-    VITRINE_DATASETS=... python benchmarks/authenticity_tables.py
+    VITRINE_DATASETS=... python benchmarks/tables/authenticity.py
 
-[benchmarks/authenticity_data.py](../../benchmarks/authenticity_data.py) says how the listings are made. All figures are
-percent: the mean over seeds {", ".join(map(str, SEEDS))} and, after ±, their standard deviation; the listings are
-the same for all seeds. Settings of all systems: {settings}, `resnet18_narrow` from a trunk that learnt a coarser
-question. Lambda of ssa, ssa-max and ssa-mean: {chosen:g}, chosen on validation listings. `asked` is the share of
-listings left to an expert at costs of 10 (accepting a counterfeit), 5 (refusing an authentic one) and 1 (asking),
-`decided` the accuracy on the rest, `ece` the calibration error, `on decisive` the share of attention on the photos that
-give the verdict away; `CPU s` is the training on one core.
+[benchmarks/tables/authenticity_data.py](../../benchmarks/tables/authenticity_data.py) says how the listings are made.
+All figures are percent: the mean over seeds {", ".join(map(str, SEEDS))} and, after ±, their standard deviation; the
+listings are the same for all seeds. Settings of all systems: {COMMON["image_size"]} px; {passes["real"]} on real photos,
+{passes["rendered"]} on rendered ones; the rest as by default, `resnet18_narrow` from a trunk that learnt a coarser
+question. `asked` is the share of listings left to an expert at costs of 10
+(accepting a counterfeit), 5 (refusing an authentic one) and 1 (asking), `decided` the accuracy on the rest, `ece` the
+calibration error, `on decisive` the share of attention on the photos that give the verdict away; `CPU s` is the
+training on one core of a busy machine. What to make of it stands in [docs/authenticity.md](../authenticity.md).
 """
     ]
-    chosen_lines = [line for line in lines if line["settings"].get("lambda", chosen) == chosen]
+    plain = [line for line in lines if "lambda" not in line["settings"]]
     for data, title in (("real", "Real photos"), ("rendered", "Rendered listings")):
-        own = [line for line in chosen_lines if line["data"] == data]
+        own = [line for line in plain if line["data"] == data]
         if own:
             names = [name.replace("decided_accuracy", "decided") for name in FIGURES]
             systems: list[tuple[str, dict[str, Any]]] = [(variant, {}) for variant in SYSTEMS]
             systems.insert(SYSTEMS.index("mil-att") + 1, ("mil-att", DECIDED_ONLY))
-            rows = [_row(variant, settings, own) for variant, settings in systems]
-            table = _table(["system", *names, "on decisive", "CPU s"], [row for row in rows if row])
+            rows = [_row(variant, chosen, own) for variant, chosen in systems]
+            table = _table(["system", *names, "on decisive", "CPU s", "runs"], [row for row in rows if row])
             parts.append(f"## {title}: Table 3 ({own[0]['test']['count']:.0f} test listings)\n\n{table}")
-    viewed = [
-        line
-        for line in chosen_lines
-        if line["data"] == "rendered" and line["variant"] in VIEWED and line["settings"] != DECIDED_ONLY
-    ]
+    viewed = [line for line in plain if line["data"] == "rendered" and line["variant"] in VIEWED]
+    viewed = [line for line in viewed if not line["settings"]]
     views = sorted({name.split("/")[0] for line in viewed for name in line["test"] if name.endswith("/accuracy")})
     if views:
         rows = []
@@ -301,20 +276,15 @@ give the verdict away; `CPU s` is the training on one core.
 
 
 def _row(variant: str, settings: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line of Table 3: the runs of a system whose settings, lambda aside, are these."""
-    own = [
-        line
-        for line in lines
-        if line["variant"] == variant
-        and {key: value for key, value in line["settings"].items() if key != "lambda"} == settings
-    ]
+    """A line of Table 3."""
+    own = [line for line in lines if line["variant"] == variant and line["settings"] == settings]
     if not own:
         return []
     figures = [_spread([line["test"][name] for line in own if name in line["test"]]) for name in FIGURES]
     decisive = [line["test"]["decisive"] for line in own if line["test"]["decisive"] is not None]
     cpu = np.mean([line["cpu_seconds"] for line in own])
     name = f"{variant} (decided only)" if settings else variant
-    return [name, *figures, _spread(decisive), f"{cpu:.0f}"]
+    return [name, *figures, _spread(decisive), f"{cpu:.0f}", str(len(own))]
 
 
 def _spread(values: Sequence[float]) -> str:
