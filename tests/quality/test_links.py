@@ -57,3 +57,17 @@ def test_a_group_is_named_after_its_smallest_digest():
     digests = pd.Series([letter * 64 for letter in "cabd"], dtype=TEXT)
     names = group_names(digests, np.array([0, 0, -1, -1]))
     assert names.tolist() == ["a" * 16, "a" * 16, "b" * 16, "d" * 16]
+
+
+def test_a_photo_that_differs_in_less_than_the_working_size_shows_is_no_exact_copy(tmp_path):
+    photo = np.asarray(draw(6, (640, 480))).copy()
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    Image.fromarray(photo).save(tmp_path / "same.png", compress_level=1)
+    photo[100, 100, 2] ^= 1
+    Image.fromarray(photo).save(tmp_path / "other.png")
+    catalog = catalog_of(tmp_path, ["a.png", "same.png", "other.png"])
+    photos = scan_photos(catalog, workers=1)
+    assert photos["pixels"].nunique() == 1
+    links = copy_links(catalog, photos, 16, workers=1)
+    assert set().union(*(pairs(own) for own in links.exact)) == {(0, 1)}
+    assert pairs(links.near) == {(0, 2)}

@@ -1,14 +1,17 @@
 """Opening one photo safely: what every room that looks at pixels calls."""
 
 import io
+import os
 import stat
 import warnings
-from pathlib import Path
 from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vitrine import files
+from vitrine.catalog.jpeg import LostPixelsError, jpeg_pixels, plain_header
 from vitrine.errors import InputError
 
 MAX_PIXELS = 120_000_000  # phones make 108 million; a header that declares more is taken for a decompression bomb
@@ -59,27 +62,56 @@ def read_photo(uri: str) -> bytes:
             `MAX_BYTES`.
         OSError: if it cannot be read; FileNotFoundError if it is not there.
     """
-    if not files.is_s3(uri):
-        status = Path(uri).stat()
+    if files.is_s3(uri):
+        return files.read_bytes(uri)
+    descriptor = os.open(uri, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # not waiting for a pipe's other end
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise PhotoError("is not a file")
         if status.st_size > MAX_BYTES:
             raise PhotoError(f"is larger than {MAX_BYTES >> 20} MB")
-    return files.read_bytes(uri)
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def decode_photo(data: bytes, near: int | None = None) -> Image.Image:
     """Like `open_photo`, from bytes."""
-    return decode_opened(open_header(data), near)
+    plain = plain_header(data)
+    if plain is not None and plain.width * plain.height <= MAX_PIXELS:
+        pixels = stored_pixels(data, plain.width, plain.height, near)
+        if pixels is not None:
+            return Image.fromarray(pixels)
+    return decode_opened(open_header(data), data, near)
 
 
-def decode_opened(image: Image.Image, near: int | None = None) -> Image.Image:
-    """Like `open_photo`, from what `open_header` gave."""
+def stored_pixels(data: bytes, width: int, height: int, near: int | None = None) -> NDArray[np.uint8] | None:
+    """The RGB pixels of a JPEG as they are stored, (height, width, 3); None where Pillow must decode.
+
+    Raises:
+        PhotoError: if a part of the photo is missing.
+    """
     try:
+        return jpeg_pixels(data, width, height, near)
+    except LostPixelsError as error:
+        raise PhotoError(f"is cut short or damaged ({error})") from error
+
+
+def decode_opened(image: Image.Image, data: bytes, near: int | None = None) -> Image.Image:
+    """Like `open_photo`, from what `open_header` gave and the bytes."""
+    try:
+        if image.format in ("JPEG", "MPO"):
+            pixels = stored_pixels(data, *image.size, near)
+            if pixels is not None:
+                return _turned(Image.fromarray(pixels), orientation(image))
         if near is not None:
             image.draft("RGB", (near, near))
         image.load()  # a truncated file fails here
-        return _to_rgb(_upright(image))
+        return _to_rgb(_turned(image, orientation(image)))
+    except PhotoError:
+        raise
     except Exception as error:  # on broken bytes Pillow's decoders raise nearly anything
         raise PhotoError(f"cannot be decoded ({_first_line(error)})") from error
 
@@ -107,9 +139,8 @@ def open_header(data: bytes) -> Image.Image:
     return image
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _turned(image: Image.Image, found: int) -> Image.Image:
     """Like `ImageOps.exif_transpose`, which refuses a good photo when another EXIF field is odd."""
-    found = orientation(image)
     return image.transpose(UPRIGHT[found]) if found in UPRIGHT else image
 
 

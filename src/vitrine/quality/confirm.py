@@ -11,6 +11,7 @@ saved at quality 60 at least 95. Of all 619 pairs of photos as they come that si
 second exposures of one scene, and 12 photos of a cosmetic or a bag with another shade painted in.
 """
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -69,6 +70,24 @@ def confirmed(
         part = slice(start, start + BATCH)
         tasks.append((list(first[part]), list(second[part]), left[part].tolist(), right[part].tolist()))
     return np.concatenate([np.empty(0, dtype=bool), *in_order(_judged, tasks, workers)])
+
+
+def pixel_digests(uris: Sequence[str], workers: int | None = None) -> list[str]:
+    """A digest of all of each photo's upright RGB pixels; "" where it cannot be read.
+
+    Args:
+        uris: Photos.
+        workers: Processes; by default one per processor.
+    """
+    return list(in_order(_pixel_digest, uris, workers))
+
+
+def _pixel_digest(uri: str) -> str:
+    try:
+        image = open_photo(uri)
+    except PhotoError:
+        return ""
+    return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
 
 
 def same_photo(one: Planes, other: Planes, scale: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -11,10 +11,10 @@ from safetensors.numpy import load_file, save_file
 from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.catalog.table import TEXT
-from vitrine.quality.confirm import confirmed
-from vitrine.quality.duplicates import Groups, Links, exact_links, near_links, turned_links
+from vitrine.quality.confirm import confirmed, pixel_digests
+from vitrine.quality.duplicates import Groups, Links, chain, exact_links, near_links, turned_links
 
-LAYOUT = 2  # changes when the same photos would be linked otherwise
+LAYOUT = 3  # changes when the same photos would be linked otherwise
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class CopyLinks:
     """Pairs of rows that show one photo.
 
     Attributes:
-        exact: The same bytes, or the same pixels.
+        exact: The same bytes, or the same pixels in full size.
         near: Re-encoded, resized or slightly cropped.
         turned: Mirrored, flipped or turned by quarters as well.
     """
@@ -45,12 +45,14 @@ def copy_links(catalog: Catalog, photos: pd.DataFrame, max_distance: int, worker
         workers: Processes that decode photos.
     """
     path = files.cache_folder() / "copies" / f"{_contents(photos, max_distance)}.safetensors"
-    exact = exact_links(photos)
+    by_bytes = chain(photos["sha256"])
     try:
-        kept = load_file(path)
-        return CopyLinks(exact, (kept["near"][0], kept["near"][1]), (kept["turned"][0], kept["turned"][1]))
+        kept = {name: (links[0], links[1]) for name, links in load_file(path).items()}
+        return CopyLinks([by_bytes, kept["pixels"]], kept["near"], kept["turned"])
     except (OSError, SafetensorError, KeyError):
         pass
+    photos = _with_whole_digests(catalog, photos, workers)
+    _, by_pixels = exact_links(photos)
     left, right = near_links(photos, max_distance)
     same = confirmed(_uris(catalog, left), _uris(catalog, right), workers)
     near = left[same], right[same]
@@ -59,10 +61,28 @@ def copy_links(catalog: Catalog, photos: pd.DataFrame, max_distance: int, worker
     turned = left[same], right[same]
     try:
         with files.atomic_write(path) as temporary:
-            save_file({"near": np.stack(near), "turned": np.stack(turned)}, temporary)
+            save_file({"pixels": np.stack(by_pixels), "near": np.stack(near), "turned": np.stack(turned)}, temporary)
     except OSError:  # a full or read-only disk
         pass
-    return CopyLinks(exact, near, turned)
+    return CopyLinks([by_bytes, by_pixels], near, turned)
+
+
+def _with_whole_digests(catalog: Catalog, photos: pd.DataFrame, workers: int | None) -> pd.DataFrame:
+    """The photo table, with `pixels` of all pixels where photos of different bytes have the same at working size.
+
+    A JPEG saved again may look the same there and differ in full.
+    """
+    readable = np.flatnonzero(photos["readable"].to_numpy() & (photos["pixels"] != "").to_numpy(dtype=bool))
+    contents = photos[["sha256", "pixels"]].iloc[readable].drop_duplicates("sha256")
+    asked = contents[contents["pixels"].duplicated(keep=False)]
+    if asked.empty:
+        return photos
+    found = pixel_digests(_uris(catalog, asked.index.to_numpy()), workers)
+    digests = dict(zip(asked["sha256"], found, strict=True))
+    rows = np.flatnonzero(photos["sha256"].isin(digests).to_numpy(dtype=bool))
+    pixels = photos["pixels"].copy()
+    pixels.iloc[rows] = [digests[own] for own in photos["sha256"].iloc[rows]]
+    return photos.copy(deep=False).assign(pixels=pixels)
 
 
 def group_names(digests: pd.Series, groups: Groups) -> pd.Series:

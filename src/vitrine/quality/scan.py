@@ -1,12 +1,13 @@
 """The photo table: one pass over every photo's bytes, each content looked at once."""
 
-import functools
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -16,18 +17,29 @@ from PIL import Image
 
 from vitrine import files
 from vitrine.catalog import UNSAFE_PATH_REASON, Catalog, is_safe_path
-from vitrine.catalog.photos import PhotoError, decode_opened, open_header, orientation, read_photo
+from vitrine.catalog.jpeg import plain_header
+from vitrine.catalog.photos import (
+    MAX_PIXELS,
+    PhotoError,
+    decode_opened,
+    open_header,
+    orientation,
+    read_photo,
+    stored_pixels,
+)
 from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.quality import signature
 from vitrine.quality.pool import in_order
 from vitrine.quality.scan_cache import ScanCache
 
-LAYOUT = 1  # changes when the same photo would be described by other values
+LAYOUT = 2  # changes when the same photo would be described by other values
 WORKING_SIZE = 96  # pixels of the shorter side, or up to twice that, that the measures are taken at
-BATCH = 64
+BATCH = 128
+TOGETHER = 24  # photos measured at once: their pixels stay in the processor's cache
 FILE = "photos.parquet"
 GREY = np.arange(256, dtype=np.float64)
+OPPONENT = np.array([[1, -1, 0], [0.5, 0.5, -1]], dtype=np.float32)  # red against green, yellow against blue
 BORDER = 10  # grey levels within which a rim counts as one colour
 EXTENSIONS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -39,6 +51,8 @@ EXTENSIONS = {
     "TIFF": (".tif", ".tiff"),
 }
 
+cv2.setNumThreads(1)  # photos are spread over processes; a pool of threads would not survive their fork
+Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 Look = bytes  # `Scan.bytes` hides the type's own name
 BLANK: Look = bytes(signature.LENGTH)
 
@@ -59,7 +73,8 @@ class Scan(NamedTuple):
         frames: More than 1 for an animation.
         bytes: Size of the file.
         sha256: Of the file, "" where there is none.
-        pixels: Digest of the working copy: equal for copies that differ in metadata or lossless coding only.
+        pixels: Digest of size, cells and grey levels: equal for copies that differ in metadata or lossless coding only,
+            and for some that differ by less than these show; see `vitrine.quality.links`.
         hash: 64-bit perceptual hash.
         brightness: Mean grey, 0..255.
         contrast: Standard deviation of grey.
@@ -298,68 +313,83 @@ def _scan_with_cache(uris: Sequence[str | None]) -> list[Scan]:
 
 
 def _cached(row: Scan) -> tuple[Any, ...]:
-    values = row._asdict() | {"hash": row.hash - 2**63}  # SQLite's integers have a sign
-    return (row.sha256, *(values[name] for name in CACHED))
+    values = list(row)
+    values[HASH] -= 2**63  # SQLite's integers have a sign
+    return (row.sha256, *itertools.compress(values, IS_CACHED))
+
+
+IS_CACHED = [name in CACHED for name in Scan._fields]
+HASH = Scan._fields.index("hash")
 
 
 def _scan_batch(uris: Sequence[str | None], cache: ScanCache | None) -> list[Scan]:
-    rows = [_read(uri) for uri in uris]
-    keys = [row.sha256 for row, _ in rows if row.sha256]
-    known = cache.known(keys) if cache else {}
-    found: list[Scan] = []
-    fresh: list[tuple[int, Image.Image]] = []
-    for uri, (row, data) in zip(uris, rows, strict=True):
-        if values := known.get(row.sha256):
-            row = Scan(sha256=row.sha256, **dict(zip(CACHED, values, strict=True)))
-            row = row._replace(readable=bool(row.readable), hash=row.hash + 2**63)
-        elif data is not None:
-            row, image = _decoded(row, data)
-            if image is not None:
-                fresh.append((len(found), image))
-        if row.format:
-            row = row._replace(extension_matches=_extension_matches(str(uri), row.format))
-        found.append(row)
-    for (place, _), measures in zip(fresh, _measured([image for _, image in fresh]), strict=True):
-        found[place] = found[place]._replace(readable=True, **measures)
-    return found
+    """Scans some photos; the bytes and the working copies of all of them are held."""
+    values, contents = zip(*(_read(uri) for uri in uris), strict=True)
+    known = cache.known([row["sha256"] for row in values if "sha256" in row]) if cache else {}
+    fresh: dict[tuple[int, ...], list[tuple[dict[str, Any], Pixels]]] = {}
+    for uri, row, data in zip(uris, values, contents, strict=True):
+        if data is None:
+            continue
+        if found := known.get(row["sha256"]):
+            row |= dict(zip(CACHED, found, strict=True))
+            row |= {"readable": bool(row["readable"]), "hash": row["hash"] + 2**63}
+        else:
+            pixels = _decoded(row, data)
+            if pixels is not None:
+                fresh.setdefault(pixels.shape, []).append((row, pixels))
+        if row.get("format"):
+            row["extension_matches"] = _extension_matches(str(uri), row["format"])
+    if fresh:
+        rows = [row for same in fresh.values() for row, _ in same]
+        seen = [look for same in fresh.values() for look in _seen([pixels for _, pixels in same])]
+        measures = _measures(seen)
+        for row, *own in zip(rows, *measures.values(), strict=True):
+            row |= zip(measures, own, strict=True)
+    return [Scan(**row) for row in values]
 
 
-def _read(uri: str | None) -> tuple[Scan, bytes | None]:
+def _read(uri: str | None) -> tuple[dict[str, Any], bytes | None]:
     """A photo's bytes and their digest."""
     if uri is None:
-        return Scan(problem="unsafe", error=f"path {UNSAFE_PATH_REASON}"), None
+        return {"problem": "unsafe", "error": f"path {UNSAFE_PATH_REASON}"}, None
     try:
         data = read_photo(uri)
     except FileNotFoundError:
-        return Scan(problem="missing", error="no such photo"), None
+        return {"problem": "missing", "error": "no such photo"}, None
     except OSError as error:
-        return Scan(problem="unreadable", error=f"cannot be read ({error.strerror})"), None
+        return {"problem": "unreadable", "error": f"cannot be read ({error.strerror})"}, None
     except ValueError as error:  # S3 refused, or a path no file system takes
-        return Scan(problem="unreadable", error=_line(error)), None
-    return Scan(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()), data
+        return {"problem": "unreadable", "error": _line(error)}, None
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}, data
 
 
-def _decoded(row: Scan, data: bytes) -> tuple[Scan, Image.Image | None]:
-    """What the header says, and the photo at its working size."""
+def _decoded(row: dict[str, Any], data: bytes) -> Pixels | None:
+    """Notes what the header says; the photo at its working size."""
     try:
-        header = open_header(data)
-        row = row._replace(
-            format=header.format or "",
-            mode=_mode(header, data),
-            frames=1 if header.format == "MPO" else int(getattr(header, "n_frames", 1)),
-        )
-        turned = orientation(header)
-        width, height = header.size if turned < 5 else header.size[::-1]
-        row = row._replace(width=width, height=height, orientation=turned)
-        image = decode_opened(header, near=WORKING_SIZE)
-        factor = min(image.size) // WORKING_SIZE
+        plain = plain_header(data)
+        pixels = None
+        if plain is not None and plain.width * plain.height <= MAX_PIXELS:
+            row |= {"format": "JPEG", "mode": plain.mode, "width": plain.width, "height": plain.height}
+            row |= {"frames": 1, "orientation": 1}
+            pixels = stored_pixels(data, plain.width, plain.height, WORKING_SIZE)
+        if pixels is None:
+            header = open_header(data)
+            row |= {"format": header.format or "", "mode": _mode(header, data)}
+            row["frames"] = 1 if header.format == "MPO" else int(getattr(header, "n_frames", 1))
+            turned = orientation(header)
+            width, height = header.size if turned < 5 else header.size[::-1]
+            row |= {"width": width, "height": height, "orientation": turned}
+            pixels = np.asarray(decode_opened(header, data, WORKING_SIZE))
+        factor = min(pixels.shape[:2]) // WORKING_SIZE
         if factor > 1:
-            image = image.reduce(factor)
-        return row, image
+            size = (pixels.shape[1] // factor, pixels.shape[0] // factor)
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        return pixels
     except PhotoError as error:
-        return row._replace(problem="unreadable", error=_line(error)), None
+        row |= {"problem": "unreadable", "error": _line(error)}
     except Exception as error:  # a decoder's own bug on hostile bytes must not end the pass over all the others
-        return row._replace(problem="unreadable", error=_line(f"cannot be decoded ({error})")), None
+        row |= {"problem": "unreadable", "error": _line(f"cannot be decoded ({error})")}
+    return None
 
 
 def _mode(header: Image.Image, data: bytes) -> str:
@@ -368,72 +398,91 @@ def _mode(header: Image.Image, data: bytes) -> str:
     return f"{header.mode};16" if deep else header.mode
 
 
-def _measured(images: Sequence[Image.Image]) -> list[dict[str, Any]]:
-    """The measures of some photos, together where that is faster."""
-    if not images:
-        return []
-    greys = [image.convert("L") for image in images]
-    cells = np.stack([signature.cell_colours(image) for image in images])  # (n, 16, 16, 3)
-    histograms = np.array([grey.histogram() for grey in greys], dtype=np.float64)  # (n, 256)
+class Seen(NamedTuple):
+    """What is asked of the pixels of a working copy; the rest follows from it.
+
+    Attributes:
+        size: Height and width.
+        colours: See `signature.cell_colours`.
+        levels: How many pixels have each grey level, (256,).
+        sharpness: See `Scan`.
+        borders: The same.
+    """
+
+    size: tuple[int, int]
+    colours: NDArray[np.uint8]
+    levels: NDArray[np.int64]
+    sharpness: float
+    borders: float
+
+
+def _seen(photos: Sequence[Pixels]) -> Iterator[Seen]:
+    """Looks at working copies of one size, some of them at once: a call for each would cost more than the work."""
+    height, width, _ = photos[0].shape
+    for start in range(0, len(photos), TOGETHER):
+        some = photos[start : start + TOGETHER]
+        tall = np.concatenate(some) if len(some) > 1 else some[0]  # one below the other
+        grey = cv2.cvtColor(tall, cv2.COLOR_RGB2GRAY)
+        colours = signature.cell_colours(tall, len(some))
+        sharpness = _sharpness(grey, len(some))
+        greys = grey.reshape(len(some), height, width)
+        for own, cells, sharp in zip(greys, colours, sharpness, strict=True):
+            yield Seen((height, width), cells, np.bincount(own.ravel(), minlength=256), sharp, _borders(own))
+
+
+def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
+    """The measures of some photos by their names."""
+    colours = np.stack([look.colours for look in seen])  # (n, 32, 32, 3)
+    levels = np.stack([look.levels for look in seen])  # (n, 256)
+    cells = signature.smoothed(colours)  # (n, 3, 256)
     looks = signature.signatures_of(cells)
-    hashes = signature.hashes(looks)
-    shares = histograms / histograms.sum(axis=1, keepdims=True)
+    shares = levels / levels.sum(axis=1, keepdims=True)
     brightness = shares @ GREY
     contrast = np.sqrt(np.maximum(shares @ GREY**2 - brightness**2, 0))
-    entropy = -np.where(shares > 0, shares * np.log2(np.where(shares > 0, shares, 1)), 0).sum(axis=1)
-    colours = cells.reshape(len(images), -1, 3).astype(np.float32)
-    spread = np.maximum(contrast, colours.std(axis=1).max(axis=1))
-    red_green = colours[..., 0] - colours[..., 1]
-    yellow_blue = 0.5 * (colours[..., 0] + colours[..., 1]) - colours[..., 2]
-    colourfulness = np.hypot(red_green.std(axis=1), yellow_blue.std(axis=1))
-    colourfulness += 0.3 * np.hypot(red_green.mean(axis=1), yellow_blue.mean(axis=1))
-    rows = []
-    for place, (image, grey) in enumerate(zip(images, greys, strict=True)):
-        pixels = np.asarray(grey)
-        digest = hashlib.sha256(repr(image.size).encode() + pixels.tobytes() + cells[place].tobytes())
-        rows.append(
-            {
-                "pixels": digest.hexdigest()[:32],
-                "hash": int(hashes[place]),
-                "brightness": float(brightness[place]),
-                "contrast": float(contrast[place]),
-                "spread": float(spread[place]),
-                "sharpness": _sharpness(pixels),
-                "entropy": float(entropy[place]),
-                "colourfulness": float(colourfulness[place]),
-                "borders": _borders(grey, int(pixels[0, 0])),
-                "signature": looks[place].tobytes(),
-            }
-        )
-    return rows
+    means = cells.mean(axis=2, keepdims=True)
+    centred = cells - means
+    covariance = centred @ centred.swapaxes(1, 2) / cells.shape[2]  # of the three colours
+    opponent = np.einsum("oc,ncd,od->n", OPPONENT, covariance, OPPONENT)
+    spread = np.sqrt(np.einsum("ncc->nc", covariance).max(axis=1))
+    return {
+        "readable": [True] * len(seen),
+        "pixels": [_digest(repr(look.size).encode(), look.colours, look.levels) for look in seen],
+        "hash": signature.hashes(looks).tolist(),
+        "brightness": brightness.tolist(),
+        "contrast": contrast.tolist(),
+        "spread": np.maximum(contrast, spread).tolist(),
+        "sharpness": [look.sharpness for look in seen],
+        "entropy": (-(shares * np.log2(np.where(levels, shares, 1))).sum(axis=1)).tolist(),
+        "colourfulness": (
+            np.sqrt(np.maximum(opponent, 0)) + 0.3 * np.linalg.norm(OPPONENT @ means, axis=(1, 2))
+        ).tolist(),
+        "borders": [look.borders for look in seen],
+        "signature": [look.tobytes() for look in looks],
+    }
 
 
-def _sharpness(grey: NDArray[np.uint8]) -> float:
-    """Variance of the 4-neighbour Laplacian."""
-    if min(grey.shape) < 3:
-        return 0.0
-    level = grey.astype(np.int16)
-    rows = level[:, 1:-1] * -4
-    rows += level[:, :-2]
-    rows += level[:, 2:]
-    inner = rows[1:-1]
-    inner += level[:-2, 1:-1]
-    inner += level[2:, 1:-1]
-    values = inner.ravel().astype(np.float32)
-    mean = float(values.mean())
-    return float(values @ values) / len(values) - mean * mean
+def _digest(*parts: bytes | NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:32]
 
 
-def _borders(grey: Image.Image, corner: int) -> float:
+def _sharpness(grey: NDArray[np.uint8], count: int) -> list[float]:
+    """Variance of the 4-neighbour Laplacian of photos that lie one below the other."""
+    edges = cv2.Laplacian(grey, cv2.CV_32F).reshape(count, -1, grey.shape[1])[:, 1:-1, 1:-1]
+    if not edges.size:
+        return [0.0] * count
+    pixels = edges.shape[1] * edges.shape[2]
+    squares, sums = np.einsum("nij,nij->n", edges, edges), np.einsum("nij->n", edges)
+    return (squares / pixels - (sums / pixels) ** 2).tolist()
+
+
+def _borders(grey: NDArray[np.uint8]) -> float:
     """Share of the pixels outside the box of everything that differs from the upper left corner."""
-    box = grey.point(_unlike(corner)).getbbox()
-    return 1 - (box[2] - box[0]) * (box[3] - box[1]) / (grey.width * grey.height) if box else 1.0
-
-
-@functools.cache
-def _unlike(corner: int) -> bytes:
-    """For each grey level, whether it differs from that of a corner."""
-    return bytes(abs(level - corner) > BORDER for level in range(256))
+    corner = int(grey[0, 0])
+    _, _, width, height = cv2.boundingRect(cv2.bitwise_not(cv2.inRange(grey, corner - BORDER, corner + BORDER)))
+    return 1 - width * height / grey.size
 
 
 def _extension_matches(uri: str, format_name: str) -> bool:

@@ -27,7 +27,7 @@ class ScanCache:
             file = sqlite3.connect(path, timeout=30, isolation_level=None)
             file.execute("PRAGMA journal_mode = WAL")
             file.execute("PRAGMA synchronous = OFF")  # a lost row is scanned again
-            file.execute(f"CREATE TABLE IF NOT EXISTS scans (sha256 TEXT PRIMARY KEY, {self._names}) WITHOUT ROWID")
+            file.execute(f"CREATE TABLE IF NOT EXISTS scans (sha256 TEXT PRIMARY KEY, {self._names})")
             self._file = file
 
     def known(self, keys: Sequence[str]) -> dict[str, tuple[Any, ...]]:

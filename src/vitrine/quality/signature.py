@@ -6,9 +6,9 @@ constant row and column, each above or below their median. Because it follows fr
 flipped or turned photo needs no second look at the photo.
 """
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 LUMA = 16
 CHROMA = 4
@@ -34,28 +34,50 @@ HALF = np.float32(0.5)
 UNCLEAR = 0.02  # share of the contrast by which a side must be brighter to count; a crop by 2 % moves it by less
 # Rows are the waves of the DCT-II of frequencies 1 to 8.
 WAVES = np.cos(np.pi / LUMA * np.outer(np.arange(1, 9), np.arange(LUMA) + 0.5)).astype(np.float32)
-# ITU-R BT.601 at full range, as JPEG uses it: columns are Y, Cb, Cr of a row's R, G, B.
-YCBCR = np.array([[0.299, -0.168736, 0.5], [0.587, -0.331264, -0.418688], [0.114, 0.5, -0.081312]], dtype=np.float32)
+# ITU-R BT.601 at full range, as JPEG uses it: rows are Y, Cb, Cr of R, G, B.
+YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dtype=np.float32)
 OFFSET = np.array([0, 128, 128], dtype=np.float32)
+# Rows are triangles of two cells' width over cells of half the width, (16, 32).
+_TRIANGLES = np.maximum(0, 1 - np.abs(np.arange(LUMA)[:, None] + 0.5 - (np.arange(2 * LUMA) + 0.5) / 2))
+HALVING = (_TRIANGLES / _TRIANGLES.sum(axis=1, keepdims=True)).astype(np.float32)
+# Luma cells to the means of CHROMA x CHROMA blocks of them, (256, 16).
+_BLOCKS = np.arange(LUMA) // (LUMA // CHROMA)
+POOLING = np.kron(*(2 * [np.eye(CHROMA, dtype=np.float32)[_BLOCKS] / (LUMA // CHROMA)]))
 
 
-def cell_colours(image: Image.Image) -> NDArray[np.uint8]:
-    """The colours of LUMA x LUMA cells of an upright RGB photo, (LUMA, LUMA, 3): what its signature is made of."""
-    return np.asarray(image.resize((LUMA, LUMA), Image.Resampling.BILINEAR, reducing_gap=2.0))
+def cell_colours(pixels: NDArray[np.uint8], count: int = 1) -> NDArray[np.uint8]:
+    """The mean colours of twice as many cells a side as a signature has.
+
+    Args:
+        pixels: Upright RGB photos of one size, one below the other, (count * height, width, 3).
+        count: How many.
+
+    Returns:
+        (count, 32, 32, 3)
+    """
+    side = 2 * LUMA
+    cells = cv2.resize(pixels, (side, count * side), interpolation=cv2.INTER_AREA)
+    return np.asarray(cells).reshape(count, side, side, 3)
 
 
-def signatures_of(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The signatures of photos from their `cell_colours`, (n, LUMA, LUMA, 3) -> (n, LENGTH)."""
-    count, block = len(colours), LUMA // CHROMA
-    planes = colours.reshape(-1, 3).astype(np.float32) @ YCBCR + OFFSET  # (n * cells, 3)
-    chroma = planes[:, 1:].reshape(count, CHROMA, block, CHROMA, block, 2).mean(axis=(2, 4))
-    joined = np.concatenate([planes[:, 0].reshape(count, -1), chroma.transpose(0, 3, 1, 2).reshape(count, -1)], axis=1)
+def smoothed(colours: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The colours of a signature's cells, which overlap as triangles: (n, 32, 32, 3) -> (n, 3, LUMA * LUMA)."""
+    values = colours.transpose(0, 3, 1, 2).astype(np.float32)  # (n, 3, 32, 32)
+    across = values.reshape(-1, 2 * LUMA) @ HALVING.T
+    return np.asarray(HALVING @ across.reshape(-1, 2 * LUMA, LUMA), dtype=np.float32).reshape(len(colours), 3, -1)
+
+
+def signatures_of(cells: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The signatures of photos from the `smoothed` colours of their cells, (n, 3, LUMA * LUMA) -> (n, LENGTH)."""
+    planes = np.tensordot(YCBCR, cells, (1, 1)) + OFFSET[:, None, None]  # (3, n, cells)
+    chroma = (planes[1:] @ POOLING).transpose(1, 0, 2).reshape(len(cells), -1)
+    joined = np.concatenate([planes[0], chroma], axis=1)
     return joined.round().clip(0, 255).astype(np.uint8)
 
 
-def signature(image: Image.Image) -> NDArray[np.uint8]:
-    """The signature of an upright RGB photo, (LENGTH,)."""
-    return signatures_of(cell_colours(image)[None])[0]
+def signature(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The signature of an upright RGB photo, (height, width, 3) -> (LENGTH,)."""
+    return signatures_of(smoothed(cell_colours(pixels)))[0]
 
 
 def hashes(signatures: NDArray[np.uint8]) -> NDArray[np.uint64]:
