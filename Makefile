@@ -72,6 +72,7 @@ bench: $(STAMP) ## measure what docs/results claims
 image: ## the container image; BASE_IMAGE=..., IMAGE=..., ENGINE=docker|podman, BUILD_ARGS="..."
 	@test -n "$(ENGINE)" || { echo "neither docker nor podman is on the PATH" >&2; exit 1; }
 	$(ENGINE) build --file Containerfile --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+		$(if $(BUILDER_IMAGE),--build-arg BUILDER_IMAGE=$(BUILDER_IMAGE)) \
 		--build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(BUILD_ARGS) .
 
 pins: $(STAMP) ## requirements*.txt from pyproject.toml, keeping versions that still fit; ARGS=--upgrade for the newest

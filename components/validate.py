@@ -12,7 +12,6 @@ def validate(
     results: Output[Artifact],
     report: Output[HTML],
     counts: Output[Metrics],
-    strict: bool = False,
     reports: str = "",
 ) -> None:
     """Holds a catalog and its photos to the rules of quality.
@@ -23,7 +22,6 @@ def validate(
         results: Folder with results.json and report.html.
         report: The page.
         counts: Rules broken.
-        strict: Stop the run when a rule of severity error is broken.
         reports: Folder or s3:// prefix that keeps the last validation, to show what changed since; empty = none.
     """
     from pathlib import Path
@@ -31,9 +29,7 @@ def validate(
     from components.outputs import show_metrics, show_page, stamp
     from vitrine import steps
 
-    figures = steps.validate(
-        Path(table.path), Path(results.path), strict, [Path(shard.path) for shard in photos], reports
-    )
+    figures = steps.validate(Path(table.path), Path(results.path), [Path(shard.path) for shard in photos], reports)
     show_page(report, Path(results.path) / "report.html")
     show_metrics(counts, figures)
     stamp(Path(table.path), results)

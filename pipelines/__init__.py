@@ -3,4 +3,5 @@
 PIPELINES = {
     "retrain": "validate, clean, split, train attributes and categories, evaluate, promote or refuse",
     "authenticate": "validate, clean, split, train a judge of listings, evaluate, promote or refuse",
+    "monitor": "validate and clean new photos, compare them with what the models learnt, retrain where they drifted",
 }

@@ -2,12 +2,13 @@
 
 from kfp import dsl
 
+from components import IMAGE
 from components.count_listings import count_listings
 from components.report_run import report_run
 from components.train_authenticity import train_authenticity
 from pipelines.back import add_gate
 from pipelines.front import add_front
-from pipelines.resources import never_cached, on_gpu
+from pipelines.resources import CHECKPOINTS, CREDENTIALS, GPU, POOL, TAINTS, VOLUME, never_cached, on_gpu, place
 
 
 @dsl.pipeline(
@@ -21,7 +22,7 @@ def authenticate(
     remote: str = "",
     registry: str = "s3://vitrine/registry",
     reports: str = "s3://vitrine/reports",
-    checkpoints: str = "/tmp/vitrine-checkpoints",
+    checkpoints: str = CHECKPOINTS,
     variant: str = "ssa",
     epochs: int = 30,
     batch_size: int = 64,
@@ -40,6 +41,13 @@ def authenticate(
     strict: bool = False,
     min_gain: float = 0.0,
     max_drop: float = 0.05,
+    image: str = IMAGE,
+    credentials: str = CREDENTIALS,
+    gpu: str = GPU,
+    gpus: int = 1,
+    pool: dict = POOL,
+    tolerations: list = TAINTS,
+    volume: str = VOLUME,
 ) -> None:
     """Trains the judge of listings.
 
@@ -49,7 +57,7 @@ def authenticate(
         remote: DVC remote of a .dvc file: a folder or s3://bucket/prefix.
         registry: Folder or s3:// prefix of the model registry.
         reports: Folder or s3:// prefix below which each run leaves its summary page and reports.
-        checkpoints: Folder that stopped trainings go on from.
+        checkpoints: Folder that stopped trainings go on from, on the volume below /mnt/vitrine.
         variant: ssa, ssa-max, ssa-mean, or a system they are compared with.
         epochs: Passes over the training listings.
         batch_size: Photos per step.
@@ -68,6 +76,13 @@ def authenticate(
         strict: Stop when a data-quality rule of severity error is broken.
         min_gain: How much better than the champion's the accuracy must be.
         max_drop: How far precision, recall or F1 may fall.
+        image: Container image of every step; published packages name one by its digest.
+        credentials: Secret with AWS_ACCESS_KEY_ID and so on; need not exist where pods have a role.
+        gpu: Resource name of the training steps' GPUs.
+        gpus: GPUs of each training step; 0 trains on CPUs.
+        pool: Labels of the nodes that train.
+        tolerations: Taints of those nodes that training steps tolerate.
+        volume: PersistentVolumeClaim that keeps checkpoints.
     """
     farewell = never_cached(
         report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="authenticate")
@@ -110,3 +125,4 @@ def authenticate(
             )
         ).after(counted)
         add_gate("authenticity", trained, parted, registry, reports, min_gain, max_drop)
+    place(image, credentials, gpu, gpus, pool, tolerations, volume)

@@ -1,11 +1,8 @@
-"""Compiling the DAGs, and running the same DAGs on this machine."""
+"""Running the DAGs on this machine."""
 
 import builtins
 import contextlib
-import difflib
-import importlib
 import io
-import json
 import logging
 import os
 import re
@@ -16,15 +13,15 @@ import warnings
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-from kfp import compiler, local
-from kfp.dsl import graph_component
+from kfp import local
 
-from pipelines import PIPELINES
+from pipelines.containers import in_containers
+from pipelines.packages import load, parameters
 from vitrine.catalog import read_catalog
 from vitrine.errors import InputError
-from vitrine.files import absolute, atomic_write, exists
+from vitrine.files import absolute, exists
 from vitrine.journal import SIGN
 
 PATHS = ("catalog", "remote", "registry", "reports", "checkpoints")
@@ -37,54 +34,11 @@ SUMMARY = re.compile(r"^\s*Summary: (.+)$")
 WRONG = re.compile(r"^\s*vitrine\.[\w.]+\.(?:Input|Photo)Error: (.+)$")
 
 
-def load(name: str) -> graph_component.GraphComponent:
-    """A pipeline by name.
-
-    Raises:
-        InputError: for an unknown name, with the nearest known one.
-    """
-    if name not in PIPELINES:
-        near = difflib.get_close_matches(name, PIPELINES, n=1, cutoff=0.0)[0]
-        raise InputError(f"no pipeline {name!r}; did you mean {near}? (known: {', '.join(PIPELINES)})")
-    return getattr(importlib.import_module(f"pipelines.{name}"), name)
-
-
-def compile_pipeline(name: str, out: Path) -> None:
-    """Writes a pipeline's package as YAML, whole or not at all."""
-    if out.suffix not in (".yaml", ".yml"):
-        raise InputError(f"{out}: a package's name ends in .yaml")
-    with atomic_write(out) as temporary:
-        package = temporary.with_suffix(".yaml")
-        compiler.Compiler().compile(load(name), str(package))
-        package.replace(temporary)
-
-
-def parameters(name: str, overrides: Iterable[str]) -> dict[str, Any]:
-    """Typed pipeline parameters from `key=value` strings.
-
-    Raises:
-        InputError: for an unknown key (with the nearest known one) or a value of the wrong type.
-    """
-    inputs = load(name).component_spec.inputs or {}
-    found: dict[str, Any] = {}
-    for override in overrides:
-        key, separator, text = override.partition("=")
-        if not separator:
-            raise InputError(f"--set {override}: reads key=value")
-        if key not in inputs:
-            near = difflib.get_close_matches(key, inputs, n=1, cutoff=0.0)[0]
-            raise InputError(f"--set {key}: unknown; did you mean {near}? (known: {', '.join(inputs)})")
-        try:
-            found[key] = _typed(inputs[key].type, text)
-        except ValueError as error:
-            raise InputError(f"--set {key}={text}: not of type {inputs[key].type.lower()}") from error
-    return found
-
-
 def run_pipeline(
     name: str,
     overrides: Iterable[str],
     runs: Path,
+    path: Path | None = None,
     *,
     runner: str = "subprocess",
     cache: bool = True,
@@ -96,6 +50,7 @@ def run_pipeline(
         name: The pipeline.
         overrides: Parameters, `key=value`; paths may be relative.
         runs: Folder for artifacts, cache, checkpoints, registry and summaries.
+        path: File of parameters, which `overrides` win over.
         runner: `subprocess` or `docker`.
         cache: Reuse steps that finished before with the same inputs.
         verbose: Show the runner's own log.
@@ -106,15 +61,19 @@ def run_pipeline(
     runs = Path(absolute(runs))
     now = f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
     home = {
-        "registry": runs / "registry",
-        "checkpoints": runs / "checkpoints",
-        "reports": runs / "summaries",
+        "registry": str(runs / "registry"),
+        "checkpoints": str(runs / "checkpoints"),
+        "reports": str(runs / "summaries"),
+        "endpoint": "",  # drift says that a retraining is due
     }
-    arguments = {key: str(path) for key, path in home.items()} | parameters(name, overrides)
+    inputs = load(name).component_spec.inputs
+    arguments = {key: value for key, value in home.items() if key in inputs} | parameters(name, overrides, path)
     arguments |= {key: absolute(arguments[key]) for key in PATHS if arguments.get(key)}
     if "catalog" not in arguments:
         raise InputError("--set catalog=...: name the folder of a catalog (`vitrine synth data` renders one)")
-    if not arguments["catalog"].endswith(".dvc"):  # unusable input is said before anything starts
+    if "%" in arguments["catalog"]:
+        pass  # the first step fills a period in
+    elif not arguments["catalog"].endswith(".dvc"):  # unusable input is said before anything starts
         read_catalog(arguments["catalog"], check_rows=False)
     elif not exists(arguments["catalog"]):
         raise InputError(f"{arguments['catalog']}: no such file")
@@ -125,38 +84,22 @@ def run_pipeline(
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // TRAININGS)))
     started = time.monotonic()
     with log.open("w", encoding="utf-8") as record, _sieved(record, verbose) as sieve:
+        pipeline, where = (load(name), local.SubprocessRunner(use_venv=False))
+        if runner == "docker":
+            pipeline, where = in_containers(name, arguments, runs)
         local.init(
-            runner=_runner(runner),
+            runner=where,
             pipeline_root=str(runs / "artifacts"),
             raise_on_error=False,
             enable_caching=cache,
             cache_root=str(runs / "cache"),
         )
-        load(name)(**arguments)
+        pipeline(**arguments)
     print(f"{'Failed' if sieve.failed else 'Done'} in {time.monotonic() - started:.0f} s. Log: {log}")
     print(f"Summary: {sieve.summary or 'none; the log says why'}")
     if sieve.wrong_input:
         raise InputError(sieve.wrong_input)
     return 1 if sieve.failed else 0
-
-
-def _runner(name: str) -> Any:
-    """Containers run as whoever owns the artifacts' folder; subprocesses in this very environment."""
-    if name == "docker":
-        return local.DockerRunner(user=f"{os.getuid()}:{os.getgid()}")
-    return local.SubprocessRunner(use_venv=False)
-
-
-def _typed(kind: str, text: str) -> Any:
-    if kind == "Boolean":
-        if text.lower() not in ("true", "false"):
-            raise ValueError(text)
-        return text.lower() == "true"
-    if kind in ("Integer", "Double", "Float"):
-        return int(text) if kind == "Integer" else float(text)
-    if kind in ("List", "Dict", "Struct"):
-        return json.loads(text)
-    return text
 
 
 @contextlib.contextmanager

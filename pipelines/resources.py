@@ -1,19 +1,46 @@
-"""What tasks ask of a cluster."""
+"""What tasks ask of a cluster.
+
+What differs between clusters is a parameter of each run: the image, the secret with S3 credentials, the GPU's type and
+count, the node pool, its taints, the volume for checkpoints. What belongs to a task is written here: retries, time
+limit, shared memory.
+"""
 
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
+from kfp.dsl.pipeline_channel import PipelineParameterChannel
+from kfp.dsl.pipeline_context import Pipeline
+
+GPU = "nvidia.com/gpu"
+POOL = {"vitrine/pool": "gpu"}
+TAINTS = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
+CREDENTIALS = "vitrine-s3"
+SETTINGS: dict[str, object] = {}  # of the pipeline that drift starts
+VOLUME = "vitrine-checkpoints"
+VOLUME_PATH = "/mnt/vitrine"
+CHECKPOINTS = f"{VOLUME_PATH}/checkpoints"
 
 TRAINING_HOURS = 24
+SHARED_MEMORY = "8Gi"  # counts towards the task's memory limit
+SECRET_KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+)
 
 
 def on_gpu(task: PipelineTask) -> PipelineTask:
-    """A training task: one GPU of the training pool, shared memory, two retries (it resumes), a time limit."""
-    task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1)
+    """A training task: GPUs of the training pool, shared memory, two retries (it resumes), a time limit.
+
+    Which GPUs and which pool is said by `place`.
+    """
+    task.set_accelerator_type(GPU)
     task.set_cpu_request("4").set_memory_request("16Gi").set_memory_limit("32Gi")
-    task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0)
-    kubernetes.add_node_selector(task, "vitrine/pool", "gpu")
-    kubernetes.add_toleration(task, key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")
-    kubernetes.empty_dir_mount(task, volume_name="shared-memory", mount_path="/dev/shm", medium="Memory")
+    task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="600s")
+    kubernetes.empty_dir_mount(
+        task, volume_name="shared-memory", mount_path="/dev/shm", medium="Memory", size_limit=SHARED_MEMORY
+    )
     kubernetes.set_timeout(task, seconds=TRAINING_HOURS * 3600)
     return task
 
@@ -21,3 +48,50 @@ def on_gpu(task: PipelineTask) -> PipelineTask:
 def never_cached(task: PipelineTask) -> PipelineTask:
     """A task whose answer depends on more than its inputs."""
     return task.set_caching_options(enable_caching=False)
+
+
+def calls_kubeflow(task: PipelineTask) -> PipelineTask:
+    """A task that starts runs: the label by which a profile's PodDefault gives its pod a token for the API."""
+    return kubernetes.add_pod_label(task, "access-ml-pipeline", "true")
+
+
+def place_steps(image: str, credentials: str) -> None:
+    """Gives all tasks of the DAG that is being built their image and S3 credentials.
+
+    The last line of a DAG: a task that is added to it later cannot be forgotten.
+
+    Args:
+        image: Of every task.
+        credentials: Secret with AWS variables; it need not exist where pods have credentials of another kind.
+    """
+    for task in _tasks():
+        task.set_container_image(image)
+        kubernetes.use_secret_as_env(task, credentials, {key: key for key in SECRET_KEYS}, optional=True)
+
+
+def place(image: str, credentials: str, gpu: str, gpus: int, pool: dict, tolerations: list, volume: str) -> None:
+    """Like `place_steps`, and gives each training its GPUs, nodes and volume.
+
+    Args:
+        image: Of every task.
+        credentials: See `place_steps`.
+        gpu: Resource name of the GPUs.
+        gpus: GPUs of a training; 0 trains on CPUs.
+        pool: Node labels that a training asks for.
+        tolerations: Kubernetes tolerations of a training.
+        volume: Claim of the volume that a training keeps its checkpoints on.
+    """
+    place_steps(image, credentials)
+    for task in _tasks():
+        if task.container_spec.resources is None or task.container_spec.resources.accelerator_type is None:
+            continue
+        task.set_accelerator_type(gpu).set_accelerator_limit(gpus)
+        # kfp 2.17.0 does not pass these two on into conditions and loops by itself.
+        task.register_pipeline_channels([value for value in (gpu, gpus) if isinstance(value, PipelineParameterChannel)])
+        kubernetes.add_node_selector_json(task, pool)
+        kubernetes.add_toleration_json(task, tolerations)
+        kubernetes.mount_pvc(task, volume, VOLUME_PATH)
+
+
+def _tasks() -> list[PipelineTask]:
+    return list(Pipeline.get_default_pipeline().tasks.values())

@@ -4,6 +4,7 @@ from typing import Any
 
 from kfp import dsl
 
+from components import IMAGE
 from components.attribute_types import attribute_types
 from components.find_tasks import find_tasks
 from components.report_run import report_run
@@ -12,7 +13,7 @@ from components.train_taxonomy import train_taxonomy
 from components.train_teacher import train_teacher
 from pipelines.back import add_gate
 from pipelines.front import add_front
-from pipelines.resources import never_cached, on_gpu
+from pipelines.resources import CHECKPOINTS, CREDENTIALS, GPU, POOL, TAINTS, VOLUME, never_cached, on_gpu, place
 
 
 @dsl.pipeline(
@@ -26,7 +27,7 @@ def retrain(
     remote: str = "",
     registry: str = "s3://vitrine/registry",
     reports: str = "s3://vitrine/reports",
-    checkpoints: str = "/tmp/vitrine-checkpoints",
+    checkpoints: str = CHECKPOINTS,
     epochs: int = 30,
     student_epochs: int = 60,
     batch_size: int = 64,
@@ -41,6 +42,13 @@ def retrain(
     strict: bool = False,
     min_gain: float = 0.0,
     max_drop: float = 0.05,
+    image: str = IMAGE,
+    credentials: str = CREDENTIALS,
+    gpu: str = GPU,
+    gpus: int = 1,
+    pool: dict = POOL,
+    tolerations: list = TAINTS,
+    volume: str = VOLUME,
 ) -> None:
     """Retrains attributes and categories.
 
@@ -50,7 +58,7 @@ def retrain(
         remote: DVC remote of a .dvc file: a folder or s3://bucket/prefix.
         registry: Folder or s3:// prefix of the model registry.
         reports: Folder or s3:// prefix below which each run leaves its summary page and reports.
-        checkpoints: Folder that stopped trainings go on from.
+        checkpoints: Folder that stopped trainings go on from, on the volume below /mnt/vitrine.
         epochs: Passes over the training photos, of teachers and of the categories' net.
         student_epochs: Passes of the student, which learns what all teachers know.
         batch_size: Photos per step.
@@ -65,6 +73,13 @@ def retrain(
         strict: Stop when a data-quality rule of severity error is broken.
         min_gain: How much better than the champion a model must be.
         max_drop: How far a single level's or attribute's figure may fall.
+        image: Container image of every step; published packages name one by its digest.
+        credentials: Secret with AWS_ACCESS_KEY_ID and so on; need not exist where pods have a role.
+        gpu: Resource name of the training steps' GPUs.
+        gpus: GPUs of each training step; 0 trains on CPUs.
+        pool: Labels of the nodes that train.
+        tolerations: Taints of those nodes that training steps tolerate.
+        volume: PersistentVolumeClaim that keeps checkpoints.
     """
     common = {
         "checkpoints": checkpoints,
@@ -94,3 +109,4 @@ def retrain(
         with dsl.If(tasks.output != "attributes", name="taxonomy"):
             multitask = on_gpu(train_taxonomy(table=table, variant=variant, **common))
             add_gate("taxonomy", multitask, parted, **gate)
+    place(image, credentials, gpu, gpus, pool, tolerations, volume)

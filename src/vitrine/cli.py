@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -282,12 +283,19 @@ def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: b
 @click.argument("current")
 @click.argument("out", type=PATH)
 @click.option("--model", type=PATH, help="The reference's model, if it is not where the reference says.")
-def drift(reference: str, current: str, out: Path, model: Path | None) -> int:
+@click.option("--clean/--as-is", "tidy", default=True, help="Clean CURRENT first, as the photos of a reference were.")
+def drift(reference: str, current: str, out: Path, model: Path | None, tidy: bool) -> int:
     """Compare the photos of CURRENT with a drift reference or a catalog. Exit code 1: drift."""
-    from vitrine.catalog import read_catalog
-    from vitrine.monitoring.drift import compare_with_model
+    import tempfile
 
-    found = compare_with_model(reference, read_catalog(current), out, model)
+    from vitrine.catalog import read_catalog
+    from vitrine.monitoring.drift import cleaned, compare_with_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        photos = read_catalog(current, check_rows=not tidy)
+        if tidy:
+            photos = cleaned(photos, Path(folder) / "cleaned", reference)
+        found = compare_with_model(reference, photos, out, model)
     click.echo(found.reason)
     click.echo(f"see {out / 'report.html'}")
     return 1 if found.drifted else 0
@@ -295,7 +303,7 @@ def drift(reference: str, current: str, out: Path, model: Path | None) -> int:
 
 @cli.group()
 def pipeline() -> None:
-    """Compile the Kubeflow pipelines, or run them on this machine."""
+    """Compile the Kubeflow pipelines, run them on this machine, or publish, run and schedule them on a cluster."""
 
 
 @pipeline.command("list")
@@ -310,26 +318,82 @@ def pipeline_list() -> None:
 @pipeline.command("compile")
 @click.argument("name")
 @click.argument("out", type=PATH)
-def pipeline_compile(name: str, out: Path) -> None:
+@click.option("--image", default="", help="Image of every step, best by its digest; default: this version's.")
+def pipeline_compile(name: str, out: Path, image: str) -> None:
     """Write a package that the Kubeflow UI takes."""
-    from pipelines.local import compile_pipeline
+    from pipelines.packages import compile_pipeline
 
-    compile_pipeline(name, out)
+    compile_pipeline(name, out, image)
     click.echo(f"{out}: upload it in the Kubeflow UI under Pipelines")
 
 
 @pipeline.command("run")
 @click.argument("name")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A pipeline parameter; may be repeated.")
+@click.option("--parameters", type=PATH, help="YAML file of parameters; --set wins.")
 @click.option("--runner", default="subprocess", show_default=True, type=click.Choice(["subprocess", "docker"]))
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Folder for everything runs leave.")
 @click.option("--cache/--no-cache", default=True, help="Reuse the steps that finished before with the same input.")
 @click.option("--verbose", is_flag=True, help="Show the runner's own log too.")
-def pipeline_run(name: str, overrides: tuple[str, ...], runner: str, runs: Path, cache: bool, verbose: bool) -> int:
+def pipeline_run(
+    name: str, overrides: tuple[str, ...], parameters: Path | None, runner: str, runs: Path, cache: bool, verbose: bool
+) -> int:
     """Run a pipeline on this machine. Exit code 1: a step failed."""
     from pipelines.local import run_pipeline
 
-    return run_pipeline(name, overrides, runs, runner=runner, cache=cache, verbose=verbose)
+    return run_pipeline(name, overrides, runs, parameters, runner=runner, cache=cache, verbose=verbose)
+
+
+SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A parameter; may be repeated.")
+PARAMETERS = click.option("--parameters", type=PATH, help="YAML file of parameters; --set wins.")
+
+
+def _on_cluster(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """The options that publishing, running and scheduling share."""
+    for option in (
+        click.option("--endpoint", default="", help="Kubeflow Pipelines API; default: $KF_PIPELINES_ENDPOINT."),
+        click.option("--namespace", default="", help="The profile's namespace, where Kubeflow has several users."),
+        click.option("--experiment", default="vitrine", show_default=True),
+        click.option("--account", default="", help="Service account of the pods; default: the cluster's."),
+        click.option("--image", default="", help="Image of every step, best by its digest; default: this version's."),
+        click.option("--version", default="", help="Name of the pipeline version; default: the commit."),
+        PARAMETERS,
+        SET,
+    ):
+        command = option(command)
+    return command
+
+
+@pipeline.command("submit")
+@click.argument("name")
+@_on_cluster
+@click.option("--name", "title", default="", help="Of the run; default: pipeline, data revision, figure to beat.")
+@click.option("--publish-only", is_flag=True, help="Start no run.")
+@click.option("--wait", is_flag=True, help="Until the run ends. Exit code 1: it failed.")
+@click.option("--timeout", default=24.0, show_default=True, help="Hours to wait at most.")
+def pipeline_submit(
+    name: str, title: str, publish_only: bool, wait: bool, timeout: float, version: str, image: str, **asked: Any
+) -> int:
+    """Publish a pipeline on a cluster (once per commit) and start a run of it."""
+    from pipelines.submit import submit
+
+    started, cluster = submit(name, image, version, title, start=not publish_only, tell=click.echo, **asked)
+    if started is None or not wait:
+        return 0
+    return 0 if cluster.wait(started, timeout * 3600, click.echo) else 1
+
+
+@pipeline.command("schedule")
+@click.argument("name")
+@_on_cluster
+@click.option("--cron", default="0 6 * * *", show_default=True, help="Five fields, or six with seconds first; UTC.")
+@click.option("--name", "title", default="", help="Of the schedule; default: the pipeline's.")
+@click.option("--off", is_flag=True, help="Delete the schedule.")
+def pipeline_schedule(name: str, title: str, cron: str, off: bool, version: str, image: str, **asked: Any) -> None:
+    """Publish a pipeline on a cluster and run it by the clock: one run at a time, without catching up."""
+    from pipelines.submit import schedule
+
+    schedule(name, image, version, title, cron, off=off, tell=click.echo, **asked)
 
 
 @cli.command()

@@ -85,10 +85,13 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain") -> 
     notes = _read_notes(run)
     promoted = [note for note in notes if note.step.startswith("promote")]
     refused = [note for note in notes if note.step.startswith("refuse")]
+    watched = [note for note in notes if note.step == "drift"]
     versions = [f"data version {note.data_version}" for note in notes if note.data_version]
     page = Page(f"Run of {title}", " · ".join([_when(notes), *versions]))
     if state != "SUCCEEDED":
         page.verdict, page.tone = "Failed", "bad"
+    elif watched:
+        page.verdict, page.tone = notes[-1].decided[0], notes[-1].tone
     elif promoted:
         page.verdict, page.tone = "Promoted: " + ", ".join(note.title for note in promoted), "good"
     elif refused:
@@ -117,7 +120,8 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain") -> 
 
 
 def _read_notes(run: str) -> list[Note]:
-    notes = [Note(**json.loads(files.read_bytes(name))) for name in _names(run) if name.endswith(".json")]
+    own = [name for name in _names(run) if "/" not in name.removeprefix(files.join(run, ""))]  # folders hold reports
+    notes = [Note(**json.loads(files.read_bytes(name))) for name in own if name.endswith(".json")]
     return sorted(notes, key=lambda note: note.at)
 
 

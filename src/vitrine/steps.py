@@ -6,17 +6,34 @@ same pipeline without Kubeflow.
 
 import contextlib
 import hashlib
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from vitrine import __version__, files
 from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version
 from vitrine.errors import InputError
-from vitrine.journal import SIGN, Note, publish, write_note
+from vitrine.journal import SIGN, Note, publish, run_folder, write_note
 from vitrine.report import percent
 
 NAMES = {"attributes": "Attributes (student)", "taxonomy": "Categories (multitask)", "authenticity": "Authenticity"}
+
+
+def name_period(catalog: str, period: str) -> str:
+    """An address with `%Y`, `%m`, `%d` and `%H` filled in: of a day or hour (ISO 8601, UTC), "" for yesterday.
+
+    Raises:
+        InputError: if `period` is neither.
+    """
+    try:
+        when = datetime.fromisoformat(period) if period else datetime.now(UTC) - timedelta(days=1)
+    except ValueError as error:
+        raise InputError(f"period={period}: a day such as 2026-11-25, or an hour such as 2026-11-25T13") from error
+    for code in ("%Y", "%m", "%d", "%H"):
+        catalog = catalog.replace(code, when.strftime(code))
+    return catalog
 
 
 def data_state(catalog: str, revision: str) -> str:
@@ -86,8 +103,8 @@ def scan(table: Path, out: Path, shard: str) -> None:
     print(f"{SIGN} Scan {shard}: {done:,} photos.", flush=True)
 
 
-def validate(table: Path, out: Path, strict: bool, photos: Sequence[Path] = (), reports: str = "") -> dict[str, float]:
-    """The data-quality report. Failed rules stop the run only if `strict`: cleaning comes next.
+def validate(table: Path, out: Path, photos: Sequence[Path] = (), reports: str = "") -> dict[str, float]:
+    """The data-quality report. Failed rules do not fail it: `check_quality` does, cleaning comes next.
 
     The last validation is kept below `reports`, so that the next one shows what changed since.
     """
@@ -113,9 +130,22 @@ def validate(table: Path, out: Path, strict: bool, photos: Sequence[Path] = (), 
     quality = {"data-quality rules broken": f"{len(errors) + len(warnings)} of {len(validation.results)}"}
     note = Note("validate", "Validate", decided, tone, quality)
     write_note(out, note, out / "report.html", inherit=[table])
-    if strict and not validation.passed:
-        raise InputError(f"{table}: rules failed: {'; '.join(result.title for result in errors)}")
     return {"rows": validation.rows, "errors": len(errors), "warnings": len(warnings)}
+
+
+def check_quality(results: Path, strict: bool, run: str) -> None:
+    """Publishes what the steps so far decided, so that a run that stops here or later shows it.
+
+    Raises:
+        InputError: if a rule of severity error is broken and the run is `strict`.
+    """
+    from vitrine.quality.history import RESULTS
+
+    publish(results, run)
+    found = files.read_json(results / RESULTS)
+    if strict and not found["passed"]:
+        failed = [rule["title"] for rule in found["rules"] if rule["severity"] == "error" and not rule["passed"]]
+        raise InputError(f"{found['data_version'] or 'the catalog'}: rules failed: {'; '.join(failed)}")
 
 
 def clean(
@@ -142,9 +172,12 @@ def clean(
 
 def split(table: Path, out: Path, ratios: str = "0.7,0.1,0.2", measured: str = "") -> dict[str, float]:
     """Train, validation and test, with nothing alike on both sides."""
+    from vitrine.quality.clean import RARE_LABELS
     from vitrine.quality.split import parse_ratios, split_catalog
 
     counts = split_catalog(_open(table), out, parse_ratios(ratios), measured=measured)
+    if (table / RARE_LABELS).is_file():
+        shutil.copyfile(table / RARE_LABELS, out / RARE_LABELS)  # for the drift reference
     decided = [f"{', '.join(f'{count:,} {name}' for name, count in counts.items())}."]
     write_note(out, Note("split", "Split", decided), out / "report.html", inherit=[table])
     return {name: float(count) for name, count in counts.items()}
@@ -270,10 +303,66 @@ def drift_reference(model: Path, table: Path, out: Path) -> None:
     """
     from vitrine.methods.inference import apply
     from vitrine.monitoring.drift import build_reference
+    from vitrine.quality.clean import RARE_LABELS
 
     listings = files.read_json(model / "config.json")["task"] == "authenticity"
     catalog = _open(table).of_split("test" if listings else "train")
-    build_reference(catalog, out, apply(model, catalog), model="..")
+    rare = files.read_json(table / RARE_LABELS) if (table / RARE_LABELS).is_file() else {}
+    build_reference(catalog, out, apply(model, catalog), model="..", rare=rare)
+
+
+def detect_drift(
+    table: Path, registry: str, task: str, reports: str, run_id: str, out: Path
+) -> tuple[str, dict[str, float]]:
+    """New photos against the drift reference of each champion; publishes what the steps so far decided.
+
+    Every look is added to `monitor/history.jsonl` below `reports`.
+
+    Returns:
+        `drift` or `no drift`, and figures.
+
+    Raises:
+        InputError: if there is no champion with a reference.
+    """
+    from vitrine.monitoring.watch import watch
+
+    return watch(_open(table), registry, task, reports, run_id, table, out)
+
+
+def request_retraining(
+    drift: Path,
+    state: str,
+    registry: str,
+    reports: str,
+    run_id: str,
+    start: Callable[[], str] | None,
+    busy: Callable[[], str],
+) -> str:
+    """Starts a retraining that drift asks for, at most one at a time and one for each state of the data.
+
+    Args:
+        drift: What `detect_drift` wrote.
+        state: The state of the data that drifted.
+        registry: Folder or `s3://` prefix of the model registry.
+        reports: Folder or `s3://` prefix of the runs' pages.
+        run_id: The monitor's run.
+        start: Starts the run and returns its name; None where there is no cluster.
+        busy: Names a retraining that is still going, or "".
+
+    Returns:
+        What became of it.
+    """
+    from vitrine.monitoring.retraining import request
+    from vitrine.monitoring.watch import DECISION
+
+    reason = str(files.read_json(drift / DECISION)["reason"])
+    if start is None:
+        decided, tone = "a retraining is due; no Kubeflow endpoint is given, so start it by hand.", "bad"
+    else:
+        asked = request(registry, state, reason, run_id, start, busy)
+        decided, tone = asked.reason, "good" if asked.started else "warn"
+    _close(Note("retraining", "Retraining", [decided], tone), drift, run_folder(reports, run_id))
+    return decided
 
 
 def promote(task: str, model: Path, evaluation: Path, decision: Path, reference: Path, registry: str, run: str) -> None:

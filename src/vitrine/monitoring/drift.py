@@ -3,7 +3,8 @@
 import io
 import json
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ class Side:
         data_version: Which data this is.
         model: The model that answered, "" without.
         projection: How embeddings were reduced; None without a model.
+        rare: Per label column the labels that cleaning took away for their rarity (`rare_labels.json`).
     """
 
     table: pd.DataFrame
@@ -69,10 +71,16 @@ class Side:
     data_version: str
     model: str = ""
     projection: Projection | None = None
+    rare: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def build_reference(
-    catalog: Catalog, out: Path, outcome: Answers | None, model: str = "", rules: DriftRules | None = None
+    catalog: Catalog,
+    out: Path,
+    outcome: Answers | None,
+    model: str = "",
+    rules: DriftRules | None = None,
+    rare: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Writes a drift reference: `reference.parquet`, `reference.json` and, with a model, `projection.npz`.
 
@@ -85,6 +93,7 @@ def build_reference(
         outcome: The model's answers about the catalog's photos; None compares statistics and labels only.
         model: Where that model is, for whoever has to answer about the new photos.
         rules: When to alarm; kept in the reference.
+        rare: Labels that cleaning took away (see `Side`); they are taken away from new photos too.
 
     Raises:
         InputError: if no photo can be read.
@@ -102,6 +111,7 @@ def build_reference(
         "thresholds_for_photos": len(half),
         "thresholds": thresholds,
         "labels": side.labels,
+        "rare_labels": dict(rare or {}),
     }
     with files.new_folder(out) as folder:
         side.table.to_parquet(folder / TABLE, index=False)
@@ -110,7 +120,7 @@ def build_reference(
             np.savez(folder / PROJECTION, mean=side.projection.mean, components=side.projection.components)
 
 
-def compare(reference: str | Path, current: Catalog, out: Path, outcome: Answers | None) -> Drift:
+def compare(reference: str | Path, current: Catalog, out: Path, outcome: Answers | None, *, looks: int = 1) -> Drift:
     """Compares new photos with a reference and writes `report.html`, `evidently.html` and `results.json` to `out`.
 
     Args:
@@ -119,6 +129,7 @@ def compare(reference: str | Path, current: Catalog, out: Path, outcome: Answers
         current: The new photos.
         out: A new folder.
         outcome: The answers of the reference's model about the new photos, if it should be compared.
+        looks: References that these photos are compared with; they share the false alarm rate (Bonferroni).
 
     Raises:
         InputError: if the reference cannot be used, no new photo can be read, or another model answered.
@@ -126,6 +137,8 @@ def compare(reference: str | Path, current: Catalog, out: Path, outcome: Answers
     from vitrine.monitoring.pages import evidently_page, report_page
 
     before, rules = read_reference(reference)
+    rules = replace(rules, false_alarm_rate=rules.false_alarm_rate / looks)
+    current = _without(current, before.rare)
     if before.projection is None:
         outcome = None
     now = describe(current, outcome, projection=before.projection, model=before.model)
@@ -139,7 +152,9 @@ def compare(reference: str | Path, current: Catalog, out: Path, outcome: Answers
     return drift
 
 
-def compare_with_model(reference: str, current: Catalog, out: Path, model: Path | None = None) -> Drift:
+def compare_with_model(
+    reference: str, current: Catalog, out: Path, model: Path | None = None, *, looks: int = 1
+) -> Drift:
     """Like `compare`, asking the reference's own model about the new photos.
 
     Args:
@@ -147,6 +162,7 @@ def compare_with_model(reference: str, current: Catalog, out: Path, model: Path 
         current: The new photos.
         out: A new folder.
         model: A model folder to use in place of the one that the reference names.
+        looks: See `compare`.
 
     Raises:
         InputError: if the reference, its model or a photo cannot be read.
@@ -155,15 +171,15 @@ def compare_with_model(reference: str, current: Catalog, out: Path, model: Path 
 
     named = read_reference(reference)[0].model
     if model is None and not named:
-        return compare(reference, current, out, None)
+        return compare(reference, current, out, None, looks=looks)
     if model is not None:
-        return compare(reference, current, out, apply(model, current))
+        return compare(reference, current, out, apply(model, current), looks=looks)
     where = files.absolute(reference).rpartition("/")[0] if named == ".." else named
     if not files.is_s3(where):
-        return compare(reference, current, out, apply(Path(where), current))
+        return compare(reference, current, out, apply(Path(where), current), looks=looks)
     with tempfile.TemporaryDirectory() as folder:
         files.fetch_folder(where, Path(folder) / "model")
-        return compare(reference, current, out, apply(Path(folder) / "model", current))
+        return compare(reference, current, out, apply(Path(folder) / "model", current), looks=looks)
 
 
 def describe(catalog: Catalog, outcome: Answers | None, projection: Projection | None = None, model: str = "") -> Side:
@@ -219,6 +235,7 @@ def read_reference(reference: str | Path) -> tuple[Side, DriftRules]:
             str(description["data_version"]),
             str(description["model"]),
             projection,
+            description.get("rare_labels", {}),
         )
         rules = DriftRules(**description["rules"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
@@ -226,6 +243,51 @@ def read_reference(reference: str | Path) -> tuple[Side, DriftRules]:
     if table.empty or "readable" not in table:
         raise InputError(f"{root}: not a usable drift reference ({TABLE} holds no measured photos)")
     return side, rules
+
+
+def cleaned(current: Catalog, out: Path, reference: str) -> Catalog:
+    """New photos cleaned as those of a reference were: without what cannot be read, copies and stray spellings.
+
+    Rare labels stay, since a new one among them may be the news; `compare` takes those away that the reference's
+    cleaning did. Near copies stay in listings of authenticity, whose tags look alike.
+
+    Args:
+        current: The new photos; rows may be unusable.
+        out: A new folder for the cleaned table and its report.
+        reference: What they will be compared with. A plain catalog was not cleaned: then nothing is done.
+
+    Raises:
+        InputError: if no row is left, or the reference cannot be used.
+    """
+    from vitrine.quality.clean import clean_catalog
+
+    root = files.absolute(reference)
+    if not files.exists(files.join(root, REFERENCE)):
+        return current
+    listings = "predicted:verdict" in read_reference(reference)[0].table
+    clean_catalog(current, out, min_class_count=0, near_duplicates=not listings)
+    return read_catalog(out)
+
+
+def _without(catalog: Catalog, rare: Mapping[str, Sequence[str]]) -> Catalog:
+    """A catalog whose rare labels are cut to the node above, or blanked where they are attributes."""
+    table = catalog.table.copy()
+    for column, labels in rare.items():
+        if column not in table:
+            continue
+        gone = set(labels)
+        if column == "category":
+            table[column] = [_cut(path, gone) for path in table[column].astype(object)]
+        else:
+            kept = ([label for label in labels_of(cell) if label not in gone] for cell in table[column].astype(object))
+            table[column] = ["|".join(labels) for labels in kept]
+    return catalog.with_table(table)
+
+
+def _cut(path: str, gone: set[str]) -> str:
+    while path in gone:
+        path = path.rpartition("/")[0]
+    return path
 
 
 def _label_columns(table: pd.DataFrame) -> dict[str, pd.Series]:

@@ -15,7 +15,7 @@ from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of, write_catalog
 from vitrine.catalog.schema import row_errors
 from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
-from vitrine.files import new_folder
+from vitrine.files import new_folder, write_json
 from vitrine.quality.copies import TRIED, Row, may_be_copy, records, same_box
 from vitrine.quality.duplicates import (
     Groups,
@@ -58,6 +58,7 @@ CHANGING = {
 ASKED = ["readable", "error", "width", "height", "spread", "sha256"]  # of the photo table, once copies are known
 EXAMPLES = 12
 SHOWN = 30
+RARE_LABELS = "rare_labels.json"
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,8 @@ def clean_catalog(
     nothing. Rows without labels stay, some methods learn from them.
 
     Writes `catalog.parquet` (rows in their order, all columns, and `sha256` and `duplicate_group` of each photo),
-    `dropped.parquet` (all columns, and `row` counted from 1, `rule`, `reason`, `evidence`) and `report.html`.
+    `dropped.parquet` (all columns, and `row` counted from 1, `rule`, `reason`, `evidence`), `rare_labels.json` (per
+    label column the labels of which nothing is left; categories are nodes) and `report.html`.
 
     Args:
         catalog: The catalog; its rows may be unusable.
@@ -235,6 +237,7 @@ def clean_catalog(
         kept = work.table.assign(sha256=digests, duplicate_group=names)
         write_catalog(replace(catalog, table=kept), folder)
         _write_dropped(catalog, work, folder)
+        write_json(folder / RARE_LABELS, _rare_labels(work.labels, kept))
         result = Cleaning(
             len(catalog),
             len(kept),
@@ -420,6 +423,20 @@ def _without_rare(column: pd.Series, least: int) -> pd.Series:
         for label in labels_of(str(cell)):
             counts[label] = counts.get(label, 0) + int(count)
     return replaced(column, lambda cell: "|".join(label for label in labels_of(cell) if counts[label] >= least))
+
+
+def _rare_labels(before: pd.DataFrame, kept: pd.DataFrame) -> dict[str, list[str]]:
+    """Labels that were there and are not any more, for whoever meets them in later photos."""
+    gone = {name: _nodes(before[name]) - _nodes(kept[name]) for name in label_columns(before)}
+    return {name: sorted(labels) for name, labels in gone.items() if labels}
+
+
+def _nodes(column: pd.Series) -> set[str]:
+    """The labels of an attribute column, or the nodes of a category column."""
+    labels = {label for cell in column.unique() for label in labels_of(str(cell))}
+    if column.name != "category":
+        return labels
+    return {"/".join(path.split("/")[: i + 1]) for path in labels for i in range(path.count("/") + 1)}
 
 
 def _why(work: _Work) -> str:

@@ -10,6 +10,7 @@ from vitrine.errors import InputError
 CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 UNSUPPORTED = ("NotImplemented", "501")  # a server without conditional writes: the last writer wins there
 ABSENT = ("NoSuchKey", "404")
+ATTEMPTS = 20  # of appending a line while others append theirs
 
 
 class ChangedError(Exception):
@@ -65,6 +66,22 @@ def replace(uri: str, data: bytes, tag: str) -> None:
             files.write_bytes(uri, data)
     except OSError as error:
         raise InputError(f"{uri}: cannot be written ({error.strerror})") from error
+
+
+def append(uri: str, line: str) -> None:
+    """Adds a line to a file to which others may be adding theirs.
+
+    Raises:
+        InputError: if it cannot be read or written, or changes all the time.
+    """
+    for _ in range(ATTEMPTS):
+        data, tag = read(uri)
+        try:
+            replace(uri, (data or b"") + line.encode() + b"\n", tag)
+        except ChangedError:
+            continue
+        return
+    raise InputError(f"{uri}: changed {ATTEMPTS} times while a line was being added")
 
 
 def _put(uri: str, data: bytes, condition: dict[str, str]) -> None:

@@ -24,9 +24,15 @@ from vitrine.errors import InputError
 from vitrine.registry import pointer
 
 WEIGHTS = "model.safetensors"
+HEADLINES = {  # per task the figures that stand for a model, the first that it has
+    "attributes": ("recall@1",),
+    "taxonomy": ("top1",),
+    "representation": ("level1/recall@1", "level1/top1"),
+    "matching": ("top20", "top1"),
+    "authenticity": ("accuracy",),
+}
 MODEL_FILES = (WEIGHTS, "config.json", "metrics.json", "card.md")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-ATTEMPTS = 20  # of appending a line while others append theirs
 
 
 @dataclass(frozen=True)
@@ -190,20 +196,23 @@ class Registry:
         uri = self._file(task, "history.jsonl")
         at = datetime.now(UTC).isoformat(timespec="seconds")
         line = json.dumps({"at": at, **entry, "reason": reason, "metrics": _finite(metrics)}, ensure_ascii=False)
-        for _ in range(ATTEMPTS):
-            data, tag = pointer.read(uri)
-            try:
-                pointer.replace(uri, (data or b"") + line.encode() + b"\n", tag)
-            except pointer.ChangedError:
-                continue
-            return
-        raise InputError(f"{uri}: changed {ATTEMPTS} times while a line was being added")
+        pointer.append(uri, line)
 
     def _version(self, task: str, version: str) -> str:
         return files.join(self._file(task, "versions"), _checked(version, "version"))
 
     def _file(self, task: str, name: str) -> str:
         return files.join(files.join(self.root, _checked(task, "task")), name)
+
+
+def headline(registry: str) -> list[str]:
+    """The first figure of each champion: `taxonomy top1 0.912`."""
+    found = []
+    for task, keys in HEADLINES.items():
+        champion = Registry(registry).champion(task)
+        figures = [f"{key} {champion.metrics[key]:.3f}" for key in keys if key in champion.metrics] if champion else []
+        found += [f"{task} {figures[0]}"] if figures else []
+    return found
 
 
 def content_hash(model: Path) -> str:

@@ -1,0 +1,44 @@
+"""KFP step: drift starts a retraining, once."""
+
+from kfp.dsl import Artifact, Input, component
+
+from components import IMAGE
+
+
+@component(base_image=IMAGE, install_kfp_package=False)
+def request_retraining(
+    drift: Input[Artifact],
+    state: str,
+    registry: str,
+    reports: str,
+    run_id: str,
+    pipeline: str,
+    settings: dict,
+    endpoint: str,
+    namespace: str,
+    experiment: str,
+) -> str:
+    """Starts the retraining pipeline, unless it ran on this state of the data or is still going. Never cached.
+
+    Args:
+        drift: What `detect_drift` found.
+        state: State of the data that drifted.
+        registry: Folder or s3:// prefix of the model registry, which remembers what was started.
+        reports: Folder or s3:// prefix below which each run leaves its pages.
+        run_id: Which run this is.
+        pipeline: The pipeline to start.
+        settings: Its parameters.
+        endpoint: Address of the Kubeflow Pipelines API; empty = only say that a retraining is due.
+        namespace: The profile's namespace; empty where Kubeflow has one user.
+        experiment: Experiment of the run.
+
+    Returns:
+        What became of it.
+    """
+    from pathlib import Path
+
+    from pipelines.cluster import retraining
+    from vitrine import steps
+
+    start, busy = retraining(pipeline, settings, state, endpoint, namespace, experiment)
+    return steps.request_retraining(Path(drift.path), state, registry, reports, run_id, start, busy)

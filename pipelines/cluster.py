@@ -1,0 +1,458 @@
+"""Publishing, running and scheduling the pipelines on a Kubeflow cluster, through the API's own client.
+
+Whatever is done can be done again: a pipeline is created once, a version is named after its commit and uploaded once, a
+schedule of the same name is replaced only if it differs.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.packages import compile_pipeline, load
+from vitrine.errors import InputError
+
+ENDPOINT = "KF_PIPELINES_ENDPOINT"
+TOKEN = "KF_PIPELINES_SA_TOKEN_PATH"
+POD_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
+PAGE = 50
+GOING = ("PENDING", "RUNNING", "PAUSED", "CANCELING")
+POLL = 10.0  # seconds
+CALL = 60.0  # seconds at most of one request
+DIGEST = "package sha256:"
+FIELDS = re.compile(r"^[0-9A-Za-z*/,?#-]+$")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A pipeline version on the cluster."""
+
+    pipeline_id: str
+    version_id: str
+    name: str
+    new: bool
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run that was started."""
+
+    run_id: str
+    name: str
+    url: str
+
+
+class Cluster:
+    """The Kubeflow Pipelines API at one address.
+
+    Credentials are those that kfp looks for: a service account's token ($KF_PIPELINES_SA_TOKEN_PATH or where a
+    PodDefault mounts it), an identity-aware proxy's ($KF_PIPELINES_IAP_OAUTH2_CLIENT_ID ...), or the cookie in
+    ~/.config/kfp/context.json.
+
+    Args:
+        endpoint: Its address; "" takes $KF_PIPELINES_ENDPOINT.
+        namespace: The profile's namespace; "" where Kubeflow has one user.
+
+    Raises:
+        InputError: if there is no address, or nobody answers there.
+    """
+
+    def __init__(self, endpoint: str = "", namespace: str = "") -> None:
+        self.endpoint = (endpoint or os.environ.get(ENDPOINT, "")).rstrip("/")
+        self.namespace = namespace or None
+        if not self.endpoint:
+            raise InputError(f"no Kubeflow endpoint: give --endpoint or set {ENDPOINT}")
+        if not self.endpoint.startswith(("http://", "https://")):
+            raise InputError(f"{self.endpoint}: an endpoint begins with http:// or https://")
+        with warnings.catch_warnings(), _quietly(self.endpoint):
+            warnings.simplefilter("ignore")
+            self._client = self._connect()
+
+    def _connect(self) -> Any:
+        from kfp.client import Client, set_volume_credentials
+
+        class Once(Client):
+            def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:  # kfp asks five times, with tracebacks
+                return self._healthz_api.healthz_service_get_healthz(_request_timeout=CALL)
+
+        token = os.environ.get(TOKEN) or (POD_TOKEN if Path(POD_TOKEN).is_file() else "")
+        if token and not Path(token).is_file():
+            raise InputError(f"{TOKEN}={token}: no such file")
+        credentials = set_volume_credentials.ServiceAccountTokenVolumeCredentials(path=token) if token else None
+        client = Once(host=self.endpoint, namespace=self.namespace or "kubeflow", credentials=credentials)
+        client.pipelines.pipeline_service_list_pipelines(page_size=1, namespace=self.namespace, _request_timeout=CALL)
+        return client
+
+    def publish(self, name: str, package: Path, version: str) -> Version:
+        """Creates the pipeline, or adds a version; what is there already under that name stays as it is.
+
+        Args:
+            name: Of the pipeline.
+            package: Compiled YAML.
+            version: Name of the version.
+
+        Raises:
+            InputError: if the version exists with another package, or the API refuses.
+        """
+        digest = DIGEST + hashlib.sha256(package.read_bytes()).hexdigest()
+        description = load(name).pipeline_spec.pipeline_info.description
+        with _quietly(self.endpoint):
+            pipeline = self.find_pipeline(name) or self._create_pipeline(name, description)
+            found = self._find_version(pipeline, version)
+            if found is None:
+                try:
+                    made = self._client.upload_pipeline_version(
+                        str(package), version, pipeline_id=pipeline, description=digest
+                    )
+                    return Version(pipeline, made.pipeline_version_id, version, new=True)
+                except Exception as error:
+                    found = self._find_version(pipeline, version) if _status(error) == 409 else None
+                    if found is None:
+                        raise
+        if (found.description or "") != digest:
+            raise InputError(
+                f"{self.endpoint}: version {version} of {name} exists with another package; commit the change, or name "
+                "it with --version"
+            )
+        return Version(pipeline, found.pipeline_version_id, version, new=False)
+
+    def find_pipeline(self, name: str) -> str | None:
+        """The id of a pipeline, or None."""
+        named = _named(name)
+        with _quietly(self.endpoint):
+            found = self._client.list_pipelines(page_size=PAGE, filter=named, namespace=self.namespace).pipelines or []
+        return found[0].pipeline_id if found else None
+
+    def latest(self, name: str) -> Version | None:
+        """The newest version of a pipeline, or None where it has none."""
+        pipeline = self.find_pipeline(name)
+        if pipeline is None:
+            return None
+        with _quietly(self.endpoint):
+            found = self._client.list_pipeline_versions(pipeline, page_size=1, sort_by="created_at desc")
+        versions = found.pipeline_versions or []
+        if not versions:
+            return None
+        return Version(pipeline, versions[0].pipeline_version_id, versions[0].display_name, new=False)
+
+    def start(
+        self, version: Version, name: str, parameters: Mapping[str, Any], experiment: str, account: str = ""
+    ) -> Started:
+        """Starts a run of a version.
+
+        Args:
+            version: Of a pipeline.
+            name: Of the run.
+            parameters: The run's; others keep the package's defaults.
+            experiment: Its experiment, created if there is none of that name.
+            account: Service account of the pods; "" for the cluster's default.
+        """
+        with _quietly(self.endpoint):
+            run = self._client.run_pipeline(
+                self._experiment(experiment),
+                name,
+                params=dict(parameters),
+                pipeline_id=version.pipeline_id,
+                version_id=version.version_id,
+                service_account=account or None,
+            )
+        return Started(run.run_id, name, f"{self.endpoint}/#/runs/details/{run.run_id}")
+
+    def going(self, pipeline: str) -> str:
+        """The name of a run of the pipeline that has not ended, "" if there is none."""
+        pipeline_id = self.find_pipeline(pipeline)
+        if pipeline_id is None:
+            return ""
+        token = ""
+        with _quietly(self.endpoint):
+            while True:
+                page = self._client.list_runs(
+                    page_token=token, page_size=PAGE, sort_by="created_at desc", namespace=self.namespace
+                )
+                for run in page.runs or []:
+                    reference = run.pipeline_version_reference
+                    if reference and reference.pipeline_id == pipeline_id and run.state in (None, *GOING):
+                        return str(run.display_name)
+                token = page.next_page_token
+                if not token:
+                    return ""
+
+    def wait(self, started: Started, limit: float, tell: Callable[[str], None], poll: float = POLL) -> bool:
+        """Waits for a run to end, and says whether it ended well.
+
+        Args:
+            started: The run.
+            limit: Seconds to wait at most.
+            tell: Takes each new state.
+            poll: Seconds between looks.
+
+        Raises:
+            InputError: if it has not ended by then.
+        """
+        until, last, missed = time.monotonic() + limit, "", 0
+        while True:
+            try:
+                with _quietly(self.endpoint):
+                    run = self._client.get_run(started.run_id)
+                missed = 0
+            except InputError:  # a gateway that restarts is no reason to lose sight of a run of hours
+                missed += 1
+                if missed > 5:
+                    raise
+                run = None
+            state = (run.state if run else last) or "PENDING"
+            if state != last:
+                tell(f"{started.name}: {state.lower()}")
+                last = state
+            if run and state not in GOING and state != "RUNTIME_STATE_UNSPECIFIED":
+                if state != "SUCCEEDED" and run.error and run.error.message:
+                    tell(f"{started.name}: {run.error.message}")
+                return bool(state == "SUCCEEDED")
+            if time.monotonic() > until:
+                raise InputError(f"{started.url}: still {state.lower()} after {limit:.0f} s; it goes on")
+            time.sleep(poll)
+
+    def schedule(
+        self,
+        version: Version,
+        name: str,
+        cron: str,
+        parameters: Mapping[str, Any],
+        experiment: str,
+        account: str = "",
+    ) -> str:
+        """Has a version run by the clock, one run at a time and without catching up on what was missed.
+
+        Schedules of that name are replaced, unless one is exactly as asked for.
+
+        Args:
+            version: Of a pipeline.
+            name: Of the schedule.
+            cron: Five fields as in crontab, or Kubeflow's six with seconds first; UTC.
+            parameters: See `start`.
+            experiment: See `start`.
+            account: See `start`.
+
+        Returns:
+            `unchanged`, `created` or `replaced`.
+        """
+        wanted = parse_cron(cron)
+        with _quietly(self.endpoint):
+            experiment_id = self._experiment(experiment)
+            others = self.schedules(name, experiment_id)
+            for other in others:
+                if _same(other, version, wanted, parameters, account):
+                    for spare in others:
+                        if spare is not other:
+                            self._client.delete_recurring_run(spare.recurring_run_id)
+                    return "unchanged"
+            self._client.create_recurring_run(
+                experiment_id,
+                name,
+                cron_expression=wanted,
+                max_concurrency=1,
+                no_catchup=True,
+                params=dict(parameters),
+                pipeline_id=version.pipeline_id,
+                version_id=version.version_id,
+                service_account=account or None,
+            )
+            for other in others:  # only now, so that there is one at any time
+                self._client.delete_recurring_run(other.recurring_run_id)
+        return "replaced" if others else "created"
+
+    def unschedule(self, name: str, experiment: str) -> int:
+        """Deletes the schedules of that name, and says how many there were."""
+        with _quietly(self.endpoint):
+            found = self.schedules(name, self._experiment(experiment))
+            for other in found:
+                self._client.delete_recurring_run(other.recurring_run_id)
+        return len(found)
+
+    def schedules(self, name: str, experiment_id: str) -> list[Any]:
+        """The schedules of that name."""
+        found: list[Any] = []
+        token = ""
+        while True:
+            page = self._client.list_recurring_runs(page_token=token, page_size=PAGE, experiment_id=experiment_id)
+            found += [other for other in page.recurring_runs or [] if other.display_name == name]
+            token = page.next_page_token
+            if not token:
+                return found
+
+    def _experiment(self, name: str) -> str:
+        return str(self._client.create_experiment(name, namespace=self.namespace).experiment_id)
+
+    def _create_pipeline(self, name: str, description: str) -> str:
+        from kfp_server_api import V2beta1Pipeline
+
+        body = V2beta1Pipeline(name=name, display_name=name, description=description, namespace=self.namespace)
+        try:
+            return str(self._client.pipelines.pipeline_service_create_pipeline(body).pipeline_id)
+        except Exception as error:
+            found = self.find_pipeline(name) if _status(error) == 409 else None
+            if found is None:
+                raise
+            return found
+
+    def _find_version(self, pipeline: str, version: str) -> Any:
+        found = self._client.list_pipeline_versions(pipeline, page_size=PAGE, filter=_named(version))
+        return (found.pipeline_versions or [None])[0]
+
+
+def version_name(package: Path) -> str:
+    """A version's name: the commit, or of what was not committed the commit and the package's hash.
+
+    In an image the commit is $VITRINE_REVISION.
+    """
+    digest = hashlib.sha256(package.read_bytes()).hexdigest()[:8]
+    commit = os.environ.get("VITRINE_REVISION", "")
+    changed = ""
+    if not commit or commit == "unknown":
+        root = Path(__file__).resolve().parents[1]
+        commit, changed = _git(root, "rev-parse", "HEAD"), _git(root, "status", "--porcelain", "--untracked-files=no")
+    if not commit:
+        return f"package-{digest}"
+    return f"{commit[:12]}-{digest}" if changed else commit[:12]
+
+
+def run_name(pipeline: str, parameters: Mapping[str, Any]) -> str:
+    """A run's name: the pipeline, the revision of its data, and the figure of the model in use that it has to beat.
+
+    The API has no way to rename a run when it has ended. What cannot be reached from this machine is left out.
+    """
+    from vitrine.registry.store import headline
+    from vitrine.steps import data_state
+
+    defaults = {key: value.default for key, value in (load(pipeline).component_spec.inputs or {}).items()}
+    given = {**defaults, **parameters}
+    catalog = str(given["catalog"])
+    parts = [pipeline]
+    with contextlib.suppress(InputError, OSError):
+        if "%" not in catalog:
+            parts.append((str(given["revision"]) or data_state(catalog, ""))[:8])
+    with contextlib.suppress(InputError, OSError):
+        parts += headline(str(given["registry"]))
+    return " ".join(parts)
+
+
+def retraining(
+    pipeline: str, settings: Mapping[str, Any], state: str, endpoint: str, namespace: str, experiment: str
+) -> tuple[Callable[[], str] | None, Callable[[], str]]:
+    """How a monitor starts a retraining, and how it learns of one that is going.
+
+    The newest published version is started; where there is none, this image's own is published first.
+
+    Returns:
+        `start` and `busy`, as `vitrine.monitoring.retraining.request` takes them; `start` is None without an endpoint.
+    """
+    if not endpoint:
+        return None, lambda: ""
+    cluster = Cluster(endpoint, namespace)
+
+    def start() -> str:
+        version = cluster.latest(pipeline)
+        if version is None:
+            with tempfile.TemporaryDirectory() as folder:
+                package = Path(folder) / f"{pipeline}.yaml"
+                compile_pipeline(pipeline, package)
+                version = cluster.publish(pipeline, package, version_name(package))
+        named = f"{run_name(pipeline, settings)} after drift of {state[:8]}"
+        return cluster.start(version, named, settings, experiment).run_id
+
+    return start, lambda: cluster.going(pipeline)
+
+
+def parse_cron(text: str) -> str:
+    """Kubeflow's six fields, from these or from the five of crontab (UTC).
+
+    Raises:
+        InputError: if it is neither.
+    """
+    fields = text.split()
+    if len(fields) not in (5, 6) or not all(FIELDS.match(field) for field in fields):
+        raise InputError(f"--cron {text!r}: five fields as in crontab, such as '0 6 * * *', or six with seconds first")
+    return " ".join(fields if len(fields) == 6 else ["0", *fields])
+
+
+def _same(other: Any, version: Version, cron: str, parameters: Mapping[str, Any], account: str) -> bool:
+    reference = other.pipeline_version_reference
+    return bool(
+        other.status != "DISABLED"
+        and reference
+        and reference.pipeline_version_id == version.version_id
+        and other.trigger
+        and other.trigger.cron_schedule
+        and other.trigger.cron_schedule.cron == cron
+        and other.no_catchup
+        and int(other.max_concurrency or 0) == 1
+        and dict((other.runtime_config and other.runtime_config.parameters) or {}) == dict(parameters)
+        and (not account or other.service_account == account)
+    )
+
+
+def _named(name: str) -> str:
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _status(error: Exception) -> int:
+    return int(getattr(error, "status", 0) or 0)
+
+
+@contextlib.contextmanager
+def _quietly(endpoint: str) -> Iterator[None]:
+    """Swallows what the client prints, and turns what it raises into one line."""
+    import logging
+
+    from kfp_server_api import ApiException
+    from urllib3.exceptions import HTTPError
+
+    talkative = logging.getLogger("urllib3.connectionpool")
+    level = talkative.level
+    talkative.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    except InputError:
+        raise
+    except ApiException as error:
+        raise InputError(f"{endpoint}: {_told(error)}") from error
+    except HTTPError as error:
+        reason = getattr(error, "reason", None) or error
+        raise InputError(f"{endpoint}: cannot be reached ({str(reason).rpartition(': ')[2]})") from error
+    except ValueError as error:  # the client's own checks, and answers that are not the API's
+        raise InputError(f"{endpoint}: not an answer of Kubeflow Pipelines ({error})") from error
+    finally:
+        talkative.setLevel(level)
+
+
+def _told(error: Any) -> str:
+    """What the API said: 403 Forbidden: user may not create runs."""
+    try:
+        said = json.loads(error.body)
+        message = said.get("message") or said.get("error_message") or said.get("error") or ""
+    except (TypeError, ValueError, AttributeError):
+        message = ""
+    if error.status in (401, 403) and not message:
+        message = f"not for these credentials; see {TOKEN}"
+    if error.status in (301, 302, 307):
+        message = f"sends to {(error.headers or {}).get('Location', 'a login')}; a token is needed, see {TOKEN}"
+    return f"{error.status} {error.reason}{f': {message}' if message else ''}"

@@ -1,0 +1,99 @@
+"""Running a compiled package on this machine with every step in a container, as confined as on a cluster."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kfp import components, local
+
+from pipelines.packages import compile_pipeline, load
+from vitrine.errors import InputError
+from vitrine.files import is_s3
+
+PLACEHOLDER = "{{$.inputs.parameters['pipelinechannel--image']}}"
+IMAGE_USER = 10001  # of Containerfile
+READ = ("catalog", "remote")
+WRITTEN = ("registry", "checkpoints", "reports")
+PASSED = ("OMP_NUM_THREADS", "VITRINE_REVISION")  # beside AWS_...
+
+
+def in_containers(name: str, arguments: Mapping[str, Any], runs: Path) -> tuple[Any, local.DockerRunner]:
+    """A pipeline's compiled package, ready to be called, and the runner of its steps.
+
+    Steps run as whoever starts them, or as the image's own user if that is root; with a read-only root file system,
+    memory at /tmp and /dev/shm, no capabilities, and the folders of the arguments mounted where they are.
+
+    Args:
+        name: The pipeline.
+        arguments: Of the run; local paths are absolute.
+        runs: Where artifacts are.
+
+    Raises:
+        InputError: if no engine answers, or it has no such image and cannot pull it.
+    """
+    image = str(arguments.get("image") or load(name).component_spec.inputs["image"].default)
+    _check_engine(image)
+    user = os.getuid() or IMAGE_USER
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / f"{name}.yaml"
+        compile_pipeline(name, package)
+        # kfp.local 2.17.0 takes the image as it stands, without looking for parameters in it.
+        text = package.read_text(encoding="utf-8").replace(PLACEHOLDER.replace("'", "''"), image)
+    runner = local.DockerRunner(
+        user=f"{user}:{os.getgid() or IMAGE_USER}",
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        tmpfs={"/tmp": "rw,nosuid,nodev,mode=1777"},
+        shm_size="1g",
+        network_mode="host",  # S3 may be a server on this machine
+        environment=_environment(),
+        mounts=_mounts(arguments, runs, user),
+    )
+    return components.load_component_from_text(text), runner
+
+
+def _check_engine(image: str) -> None:
+    import docker
+    from docker.errors import DockerException, NotFound
+
+    try:
+        client = docker.from_env()
+        try:
+            client.images.get(image)
+        except NotFound:
+            client.images.pull(image)
+        finally:
+            client.close()
+    except DockerException as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"--runner docker: {image} cannot be used ({reason[:200]}); `make image` builds it") from error
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_") or name in PASSED}
+
+
+def _mounts(arguments: Mapping[str, Any], runs: Path, user: int) -> list[Any]:
+    """The catalog and DVC's remote to read; registry, checkpoints and reports to write."""
+    from docker.types import Mount
+
+    found = []
+    for key in (*READ, *WRITTEN):
+        path = str(arguments.get(key) or "")
+        if not path or is_s3(path):
+            continue
+        if key in WRITTEN:
+            Path(path).mkdir(parents=True, exist_ok=True)
+            _give(Path(path), user)
+        folder = str(Path(path).parent) if path.endswith(".dvc") else path.partition("%")[0].rstrip("/")
+        found.append(Mount(folder, folder, type="bind", read_only=key in READ))
+    _give(runs / "artifacts", user)
+    return found
+
+
+def _give(folder: Path, user: int) -> None:
+    if os.getuid() == 0:
+        os.chown(folder, user, user)

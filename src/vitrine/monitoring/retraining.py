@@ -1,0 +1,128 @@
+"""At most one retraining at a time, and one for each state of the data, however many monitors ask for it.
+
+`retraining.json` below the registry lists the retrainings that drift started, newest last. A monitor that wants one
+first adds a claim to the list in one compare-and-swap, so that of two at once only one does; then it starts the run
+and writes down which. A monitor that died in between leaves a claim without a run; it gives way after `CLAIM_LASTS`.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from vitrine import files
+from vitrine.errors import InputError
+from vitrine.registry import pointer
+
+FILE = "retraining.json"
+CLAIM_LASTS = timedelta(minutes=15)
+KEPT = 500  # entries
+ATTEMPTS = 20  # of writing down a run while others write
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One retraining that drift asked for.
+
+    Attributes:
+        state: The state of the data that drifted.
+        reason: What had moved.
+        monitor: The monitor's run.
+        at: When it was claimed, UTC, ISO 8601.
+        run: The run that was started; "" while it is only claimed.
+    """
+
+    state: str
+    reason: str
+    monitor: str
+    at: str
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What became of asking for a retraining."""
+
+    started: bool
+    reason: str
+
+
+def request(
+    registry: str,
+    state: str,
+    reason: str,
+    monitor: str,
+    start: Callable[[], str],
+    busy: Callable[[], str],
+    now: datetime | None = None,
+) -> Request:
+    """Starts a retraining, unless one was started for this state of the data or another is still going.
+
+    A retraining that failed is not started again by itself: it would fail again, on a GPU.
+
+    Args:
+        registry: Folder or `s3://` prefix of the model registry.
+        state: The state of the data that drifted.
+        reason: What has moved.
+        monitor: The run that asks.
+        start: Starts the run and returns its name.
+        busy: Names a retraining that is still going, whoever started it; "" if there is none.
+        now: For tests.
+
+    Raises:
+        InputError: if the list cannot be read or written, or the run cannot be started (the claim is then taken back).
+    """
+    uri = files.join(files.absolute(registry), FILE)
+    now = now or datetime.now(UTC)
+    known, tag = _read(uri)
+    started = {entry.state: entry.run for entry in known if entry.run}
+    if state in started:
+        return Request(False, f"this state of the data was retrained on before, by run {started[state]}.")
+    for other in known:
+        if not other.run and now - datetime.fromisoformat(other.at) < CLAIM_LASTS:
+            return Request(False, f"monitor {other.monitor} is starting a retraining at this moment.")
+    if going := busy():
+        return Request(False, f"retraining run {going} is still going; the next monitor decides.")
+    claim = Retraining(state, reason, monitor, now.isoformat(timespec="seconds"))
+    kept = [other for other in known if other.run][-KEPT:]
+    try:
+        pointer.replace(uri, _json([*kept, claim]), tag)
+    except pointer.ChangedError:
+        return Request(False, "another monitor is starting a retraining at this moment.")
+    try:
+        run = start()
+    except BaseException:
+        _change(uri, claim, None)
+        raise
+    _change(uri, claim, replace(claim, run=run))
+    return Request(True, f"started run {run}.")
+
+
+def retrainings(registry: str) -> list[Retraining]:
+    """Those that drift started, oldest first."""
+    return [entry for entry in _read(files.join(files.absolute(registry), FILE))[0] if entry.run]
+
+
+def _change(uri: str, claim: Retraining, by: Retraining | None) -> None:
+    """Replaces a claim, whatever others wrote meanwhile."""
+    for _ in range(ATTEMPTS):
+        known, tag = _read(uri)
+        others = [entry for entry in known if entry != claim]
+        try:
+            pointer.replace(uri, _json([*others, by] if by else others), tag)
+        except pointer.ChangedError:
+            continue
+        return
+    raise InputError(f"{uri}: changed {ATTEMPTS} times while a retraining was being written down")
+
+
+def _read(uri: str) -> tuple[list[Retraining], str]:
+    data, tag = pointer.read(uri)
+    try:
+        return [Retraining(**entry) for entry in json.loads(data or b"[]")], tag
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{uri}: does not list retrainings ({error})") from error
+
+
+def _json(entries: list[Retraining]) -> bytes:
+    return (json.dumps([asdict(entry) for entry in entries], indent=1, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,157 @@
+"""One look of the monitor: new photos against every champion's reference, one decision, and how it went over time."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vitrine import files
+from vitrine.catalog import Catalog
+from vitrine.errors import InputError
+from vitrine.journal import Note, publish, run_folder, write_note
+from vitrine.monitoring.drift import REFERENCE, Drift, compare_with_model
+from vitrine.registry import Registry, pointer
+from vitrine.registry.store import HEADLINES
+from vitrine.report import Page, Tile
+
+DECISION = "decision.json"
+HISTORY = "monitor/history.jsonl"
+SHOWN = 30  # looks on the page
+
+
+@dataclass(frozen=True)
+class Look:
+    """One line of the history.
+
+    Attributes:
+        at: UTC, ISO 8601.
+        run: The monitor's run.
+        data_version: Of the new photos.
+        photos: How many there were, after cleaning.
+        drifted: Whether any champion's photos moved away.
+        reason: The decision in words.
+        furthest: Per task the signal furthest beyond its threshold and how far, in thresholds.
+    """
+
+    at: str
+    run: str
+    data_version: str
+    photos: int
+    drifted: bool
+    reason: str
+    furthest: dict[str, tuple[str, float]]
+
+
+def watch(
+    photos: Catalog, registry: str, task: str, reports: str, run_id: str, journal: Path, out: Path
+) -> tuple[str, dict[str, float]]:
+    """Compares new photos with the reference of each champion, and publishes the pages.
+
+    Args:
+        photos: The new photos, cleaned as the references' were.
+        registry: Folder or `s3://` prefix of the model registry.
+        task: Whose champion; "" for every task that has one.
+        reports: Folder or `s3://` prefix of the runs' pages.
+        run_id: The monitor's run.
+        journal: Folder with the notes of the steps before.
+        out: New folder: `decision.json`, `report.html` and per task what `compare` writes.
+
+    Returns:
+        `drift` or `no drift`, and per task the furthest signal's distance in thresholds.
+
+    Raises:
+        InputError: if there is no champion with a reference, or photos, reference or model cannot be read.
+    """
+    references = find_references(registry, [task] if task else list(HEADLINES))
+    if not references:
+        wanted = f"champion of {task}" if task else "champion"
+        raise InputError(f"{registry}: no {wanted} with a drift reference; run a training pipeline first")
+    with files.new_folder(out) as folder:
+        found = {
+            name: compare_with_model(reference, photos, folder / name, looks=len(references))
+            for name, reference in references.items()
+        }
+        look = _look(photos, run_id, found)
+        pointer.append(files.join(reports, HISTORY), json.dumps(asdict(look), ensure_ascii=False))
+        files.write_json(folder / DECISION, {"drifted": look.drifted, "reason": look.reason})
+        page(look, found, history(reports)).write(folder / "report.html")
+    run = run_folder(reports, run_id)
+    tone = "bad" if look.drifted else "good" if all(drift.findings for drift in found.values()) else "warn"
+    figures = {f"{name}: signals that moved": _moved(drift) for name, drift in found.items()}
+    note = Note("drift", "Drift", [look.reason], tone, figures)
+    write_note(out, note, out / "report.html", inherit=[journal])
+    publish(out, run)
+    for name in found:  # a summary page links these
+        files.copy_folder(out / name, files.join(run, name))
+    return "drift" if look.drifted else "no drift", {name: ratio for name, (_, ratio) in look.furthest.items()}
+
+
+def find_references(registry: str, tasks: list[str]) -> dict[str, str]:
+    """Where the champions' drift references are, by task; tasks without one are left out."""
+    champions = {task: Registry(registry).champion(task) for task in tasks}
+    places = {task: files.join(best.model, "drift") for task, best in champions.items() if best}
+    return {task: place for task, place in places.items() if files.exists(files.join(place, REFERENCE))}
+
+
+def history(reports: str) -> list[Look]:
+    """Every look so far, oldest first."""
+    uri = files.join(reports, HISTORY)
+    data, _ = pointer.read(uri)
+    try:
+        looks = [Look(**json.loads(line)) for line in (data or b"").decode().splitlines()]
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{uri}: cannot be read ({error})") from error
+    return looks
+
+
+def page(look: Look, found: dict[str, Drift], looks: list[Look]) -> Page:
+    """The decision, each task's comparison, and all looks over time."""
+    verdict, tone = ("Drift", "bad") if look.drifted else ("No drift", "good")
+    result = Page(
+        "Monitor", f"{look.photos:,} new photos · data version {look.data_version or 'unknown'}", verdict, tone
+    )
+    result.text(look.reason)
+    result.tiles(Tile(f"{name}: signals that moved", _moved(drift)) for name, drift in found.items())
+    result.heading("By model", "What was compared, signal by signal, is on the page of each.")
+    result.table(["model", "decision"], [(name, drift.reason) for name, drift in found.items()])
+    result.links((name, f"{name}/report.html", "the full comparison") for name in found)
+    result.heading("Over time", "The furthest signal of each look, in thresholds: beyond 1 is drift. Bars end at 3.")
+    shown = looks[-SHOWN:]
+    worst = [max(other.furthest.values(), key=lambda pair: pair[1], default=("nothing", 0.0)) for other in shown]
+    result.bars(
+        (
+            (f"{other.at[:16]} {signal}", min(ratio, 3.0), f"{ratio:.2f}")
+            for other, (signal, ratio) in zip(shown, worst, strict=True)
+        ),
+        maximum=3.0,
+    )
+    result.table(
+        ["when (UTC)", "data version", "photos", "decision"],
+        [
+            (other.at[:16].replace("T", " "), other.data_version[:12], other.photos, other.reason)
+            for other in shown[::-1]
+        ],
+    )
+    return result
+
+
+def _look(photos: Catalog, run_id: str, found: dict[str, Drift]) -> Look:
+    moved = {name: drift for name, drift in found.items() if drift.drifted}
+    first = next(iter((moved or found).values()))
+    among = f" ({', '.join(moved)})" if moved and len(found) > 1 else ""
+    furthest = {
+        name: (drift.findings[0].signal, drift.findings[0].ratio) for name, drift in found.items() if drift.findings
+    }
+    return Look(
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        run_id,
+        photos.data_version,
+        len(photos),
+        bool(moved),
+        f"{first.reason}{among}",
+        furthest,
+    )
+
+
+def _moved(drift: Drift) -> str:
+    return f"{sum(finding.moved for finding in drift.findings)} of {len(drift.findings)}"
