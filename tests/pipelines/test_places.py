@@ -1,0 +1,123 @@
+"""Every package, task by task: image, credentials, GPU, nodes, volumes, and that each parameter arrives where it is used."""
+
+import re
+
+import pytest
+import yaml
+from test_compiled import dags, executor, leaves
+
+from pipelines import PIPELINES
+from pipelines.packages import compile_pipeline
+from pipelines.resources import SECRET_KEYS
+from vitrine import __version__
+
+TRAINS = {
+    "retrain": {"train-teacher", "train-student", "train-taxonomy"},
+    "authenticate": {"train-authenticity"},
+    "monitor": set(),
+}
+
+
+@pytest.fixture(scope="module", params=list(PIPELINES))
+def package(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("build") / f"{request.param}.yaml"
+    compile_pipeline(request.param, path)
+    spec, platforms = yaml.safe_load_all(path.read_text())
+    return request.param, spec, platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+def parameter(name):
+    return "{{$.inputs.parameters['pipelinechannel--%s']}}" % name
+
+
+def given(name, root=False):
+    return {"componentInputParameter": name if root else f"pipelinechannel--{name}"}
+
+
+def test_every_task_has_its_image_and_credentials_from_the_form(package):
+    _, spec, platform = package
+    for name in leaves(spec):
+        assert executor(spec, name)["image"] == parameter("image"), name
+        (secret,) = platform[f"exec-{name}"]["secretAsEnv"]
+        assert secret["secretNameParameter"] == given("credentials", root=name == "report-run"), name
+        assert secret["optional"] is True
+        assert {key["envVar"] for key in secret["keyToEnv"]} == set(SECRET_KEYS)
+        assert "secretName" not in secret
+    inputs = spec["root"]["inputDefinitions"]["parameters"]
+    assert inputs["image"]["defaultValue"] == f"ghcr.io/vitrine/vitrine:{__version__}"
+    assert inputs["credentials"]["defaultValue"] == "vitrine-s3"
+
+
+def test_trainings_and_nothing_else_are_placed(package):
+    pipeline, spec, platform = package
+    trains = TRAINS.get(pipeline) or {name for name in leaves(spec) if name.startswith("train")}
+    for name, task in leaves(spec).items():
+        resources, kubernetes = executor(spec, name).get("resources", {}), platform[f"exec-{name}"]
+        if name not in trains:
+            assert resources == {}, name
+            assert "retryPolicy" not in task, name
+            assert not {"nodeSelector", "tolerations", "pvcMount", "emptyDirMounts"} & set(kubernetes), name
+            continue
+        assert resources["accelerator"] == {"resourceType": parameter("gpu"), "resourceCount": parameter("gpus")}
+        requested = [resources[key] for key in ("resourceCpuRequest", "resourceMemoryRequest", "resourceMemoryLimit")]
+        assert requested == ["4", "16Gi", "32Gi"]
+        assert kubernetes["nodeSelector"] == {"nodeSelectorJson": given("pool")}
+        assert kubernetes["tolerations"] == [{"tolerationJson": given("tolerations")}]
+        (volume,) = kubernetes["pvcMount"]
+        assert volume["mountPath"] == "/mnt/vitrine"
+        assert volume["pvcNameParameter"] == given("volume")
+        (memory,) = kubernetes["emptyDirMounts"]
+        assert (memory["mountPath"], memory["medium"], memory["sizeLimit"]) == ("/dev/shm", "Memory", "8Gi")
+        assert kubernetes["activeDeadlineSeconds"] == str(24 * 3600)
+        retry = task["retryPolicy"]
+        assert (retry["maxRetryCount"], retry["backoffDuration"], retry["backoffFactor"]) == (2, "30s", 2.0)
+        assert retry["backoffMaxDuration"] == "600s"
+
+
+def test_the_defaults_are_those_of_the_manifests(package):
+    pipeline, spec, _ = package
+    if not TRAINS.get(pipeline):
+        return
+    inputs = spec["root"]["inputDefinitions"]["parameters"]
+    assert inputs["gpu"]["defaultValue"] == "nvidia.com/gpu"
+    assert inputs["gpus"]["defaultValue"] == 1
+    assert inputs["pool"]["defaultValue"] == {"vitrine/pool": "gpu"}
+    assert inputs["tolerations"]["defaultValue"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    ]
+    assert inputs["volume"]["defaultValue"] == "vitrine-checkpoints"
+    assert inputs["checkpoints"]["defaultValue"].startswith("/mnt/vitrine/")
+
+
+def test_what_a_task_refers_to_arrives_through_every_level(package):
+    """kfp 2.17.0 forgets the accelerator's parameters inside conditions and loops: the run would fail on a cluster."""
+    _, spec, platform = package
+    inside = {"": spec["root"]}
+    for tasks in dags(spec).values():
+        for task in tasks.values():
+            component = spec["components"][task["componentRef"]["name"]]
+            if "dag" in component:
+                inside[task["taskInfo"]["name"]] = component
+    for where, tasks in dags(spec).items():
+        known = set(inside[where].get("inputDefinitions", {}).get("parameters", {}))
+        for name, task in tasks.items():
+            asked = re.findall(r"'componentInputParameter': '([^']+)'", str(task.get("inputs", {})))
+            asked += re.findall(r"'componentInputParameter': '([^']+)'", str(platform.get(f"exec-{name}", {})))
+            missing = set(asked) - known
+            assert not missing, (where, name)
+            if f"exec-{name}" in spec["deploymentSpec"]["executors"]:
+                used = re.findall(r"inputs\.parameters\['([^']+)'\]", str(executor(spec, name)).replace('"', "'"))
+                assert set(used) <= set(task["inputs"]["parameters"]), (where, name)
+
+
+def test_names_are_short(package):
+    _, spec, _ = package
+    names = list(spec["root"]["inputDefinitions"]["parameters"])
+    assert "catalog" in names
+    assert max(map(len, names)) <= 18
+
+
+def test_only_what_starts_runs_gets_a_token(package):
+    _, spec, platform = package
+    labelled = {name for name, asks in platform.items() if "podMetadata" in asks}
+    assert labelled == {name for name in platform if name == "exec-request-retraining"}
