@@ -37,8 +37,17 @@ def request_retraining(
     """
     from pathlib import Path
 
-    from pipelines.cluster import retraining
-    from vitrine import steps
+    from pipelines.on_drift import ask
 
-    start, busy = retraining(pipeline, settings, state, endpoint, namespace, experiment)
-    return steps.request_retraining(Path(drift.path), state, registry, reports, run_id, start, busy)
+    return ask(
+        Path(drift.path),
+        state=state,
+        registry=registry,
+        reports=reports,
+        run_id=run_id,
+        pipeline=pipeline,
+        settings=settings,
+        endpoint=endpoint,
+        namespace=namespace,
+        experiment=experiment,
+    )

@@ -110,14 +110,14 @@ def test_the_state_of_tracked_data_is_its_hash(tmp_path):
 
 
 def test_a_step_on_another_node_fetches_the_photos_itself(catalog, tmp_path, monkeypatch):
-    before = steps.validate(catalog, tmp_path / "before", strict=False)
+    before = steps.validate(catalog, tmp_path / "before")
     version = store(catalog, tmp_path / "remote")
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "one"))
     steps.fetch_data("s3://not/read.dvc", version, str(tmp_path / "remote"), tmp_path / "table")
     shutil.rmtree(catalog)
     shutil.rmtree(tmp_path / "one")
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "other"))
-    assert steps.validate(tmp_path / "table", tmp_path / "checked", strict=False) == before
+    assert steps.validate(tmp_path / "table", tmp_path / "checked") == before
     photos = tmp_path / "other/data" / version / "images"
     assert sorted(path.name for path in photos.iterdir()) == ["0.png", "1.png", "2.png"]
     assert steps.lineage(tmp_path / "table") == {"data_version": version}
@@ -182,9 +182,23 @@ def test_both_agree_with_training(tmp_path):
 def test_a_broken_rule_stops_a_strict_run_with_its_name(catalog, tmp_path):
     rows = pd.read_parquet(catalog / "catalog.parquet").assign(split="tset")
     rows.to_parquet(catalog / "catalog.parquet", index=False)
-    found = steps.validate(catalog, tmp_path / "lenient", strict=False)
+    found = steps.validate(catalog, tmp_path / "checked")
     assert found["rows"] == 3
     assert found["errors"] >= 1
+    steps.check_quality(tmp_path / "checked", False, str(tmp_path / "lenient"))
     with pytest.raises(InputError, match="rules failed: "):
-        steps.validate(catalog, tmp_path / "strict", strict=True)
-    assert (tmp_path / "strict" / "report.html").exists()  # what failed can be read
+        steps.check_quality(tmp_path / "checked", True, str(tmp_path / "strict"))
+    for run in ("lenient", "strict"):  # what failed can be read from the run's summary
+        assert (tmp_path / run / "validate.html").exists()
+
+
+def test_a_period_is_filled_in():
+    from datetime import UTC, datetime, timedelta
+
+    assert steps.name_period("s3://new/%Y-%m-%d", "2026-11-25") == "s3://new/2026-11-25"
+    assert steps.name_period("s3://new/%Y/%m/%d/%H", "2026-11-25T13") == "s3://new/2026/11/25/13"
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    assert steps.name_period("new/%d", "") == f"new/{yesterday:%d}"
+    assert steps.name_period("s3://100%/data.dvc", "") == "s3://100%/data.dvc"
+    with pytest.raises(InputError, match="period=today: a day such as"):
+        steps.name_period("x", "today")

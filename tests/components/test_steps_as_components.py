@@ -9,6 +9,7 @@ import torch
 from kfp import dsl
 
 from components.attribute_types import attribute_types
+from components.check_quality import check_quality
 from components.clean import clean
 from components.compare import compare
 from components.data_version import data_version
@@ -273,6 +274,9 @@ def test_strict_validation_stops_with_the_rule(done, tmp_path):
     catalog = read_catalog(done.root / "data")
     write_catalog(catalog.with_table(catalog.table.assign(split="tset")), tmp_path / "bad")
     table = dsl.Dataset(name="table", uri=str(tmp_path / "bad"), metadata={})
+    checked = done.step(validate, table=table, photos=[])
+    assert checked.counts.metadata["errors"] >= 1
+    pages = {"results": checked.results, "reports": str(tmp_path), "run_id": "1"}
+    done.step(check_quality, **pages, strict=False)
     with pytest.raises(InputError, match="rules failed"):
-        done.step(validate, table=table, photos=[], strict=True)
-    assert done.step(validate, table=table, photos=[], strict=False).counts.metadata["errors"] >= 1
+        done.step(check_quality, **pages, strict=True)

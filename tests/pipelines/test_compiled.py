@@ -176,7 +176,14 @@ def test_the_gate_opens_to_one_side(spec, task, trained, mark):
 def test_only_steps_that_depend_on_more_than_their_inputs_are_never_cached(spec):
     uncached = {name for name, task in leaves(spec).items() if not task["cachingOptions"].get("enableCache")}
     both = ("compare", "promote", "refuse")
-    assert uncached == {"data-version", "check-quality", "find-tasks", "report-run", *both, *(f"{name}-2" for name in both)}
+    assert uncached == {
+        "data-version",
+        "check-quality",
+        "find-tasks",
+        "report-run",
+        *both,
+        *(f"{name}-2" for name in both),
+    }
 
 
 def executor(spec, name):

@@ -27,7 +27,7 @@ def package(request, tmp_path_factory):
 
 
 def parameter(name):
-    return "{{$.inputs.parameters['pipelinechannel--%s']}}" % name
+    return "{{$.inputs.parameters['pipelinechannel--NAME']}}".replace("NAME", name)
 
 
 def given(name, root=False):
@@ -118,6 +118,6 @@ def test_names_are_short(package):
 
 
 def test_only_what_starts_runs_gets_a_token(package):
-    _, spec, platform = package
+    _, _, platform = package
     labelled = {name for name, asks in platform.items() if "podMetadata" in asks}
     assert labelled == {name for name in platform if name == "exec-request-retraining"}

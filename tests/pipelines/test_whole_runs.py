@@ -217,6 +217,7 @@ def test_the_same_run_again_reuses_every_step_that_may_be_and_promotes_nothing(e
     steps = re.findall(r"^> ([\w-]+)( \(done before\))?$", run.out, re.M)
     done_anew = [name for name, reused in steps if not reused]
     assert sorted(done_anew) == [
+        "check-quality",
         "compare",
         "compare-2",
         "data-version",
@@ -276,7 +277,9 @@ def test_a_failed_run_says_so_and_leaves_nothing_half_written(ended):
     assert {path.parent.name for path in artifacts(run)} >= {"table", "results"}
     assert not [path for path in run.runs.rglob("*") if path.name.endswith(".tmp")]
     steps = re.findall(r"^> ([\w-]+)$", run.out, re.M)
-    assert steps == ["data-version", "fetch", "list-shards", "scan", "validate", "report-run"]  # cleaning did not start
+    assert steps[-2:] == ["check-quality", "report-run"]  # cleaning did not start
+    assert "Photos in the catalog".lower() in page.lower()  # what the steps before found
+    assert any(path.name == "validate.html" for path in links(run.summary))
 
 
 def test_the_revision_of_dvc_is_in_everything_a_run_makes(ended, version):

@@ -135,7 +135,7 @@ def new_labels(known: dict[str, dict[str, int]], seen: dict[str, dict[str, int]]
     probability n / (n + m): a Poisson count whose rate is itself only known from f.
 
     Args:
-        known: Per column how often the whole reference has each label.
+        known: Per column how many listings of the whole reference have each label (rows, where there are none).
         seen: The same of the current photos.
         rules: The false alarm rate; half of it is shared evenly by the columns.
     """

@@ -57,7 +57,7 @@ class Side:
     Attributes:
         table: One row per measured photo: `photo` (where it is), `listing`, image statistics, `level<i>` and
             `attr:<type>` labels, and with a model `predicted:`/`confidence:` per question and `embedding00` ...
-        labels: Per label column how often the whole catalog has each label.
+        labels: Per label column how many listings of the whole catalog have each label (rows, where there are none).
         photos: Rows of the whole catalog.
         data_version: Which data this is.
         model: The model that answered, "" without.
@@ -208,7 +208,7 @@ def describe(catalog: Catalog, outcome: Answers | None, projection: Projection |
     if outcome is not None:
         projection = projection or _principal_components(outcome.embeddings)
         columns |= _answers(measured["image"].tolist(), outcome, projection)
-    counts = {name: _label_counts(values) for name, values in labels.items()}
+    counts = {name: _label_counts(values, catalog.table.get("listing")) for name, values in labels.items()}
     return Side(pd.DataFrame(columns), counts, len(catalog), catalog.data_version, model, projection)
 
 
@@ -300,9 +300,13 @@ def _label_columns(table: pd.DataFrame) -> dict[str, pd.Series]:
     return columns
 
 
-def _label_counts(column: pd.Series) -> dict[str, int]:
-    labels = [label for cell in column for label in labels_of(cell)]
-    return {str(label): int(count) for label, count in pd.Series(labels, dtype=object).value_counts().items()}
+def _label_counts(column: pd.Series, listings: pd.Series | None) -> dict[str, int]:
+    """How many listings have each label: their photos are alike, and would pass for many sightings of one thing."""
+    rows = range(len(column))
+    units = rows if listings is None else [name or row for name, row in zip(listings, rows, strict=True)]
+    seen = {(unit, label) for unit, cell in zip(units, column, strict=True) for label in labels_of(cell)}
+    counts = pd.Series(sorted(label for _, label in seen), dtype=object).value_counts()
+    return {str(label): int(count) for label, count in counts.items()}
 
 
 def _per_photo(outcome: ListingOutcome) -> Outcome:

@@ -1,0 +1,74 @@
+"""Asking for a retraining from inside a step.
+
+In a process of its own: what a component's process has of kfp is cut down to what executors need, without the client and
+the compiler.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from vitrine.errors import InputError
+
+CUT_DOWN = "_KFP_RUNTIME"
+
+
+def ask(drift: Path, **asked: Any) -> str:
+    """Starts a retraining if none is going and none was started for this state of the data.
+
+    Args:
+        drift: What `detect_drift` wrote.
+        asked: What `answer` takes.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        InputError: if the API or the registry refuses.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.on_drift"],
+        input=json.dumps({"drift": str(drift), **asked}),
+        env={name: value for name, value in os.environ.items() if name != CUT_DOWN},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 2:
+        raise InputError(done.stderr.strip().splitlines()[-1])
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    *said, answer = done.stdout.strip().splitlines()
+    print("\n".join(said), flush=True)
+    return answer
+
+
+def answer(
+    drift: str,
+    state: str,
+    registry: str,
+    reports: str,
+    run_id: str,
+    pipeline: str,
+    settings: dict[str, Any],
+    endpoint: str,
+    namespace: str,
+    experiment: str,
+) -> str:
+    """See the component `request_retraining`."""
+    from pipelines.cluster import retraining
+    from vitrine import steps
+
+    start, busy = retraining(pipeline, settings, state, endpoint, namespace, experiment)
+    return steps.request_retraining(Path(drift), state, registry, reports, run_id, start, busy)
+
+
+if __name__ == "__main__":
+    try:
+        print(answer(**json.loads(sys.stdin.read())))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,295 @@
+"""A Kubeflow Pipelines API server over HTTP for tests: it keeps state, and holds requests to the API's own models.
+
+Bodies are read by `kfp_server_api`'s deserialiser; a field that its model lacks, a value of another type, an unknown
+parameter of the package, or a second object of the same name is refused as the real server does (400, 404, 409).
+"""
+
+import email
+import json
+import re
+import threading
+import urllib.parse
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email import policy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import kfp_server_api
+import yaml
+from kfp_server_api import models
+
+API = "/apis/v2beta1"
+KINDS = {"STRING": str, "NUMBER_INTEGER": (int, float), "NUMBER_DOUBLE": (int, float), "BOOLEAN": bool}
+KINDS |= {"STRUCT": dict, "LIST": list}
+PAGE = 2  # objects a page at most, so that callers have to turn pages
+
+
+class Refused(Exception):
+    """An HTTP answer other than 200."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+
+
+@dataclass
+class State:
+    """What the server holds, by id."""
+
+    pipelines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    versions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    experiments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    recurring: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ends: list[str] = field(default_factory=lambda: ["PENDING", "RUNNING", "SUCCEEDED"])
+    error: str = ""
+    token: str = ""
+    multi_user: bool = False
+    seen: list[tuple[str, str]] = field(default_factory=list)
+
+
+class FakeKubeflow:
+    """Serves until closed; `state` may be looked at and changed."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        handler = type("Handler", (_Handler,), {"state": self.state, "lock": threading.Lock()})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def posts(self) -> list[str]:
+        """What was written, in order."""
+        return [path for method, path in self.state.seen if method in ("POST", "DELETE")]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    state: State
+    lock: threading.Lock
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._answer("GET")
+
+    def do_POST(self) -> None:
+        self._answer("POST")
+
+    def do_DELETE(self) -> None:
+        self._answer("DELETE")
+
+    def _answer(self, method: str) -> None:
+        address = urllib.parse.urlsplit(self.path)
+        query = dict(urllib.parse.parse_qsl(address.query))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        with self.lock:
+            self.state.seen.append((method, address.path))
+            try:
+                if self.state.token and self.headers.get("authorization") != f"Bearer {self.state.token}":
+                    raise Refused(401, "Unauthenticated: the token is not known")
+                status, answer = 200, self._route(method, address.path, query, body)
+            except Refused as refused:
+                status = refused.status
+                answer = {"error": refused.message, "code": status, "message": refused.message, "details": []}
+        text = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def _route(self, method: str, path: str, query: dict[str, str], body: bytes) -> dict[str, Any]:
+        routes = {
+            ("GET", r"/healthz"): lambda: {"multi_user": self.state.multi_user},
+            ("GET", r"/pipelines"): lambda: self._page(self.state.pipelines, query, "pipelines"),
+            ("POST", r"/pipelines"): lambda: self._create_pipeline(body),
+            ("POST", r"/pipelines/upload_version"): lambda: self._upload(query, body),
+            ("GET", r"/pipelines/([\w-]+)/versions"): lambda pipeline: self._versions(pipeline, query),
+            ("GET", r"/experiments"): lambda: self._page(self.state.experiments, query, "experiments"),
+            ("POST", r"/experiments"): lambda: self._create_experiment(body),
+            ("GET", r"/runs"): lambda: self._page(self.state.runs, query, "runs"),
+            ("POST", r"/runs"): lambda: self._create_run(body),
+            ("GET", r"/runs/([\w-]+)"): self._run,
+            ("GET", r"/recurringruns"): lambda: self._page(self.state.recurring, query, "recurringRuns"),
+            ("POST", r"/recurringruns"): lambda: self._create_recurring(body),
+            ("DELETE", r"/recurringruns/([\w-]+)"): self._delete_recurring,
+        }
+        for (wanted, pattern), action in routes.items():
+            found = re.fullmatch(API + pattern, path)
+            if found and wanted == method:
+                return action(*found.groups())
+        raise Refused(404, f"Not Found: {method} {path}")
+
+    def _create_pipeline(self, body: bytes) -> dict[str, Any]:
+        asked = read(body, "V2beta1Pipeline")
+        if not asked.get("display_name"):
+            raise Refused(400, "Invalid input error: pipeline's name cannot be empty")
+        _only(self.state.pipelines, asked["display_name"], "pipeline")
+        return _store(self.state.pipelines, "pipeline_id", asked)
+
+    def _upload(self, query: dict[str, str], body: bytes) -> dict[str, Any]:
+        if set(query) - {"name", "display_name", "pipelineid", "description", "tags"}:
+            raise Refused(400, f"Invalid input error: {query}")
+        if query.get("pipelineid") not in self.state.pipelines:
+            raise Refused(404, "Pipeline not found")
+        head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+        (part,) = email.message_from_bytes(head + body, policy=policy.HTTP).iter_parts()
+        if part.get_param("name", header="content-disposition") != "uploadfile":
+            raise Refused(400, "Invalid input error: no uploadfile")
+        spec, *_ = yaml.safe_load_all(part.get_payload(decode=True))
+        if spec.get("schemaVersion") != "2.1.0" or "root" not in spec:
+            raise Refused(400, "Invalid input error: unknown template format")
+        own = {key: value for key, value in self.state.versions.items() if value["pipeline_id"] == query["pipelineid"]}
+        _only(own, query["name"], "pipeline version")
+        version = {
+            "pipeline_id": query["pipelineid"],
+            "display_name": query["name"],
+            "name": query["name"],
+            "description": query.get("description", ""),
+            "pipeline_spec": spec,
+        }
+        return _store(self.state.versions, "pipeline_version_id", version)
+
+    def _versions(self, pipeline: str, query: dict[str, str]) -> dict[str, Any]:
+        own = {key: value for key, value in self.state.versions.items() if value["pipeline_id"] == pipeline}
+        return self._page(own, query, "pipeline_versions")
+
+    def _create_experiment(self, body: bytes) -> dict[str, Any]:
+        asked = read(body, "V2beta1Experiment")
+        if self.state.multi_user and not asked.get("namespace"):
+            raise Refused(400, "Invalid input error: namespace is empty")
+        _only(self.state.experiments, asked["display_name"], "experiment")
+        return _store(self.state.experiments, "experiment_id", asked)
+
+    def _create_run(self, body: bytes) -> dict[str, Any]:
+        asked = self._checked(read(body, "V2beta1Run"))
+        return _store(self.state.runs, "run_id", asked | {"state": self.state.ends[0], "looks": 0})
+
+    def _run(self, run_id: str) -> dict[str, Any]:
+        if run_id not in self.state.runs:
+            raise Refused(404, f"Run {run_id} not found")
+        run = self.state.runs[run_id]
+        run["state"] = self.state.ends[min(run["looks"], len(self.state.ends) - 1)]
+        run["looks"] += 1
+        if run["state"] == "FAILED":
+            run["error"] = {"code": 13, "message": self.state.error}
+        return {key: value for key, value in run.items() if key != "looks"}
+
+    def _create_recurring(self, body: bytes) -> dict[str, Any]:
+        asked = self._checked(read(body, "V2beta1RecurringRun"))
+        cron = asked["trigger"]["cron_schedule"]["cron"]
+        if len(cron.split()) != 6:
+            raise Refused(400, f"Invalid input error: Schedule cron is not a valid Cron expression: {cron}")
+        if not 1 <= int(asked["max_concurrency"]) <= 10:
+            raise Refused(400, "Invalid input error: The max concurrency is out of range")
+        return _store(self.state.recurring, "recurring_run_id", asked | {"status": f"{asked['mode']}D"})
+
+    def _delete_recurring(self, recurring: str) -> dict[str, Any]:
+        if self.state.recurring.pop(recurring, None) is None:
+            raise Refused(404, f"Recurring run {recurring} not found")
+        return {}
+
+    def _checked(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """A run whose experiment and version exist, and whose parameters are the package's."""
+        if asked.get("experiment_id") not in self.state.experiments:
+            raise Refused(404, "Experiment not found")
+        reference = asked.get("pipeline_version_reference") or {}
+        version = self.state.versions.get(reference.get("pipeline_version_id"))
+        if version is None or version["pipeline_id"] != reference.get("pipeline_id"):
+            raise Refused(404, "Pipeline version not found")
+        known = version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+        for name, value in (asked.get("runtime_config") or {}).get("parameters", {}).items():
+            if name not in known:
+                raise Refused(400, f"Invalid input error: parameter {name} is not a pipeline input")
+            kind = known[name]["parameterType"]
+            if not isinstance(value, KINDS[kind]) or (isinstance(value, bool) and kind != "BOOLEAN"):
+                raise Refused(400, f"Invalid input error: parameter {name}: {value!r} is not {kind}")
+        return asked
+
+    def _page(self, objects: dict[str, dict[str, Any]], query: dict[str, str], name: str) -> dict[str, Any]:
+        found = [dict(value) for value in objects.values()]
+        for value in found:
+            value.pop("looks", None)
+        if query.get("namespace"):
+            found = [value for value in found if value.get("namespace") in (None, query["namespace"])]
+        if query.get("experiment_id"):
+            found = [value for value in found if value["experiment_id"] == query["experiment_id"]]
+        for predicate in json.loads(query.get("filter") or '{"predicates": []}')["predicates"]:
+            if predicate["operation"] not in ("EQUALS", 1):  # the client sends the number
+                raise Refused(400, f"Invalid input error: {predicate}")
+            found = [value for value in found if value[predicate["key"]] == predicate["stringValue"]]
+        if query.get("sort_by"):
+            key, _, direction = query["sort_by"].partition(" ")
+            found.sort(key=lambda value: value[key], reverse=direction == "desc")
+        start, size = int(query.get("page_token") or 0), min(PAGE, int(query.get("page_size") or PAGE))
+        page: dict[str, Any] = {name: found[start : start + size], "total_size": len(found)}
+        if start + size < len(found):
+            page["next_page_token"] = str(start + size)
+        return page
+
+
+def read(body: bytes, model: str) -> dict[str, Any]:
+    """A request's body as a dictionary, if it is one of the API's own model.
+
+    Raises:
+        Refused: 400, naming the field that is not.
+    """
+    try:
+        raw = json.loads(body)
+    except ValueError as error:
+        raise Refused(400, f"Invalid input error: {error}") from error
+    _check(raw, model, model)
+    response = type("Response", (), {"data": body.decode()})()
+    return {
+        key: value
+        for key, value in kfp_server_api.ApiClient()
+        .sanitize_for_serialization(kfp_server_api.ApiClient().deserialize(response, model))
+        .items()
+        if value is not None
+    }
+
+
+def _check(value: Any, kind: str, where: str) -> None:
+    plain = {"str": str, "bool": bool, "int": int, "float": (int, float), "object": object, "datetime": str}
+    if value is None:
+        return
+    if kind.startswith("list["):
+        for i, item in enumerate(value):
+            _check(item, kind[5:-1], f"{where}[{i}]")
+    elif kind.startswith("dict("):
+        for key, item in value.items():
+            _check(item, kind[5:-1].split(", ")[1], f"{where}.{key}")
+    elif kind in plain:
+        # protobuf's JSON takes a number for an int64, which the models call str
+        if not isinstance(value, plain[kind]) and not (kind == "str" and isinstance(value, int)):
+            raise Refused(400, f"Invalid input error: {where}: {value!r} is not {kind}")
+    else:
+        known = getattr(models, kind)
+        if not known.openapi_types:
+            if value not in known.allowable_values:
+                raise Refused(400, f"Invalid input error: {where}: {value!r} is none of {known.allowable_values}")
+            return
+        fields = {json_name: name for name, json_name in known.attribute_map.items()}
+        for key, item in value.items():
+            if key not in fields:
+                raise Refused(400, f"Invalid input error: {where}: unknown field {key}")
+            _check(item, known.openapi_types[fields[key]], f"{where}.{key}")
+
+
+def _only(objects: dict[str, dict[str, Any]], name: str, what: str) -> None:
+    if any(value["display_name"] == name for value in objects.values()):
+        raise Refused(409, f"Already exist error: The name {name} already exists. Please specify a new {what} name")
+
+
+def _store(objects: dict[str, dict[str, Any]], key: str, value: dict[str, Any]) -> dict[str, Any]:
+    made = value | {key: str(uuid.uuid4()), "created_at": datetime.now(UTC).isoformat()}
+    objects[made[key]] = made
+    return {name: item for name, item in made.items() if name != "looks"}

@@ -1,0 +1,318 @@
+"""`vitrine pipeline submit` and `schedule`, as a user types them, against an API server over HTTP."""
+
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+from click.testing import CliRunner
+from fake_kubeflow import FakeKubeflow
+
+from pipelines import cluster
+from pipelines.cluster import Cluster, parse_cron, retraining, run_name, version_name
+from pipelines.packages import compile_pipeline
+from vitrine.cli import cli
+from vitrine.errors import InputError
+from vitrine.monitoring.retraining import request, retrainings
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+IMAGE = "registry.example/vitrine@sha256:" + "a" * 64
+
+
+@pytest.fixture
+def kubeflow(monkeypatch, tmp_path):
+    monkeypatch.setenv("VITRINE_REVISION", COMMIT)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_SA_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    server = FakeKubeflow()
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(cluster, "POLL", 0.01)
+    monkeypatch.setattr(Cluster.wait, "__defaults__", (0.01,))
+
+
+@pytest.fixture
+def vitrine(kubeflow, tmp_path):
+    """Runs `vitrine pipeline ...` on that server; no catalog is read from here."""
+
+    def run(*arguments, endpoint=kubeflow.address):
+        given = [*arguments, "--endpoint", endpoint] if endpoint else [*arguments]
+        result = CliRunner().invoke(cli, ["pipeline", *given], standalone_mode=False)
+        if result.exception and not isinstance(result.exception, InputError):
+            raise result.exception
+        return result.return_value if not result.exception else str(result.exception), result.output
+
+    return run
+
+
+HERE = ("--set", "catalog=/nowhere/data", "--set", "registry=/nowhere/registry")
+
+
+def only(objects):
+    (value,) = objects.values()
+    return value
+
+
+def test_the_first_submission_creates_everything(kubeflow, vitrine):
+    code, out = vitrine("submit", "retrain", "--image", IMAGE, *HERE, "--set", "epochs=3")
+    state = kubeflow.state
+    assert code == 0
+    assert only(state.pipelines)["display_name"] == "retrain"
+    assert only(state.pipelines)["description"].startswith("Validates, cleans")
+    version = only(state.versions)
+    assert version["display_name"] == COMMIT[:12]
+    assert version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]["image"]["defaultValue"] == IMAGE
+    assert only(state.experiments)["display_name"] == "vitrine"
+    run = only(state.runs)
+    assert run["display_name"] == "retrain"
+    assert run["runtime_config"]["parameters"] == {
+        "catalog": "/nowhere/data",
+        "registry": "/nowhere/registry",
+        "epochs": 3,
+    }
+    assert run["pipeline_version_reference"]["pipeline_version_id"] == version["pipeline_version_id"]
+    assert f"/#/runs/details/{run['run_id']}" in out
+    assert "note:" not in out
+
+
+def test_submitting_again_publishes_nothing_twice(kubeflow, vitrine):
+    for _ in range(2):
+        assert vitrine("submit", "retrain", *HERE)[0] == 0
+    assert [len(found) for found in (kubeflow.state.pipelines, kubeflow.state.versions)] == [1, 1]
+    assert len(kubeflow.state.experiments) == 1
+    assert len(kubeflow.state.runs) == 2
+
+
+def test_another_commit_is_another_version(kubeflow, vitrine, monkeypatch):
+    for commit in ("a" * 40, "b" * 40, "c" * 40, "a" * 40):
+        monkeypatch.setenv("VITRINE_REVISION", commit)
+        assert vitrine("submit", "retrain", "--publish-only")[0] == 0
+    assert [version["display_name"] for version in kubeflow.state.versions.values()] == ["a" * 12, "b" * 12, "c" * 12]
+    assert not kubeflow.state.runs
+    assert Cluster(kubeflow.address).latest("retrain").name == "c" * 12
+
+
+def test_a_version_is_never_something_else_than_it_was(kubeflow, vitrine):
+    vitrine("submit", "retrain", "--publish-only")
+    message, _ = vitrine("submit", "retrain", "--publish-only", "--image", IMAGE)
+    assert f"version {COMMIT[:12]} of retrain exists with another package" in message
+    assert len(kubeflow.state.versions) == 1
+    assert vitrine("submit", "retrain", "--publish-only", "--image", IMAGE, "--version", "other")[0] == 0
+
+
+def test_two_at_once_create_one_pipeline_and_one_version(kubeflow, tmp_path):
+    package = tmp_path / "retrain.yaml"
+    compile_pipeline("retrain", package)
+    found = []
+    together = threading.Barrier(4)
+
+    def publish():
+        own = Cluster(kubeflow.address)
+        together.wait()
+        found.append(own.publish("retrain", package, "v1"))
+
+    threads = [threading.Thread(target=publish) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({version.version_id for version in found}) == 1
+    assert len(kubeflow.state.versions) == 1
+
+
+def test_waiting_tells_how_it_ended(kubeflow, vitrine):
+    code, out = vitrine("submit", "retrain", *HERE, "--wait")
+    assert code == 0
+    assert [line.rpartition(": ")[2] for line in out.splitlines()[-3:]] == ["pending", "running", "succeeded"]
+    kubeflow.state.ends, kubeflow.state.error = ["RUNNING", "FAILED"], "rules failed: Unreadable photos"
+    code, out = vitrine("submit", "retrain", *HERE, "--wait")
+    assert code == 1
+    assert "rules failed: Unreadable photos" in out
+    kubeflow.state.ends = ["RUNNING"]
+    message, _ = vitrine("submit", "retrain", *HERE, "--wait", "--timeout", "0.00001")
+    assert "still running after 0 s; it goes on" in message
+
+
+def test_a_run_is_named_after_its_data_and_the_figure_to_beat(tmp_path, monkeypatch):
+    (tmp_path / "data.dvc").write_text("outs:\n- md5: 0a1b2c3d4e5f60718293a4b5c6d7e8f9.dir\n  path: data\n")
+    (tmp_path / "registry/taxonomy").mkdir(parents=True)
+    champion = {"task": "taxonomy", "version": "v1", "model": "", "content": "c", "metrics": {"top1": 0.9123}}
+    champion |= {"promoted_at": "", "reason": ""}
+    (tmp_path / "registry/taxonomy/champion.json").write_text(json.dumps(champion))
+    given = {"catalog": str(tmp_path / "data.dvc"), "registry": str(tmp_path / "registry")}
+    assert run_name("retrain", given) == "retrain 0a1b2c3d taxonomy top1 0.912"
+    assert run_name("retrain", {**given, "revision": "ffffffff0000"}).startswith("retrain ffffffff ")
+    assert run_name("monitor", {**given, "catalog": "/new/%Y-%m-%d"}) == "monitor taxonomy top1 0.912"
+
+
+def test_a_version_is_named_after_what_was_committed(tmp_path, monkeypatch):
+    package = tmp_path / "p.yaml"
+    package.write_text("x")
+    monkeypatch.delenv("VITRINE_REVISION", raising=False)
+    answers = {"rev-parse": COMMIT, "status": ""}
+    monkeypatch.setattr(cluster, "_git", lambda root, command, *_: answers[command])
+    assert version_name(package) == COMMIT[:12]
+    answers["status"] = " M pipelines/retrain.py"
+    assert version_name(package).startswith(f"{COMMIT[:12]}-")
+    assert len(version_name(package)) == 21
+    answers["rev-parse"] = ""
+    assert version_name(package).startswith("package-")
+
+
+def test_a_schedule_runs_one_at_a_time_and_does_not_catch_up(kubeflow, vitrine):
+    code, out = vitrine("schedule", "monitor", "--cron", "30 5 * * 1-5", "--set", "shards=4")
+    assert code is None
+    assert "created" in out
+    found = only(kubeflow.state.recurring)
+    assert found["trigger"]["cron_schedule"]["cron"] == "0 30 5 * * 1-5"
+    assert found["no_catchup"] is True
+    assert int(found["max_concurrency"]) == 1
+    assert found["mode"] == "ENABLE"
+    assert found["runtime_config"]["parameters"] == {"shards": 4}
+
+
+def test_a_schedule_is_replaced_only_when_it_differs(kubeflow, vitrine):
+    vitrine("schedule", "monitor")
+    first = only(kubeflow.state.recurring)["recurring_run_id"]
+    assert "unchanged" in vitrine("schedule", "monitor")[1]
+    assert list(kubeflow.state.recurring) == [first]
+    for name in ("x", "y", "z"):  # others fill pages before it
+        assert vitrine("schedule", "monitor", "--name", name)[0] is None
+    for change in (["--cron", "0 7 * * *"], ["--set", "shards=2"], ["--version", "v2"]):
+        before = len(kubeflow.state.recurring)
+        assert "replaced" in vitrine("schedule", "monitor", *change)[1]
+        assert len(kubeflow.state.recurring) == before
+    assert first not in kubeflow.state.recurring
+    assert "1 schedules deleted" in vitrine("schedule", "monitor", "--off")[1]
+    assert {found["display_name"] for found in kubeflow.state.recurring.values()} == {"x", "y", "z"}
+
+
+@pytest.mark.parametrize(
+    ("text", "six"),
+    [("0 6 * * *", "0 0 6 * * *"), ("*/15 * * * *", "0 */15 * * * *"), ("5 0 6 ? * MON-FRI", "5 0 6 ? * MON-FRI")],
+)
+def test_cron(text, six):
+    assert parse_cron(text) == six
+
+
+@pytest.mark.parametrize("text", ["", "daily", "1 2 3 4", "1 2 3 4 5 6 7", "0 6 * * ;"])
+def test_no_cron(text):
+    with pytest.raises(InputError, match="five fields as in crontab"):
+        parse_cron(text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["submit", "retrian"], "did you mean retrain"),
+        (["submit", "retrain", "--set", "epoch=3"], "did you mean epochs"),
+        (["submit", "retrain", "--set", "epochs=many"], "not of type integer"),
+        (["schedule", "monitor", "--cron", "daily"], "five fields"),
+        (["submit", "retrain", "--parameters", "/nowhere.yaml"], "/nowhere.yaml: cannot be read"),
+        (["submit", "retrain", "--image", "a", "--set", "image=b"], "differ"),
+    ],
+)
+def test_what_cannot_be_is_said_before_the_cluster_is_asked(kubeflow, vitrine, arguments, said):
+    message, _ = vitrine(*arguments)
+    assert said in message
+    assert len(message.splitlines()) == 1
+    assert not kubeflow.posts()
+
+
+def test_parameters_from_a_file(kubeflow, vitrine, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("epochs: 3\npool: {gpu: a100}\ntolerations: []\nlearning_rate: 1\nstrict: true\n")
+    assert vitrine("submit", "retrain", *HERE, "--parameters", str(path), "--set", "epochs=5")[0] == 0
+    given = only(kubeflow.state.runs)["runtime_config"]["parameters"]
+    assert given["epochs"] == 5
+    assert given["pool"] == {"gpu": "a100"}
+    assert given["tolerations"] == []
+    for text, said in [
+        ("epoch: 3", "did you mean epochs"),
+        ("epochs: '3'", 'epochs: "3": not of type integer'),
+        ("epochs: true", "not of type integer"),
+        ("- epochs", "holds no parameters"),
+        ("epochs: [", "cannot be read"),
+    ]:
+        path.write_text(text)
+        message, _ = vitrine("submit", "retrain", "--parameters", str(path))
+        assert said in message
+        assert "\n" not in message
+
+
+def test_who_does_not_answer_is_named_in_one_line(kubeflow, vitrine, monkeypatch):
+    message, _ = vitrine("submit", "retrain", endpoint="http://127.0.0.1:9")
+    assert message.startswith("http://127.0.0.1:9: cannot be reached (")
+    assert "\n" not in message
+    assert "KF_PIPELINES_ENDPOINT" in vitrine("submit", "retrain", endpoint="")[0]
+    assert "begins with http" in vitrine("submit", "retrain", endpoint="kubeflow:80")[0]
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", kubeflow.address)
+    assert vitrine("submit", "retrain", "--publish-only", endpoint="")[0] == 0
+
+
+def test_a_token_is_sent_and_its_absence_told(kubeflow, vitrine, monkeypatch, tmp_path):
+    kubeflow.state.token = "abc"
+    message, _ = vitrine("submit", "retrain", "--publish-only")
+    assert "401 Unauthorized: Unauthenticated: the token is not known" in message
+    (tmp_path / "token").write_text("abc")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    assert vitrine("submit", "retrain", "--publish-only")[0] == 0
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "none"))
+    assert "none: no such file" in vitrine("submit", "retrain", "--publish-only")[0]
+
+
+def test_several_users_have_their_namespaces(kubeflow, vitrine):
+    kubeflow.state.multi_user = True
+    assert vitrine("submit", "retrain", *HERE, "--namespace", "team-a", "--account", "vitrine-runner")[0] == 0
+    assert only(kubeflow.state.pipelines)["namespace"] == "team-a"
+    assert only(kubeflow.state.experiments)["namespace"] == "team-a"
+    assert only(kubeflow.state.runs)["service_account"] == "vitrine-runner"
+
+
+def test_drift_starts_the_newest_version_once(kubeflow, vitrine, tmp_path):
+    registry = str(tmp_path / "registry")
+    vitrine("submit", "retrain", "--publish-only", "--version", "old")
+    vitrine("submit", "retrain", "--publish-only", "--version", "new")
+    start, busy = retraining(
+        "retrain", {"catalog": "/nowhere", "epochs": 2}, "0123456789", kubeflow.address, "", "vitrine"
+    )
+    asked = request(registry, "0123456789", "Drift: brightness", "monitor-1", start, busy)
+    run = only(kubeflow.state.runs)
+    assert asked.started
+    assert asked.reason == f"started run {run['run_id']}."
+    assert run["display_name"] == "retrain after drift of 01234567"
+    newest = run["pipeline_version_reference"]["pipeline_version_id"]
+    assert kubeflow.state.versions[newest]["display_name"] == "new"
+    assert [entry.run for entry in retrainings(registry)] == [run["run_id"]]
+    again = request(registry, "0123456789", "Drift", "monitor-2", start, busy)
+    assert not again.started
+    assert "was retrained on before" in again.reason
+    later = request(registry, "another", "Drift", "monitor-3", start, busy)
+    assert "is still going" in later.reason
+    only(kubeflow.state.runs)["state"] = "SUCCEEDED"
+    assert request(registry, "another", "Drift", "monitor-4", start, busy).started
+
+
+def test_drift_publishes_the_pipeline_where_nobody_did(kubeflow):
+    start, busy = retraining("retrain", {"catalog": "/nowhere"}, "s", kubeflow.address, "", "vitrine")
+    assert busy() == ""
+    start()
+    assert only(kubeflow.state.versions)["display_name"] == COMMIT[:12]
+
+
+def test_the_command_ends_with_one_line_and_code_2():
+    done = subprocess.run(
+        [sys.executable, "-m", "vitrine.cli", "pipeline", "submit", "retrain", "--endpoint", "http://127.0.0.1:9"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
