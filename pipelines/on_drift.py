@@ -1,7 +1,7 @@
 """Asking for a retraining from inside a step.
 
-In a process of its own: what a component's process has of kfp is cut down to what executors need, without the client and
-the compiler.
+In a process of its own: what a component's process has of kfp is cut down to what executors need, without the client
+and the compiler.
 """
 
 import json
