@@ -313,7 +313,7 @@ def _scan_with_cache(uris: Sequence[str | None]) -> list[Scan]:
 
 
 def _cached(row: Scan) -> tuple[Any, ...]:
-    values = list(row)
+    values: list[Any] = list(row)
     values[HASH] -= 2**63  # SQLite's integers have a sign
     return (row.sha256, *itertools.compress(values, IS_CACHED))
 
@@ -461,7 +461,7 @@ def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
     }
 
 
-def _digest(*parts: bytes | NDArray[Any]) -> str:
+def _digest(*parts: Any) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
