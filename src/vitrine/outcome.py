@@ -38,6 +38,7 @@ class Outcome:
         separate: What the branch or net of each category level answers by itself, where there are several: these may
             contradict each other, `questions` do not.
         maps: (photos, rows, columns) where the net looked in each photo, relative. None: it cannot say.
+        paths: (photos) category paths, "" where unknown; what recall is measured against.
     """
 
     task: str
@@ -47,6 +48,7 @@ class Outcome:
     seconds: float
     separate: Sequence[Question] = ()
     maps: np.ndarray | None = None
+    paths: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

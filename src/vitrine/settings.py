@@ -74,6 +74,15 @@ class ModernTaxonomySettings(TaxonomySettings):
     logit_adjustment: float = Field(1.0, ge=0, description="tau: 1 = learn as if all leaves were equally common")
 
 
+class RepresentationSettings(Settings):
+    """Base-Indi and what it is compared with (representation paper, Eq. 1-5)."""
+
+    level: int = Field(0, ge=0, description="levels of the category to learn from; 0 = all but the deepest")
+    lambda_: float = Field(0.3, ge=0, alias="lambda", description="weight of the instance term (Eq. 4, 5)")
+    temperature: float = Field(0.1, gt=0, description="of the instance softmax over unit vectors")
+    negatives: int = Field(0, ge=0, description="photos drawn from a larger super-class a step; 0 = all of it")
+
+
 class AuthenticitySettings(Settings):
     """SSA and the systems it is compared with (authenticity paper, Sections 3.2 and 5.1)."""
 

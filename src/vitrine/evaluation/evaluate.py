@@ -11,6 +11,7 @@ from vitrine.evaluation.authenticity import VIEW_LISTINGS, listing_metrics
 from vitrine.evaluation.authenticity_report import listing_examples, listing_page, verdict_confusion
 from vitrine.evaluation.metrics import compute_metrics
 from vitrine.evaluation.report import classification_artifacts, write_report
+from vitrine.evaluation.representation import write_page
 from vitrine.outcome import ListingOutcome, Outcome
 from vitrine.report import thumbnail
 
@@ -50,9 +51,13 @@ def evaluate(model: Path, catalog: Catalog, out: Path, split: str = "test") -> d
     metrics = compute_metrics(outcome)
     with files.new_folder(out) as folder:
         files.write_json(folder / METRICS, metrics)
-        files.write_json(folder / CONFUSION, classification_artifacts(outcome))
+        asked = any(any(question.truth) for question in outcome.questions)  # indi answers no question
+        confusion = classification_artifacts(outcome) if asked else {"question": "", "categories": [], "matrix": []}
+        files.write_json(folder / CONFUSION, confusion)
         files.write_json(folder / EXAMPLES, example_photos(outcome, rows))
-        write_report(outcome, rows, metrics, folder / REPORT, f"Evaluation: {outcome.task} on the {split} photos")
+        title = f"Evaluation: {outcome.task} on the {split} photos"
+        page = write_page if outcome.task == "representation" else write_report
+        page(outcome, rows, metrics, folder / REPORT, title)
     return metrics
 
 

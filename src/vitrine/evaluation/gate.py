@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from vitrine.errors import InputError
 
-HEADLINE = {"taxonomy": "macro_top1", "attributes": "recall@1", "authenticity": "accuracy"}
+HEADLINE = {
+    "taxonomy": "macro_top1",
+    "attributes": "recall@1",
+    "authenticity": "accuracy",
+    "representation": "recall@1",
+}
 GUARDED = re.compile(r"(level\d+/macro_top1|attr:.+/(recall@1|top1)|precision|recall|f1)")
 
 

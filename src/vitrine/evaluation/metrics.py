@@ -12,6 +12,7 @@ import numpy as np
 from vitrine.errors import InputError
 from vitrine.evaluation.authenticity import listing_metrics
 from vitrine.evaluation.hierarchy import agreement, mistakes
+from vitrine.evaluation.representation import representation_metrics
 from vitrine.outcome import ListingOutcome, Outcome, Question
 
 TASKS = ("taxonomy", "attributes")
@@ -147,14 +148,25 @@ def compute_metrics(outcome: Outcome | ListingOutcome) -> dict[str, float]:
     `steps_up`) where there are mistakes, and `consistency` (share of photos whose separately answered levels form one
     path) where levels are answered separately. attributes: `attr:<type>/recall@1|3|5` and `/f1@1|3|5`, and their
     means over types without prefix. Both: `count` (photos asked) and `seconds_per_1000_images`. Questions without
-    any annotated photo are left out. Authenticity: see `listing_metrics`.
+    any annotated photo are left out. Authenticity: see `listing_metrics`; representation: see `representation_metrics`.
 
     Raises:
         InputError: if no photo is annotated for anything the model was asked, or the task is another.
     """
     if isinstance(outcome, ListingOutcome):
         return listing_metrics(outcome)
+    if outcome.task == "representation":
+        return representation_metrics(outcome, _trained_levels(outcome))
     return _measure(outcome, _all_ranks(outcome)) | _hierarchy(outcome)
+
+
+def _trained_levels(outcome: Outcome) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for question in outcome.questions:
+        if any(question.truth):
+            own = true_ranks(question)
+            values |= {f"{question.name}/top{k}": _topk(own, k) for k in (1, 5)}
+    return values
 
 
 def bootstrap_intervals(outcome: Outcome, draws: int = 200, seed: int = 0) -> dict[str, tuple[float, float]]:

@@ -114,6 +114,9 @@ def answer(net: nn.Module, config: Mapping[str, Any], catalog: Catalog) -> Outco
     seconds = time.perf_counter() - started
     asked = _questions(config, scores, catalog.table)
     images = catalog.table["image"].tolist()
+    if config["task"] == "representation":
+        paths = catalog.table["category"].tolist() if "category" in catalog.table else [""] * len(catalog)
+        return Outcome(config["task"], images, asked, features, seconds, paths=paths)
     if config["task"] != "taxonomy":
         return Outcome(config["task"], images, asked, features, seconds)
     from vitrine.methods.taxonomy import heat_maps, separate_levels
@@ -176,9 +179,14 @@ def _questions(config: Mapping[str, Any], scores: Mapping[str, np.ndarray], tabl
 
 
 def _method(task: str) -> Any:
-    from vitrine.methods import attributes, authenticity, taxonomy
+    from vitrine.methods import attributes, authenticity, representation, taxonomy
 
-    methods = {"attributes": attributes, "taxonomy": taxonomy, "authenticity": authenticity}
+    methods = {
+        "attributes": attributes,
+        "taxonomy": taxonomy,
+        "authenticity": authenticity,
+        "representation": representation,
+    }
     if task not in methods:
         raise InputError(f"no task {task!r}; known: {', '.join(methods)}")
     return methods[task]

@@ -8,11 +8,12 @@ from pathlib import Path
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.files import atomic_write
-from vitrine.methods import authenticity, taxonomy
+from vitrine.methods import authenticity, representation, taxonomy
 from vitrine.settings import (
     AuthenticitySettings,
     BalancedTaxonomySettings,
     ModernTaxonomySettings,
+    RepresentationSettings,
     Settings,
     StudentSettings,
     TaxonomySettings,
@@ -22,13 +23,20 @@ from vitrine.settings import (
 from vitrine.training.attributes import train_student, train_teacher
 from vitrine.training.authenticity import train_authenticity
 from vitrine.training.model import training_identity
+from vitrine.training.representation import train_representation
 from vitrine.training.taxonomy import train_taxonomy
 
-DEFAULT_VARIANT = {"attributes": "student", "taxonomy": "ssmtl-ca", "authenticity": "ssa"}
+DEFAULT_VARIANT = {
+    "attributes": "student",
+    "taxonomy": "ssmtl-ca",
+    "authenticity": "ssa",
+    "representation": "base-indi-eff",
+}
 VARIANTS = {
     "attributes": ("teacher", "student"),
     "taxonomy": taxonomy.VARIANTS,
     "authenticity": authenticity.VARIANTS,
+    "representation": representation.VARIANTS,
 }
 SETTINGS: dict[str, type[Settings]] = {  # by variant, else by task
     "teacher": TeacherSettings,
@@ -37,6 +45,7 @@ SETTINGS: dict[str, type[Settings]] = {  # by variant, else by task
     **dict.fromkeys(taxonomy.MODERN, ModernTaxonomySettings),
     "taxonomy": TaxonomySettings,
     "authenticity": AuthenticitySettings,
+    "representation": RepresentationSettings,
 }
 
 MARK = "identity"  # in the folder of checkpoints: which training they are of
@@ -55,7 +64,7 @@ def train(
     """Trains a model on a catalog's `train` rows, choosing the epoch on its `validation` rows.
 
     Args:
-        task: `attributes`, `taxonomy` or `authenticity`.
+        task: `attributes`, `taxonomy`, `authenticity` or `representation`.
         variant: One of `VARIANTS[task]`; "" = the default.
         catalog: With a `split` column.
         out: The model folder to make.
@@ -88,6 +97,8 @@ def train(
             train_student(catalog, out, settings, folder)
         elif isinstance(settings, AuthenticitySettings):
             train_authenticity(catalog, variant, out, settings, folder)
+        elif isinstance(settings, RepresentationSettings):
+            train_representation(catalog, variant, out, settings, folder)
     except InputError:
         if [path.name for path in folder.iterdir()] == [MARK]:  # refused before it learnt anything worth keeping
             shutil.rmtree(folder)

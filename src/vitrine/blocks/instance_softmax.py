@@ -1,0 +1,72 @@
+"""Every photo as a class of its own (Xu et al., Representation Learning with Fine-grained Patterns, Eq. 3-5)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class InstanceSoftmax(nn.Module):
+    """-log of the probability that a feature is its own photo's, among all photos (Eq. 3) or its group's (Eq. 5).
+
+    With unit vectors f, w and temperature t:  -log( exp(f·w_i / t) / sum_j exp(f·w_j / t) ),  j over the photos of the
+    group. The paper's f and w are not normalised; unit vectors keep a term that sees each class once an epoch from
+    being a matter of growing norms.
+
+    The weights of each group are a parameter of their own, so a step computes, and stores gradients for, the groups of
+    its batch alone: O(d n_b) for each photo. One group is Eq. 3, which costs O(d n).
+
+    Args:
+        dim: d, length of the features.
+        sizes: n_b, photos of each group.
+        temperature: t.
+        negatives: Compare with so many photos of a larger group, drawn for each step, instead of all; 0: all. Drawn
+            ones stand for (n_b - 1) / negatives photos each, so that the sum is right on average.
+    """
+
+    def __init__(self, dim: int, sizes: Sequence[int], temperature: float, negatives: int = 0) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList([nn.Parameter(torch.randn(size, dim) / dim**0.5) for size in sizes])
+        self.temperature = temperature
+        self.negatives = negatives
+
+    def forward(self, features: Tensor, groups: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
+        """Mean loss over photos, float32 even under autocast.
+
+        Args:
+            features: (n, d).
+            groups: (n,) the group of each photo.
+            places: (n,) its place in the group.
+            generator: Draws the negatives; on the CPU.
+
+        Raises:
+            ValueError: if there are no photos.
+        """
+        if not len(features):
+            raise ValueError("InstanceSoftmax needs at least one photo")
+        total = features.new_zeros((), dtype=torch.float32)
+        with torch.autocast(features.device.type, enabled=False):
+            unit = F.normalize(features.float(), dim=1)
+            for group in groups.unique().tolist():
+                own = groups == group
+                total = total + self._of_group(unit[own], places[own], self.weights[group], generator)
+        return total / len(features)
+
+    def _of_group(self, unit: Tensor, places: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
+        size = len(weights)
+        if not 0 < self.negatives < size - 1:
+            logits = unit @ F.normalize(weights, dim=1).T / self.temperature  # (own, n_b)
+            return F.cross_entropy(logits, places, reduction="sum")
+        drawn = torch.randint(size, (self.negatives,), generator=generator).to(places.device)
+        logits = unit @ F.normalize(weights[drawn], dim=1).T / self.temperature  # (own, negatives)
+        hit = drawn == places[:, None]  # the photo itself is no negative
+        counted = (~hit).sum(dim=1, keepdim=True).clamp(min=1)
+        logits = (logits + torch.log((size - 1) / counted)).masked_fill(hit, -torch.inf)
+        right = (unit * F.normalize(weights[places], dim=1)).sum(dim=1, keepdim=True) / self.temperature
+        return (torch.logsumexp(torch.cat([right, logits], dim=1), dim=1) - right[:, 0]).sum()
+
+
+def megabytes(photos: int, dim: int) -> float:
+    """Memory of the weights, their gradient and AdamW's two moments, float32."""
+    return 4 * photos * dim * 4 / 1e6

@@ -1,0 +1,204 @@
+"""Features finer than the labels (Xu et al., Representation Learning with Fine-grained Patterns).
+
+`base` learns the super-classes (Eq. 1), `fine` the deepest labels (Eq. 2), `indi` to tell every photo from every other
+(Eq. 3), `base-indi` super-classes and photos (Eq. 4), `base-indi-eff` super-classes, and photos within their
+super-class (Eq. 5). Photos without a label join the instance term, as one more group (the paper's future work).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vitrine.blocks.backbones import build_backbone
+from vitrine.blocks.instance_softmax import InstanceSoftmax, megabytes
+from vitrine.catalog import Catalog
+from vitrine.data.augment import augment
+from vitrine.data.photo_store import PhotoStore
+from vitrine.data.sampling import shuffled
+from vitrine.errors import InputError
+from vitrine.methods.inference import probabilities, run_net
+from vitrine.methods.lesson import Lesson
+from vitrine.methods.tree import CategoryTree
+from vitrine.outcome import Question
+from vitrine.retrieval.ranks import rank
+from vitrine.settings import RepresentationSettings
+
+VARIANTS = ("base", "fine", "indi", "base-indi", "base-indi-eff")
+SUPER = "super"
+WARM_UP = 0.2  # share of the epochs over which lambda rises
+
+
+class RepresentationNet(nn.Module):
+    """A trunk, average pooling, and a linear classifier of the super-classes where they are learnt."""
+
+    def __init__(self, backbone: str, image_size: int, classes: int, weights: str = "none") -> None:
+        super().__init__()
+        self.trunk, (self.dim, _, _) = build_backbone(backbone, image_size, weights)
+        self.head = nn.Linear(self.dim, classes) if classes else None
+
+    def forward(self, photos: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Normalised photos (n, 3, h, w) to features (n, dim) and unnormalised scores (n, classes)."""
+        features = self.trunk(photos).mean(dim=(2, 3))
+        return features, {} if self.head is None else {SUPER: self.head(features)}
+
+
+class Taught(nn.Module):
+    """The net and what only its training needs."""
+
+    def __init__(self, net: RepresentationNet, instances: InstanceSoftmax | None) -> None:
+        super().__init__()
+        self.net = net
+        self.instances = instances
+
+
+def describe(catalog: Catalog, variant: str, level: int) -> dict[str, Any]:
+    """What the data decides of config.json: the trained level and its classes.
+
+    Args:
+        catalog: With splits.
+        variant: One of `VARIANTS`.
+        level: Levels of the category that may be learnt; 0: all but the deepest. `fine` learns the deepest always.
+
+    Raises:
+        InputError: if that level is not there, or has fewer than two classes to learn.
+    """
+    table = catalog.of_split("train").table
+    tree = CategoryTree(table.get("category", ()))
+    if variant == "indi":
+        return {"level": 0, "classes": [], "leaves": []}
+    if level > tree.depth:
+        raise InputError(f"level={level}: the categories of {catalog.root} have {tree.depth} levels")
+    own = tree.depth if variant == "fine" else level or max(1, tree.depth - 1)
+    classes = list(tree.level(own))
+    if len(classes) < 2:
+        what = f"one value ({classes[0]!r})" if classes else "no label"
+        raise InputError(f"{catalog.root}: category has {what} at level {own}; there is nothing to learn")
+    return {"level": own, "classes": classes, "leaves": list(tree.leaves)}
+
+
+def build(config: Mapping[str, Any], weights: str = "none") -> RepresentationNet:
+    """The net a config describes, with fresh (or published) weights."""
+    return RepresentationNet(config["backbone"], config["image_size"], len(config["classes"]), weights)
+
+
+def super_classes(config: Mapping[str, Any], table: pd.DataFrame) -> np.ndarray:
+    """(rows,) the place of each row's super-class in the config, -1 where it is not known."""
+    tree, place = CategoryTree(config["leaves"]), {name: i for i, name in enumerate(config["classes"])}
+    paths = table["category"] if "category" in table else [""] * len(table)
+    return np.array([place.get(tree.node(path, config["level"]), -1) for path in paths], np.int64)
+
+
+def training_rows(table: pd.DataFrame, variant: str, supers: np.ndarray) -> np.ndarray:
+    """The rows a variant learns from: without an instance term only those with a label."""
+    chosen = (table["split"] == "train").to_numpy()
+    return np.flatnonzero(chosen if "indi" in variant else chosen & (supers >= 0))
+
+
+def taught(
+    net: RepresentationNet, catalog: Catalog, config: Mapping[str, Any], settings: RepresentationSettings
+) -> Taught:
+    """The net with the instance weights its variant needs; says what they take."""
+    variant = config["variant"]
+    if "indi" not in variant:
+        return Taught(net, None)
+    _, _, sizes = _groups(catalog, config)
+    photos = sum(sizes)
+    print(f"instance term: {photos:,} photos, {megabytes(photos, net.dim):,.0f} MB with the optimiser", flush=True)
+    return Taught(net, InstanceSoftmax(net.dim, sizes, settings.temperature, settings.negatives))
+
+
+def lesson(
+    taught: Taught,
+    catalog: Catalog,
+    store: PhotoStore,
+    config: Mapping[str, Any],
+    settings: RepresentationSettings,
+) -> Lesson[tuple[np.ndarray, Tensor]]:
+    """Eq. 1-5 by variant. lambda rises over the first fifth: features that tell nothing yet cannot tell photos apart.
+
+    The last epoch is kept: what a validation photo's super-class says would choose features that know no more than it.
+    """
+    net, instances, variant = taught.net, taught.instances, config["variant"]
+    supers = super_classes(config, catalog.table)
+    train = training_rows(catalog.table, variant, supers)
+    if not len(train):
+        raise InputError(f"{catalog.root}: no training photo has a category at level {config['level']}")
+    validation = np.flatnonzero((catalog.table["split"] == "validation").to_numpy() & (supers >= 0))
+    group_of, place_of, _ = _groups(catalog, config)
+    labels = torch.from_numpy(supers)
+    steps = len(shuffled(train, settings.batch_size, settings.seed, 0))
+
+    def batches(epoch: int, first_step: int) -> Iterable[tuple[np.ndarray, Tensor]]:
+        return store.batches(shuffled(train, settings.batch_size, settings.seed, epoch)[first_step:])
+
+    def loss(epoch: int, step: int, batch: tuple[np.ndarray, Tensor], device: torch.device) -> Tensor:
+        rows, pixels = batch
+        features, scores = net(augment(pixels.to(device, non_blocking=True), (settings.seed, epoch, step)))
+        total = features.new_zeros((), dtype=torch.float32)
+        known = labels[rows].to(device)
+        if SUPER in scores and (known >= 0).any():
+            total = total + F.cross_entropy(scores[SUPER].float(), known, ignore_index=-1)
+        if instances is not None:
+            generator = torch.Generator().manual_seed(
+                int(np.random.default_rng((settings.seed, epoch, step)).integers(2**62))
+            )
+            own = torch.from_numpy(group_of[rows]).to(device), torch.from_numpy(place_of[rows]).to(device)
+            term = instances(features, *own, generator)
+            total = total + (1.0 if variant == "indi" else lambda_at(epoch, settings)) * term
+        return total
+
+    def figures() -> Mapping[str, float]:
+        if len(validation) < 2:
+            return {}
+        features, _ = run_net(net, store, validation)
+        found = rank(features, supers[validation], features, supers[validation], itself=np.arange(len(validation)))
+        return {f"level{config['level']}/recall@1": found.recall(1)} if len(found.query) else {}
+
+    return Lesson(steps, batches, loss, lambda: None, figures)
+
+
+def lambda_at(epoch: int, settings: RepresentationSettings) -> float:
+    """lambda_I of Eq. 4 and 5 in an epoch, counted from 0."""
+    return settings.lambda_ * min(1.0, (epoch + 1) / max(1.0, WARM_UP * settings.epochs))
+
+
+def questions(
+    config: Mapping[str, Any], scores: Mapping[str, np.ndarray], table: pd.DataFrame, temperatures: Mapping[str, float]
+) -> list[Question]:
+    """The trained level and those above it, coarse to fine; a coarser node is as likely as all its classes together."""
+    if SUPER not in scores:
+        return []
+    tree = CategoryTree(config["leaves"])
+    classes = probabilities(scores[SUPER], temperatures[SUPER])
+    paths = table["category"].tolist() if "category" in table else [""] * len(table)
+    asked = []
+    for level in range(1, config["level"] + 1):
+        labels = tree.level(level)
+        member = np.array([[_below(name, node) for node in labels] for name in config["classes"]], np.float64)
+        nodes = classes @ member
+        truth = [[node] if (node := tree.node(path, level)) else [] for path in paths]
+        asked.append(Question(f"level{level}", labels, nodes, nodes.max(axis=1), truth))
+    return asked
+
+
+def _below(name: str, node: str) -> bool:
+    return name == node or name.startswith(f"{node}/")
+
+
+def _groups(catalog: Catalog, config: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Of every row the group it is told apart in and its place there, -1 for rows not trained on; the groups' sizes."""
+    supers = super_classes(config, catalog.table)
+    train = training_rows(catalog.table, config["variant"], supers)
+    names = supers[train] if config["variant"] == "base-indi-eff" else np.zeros(len(train), np.int64)
+    group, place = np.full(len(supers), -1), np.full(len(supers), -1)
+    sizes = []
+    for number, name in enumerate(np.unique(names)):
+        rows = train[names == name]
+        group[rows], place[rows] = number, np.arange(len(rows))
+        sizes.append(len(rows))
+    return group, place, sizes
