@@ -231,13 +231,8 @@ Written by
 
 [benchmarks/tables/authenticity_data.py](../../benchmarks/tables/authenticity_data.py) says how the listings are made.
 All figures are percent: the mean over seeds {", ".join(map(str, SEEDS))} and, after ±, their standard deviation; the
-<<<<<<< Updated upstream
 listings are the same for all seeds. Settings of all systems: {COMMON["image_size"]} px; {passes["real"]} on real ones,
 {passes["rendered"]} on rendered ones; the rest as by default, `resnet18_narrow` from a trunk that learnt a coarser
-=======
-listings are the same for all seeds. Settings of all systems: {COMMON["image_size"]} px;
-{passes["real"]} on real photos, {passes["rendered"]} on rendered ones; the rest as by default, `resnet18_narrow` from a trunk that learnt a coarser
->>>>>>> Stashed changes
 question. `asked` is the share of listings left to an expert at costs of 10
 (accepting a counterfeit), 5 (refusing an authentic one) and 1 (asking), `decided` the accuracy on the rest, `ece` the
 calibration error, `on decisive` the share of attention on the photos that give the verdict away; `CPU s` is the
