@@ -1,0 +1,139 @@
+"""What is applied to a cluster: every overlay, every object, against the schemas of two Kubernetes versions."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.packages import load, parameters
+from pipelines.resources import CREDENTIALS, VOLUME
+
+MANIFESTS = Path(__file__).parents[1] / "manifests"
+OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
+VERSIONS = ("1.30", "1.33")
+SCHEMALESS = {"ExternalSecret"}  # of an operator, not of Kubernetes
+SOURCES = sorted(path for path in MANIFESTS.rglob("*.yaml"))
+
+
+def documents(path):
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+def plain():
+    """Objects as they stand in the files, for machines without kubectl."""
+    return [
+        (path, found)
+        for path in SOURCES
+        for found in documents(path)
+        if path.name not in ("kustomization.yaml", "retrain.yaml")
+    ]
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def built(request):
+    if not shutil.which("kubectl"):
+        pytest.skip("kubectl is not here (Debian: apt-get install kubernetes-client); the files are checked one by one")
+    command = ["kubectl", "kustomize", str(MANIFESTS / "overlays" / request.param)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return request.param, list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_file_is_valid(version):
+    from kubernetes_validate import validate
+
+    checked = [validate(found, version, strict=True) for _, found in plain() if found["kind"] not in SCHEMALESS]
+    assert len(checked) >= 15
+
+
+def test_a_wrong_object_is_not_valid():
+    from kubernetes_validate import ValidationError, validate
+
+    (wrong,) = (found for _, found in plain() if found["kind"] == "CronJob")
+    wrong["spec"]["concurrencyPolice"] = "Forbid"
+    with pytest.raises(ValidationError):
+        validate(wrong, VERSIONS[0], strict=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_overlay_is_valid(built, version):
+    from kubernetes_validate import validate
+
+    _, objects = built
+    for found in objects:
+        validate(found, version, strict=True)
+    names = [(found["kind"], found["metadata"]["name"]) for found in objects]
+    assert len(set(names)) == len(names) >= 16
+    for found in objects:
+        if found["kind"] not in ("Namespace", "PriorityClass"):
+            assert found["metadata"]["namespace"] == "vitrine", found["metadata"]["name"]
+
+
+def test_an_overlay_gives_its_pool_and_its_quota(built):
+    name, objects = built
+    (quota,) = (found["spec"]["hard"] for found in objects if found["kind"] == "ResourceQuota")
+    assert int(quota["requests.nvidia.com/gpu"]) >= 2
+    assert quota["pods"] == "100"  # of the base
+    (settings,) = (found["data"]["retrain.yaml"] for found in objects if found["metadata"]["name"] == "vitrine-retrain")
+    assert yaml.safe_load(settings)["pool"] == {"vitrine/pool": name if name != "spot" else "gpu-spot"}
+
+
+@pytest.mark.parametrize("path", sorted(MANIFESTS.rglob("retrain.yaml")), ids=lambda path: path.parent.name)
+def test_parameters_of_overlays_are_the_pipelines(path):
+    given = parameters("retrain", (), path)
+    assert {"pool", "tolerations", "gpu", "gpus"} <= set(given)
+    for toleration in given["tolerations"]:
+        assert toleration["operator"] in ("Exists", "Equal")
+        assert ("value" in toleration) == (toleration["operator"] == "Equal")
+
+
+def test_the_monitor_gets_parameters_that_it_has(tmp_path):
+    (found,) = (found for _, found in plain() if found["metadata"]["name"] == "vitrine-monitor" and "data" in found)
+    (tmp_path / "monitor.yaml").write_text(found["data"]["monitor.yaml"])
+    given = parameters("monitor", (), tmp_path / "monitor.yaml")
+    assert given["retrain"] == "retrain"
+    assert set(given["settings"]) <= set(load("retrain").component_spec.inputs)
+
+
+def test_names_are_the_defaults_of_the_pipelines():
+    names = {(found["kind"], found["metadata"]["name"]) for _, found in plain()}
+    assert ("PersistentVolumeClaim", VOLUME) in names
+    assert ("ExternalSecret", CREDENTIALS) in names
+
+
+def test_pods_meet_the_restricted_standard():
+    pods = [
+        found["spec"]["jobTemplate"]["spec"]["template"]["spec"] for _, found in plain() if found["kind"] == "CronJob"
+    ]
+    assert pods
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        for container in pod["containers"]:
+            own = container["securityContext"]
+            assert own["readOnlyRootFilesystem"] is True
+            assert own["allowPrivilegeEscalation"] is False
+            assert own["capabilities"] == {"drop": ["ALL"]}
+            assert container["resources"]["limits"]["memory"]
+
+
+def test_no_secret_no_wildcard_no_latest():
+    for path, found in plain():
+        assert found["kind"] != "Secret", path
+        for rule in found.get("rules", ()):
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], path
+            if "secrets" in rule["resources"]:
+                assert rule["resourceNames"], path
+                assert rule["verbs"] == ["get"], path
+    for path in SOURCES:
+        assert ":latest" not in path.read_text(), path
+
+
+def test_every_file_says_why():
+    for path in SOURCES:
+        if path.name != "kustomization.yaml" and path.parent.name != "external-secrets":
+            assert path.read_text().startswith("#"), path
