@@ -137,3 +137,23 @@ def test_from_s3(bucket):
     assert open_photo(f"{bucket}/a.png").size == (40, 30)
     with pytest.raises(PhotoError, match="no such photo"):
         open_photo(f"{bucket}/b.png")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+def test_a_jpeg_that_was_cut_and_closed_is_refused(share):
+    data = encoded(noise(200, 150), "JPEG", quality=90)
+    spoilt = data[: int(len(data) * share)] + b"\xff\xd9"
+    Image.open(io.BytesIO(spoilt)).load()  # Pillow is content
+    with pytest.raises(PhotoError, match="is cut short or damaged"):
+        decode_photo(spoilt)
+    assert decode_photo(data + b"appended").size == (200, 150)
+
+
+@pytest.mark.parametrize("near", [None, 40, 96])
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"progressive": True}, {"keep_rgb": True}])
+def test_jpeg_pixels_are_those_of_pillow(near, options):
+    data = encoded(noise(403, 301), "JPEG", **options)
+    expected = Image.open(io.BytesIO(data))
+    if near:
+        expected.draft("RGB", (near, near))
+    assert np.array_equal(decode_photo(data, near), expected.convert("RGB"))

@@ -331,6 +331,12 @@ NEAR = {"reported": "near_duplicates", "dropped": "near_duplicates"}
 EXACT = {"reported": "exact_duplicates", "dropped": "exact_duplicates"}
 
 
+def copy_rules(photo: Image.Image, data: bytes) -> dict[str, str]:
+    """What must be said of a copy: a JPEG saved again with the tables it came with can keep every pixel."""
+    again = Image.open(io.BytesIO(data)).convert("RGB")
+    return EXACT if again.size == photo.size and again.tobytes() == photo.tobytes() else NEAR
+
+
 def exact_copy(bed: Bed) -> None:
     for _ in range(3):
         row, data, _photo = bed.source()
@@ -351,7 +357,8 @@ def reencoded_copy(bed: Bed) -> None:
         options = {"quality": bed.random.randint(low, high)}
         if form == "JPEG":
             options |= {"subsampling": bed.random.choice((0, 1, 2)), "progressive": bed.random.random() < 0.5}
-        bed.add(row, encoded(photo, form, **options), f".{form.lower()}", f"{form} {options}", **NEAR)
+        data = encoded(photo, form, **options)
+        bed.add(row, data, f".{form.lower()}", f"{form} {options}", **copy_rules(photo, data))
     row, _, photo = bed.source()
     bed.add(row, encoded(photo.quantize(256), "GIF"), ".gif", "GIF of 256 colours", **NEAR)
     row, _, photo = bed.source()
@@ -414,6 +421,7 @@ def completing_copy(bed: Bed) -> None:
         first = bed.add(row | {LABEL: ""}, photo, ".png", f"{form}, knows the category", ANY, becomes=whole)
         own = {"category": "", "of": first["image"], "user": bed.name(), "description": bed.name()}
         suffix, data = (".png", photo) if form == "PNG" else (".jpg", encoded(photo, quality=80))
+        wanted = wanted if form == "PNG" else copy_rules(photo, data)
         bed.add(row | own, data, suffix, f"{form}, knows the label", becomes=whole, **wanted)
 
 

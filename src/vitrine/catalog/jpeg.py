@@ -1,7 +1,7 @@
 """JPEGs by libjpeg-turbo alone: the very pixels that Pillow gives in half the time, and no silence about lost ones.
 
 libjpeg fills what it cannot read with grey and says so in a warning, which Pillow does not pass on. A file that was cut
-and closed with an end marker, or that has a hole, would otherwise count as a photo.
+and closed with an end marker would otherwise count as a photo, as would many that have a hole.
 """
 
 from typing import NamedTuple

@@ -13,9 +13,9 @@ from scipy.sparse.csgraph import connected_components
 from vitrine.quality import signature
 from vitrine.quality.scan import signatures
 
-MAX_DISTANCE = 16  # bits of 64; what copies with 4 % cut off stay within, see `docs/results/quality-planted.md`
-FEW = 200_000  # photos; of more, only closer ones are compared, because pairs that are near by chance grow with n²
-OF_MANY, TURNED_OF_MANY = 10, 8
+MAX_DISTANCE = 22  # bits of 64; what copies with 5 % cut off mostly stay within, see `docs/results/quality-planted.md`
+# Photos up to which pairs within so many bits (upright, turned) are compared: pairs near by chance grow with n².
+REACH = ((16_384, 22, 16), (200_000, 16, 16), (2**63, 10, 8))
 FLAT_SPREAD = 2.0  # grey levels: below, a photo is one plain colour and its hash means nothing
 BRUTE_FORCE = 16_384  # codes up to which all pairs are compared
 ORDERS = 96  # random orders of the bits that more codes are sorted by
@@ -67,7 +67,7 @@ def near_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> Links:
     colour have exact copies only, and of exact copies the first stands for all.
     """
     rows = _textured(photos)
-    max_distance = max_distance if len(rows) <= FEW else min(max_distance, OF_MANY)
+    max_distance = min(max_distance, next(upright for photos, upright, _ in REACH if len(rows) <= photos))
     first, second = near_pairs(photos["hash"].to_numpy(dtype=np.uint64)[rows], max_distance)
     left, right = rows[first], rows[second]
     looks = signatures(photos)
@@ -97,7 +97,7 @@ def turned_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> tupl
         none = np.empty(0, dtype=np.uint8)
         return rows, rows, (none, none)
     owner, turned = np.concatenate(owners), np.concatenate(turns)
-    max_distance = max_distance if len(rows) <= FEW else min(max_distance, TURNED_OF_MANY)
+    max_distance = min(max_distance, next(turned for photos, _, turned in REACH if len(rows) <= photos))
     first, second = near_pairs(np.concatenate(codes), max_distance, TURNED_ORDERS)
     apart = (turned[first] != turned[second]) & (owner[first] != owner[second])
     first, second = first[apart], second[apart]
