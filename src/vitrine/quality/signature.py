@@ -29,8 +29,8 @@ MAX_GAIN = 1.25  # brighter or darker copies
 MAX_SHIFT = 0.05  # of the side, by which an edge may move
 LIKELY_CHROMA = 16  # before registration
 LIKELY_CORRELATION = 0.6  # before registration, of the luma planes; of 900 copies with 4 % cut off, the least had 0.65
-# Of the contrast, what the best linear shift and zoom may leave: of copies with 5 % cut off all sides some 95 in 100 stay
-# below, of 833,324 pairs of catalogue photos whose hashes are close 27.
+# Of the contrast, what the best linear shift and zoom may leave: some 95 in 100 copies with 5 % cut off all sides stay
+# below, and 27 in 100 of 833,324 pairs of catalogue photos whose hashes are close.
 LIKELY_REST = 0.45
 EARLY_SHARE = 0.35  # of the contrast, what may be left after EARLY steps
 EARLY = 2
