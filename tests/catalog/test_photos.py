@@ -144,7 +144,7 @@ def test_a_jpeg_that_was_cut_and_closed_is_refused(share):
     data = encoded(noise(200, 150), "JPEG", quality=90)
     spoilt = data[: int(len(data) * share)] + b"\xff\xd9"
     Image.open(io.BytesIO(spoilt)).load()  # Pillow is content
-    with pytest.raises(PhotoError, match="is cut short or damaged"):
+    with pytest.raises(PhotoError, match="cut short or damaged"):
         decode_photo(spoilt)
     assert decode_photo(data + b"appended").size == (200, 150)
 

@@ -96,7 +96,7 @@ def stored_pixels(data: bytes, width: int, height: int, near: int | None = None)
     try:
         return jpeg_pixels(data, width, height, near)
     except LostPixelsError as error:
-        raise PhotoError(f"is cut short or damaged ({error})") from error
+        raise PhotoError(f"cannot be decoded: cut short or damaged ({error})") from error
 
 
 def decode_opened(image: Image.Image, data: bytes, near: int | None = None) -> Image.Image:
