@@ -207,16 +207,21 @@ def test_exchanged_labels_of_real_photos_are_found(datasets, tmp_path):
     ingest(datasets / "clothing", tmp_path / "clothing", "clothing")
     source = read_catalog(tmp_path / "clothing")
     photos = scan_photos(source)
-    rng = np.random.default_rng(0)
-    labels = source.table["attr:garment"].to_numpy(dtype=object).copy()
-    common = pd.Series(labels[labels != ""]).value_counts().index[:12].to_numpy(dtype=object)
-    wrong = np.isin(labels, common) & (rng.random(len(labels)) < 0.05)
-    labels[wrong] = [rng.choice(common[common != label]) for label in labels[wrong]]
-    found = label_noise(catalog(labels).assign(image=source.table["image"]), photos)
-    hits = wrong[found.suspects["row"]]
-    assert hits[:50].mean() > 0.75
-    assert hits.sum() > 0.3 * wrong.sum()
-    assert 0.5 < found.columns[0].accuracy < 0.75
+    before = source.table["attr:garment"].to_numpy(dtype=object)
+    common = pd.Series(before[before != ""]).value_counts().index[:12].to_numpy(dtype=object)
+    first, share = [], []
+    for seed in range(5):  # of 50 suspects of one seed, as few as 31 and as many as 39 are right
+        rng = np.random.default_rng(seed)
+        labels = before.copy()
+        wrong = np.isin(labels, common) & (rng.random(len(labels)) < 0.05)
+        labels[wrong] = [rng.choice(common[common != label]) for label in labels[wrong]]
+        found = label_noise(catalog(labels).assign(image=source.table["image"]), photos)
+        hits = wrong[found.suspects["row"]]
+        first.append(hits[:50].mean())
+        share.append(hits.sum() / wrong.sum())
+        assert 0.5 < found.columns[0].accuracy < 0.75
+    assert np.mean(first) > 0.7
+    assert min(share) > 0.3
 
 
 def test_the_page_says_how_far_to_trust_it(make):
