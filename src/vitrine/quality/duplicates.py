@@ -13,7 +13,9 @@ from scipy.sparse.csgraph import connected_components
 from vitrine.quality import signature
 from vitrine.quality.scan import signatures
 
-MAX_DISTANCE = 20  # bits of 64; of copies with 4 % cut off, 92 to 100 in 100 stay within; see docs/results/quality-planted.md
+MAX_DISTANCE = (
+    20  # bits of 64; of copies with 4 % cut off 92 to 100 in 100 stay within (docs/results/quality-planted.md)
+)
 # Photos up to which pairs within so many bits (upright, turned) are compared: pairs near by chance grow with n².
 REACH = ((16_384, 20, 16), (200_000, 16, 16), (2**63, 10, 8))
 FLAT_SPREAD = 2.0  # grey levels: below, a photo is one plain colour and its hash means nothing
