@@ -196,12 +196,19 @@ def train(task: str, catalog: str, out: Path, variant: str, overrides: tuple[str
 @click.argument("catalog")
 @click.argument("out", type=PATH)
 @click.option("--split", "which", default="test", show_default=True, type=click.Choice(["train", "validation", "test"]))
-def evaluate(model: Path, catalog: str, out: Path, which: str) -> None:
+@click.option(
+    "--corrupted", is_flag=True, help="Ask about corrupted copies of the photos too (15 kinds, 5 severities)."
+)
+@click.option("--against", type=PATH, multiple=True, help="Another model to compare with class by class; repeatable.")
+def evaluate(model: Path, catalog: str, out: Path, which: str, corrupted: bool, against: tuple[Path, ...]) -> None:
     """Measure a model on the photos of one split."""
     from vitrine.catalog import read_catalog
     from vitrine.evaluation.evaluate import evaluate as run
 
-    for name, value in run(model, read_catalog(catalog), out, which).items():
+    rows = read_catalog(catalog)
+    with _progress("corrupting", "set") as progress:
+        found = run(model, rows, out, which, corrupted=corrupted, against=against, progress=progress)
+    for name, value in found.items():
         click.echo(f"{name} {value:.4f}")
     click.echo(f"see {out / 'report.html'}")
 
@@ -412,7 +419,7 @@ def demo(runs: Path) -> int:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def _progress(what: str, unit: str = "photo") -> Iterator[Callable[[int, int], None]]:
     """Takes (done, of): a bar on a terminal; else a line at most every ten seconds, and none of short work."""
     from time import monotonic
 
@@ -424,7 +431,7 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
         nonlocal told
         if monotonic() - told > 10:
             told = monotonic()
-            logging.info("%s: %s of %s photos", what, f"{done:,}", f"{total:,}")
+            logging.info("%s: %s of %s %ss", what, f"{done:,}", f"{total:,}", unit)
 
     def advance(done: int, total: int) -> None:
         bar.total = total
@@ -433,7 +440,7 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     if not sys.stderr.isatty():
         yield line
         return
-    with tqdm(desc=what, unit="photo", leave=False) as bar:
+    with tqdm(desc=what, unit=unit, leave=False) as bar:
         yield advance
 
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vitrine.errors import InputError
 
@@ -32,15 +32,46 @@ class TeacherSettings(Settings):
     type: str = Field("", description="the attribute type to teach, e.g. colour")
     embedding_dim: int = Field(256, ge=2, description="D of the label embeddings")
     gamma: float = Field(1.0, ge=0, description="focal exponent of Eq. 2")
+    gammas: str = Field("", description="try these on the validation photos and keep the best, e.g. 0,0.5,1,2,3")
+    gamma_epochs: int = Field(0, ge=0, description="passes each of gammas is tried for; 0 = a third of epochs")
+
+    @field_validator("gammas")
+    @classmethod
+    def _numbers(cls, text: str) -> str:
+        try:
+            usable = all(0 <= value < float("inf") for value in numbers(text))
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("reads like 0,0.5,1,2,3")
+        return text
 
 
-class StudentSettings(Settings):
-    """The MTSS student (attributes paper, Section 3.3)."""
+class BceSettings(Settings):
+    """The compared system: a logistic output per label (attributes paper, Section 4.2)."""
 
+    type: str = Field("", description="the attribute type to learn; empty = all of them, in one net")
+
+
+class StudentSettings(TeacherSettings):
+    """The MTSS student (attributes paper, Section 3.3), and the teachers it trains where none are given."""
+
+    type: str = Field("", description="train only this type's teacher and its student; empty = all types")
     teachers: str = Field("", description="teachers' model folders, comma separated; empty = train them first")
-    embedding_dim: int = Field(256, ge=2, description="D of the label embeddings")
-    gamma: float = Field(1.0, ge=0, description="focal exponent of the teachers' Eq. 2")
+    teacher_store: str = Field("", description="folder where finished teachers are kept, and found by a later training")
     beta: float = Field(1.0, ge=0, description="exponent of the certainty weight in Eq. 4")
+    views: int = Field(3, ge=1, description="how often an epoch shows each photo, each time augmented anew")
+    speed: float = Field(3.0, gt=0, description="the student's learning rate, as a multiple of learning_rate")
+    labelled: float = Field(0.0, ge=0, lt=1, description="share of photos drawn evenly over the types annotated for")
+    unlabelled: str = Field("", description="further catalogs, comma separated, whose photos the student learns from")
+    unlabelled_share: float = Field(0.25, ge=0, lt=1, description="share of photos drawn from these catalogs")
+    corrupted: float = Field(0.0, ge=0, lt=1, description="share of photos that are corrupted (15 kinds, 5 severities)")
+
+    @model_validator(mode="after")
+    def _some_photos_are_left(self) -> "StudentSettings":
+        if self.labelled + (self.unlabelled_share if self.unlabelled else 0) + self.corrupted >= 1:
+            raise ValueError("labelled, unlabelled_share and corrupted must leave some share to the catalog's photos")
+        return self
 
 
 class TaxonomySettings(Settings):
@@ -98,6 +129,11 @@ class AuthenticitySettings(Settings):
     ask: float = Field(1.0, gt=0, description="cost of asking an expert")
 
 
+def numbers(text: str) -> list[float]:
+    """The numbers of a comma-separated list."""
+    return [float(part) for part in text.split(",") if part.strip()]
+
+
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
@@ -122,4 +158,5 @@ def parse_settings(kind: type[AnySettings], overrides: Iterable[str]) -> AnySett
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"--set {key}={first['input']!r}: {first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"--set {key}={first['input']!r}: {message}" if key else f"--set: {message}") from error

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from vitrine.data.sampling import class_balanced, shuffled
+from vitrine.data.sampling import class_balanced, mixed, shuffled
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 8, 9, 16, 17, 100])
@@ -71,3 +71,48 @@ def test_epochs_differ_and_repeat(long_tailed):
 
     assert drawn(0) == drawn(0)
     assert drawn(0) != drawn(1)
+
+
+class TestMixed:
+    OWN, FURTHER = np.arange(100, 140), np.arange(500, 510)
+    ANNOTATED = (np.array([100, 101, 102]), np.arange(100, 130), np.empty(0, np.int64))
+
+    def epoch(self, shares, views=2, batch_size=16, epoch=0, further=FURTHER):
+        return mixed(self.OWN, self.ANNOTATED, further, shares, views, batch_size, 0, epoch)
+
+    def test_each_own_photo_is_shown_as_often_as_asked(self):
+        rows = np.concatenate([batch.rows for batch in self.epoch((0, 0, 0), views=3)])
+        assert sorted(rows.tolist()) == sorted(self.OWN.tolist() * 3)
+        assert sorted(rows[:40].tolist()) == self.OWN.tolist()  # no second view before all had a first
+
+    def test_shares_are_of_all_photos_and_take_none_of_the_own(self):
+        batches = self.epoch((0.2, 0.1, 0.3))
+        rows = np.concatenate([batch.rows for batch in batches])
+        corrupted = np.concatenate([batch.corrupted for batch in batches])
+        assert len(rows) == 200  # 80 are 40 %
+        assert corrupted.sum() == 60
+        assert (rows[~corrupted] >= 500).sum() == 20
+        clean = rows[~corrupted]
+        counts = np.array([(clean == row).sum() for row in self.OWN])
+        assert (counts >= 2).all()
+        # of 40 drawn from annotated photos, half from the three of the first type
+        assert (counts[:3] - 2).sum() >= 20
+
+    def test_every_part_of_an_epoch_holds_some_of_everything(self):
+        batches = self.epoch((0, 0.25, 0.25), batch_size=32)
+        for batch in batches:
+            assert 2 <= (batch.rows[~batch.corrupted] >= 500).sum() <= 14
+            assert 2 <= batch.corrupted.sum() <= 14
+
+    def test_what_there_is_none_of_has_no_share(self):
+        rows = np.concatenate([batch.rows for batch in self.epoch((0, 0.5, 0), further=np.empty(0, np.int64))])
+        assert len(rows) == 80
+
+    def test_seed_and_epoch_decide(self):
+        first, again, other = self.epoch((0, 0.2, 0.2)), self.epoch((0, 0.2, 0.2)), self.epoch((0, 0.2, 0.2), epoch=1)
+        assert all((a.rows == b.rows).all() and (a.draws == b.draws).all() for a, b in zip(first, again, strict=True))
+        assert not all((a.rows == b.rows).all() for a, b in zip(first, other, strict=True))
+
+    def test_no_batch_of_one(self):
+        sizes = [len(batch.rows) for batch in self.epoch((0, 0, 0), views=1, batch_size=13)]
+        assert sizes == [13, 13, 14]

@@ -1,6 +1,7 @@
 """Teachers and the student learn a toy catalog (MTSS, Section 3)."""
 
 import copy
+import uuid
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,20 @@ from toys import OUTLINE, toy_catalog
 from vitrine.catalog import Catalog
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
-from vitrine.methods.attributes import AttributeNet, build, classes_of, student_lesson, tasks, teach, teacher_lesson
+from vitrine.methods.attributes import (
+    AttributeNet,
+    LogisticNet,
+    bce_lesson,
+    build,
+    classes_of,
+    student_lesson,
+    tasks,
+    teacher_lesson,
+)
 from vitrine.methods.inference import apply, load_model, run_net
+from vitrine.methods.teachings import teachings
 from vitrine.methods.truth import label_matrix, top1_accuracy
-from vitrine.settings import StudentSettings, TeacherSettings
+from vitrine.settings import BceSettings, StudentSettings, TeacherSettings
 
 LABELS = {"items": ["a", "b", "c"], "training": ["x", "y"], "a.b": ["l", "m", "n", "o"]}
 
@@ -37,6 +48,12 @@ def accuracy(model, catalog):
         question.name: top1_accuracy(question.scores, label_matrix(question.truth, question.labels))
         for question in outcome.questions
     }
+
+
+def embedded(folder, store, teacher=None):
+    """What a teacher says, asked anew."""
+    store.contents = [f"{uuid.uuid4()}" for _ in range(len(store))]
+    return teachings(folder, teacher or load_model(folder)[0], store)[0]
 
 
 def test_shapes_and_names(net):
@@ -62,7 +79,13 @@ def test_scores_are_the_cosines_to_the_label_embeddings(net):
 
 
 def test_build_from_a_config():
-    config = {"backbone": "resnet18_narrow", "image_size": 32, "labels": LABELS, "embedding_dim": 8}
+    config = {
+        "variant": "student",
+        "backbone": "resnet18_narrow",
+        "image_size": 32,
+        "labels": LABELS,
+        "embedding_dim": 8,
+    }
     assert [len(own) for own in build(config).dictionaries] == [3, 2, 4]
 
 
@@ -97,7 +120,7 @@ def test_the_student_agrees_with_its_teachers(trained, store):
     rows = np.flatnonzero(catalog.table["split"] == "test")
     student, _ = load_model(folder / "student")
     for kind in ("colour", OUTLINE):
-        taught = teach(load_model(folder / f"teacher {kind}")[0], store)[rows]
+        taught = embedded(folder / f"teacher {kind}", store)[rows]
         learnt = run_net(student, store, rows, embeddings=True)[1][kind]
         cosines = (taught * learnt).sum(1) / np.linalg.norm(taught, axis=1) / np.linalg.norm(learnt, axis=1)
         assert cosines.mean() > 0.7
@@ -112,12 +135,12 @@ def test_the_dictionaries_do_not_move_in_the_student(trained):
 
 
 @pytest.mark.parametrize("was_training", [True, False])
-def test_teach_leaves_the_teacher_as_it_was(trained, store, was_training):
+def test_teaching_leaves_the_teacher_as_it_was(trained, store, was_training):
     _, folder = trained
     teacher, _ = load_model(folder / "teacher colour")
     teacher.train(was_training)
     before = copy.deepcopy(teacher.state_dict())
-    taught = teach(teacher, store)
+    taught = embedded(folder / "teacher colour", store, teacher)
     assert taught.shape == (len(store), 32)
     assert taught.dtype == np.float32
     assert teacher.training is was_training
@@ -125,12 +148,12 @@ def test_teach_leaves_the_teacher_as_it_was(trained, store, was_training):
     assert not any(module.training for module in load_model(folder / "teacher colour")[0].modules())
 
 
-def test_teach_does_not_depend_on_what_else_is_in_the_batch(trained, store):
+def test_teaching_does_not_depend_on_what_else_is_in_the_batch(trained, store):
     """As it would if batch norm used the batch's own statistics."""
     _, folder = trained
     teacher, _ = load_model(folder / "teacher colour")
     alone = run_net(teacher, store, np.array([5]), embeddings=True)[1]["colour"]
-    assert np.allclose(alone[0], teach(teacher, store)[5], atol=1e-4)
+    assert np.allclose(alone[0], embedded(folder / "teacher colour", store)[5], atol=1e-4)
 
 
 class TestTeacherLesson:
@@ -188,7 +211,7 @@ class TestStudentLesson:
         net = AttributeNet("resnet18_narrow", 16, {"colour": ["a", "b"]}, 24).eval()
         store = PhotoStore([catalog.uri(image) for image in catalog.table["image"]], 16, workers=1)
         taught = np.eye(24, dtype=np.float32)
-        settings = StudentSettings(image_size=16, batch_size=8, beta=0.0)
+        settings = StudentSettings(image_size=16, batch_size=8, beta=0.0, views=1)
         lesson = student_lesson(net, catalog, store, {"colour": taught}, settings, {"colour": ["a", "b"]})
         batches = list(lesson.batches(0, 0))
         assert sorted(np.concatenate([rows for rows, _ in batches]).tolist()) == list(range(24))
@@ -210,6 +233,67 @@ class TestStudentLesson:
             net.dictionaries[0].copy_(torch.eye(2, 4))
         store = PhotoStore([catalog.uri(image) for image in catalog.table["image"]], 16, workers=1)
         taught = np.tile(np.float32([-1, -1, 0, 0]), (12, 1))
-        lesson = student_lesson(net, catalog, store, {"colour": taught}, StudentSettings(image_size=16), {"colour": []})
+        lesson = student_lesson(
+            net, catalog, store, {"colour": taught}, StudentSettings(image_size=16, views=1), {"colour": []}
+        )
         (batch,) = lesson.batches(0, 0)
         assert lesson.loss(0, 0, batch, torch.device("cpu")).item() == 0
+
+    def test_unlabelled_and_corrupted_photos_are_mixed_in(self, tmp_path):
+        catalog = toy_catalog(tmp_path / "toys", photos=24)
+        catalog = catalog.with_table(catalog.table.assign(split=["train"] * 20 + ["test"] * 4))
+        uris = [catalog.uri(image) for image in catalog.table["image"]]
+        store = PhotoStore([*uris, *uris[:6]], 16, workers=1)  # six photos of another catalog
+        net = AttributeNet("resnet18_narrow", 16, {"colour": ["red", "blue"]}, 4)
+        settings = StudentSettings(
+            image_size=16, batch_size=8, views=2, labelled=0.1, unlabelled="x", unlabelled_share=0.2, corrupted=0.2
+        )
+        taught = np.ones((30, 4), np.float32)
+        lesson = student_lesson(net, catalog, store, {"colour": taught}, settings, {"colour": ["red", "blue"]})
+        batches = list(lesson.batches(0, 0))
+        assert len(batches) == lesson.steps == 10
+        rows = np.concatenate([rows for rows, _ in batches])
+        assert not np.isin(rows, np.arange(20, 24)).any()  # test photos
+        assert (rows >= 24).sum() >= 16  # a fifth of 80, and some of the corrupted
+        changed = [
+            not torch.equal(pixels[i], store.read(np.array([row]))[0])
+            for rows, pixels in batches
+            for i, row in enumerate(rows)
+        ]
+        assert np.mean(changed) == pytest.approx(0.2, abs=0.03)
+        again = list(lesson.batches(0, 3))
+        assert all(torch.equal(a[1], b[1]) for a, b in zip(batches[3:], again, strict=True))
+
+
+class TestBceLesson:
+    def lesson(self, tmp_path, labels, **settings):
+        catalog = toy_catalog(tmp_path / "toys", photos=48)
+        torch.manual_seed(0)
+        net = LogisticNet("resnet18_narrow", 16, labels)
+        store = PhotoStore([catalog.uri(image) for image in catalog.table["image"]], 16, workers=1)
+        return (
+            catalog,
+            net,
+            bce_lesson(net, catalog, store, labels, BceSettings(image_size=16, batch_size=8, **settings)),
+        )
+
+    def test_one_type_is_drawn_as_its_teacher_draws(self, tmp_path):
+        labels = {"colour": ["blue", "green", "red"]}
+        catalog, _, lesson = self.lesson(tmp_path, labels)
+        net = AttributeNet("resnet18_narrow", 16, labels, 8)
+        store = PhotoStore([catalog.uri(image) for image in catalog.table["image"]], 16, workers=1)
+        settings = TeacherSettings(image_size=16, batch_size=8, type="colour")
+        other = teacher_lesson(net, catalog, store, "colour", labels["colour"], settings)
+        assert lesson.steps == other.steps
+        mine, theirs = list(lesson.batches(1, 0)), list(other.batches(1, 0))
+        assert [rows.tolist() for rows, _ in mine] == [rows.tolist() for rows, _, _ in theirs]
+
+    def test_each_type_has_its_share(self, tmp_path):
+        kinds = ("colour", OUTLINE)
+        toys = toy_catalog(tmp_path / "same", photos=48)
+        catalog, _, lesson = self.lesson(tmp_path, {kind: classes_of(toys, kind) for kind in kinds})
+        rows, pixels = next(iter(lesson.batches(0, 0)))
+        assert len(rows) == len(pixels) == 8
+        assert (catalog.table["split"].iloc[rows] == "train").all()
+        loss = lesson.loss(0, 0, (rows, pixels), torch.device("cpu"))
+        assert loss.item() > 0

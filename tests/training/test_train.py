@@ -24,7 +24,8 @@ from vitrine.training.train import DEFAULT_VARIANT, VARIANTS, check_variant, tra
 SMALL = ["image_size=16", "batch_size=16", "epochs=2", "precision=32"]
 TASKS = {
     "teacher": ("attributes", "teacher", ["type=colour", "embedding_dim=8", *SMALL]),
-    "student": ("attributes", "student", ["embedding_dim=8", *SMALL]),
+    "student": ("attributes", "student", ["embedding_dim=8", "views=1", *SMALL]),
+    "bce": ("attributes", "bce", SMALL),
     "bcnn": ("taxonomy", "bcnn", ["hidden=8", *SMALL]),
     "ssmtl-ca": ("taxonomy", "ssmtl-ca", ["hidden=8", *SMALL]),
 }
@@ -67,7 +68,12 @@ def stop_at(monkeypatch, stop):
 
         return made
 
-    for module, name in ((attributes, "teacher_lesson"), (attributes, "student_lesson"), (taxonomy, "lesson")):
+    for module, name in (
+        (attributes, "teacher_lesson"),
+        (attributes, "student_lesson"),
+        (attributes, "bce_lesson"),
+        (taxonomy, "lesson"),
+    ):
         monkeypatch.setattr(module, name, breaking(getattr(module, name)))
 
 
@@ -87,7 +93,7 @@ def test_another_seed_gives_other_weights(toys, unbroken, tmp_path):
 
 @pytest.mark.parametrize("every_step", [True, False])
 @pytest.mark.parametrize(
-    ("name", "stop"), [("teacher", 1), ("teacher", 3), ("student", 5), ("student", 10), ("ssmtl-ca", 4)]
+    ("name", "stop"), [("teacher", 1), ("teacher", 3), ("student", 5), ("student", 10), ("bce", 3), ("ssmtl-ca", 4)]
 )
 def test_stopped_and_resumed_equals_unbroken(toys, unbroken, tmp_path, monkeypatch, name, stop, every_step):
     task, variant, overrides = TASKS[name]

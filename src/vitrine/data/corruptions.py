@@ -20,6 +20,7 @@ import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter, zoom
 from scipy.signal import oaconvolve
@@ -58,6 +59,25 @@ def corrupt(photo: np.ndarray, name: str, severity: int, seed: Sequence[int] = (
 def photo_seed(image: str, seed: int = 0) -> tuple[int, int]:
     """What the draw of one photo of a catalog depends on: its `image` value and a seed, not its place in the table."""
     return seed, int.from_bytes(hashlib.blake2b(image.encode(), digest_size=8).digest(), "big")
+
+
+def corrupt_some(pixels: torch.Tensor, which: np.ndarray, draws: np.ndarray) -> torch.Tensor:
+    """A batch in which some photos are corrupted, each by a kind and a severity that its number draws.
+
+    Args:
+        pixels: (n, 3, h, w) uint8.
+        which: (n,) bool.
+        draws: (n,) integers >= 0.
+    """
+    if not which.any():
+        return pixels
+    photos = pixels.permute(0, 2, 3, 1).contiguous().numpy().copy()
+    names = list(CORRUPTIONS)
+    for i in np.flatnonzero(which):
+        draw = np.random.default_rng(int(draws[i]))
+        name, severity = names[draw.integers(len(names))], SEVERITIES[draw.integers(len(SEVERITIES))]
+        photos[i] = corrupt(photos[i], name, severity, (int(draws[i]),))
+    return torch.from_numpy(photos).permute(0, 3, 1, 2)
 
 
 def gaussian_noise(photo: np.ndarray, level: int, draw: np.random.Generator) -> np.ndarray:

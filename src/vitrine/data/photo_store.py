@@ -53,6 +53,7 @@ class PhotoStore:
         crops: Sequence[str] = (),
     ) -> None:
         self.size = size
+        self.contents = contents
         self._uris = uris
         self._crops = crops or [""] * len(uris)
         self._workers = workers or os.cpu_count() or 1
@@ -60,14 +61,25 @@ class PhotoStore:
         self._pixels, self._filled = self._open_cache(cache, contents) if cache else (None, None)
 
     @classmethod
-    def of_catalog(cls, catalog: Catalog, size: int, workers: int = 0, crops: Sequence[str] = ()) -> "PhotoStore":
-        """The photos of a catalog's rows, cached below `$VITRINE_CACHE` or `~/.cache/vitrine`."""
-        uris = [catalog.uri(image) for image in catalog.table["image"]]
-        known = catalog.table["sha256"] if "sha256" in catalog.table else [""] * len(uris)  # `vitrine clean` adds it
-        contents = [
-            own if isinstance(own, str) and len(own) == 64 else _identity(uri, catalog.data_version)
-            for own, uri in zip(known, uris, strict=True)
-        ]
+    def of_catalog(
+        cls,
+        catalog: Catalog,
+        size: int,
+        workers: int = 0,
+        crops: Sequence[str] = (),
+        further: Sequence[Catalog] = (),
+    ) -> "PhotoStore":
+        """The photos of a catalog's rows, then those of further catalogs, cached below `files.cache_folder()`."""
+        uris: list[str] = []
+        contents: list[str] = []
+        for source in (catalog, *further):
+            own = [source.uri(image) for image in source.table["image"]]
+            known = source.table["sha256"] if "sha256" in source.table else [""] * len(own)  # `vitrine clean` adds it
+            uris += own
+            contents += [
+                known if isinstance(known, str) and len(known) == 64 else _identity(uri, source.data_version)
+                for known, uri in zip(known, own, strict=True)
+            ]
         if crops:
             contents = [f"{own} {crop}" for own, crop in zip(contents, crops, strict=True)]
         return cls(uris, size, workers, files.cache_folder() / "pixels", contents, crops)
@@ -110,9 +122,8 @@ class PhotoStore:
         key = hashlib.sha256("\n".join([LAYOUT, str(self.size), *contents]).encode()).hexdigest()[:24]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if needed > min(MAX_CACHE_BYTES, shutil.disk_usage(folder).free // 2):
+            if not make_room(folder, "*.pixels", needed, MAX_CACHE_BYTES, keep=key):
                 return None, None
-            _make_room(folder, needed, keep=key)
             return _memory_map(folder / f"{key}.pixels", shape)
         except OSError:  # a read-only or full disk: the cache is only ever a convenience
             return None, None
@@ -159,13 +170,24 @@ def _memory_map(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndar
     return whole[:pixels].reshape(shape), whole[pixels:]
 
 
-def _make_room(folder: Path, needed: int, keep: str) -> None:
-    """Drops the caches used longest ago until the new one fits."""
-    paths = sorted(folder.glob("*.pixels"), key=lambda path: path.stat().st_mtime)
+def make_room(folder: Path, pattern: str, needed: int, limit: int, keep: str) -> bool:
+    """Drops the files used longest ago until a new one fits; False if it would need too much of the disk.
+
+    Args:
+        folder: Of the cache.
+        pattern: Of its files' names.
+        needed: Bytes of the new file.
+        limit: Bytes of all files together.
+        keep: How the name of a file begins that stays in any case.
+    """
+    if needed > min(limit, shutil.disk_usage(folder).free // 2):
+        return False
+    paths = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
     total = sum(path.stat().st_size for path in paths)
     for path in paths:
-        if total + needed <= MAX_CACHE_BYTES:
-            return
+        if total + needed <= limit:
+            break
         if not path.name.startswith(keep):
             total -= path.stat().st_size
             path.unlink(missing_ok=True)
+    return True

@@ -1,5 +1,6 @@
 """Evaluating a model folder on one split of a catalog: figures, a page, and what later steps show of it."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.evaluation.authenticity import VIEW_LISTINGS, listing_metrics
 from vitrine.evaluation.authenticity_report import listing_examples, listing_page, verdict_confusion
+from vitrine.evaluation.corrupted import corrupted_metrics
 from vitrine.evaluation.metrics import compute_metrics
 from vitrine.evaluation.report import classification_artifacts, write_report
 from vitrine.evaluation.representation import write_page
@@ -19,7 +21,16 @@ EXAMPLE_PHOTOS = 12
 METRICS, REPORT, CONFUSION, EXAMPLES = "metrics.json", "report.html", "confusion.json", "examples.json"
 
 
-def evaluate(model: Path, catalog: Catalog, out: Path, split: str = "test") -> dict[str, float]:
+def evaluate(
+    model: Path,
+    catalog: Catalog,
+    out: Path,
+    split: str = "test",
+    *,
+    corrupted: bool = False,
+    against: Sequence[Path] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, float]:
     """Measures a model on the rows of a split.
 
     Writes `metrics.json` (flat, fractions 0..1), `report.html`, `confusion.json` (see `classification_artifacts`) and
@@ -33,6 +44,9 @@ def evaluate(model: Path, catalog: Catalog, out: Path, split: str = "test") -> d
         catalog: With labels.
         out: A new folder.
         split: `train`, `validation` or `test`.
+        corrupted: Ask about corrupted copies of the photos too (15 kinds, 5 severities): see `corrupted_metrics`.
+        against: Further model folders, say the teachers, that the page compares this one with, class by class.
+        progress: Told how much of the corrupted copies is done.
 
     Returns:
         The figures.
@@ -49,6 +63,9 @@ def evaluate(model: Path, catalog: Catalog, out: Path, split: str = "test") -> d
     if isinstance(outcome, ListingOutcome):
         return _evaluate_listings(model, outcome, rows, out, split)
     metrics = compute_metrics(outcome)
+    compared = [_outcome(other, rows, outcome) for other in against]
+    if corrupted:
+        metrics |= corrupted_metrics(model, rows, progress=progress)
     with files.new_folder(out) as folder:
         files.write_json(folder / METRICS, metrics)
         asked = any(any(question.truth) for question in outcome.questions)  # indi answers no question
@@ -56,9 +73,22 @@ def evaluate(model: Path, catalog: Catalog, out: Path, split: str = "test") -> d
         files.write_json(folder / CONFUSION, confusion)
         files.write_json(folder / EXAMPLES, example_photos(outcome, rows))
         title = f"Evaluation: {outcome.task} on the {split} photos"
-        page = write_page if outcome.task == "representation" else write_report
-        page(outcome, rows, metrics, folder / REPORT, title)
+        if outcome.task == "representation":
+            write_page(outcome, rows, metrics, folder / REPORT, title)
+        else:
+            write_report(outcome, rows, metrics, folder / REPORT, title, compared=compared)
     return metrics
+
+
+def _outcome(model: Path, rows: Catalog, beside: Outcome) -> Outcome:
+    from vitrine.methods.inference import apply
+
+    outcome = apply(model, rows)
+    if isinstance(outcome, ListingOutcome) or outcome.task != beside.task:
+        raise InputError(f"--against {model}: is not a model for {beside.task}")
+    if not {question.name for question in outcome.questions} & {question.name for question in beside.questions}:
+        raise InputError(f"--against {model}: answers nothing that the model answers")
+    return outcome
 
 
 def _evaluate_listings(model: Path, outcome: ListingOutcome, rows: Catalog, out: Path, split: str) -> dict[str, float]:

@@ -10,8 +10,10 @@ import numpy as np
 
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
+from vitrine.evaluation.corrupted import add_section
 from vitrine.evaluation.hierarchy import mistakes
 from vitrine.evaluation.metrics import bootstrap_intervals
+from vitrine.evaluation.per_class import add_comparison
 from vitrine.outcome import Outcome, Question
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
 
@@ -102,6 +104,7 @@ def write_report(
     page_path: Path,
     title: str,
     champion: Mapping[str, float] | None = None,
+    compared: Sequence[Outcome] = (),
 ) -> None:
     """Writes the page of an evaluation.
 
@@ -112,6 +115,7 @@ def write_report(
         page_path: The HTML file.
         title: Of the page.
         champion: The metrics of the model in use on the same photos.
+        compared: Other models' answers about the same photos, say the teachers'.
     """
     page = Page(
         title,
@@ -145,6 +149,8 @@ def write_report(
     )
     page.figure(_reliability(answered), "share right against confidence, per question")
     _embeddings(page, outcome, answered)
+    add_comparison(page, outcome, compared)
+    add_section(page, metrics)
     page.write(page_path)
 
 

@@ -1,7 +1,7 @@
 """Running a trained net over photos."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.special import softmax
-from torch import nn
+from torch import Tensor, nn
 
 from vitrine.catalog import Catalog
 from vitrine.data.augment import normalise
+from vitrine.data.corruptions import corrupt, photo_seed
 from vitrine.data.crops import crops_of
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
@@ -22,7 +23,11 @@ BATCH = 128
 
 
 def run_net(
-    net: nn.Module, store: PhotoStore, rows: np.ndarray, embeddings: bool = False
+    net: nn.Module,
+    store: PhotoStore,
+    rows: np.ndarray,
+    embeddings: bool = False,
+    change: Callable[[np.ndarray, Tensor], Tensor] | None = None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Features and scores of some photos, in the order of `rows`, the net in evaluation mode.
 
@@ -31,6 +36,7 @@ def run_net(
         store: The photos.
         rows: Which, (n,).
         embeddings: Ask for the embeddings before they are compared with the dictionary.
+        change: (rows, pixels) to the pixels the net is shown instead, both (n, 3, h, w) uint8.
 
     Returns:
         Features (n, dim) float32 and, by name, (n, m) float32.
@@ -41,10 +47,12 @@ def run_net(
     ask: Any = net.embed if embeddings else net
     features, answers = [], []
     with torch.inference_mode():
-        for _, pixels in store.batches(np.array_split(rows, range(BATCH, len(rows), BATCH))):
+        for own, pixels in store.batches(np.array_split(rows, range(BATCH, len(rows), BATCH))):
+            if change is not None:
+                pixels = change(own, pixels)
             photos = normalise(pixels.to(device)).contiguous(memory_format=torch.channels_last)
-            own, named = ask(photos)
-            features.append(own.float().cpu().numpy())
+            pooled, named = ask(photos)
+            features.append(pooled.float().cpu().numpy())
             answers.append({name: value.float().cpu().numpy() for name, value in named.items()})
     net.train(was_training)
     return np.concatenate(features), {name: np.concatenate([batch[name] for batch in answers]) for name in answers[0]}
@@ -123,6 +131,37 @@ def answer(net: nn.Module, config: Mapping[str, Any], catalog: Catalog) -> Outco
 
     separate = separate_levels(config, scores, catalog.table, config["temperatures"])
     return Outcome(config["task"], images, asked, features, seconds, separate, heat_maps(scores))
+
+
+def apply_corrupted(model: Path, catalog: Catalog, seed: int = 0) -> Callable[[str, int], Outcome]:
+    """Answers about a catalog's photos, corrupted on the fly: ask the result for (kind, severity).
+
+    Photos are corrupted as the net would see them, at its size; the draw depends on the photo and the seed.
+
+    Raises:
+        InputError: if the model cannot be read or judges listings, there are no photos or one cannot be decoded.
+    """
+    net, config = load_model(model)
+    if config["task"] == "authenticity":
+        raise InputError(f"{model}: judges listings; corrupted photos are for attributes and taxonomy")
+    if not len(catalog):
+        raise InputError(f"{catalog.root}: no rows to ask the model about")
+    store = PhotoStore.of_catalog(catalog, config["image_size"])
+    seeds = [photo_seed(image, seed) for image in catalog.table["image"]]
+
+    def ask(name: str, severity: int) -> Outcome:
+        def change(rows: np.ndarray, pixels: Tensor) -> Tensor:
+            photos = pixels.permute(0, 2, 3, 1).contiguous().numpy()
+            changed = [corrupt(photo, name, severity, seeds[row]) for row, photo in zip(rows, photos, strict=True)]
+            return torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2)
+
+        started = time.perf_counter()
+        features, scores = run_net(net, store, np.arange(len(store)), change=change)
+        seconds = time.perf_counter() - started
+        asked = _questions(config, scores, catalog.table)
+        return Outcome(config["task"], catalog.table["image"].tolist(), asked, features, seconds)
+
+    return ask
 
 
 def predict(model: Path, images: Sequence[str], top: int = 5, explain: Path | None = None) -> list[dict[str, Any]]:

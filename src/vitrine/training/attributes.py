@@ -1,48 +1,101 @@
-"""Training MTSS: a teacher per attribute type, and the student that learns from them."""
+"""Training MTSS: a teacher per attribute type, the student that learns from them, and BCE as the compared system."""
 
 import hashlib
+import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from vitrine.catalog import Catalog, attribute_types
+from vitrine import __version__
+from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, attribute_types, read_catalog
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
+from vitrine.files import absolute
 from vitrine.methods import attributes
 from vitrine.methods.inference import load_model
+from vitrine.methods.teachings import teachings
 from vitrine.methods.truth import teachable_types
-from vitrine.settings import StudentSettings, TeacherSettings
+from vitrine.settings import BceSettings, StudentSettings, TeacherSettings, numbers
 from vitrine.training.engine import fit
 from vitrine.training.model import finish, start_config, training_identity, training_notes
 
 
 def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder: Path) -> None:
     """Trains a teacher of `settings.type`; checkpoints go into `folder`."""
-    known = attribute_types(catalog.table)
-    if settings.type not in known:
-        raise InputError(
-            f"--set type={settings.type}: {catalog.root} has no attribute type of that name (it has: "
-            f"{', '.join(known) or 'none'})"
-        )
+    kind = _known_type(catalog, settings.type)
+    classes = attributes.classes_of(catalog, kind)
+    store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
+    config: dict[str, Any] = {"embedding_dim": settings.embedding_dim, "labels": {kind: classes}}
+    if settings.gammas:
+        tried = _try_gammas(catalog, store, settings, folder)
+        config["gamma_tried"] = {f"{gamma:g}": score for gamma, score in tried.items()}
+        settings = settings.model_copy(update={"gamma": max(tried, key=lambda gamma: (tried[gamma], -abs(gamma - 1)))})
+    net, history = _fit_teacher(catalog, store, settings, folder / "checkpoint.pt", f"teacher {kind}")
+    finish(
+        out,
+        net,
+        start_config("attributes", "teacher", settings, catalog) | config,
+        catalog,
+        store,
+        training_notes(history),
+    )
+
+
+def _fit_teacher(
+    catalog: Catalog, store: PhotoStore, settings: TeacherSettings, checkpoint: Path, title: str
+) -> tuple[attributes.AttributeNet, Any]:
     kind, classes = settings.type, attributes.classes_of(catalog, settings.type)
     torch.manual_seed(settings.seed)
     net = attributes.AttributeNet(
         settings.backbone, settings.image_size, {kind: classes}, settings.embedding_dim, settings.weights
     )
-    store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
     lesson = attributes.teacher_lesson(net, catalog, store, kind, classes, settings)
     identity = training_identity(catalog, "attributes/teacher", settings)
-    history = fit(net, lesson, settings, folder / "checkpoint.pt", identity, f"teacher {kind}")
-    config = start_config("attributes", "teacher", settings, catalog) | {
-        "embedding_dim": settings.embedding_dim,
-        "labels": {kind: classes},
-    }
-    finish(out, net, config, catalog, store, training_notes(history))
+    return net, fit(net, lesson, settings, checkpoint, identity, title)
+
+
+def _try_gammas(catalog: Catalog, store: PhotoStore, settings: TeacherSettings, folder: Path) -> dict[float, float]:
+    """The best validation accuracy that each gamma came to in a short training of its own."""
+    epochs = settings.gamma_epochs or max(1, settings.epochs // 3)
+    tried: dict[float, float] = {}
+    for gamma in numbers(settings.gammas):
+        own = settings.model_copy(update={"gamma": gamma, "epochs": epochs, "gammas": ""})
+        title = f"teacher {settings.type}, gamma {gamma:g}"
+        _, history = _fit_teacher(catalog, store, own, folder / f"gamma-{gamma:g}.pt", title)
+        score = history.epochs[history.best].score
+        if score is None:
+            raise InputError(f"--set gammas: {catalog.root} has no validation photo annotated for {settings.type}")
+        tried[gamma] = score
+    return tried
+
+
+def train_bce(catalog: Catalog, out: Path, settings: BceSettings, folder: Path) -> None:
+    """Trains a logistic output per label, of one attribute type or of all; checkpoints go into `folder`."""
+    kinds = [_known_type(catalog, settings.type)] if settings.type else _teachable(catalog)
+    labels = {kind: attributes.classes_of(catalog, kind) for kind in kinds}
+    torch.manual_seed(settings.seed)
+    net = attributes.LogisticNet(settings.backbone, settings.image_size, labels, settings.weights)
+    store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
+    lesson = attributes.bce_lesson(net, catalog, store, labels, settings)
+    identity = training_identity(catalog, "attributes/bce", settings)
+    history = fit(net, lesson, settings, folder / "checkpoint.pt", identity, "bce")
+    finish(
+        out,
+        net,
+        start_config("attributes", "bce", settings, catalog) | {"labels": labels},
+        catalog,
+        store,
+        training_notes(history),
+    )
 
 
 def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder: Path) -> None:
     """Trains the student of `settings.teachers`, or of teachers trained first; checkpoints go into `folder`."""
+    further = _further_catalogs(settings.unlabelled)
     given = [Path(text.strip()) for text in settings.teachers.split(",") if text.strip()]
     paths = given or _train_teachers(catalog, settings, folder)
     torch.manual_seed(settings.seed)
@@ -51,18 +104,20 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
     taught: dict[str, np.ndarray] = {}
     for path in paths:
         teacher, config = load_model(path)
-        if config["task"] != "attributes" or not isinstance(teacher, attributes.AttributeNet):
+        if config["task"] != "attributes":
             raise InputError(f"{path}: is a model for {config['task']}, not a teacher of attributes")
+        if not isinstance(teacher, attributes.AttributeNet):
+            raise InputError(f"{path}: a {config['variant']} net has no embeddings to learn from; name a teacher")
         if len(teacher.kinds) != 1:
             raise InputError(f"{path}: is a net for {len(teacher.kinds)} attribute types, not a teacher of one")
         kind = teacher.kinds[0]
         if kind in labels:
             raise InputError(f"{path}: a second teacher of {kind}")
-        own = PhotoStore.of_catalog(catalog, config["image_size"], settings.workers)
+        own = PhotoStore.of_catalog(catalog, config["image_size"], settings.workers, further=further)
         labels[kind] = config["labels"][kind]
         dictionaries[kind] = teacher.dictionaries[0].detach().cpu()
-        taught[kind] = attributes.teach(teacher, own)
-        print(f"teacher {kind}: {len(labels[kind])} classes, {len(own)} photos embedded", flush=True)
+        taught[kind], computed = teachings(path, teacher, own)
+        print(f"teacher {kind}: {len(labels[kind])} classes, {computed} of {len(own)} photos embedded", flush=True)
     widths = {len(dictionary[0]) for dictionary in dictionaries.values()}
     if len(widths) > 1:
         raise InputError(f"--set teachers: their embeddings differ in length ({', '.join(map(str, sorted(widths)))})")
@@ -70,27 +125,95 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
     for parameter, kind in zip(net.dictionaries, net.kinds, strict=True):
         parameter.data.copy_(dictionaries[kind])
         parameter.requires_grad_(False)  # the student learns to reach the teachers' label embeddings, not to move them
-    store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
+    store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers, further=further)
     lesson = attributes.student_lesson(net, catalog, store, taught, settings, labels)
-    teachers = hashlib.sha256(b"".join((path / "model.safetensors").read_bytes() for path in paths)).hexdigest()
-    identity = training_identity(catalog, f"attributes/student/{teachers}", settings)
-    history = fit(net, lesson, settings, folder / "checkpoint.pt", identity, "student")
+    digest = hashlib.sha256(b"".join((path / "model.safetensors").read_bytes() for path in paths))
+    digest.update("\n".join(store.contents[len(catalog) :]).encode())
+    identity = training_identity(catalog, f"attributes/student/{digest.hexdigest()}", settings)
+    rates = {
+        "learning_rate": settings.learning_rate * settings.speed,
+        "weight_decay": settings.weight_decay / settings.speed,
+    }
+    faster = settings.model_copy(update=rates)  # AdamW decays by rate x weight_decay: a step decays as a teacher's
+    history = fit(net, lesson, faster, folder / "checkpoint.pt", identity, "student")
     config = start_config("attributes", "student", settings, catalog) | {
         "embedding_dim": len(dictionaries[net.kinds[0]][0]),
         "labels": labels,
+        "further_data": [source.data_version for source in further],
     }
     finish(out, net, config, catalog, store, training_notes(history))
 
 
+def _further_catalogs(named: str) -> list[Catalog]:
+    """Each catalog of a comma-separated list; of one that was split, only its training photos."""
+    found = []
+    for name in filter(None, (text.strip() for text in named.split(","))):
+        catalog = read_catalog(name)
+        if "split" in catalog.table:
+            catalog = catalog.with_table(catalog.table[~catalog.table["split"].isin(["validation", "test"])])
+        if not len(catalog):
+            raise InputError(f"--set unlabelled: {name} has no training photo")
+        found.append(catalog)
+    return found
+
+
 def _train_teachers(catalog: Catalog, settings: StudentSettings, folder: Path) -> list[Path]:
     """A teacher for each attribute type with something to learn; those that are finished already are kept."""
-    common = settings.model_dump(exclude={"teachers", "beta"})
+    common = settings.model_dump(include=set(TeacherSettings.model_fields) - {"type"})
+    kinds = [_known_type(catalog, settings.type)] if settings.type else _teachable(catalog)
     paths: list[Path] = []
-    for kind in teachable_types(catalog):
-        path = folder / "teachers" / f"{len(paths)}"
-        if not path.exists():
-            train_teacher(catalog, path, TeacherSettings(**common, type=kind), folder / f"teacher-{len(paths)}")
+    for kind in kinds:
+        own = TeacherSettings(**common, type=kind)
+        place = f"{len(paths)}"
+        if settings.teacher_store:
+            path = Path(settings.teacher_store) / teacher_key(catalog, own)
+        else:
+            path = folder / "teachers" / place
+        if path.exists():
+            print(f"teacher {kind}: is there already, in {path}", flush=True)
+        else:
+            train_teacher(catalog, path, own, folder / f"teacher-{place}")
         paths.append(path)
-    if not paths:
-        raise InputError(f"{catalog.root}: no attr:<type> column has two labels among training photos")
     return paths
+
+
+def stored_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder: Path, store: Path) -> None:
+    """Trains a teacher into `out`, unless `store` holds the very same one; keeps it there."""
+    kept = store / teacher_key(catalog, settings)
+    if not kept.exists():
+        train_teacher(catalog, kept, settings, folder)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(kept, out, dirs_exist_ok=True)
+
+
+def teacher_key(catalog: Catalog, settings: TeacherSettings) -> str:
+    """Names a teacher by all that it depends on: the code, its settings, its type's labels, photos and their splits.
+
+    Another type's column is none of these, so a type added later leaves the other teachers as they are.
+    """
+    columns = ["image", "split", ATTRIBUTE_PREFIX + settings.type, "sha256"]
+    table = catalog.table[[name for name in columns if name in catalog.table]]
+    own = json.dumps(settings.model_dump(), sort_keys=True)
+    digest = hashlib.sha256(f"{__version__}\n{own}\n{absolute(catalog.root)}\n".encode())
+    digest.update(table.to_csv(index=False).encode())
+    return digest.hexdigest()[:24]
+
+
+def _teachable(catalog: Catalog) -> Sequence[str]:
+    kinds = teachable_types(catalog)
+    if not kinds:
+        raise InputError(f"{catalog.root}: no attr:<type> column has two labels among training photos")
+    for kind in attribute_types(catalog.table):
+        if kind not in kinds:
+            print(f"attr:{kind}: left out, it has fewer than two labels among training photos", flush=True)
+    return kinds
+
+
+def _known_type(catalog: Catalog, kind: str) -> str:
+    known = attribute_types(catalog.table)
+    if kind not in known:
+        raise InputError(
+            f"--set type={kind}: {catalog.root} has no attribute type of that name (it has: "
+            f"{', '.join(known) or 'none'})"
+        )
+    return kind

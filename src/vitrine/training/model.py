@@ -40,7 +40,7 @@ def training_identity(catalog: Catalog, what: str, settings: Settings) -> str:
 
     Not by the paths of its teachers, which a second run may find elsewhere.
     """
-    own = json.dumps(settings.model_dump(exclude={"teachers"}), sort_keys=True)
+    own = json.dumps(settings.model_dump(exclude={"teachers", "teacher_store"}), sort_keys=True)
     digest = hashlib.sha256(f"{what}\n{__version__}\n{own}\n".encode())
     digest.update(absolute(catalog.root).encode())
     digest.update(catalog.table.to_csv(index=False).encode())

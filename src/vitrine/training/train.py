@@ -12,6 +12,7 @@ from vitrine.methods import authenticity, representation, taxonomy
 from vitrine.settings import (
     AuthenticitySettings,
     BalancedTaxonomySettings,
+    BceSettings,
     ModernTaxonomySettings,
     RepresentationSettings,
     Settings,
@@ -20,7 +21,7 @@ from vitrine.settings import (
     TeacherSettings,
     parse_settings,
 )
-from vitrine.training.attributes import train_student, train_teacher
+from vitrine.training.attributes import train_bce, train_student, train_teacher
 from vitrine.training.authenticity import train_authenticity
 from vitrine.training.model import training_identity
 from vitrine.training.representation import train_representation
@@ -33,12 +34,13 @@ DEFAULT_VARIANT = {
     "representation": "base-indi-eff",
 }
 VARIANTS = {
-    "attributes": ("teacher", "student"),
+    "attributes": ("bce", "teacher", "student"),
     "taxonomy": taxonomy.VARIANTS,
     "authenticity": authenticity.VARIANTS,
     "representation": representation.VARIANTS,
 }
 SETTINGS: dict[str, type[Settings]] = {  # by variant, else by task
+    "bce": BceSettings,
     "teacher": TeacherSettings,
     "student": StudentSettings,
     **dict.fromkeys(taxonomy.BALANCED, BalancedTaxonomySettings),
@@ -91,10 +93,12 @@ def train(
     try:
         if isinstance(settings, TaxonomySettings):
             train_taxonomy(catalog, variant, out, settings, folder)
+        elif isinstance(settings, StudentSettings):  # before TeacherSettings, which it extends
+            train_student(catalog, out, settings, folder)
         elif isinstance(settings, TeacherSettings):
             train_teacher(catalog, out, settings, folder)
-        elif isinstance(settings, StudentSettings):
-            train_student(catalog, out, settings, folder)
+        elif isinstance(settings, BceSettings):
+            train_bce(catalog, out, settings, folder)
         elif isinstance(settings, AuthenticitySettings):
             train_authenticity(catalog, variant, out, settings, folder)
         elif isinstance(settings, RepresentationSettings):

@@ -1,0 +1,300 @@
+"""The tables and curves of the attributes paper (MTSS) on real photos.
+
+    VITRINE_DATASETS=... python benchmarks/tables/attributes.py [--work runs/attributes] [--parts students bce ...]
+
+Each run (a part, a seed) trains and measures in a process of its own and appends a line to WORK/results.jsonl; what is
+there is not run again. `--minutes` ends after the run that passes it, for machines that are shared. At the end the
+tables so far are printed as Markdown.
+
+students   teachers and student (Table 4), per-class changes (Fig. 8)
+bce        the same nets with logistic outputs, one type each (Table 3)
+single     S-single: a student of one teacher (Table 5)
+corrupted  a student that saw corrupted photos, on the 15 corruptions at severities 1, 3 and 5 (Table 7)
+domains    a student that saw unlabelled clothing photos (Table 6)
+size       teachers and student with a share of the training photos (Fig. 6c)
+gamma, dim teachers under each gamma and D (Fig. 6a-b)
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TYPES = ("gender", "colour", "season", "usage", "pattern", "sleeve_length", "neck", "fit")
+SPARSE = ("pattern", "sleeve_length", "neck", "fit")
+PARTS = ("students", "bce", "corrupted", "domains", "single", "gamma", "dim", "size")
+SEEDS = (0, 1, 2)
+COMMON = {"image_size": 48, "epochs": 8, "workers": 1}
+SEVERITIES = (1, 3, 5)
+# Words of the two data sets for the same garment.
+SHARED = {
+    "T-Shirt": "Tshirts", "Shirt": "Shirts", "Dress": "Dresses", "Shorts": "Shorts", "Skirt": "Skirts",
+    "Shoes": "Shoes", "Hat": "Hats", "Pants": "Pants", "Outwear": "Outerwear",
+}  # fmt: skip
+ARTICLES = {
+    "Tshirts": "Tshirts", "Shirts": "Shirts", "Dresses": "Dresses", "Shorts": "Shorts", "Skirts": "Skirts",
+    "Casual Shoes": "Shoes", "Sports Shoes": "Shoes", "Formal Shoes": "Shoes", "Heels": "Shoes", "Flats": "Shoes",
+    "Caps": "Hats", "Hat": "Hats", "Jeans": "Pants", "Trousers": "Pants", "Track Pants": "Pants",
+    "Leggings": "Pants", "Jackets": "Outerwear", "Sweaters": "Outerwear", "Sweatshirts": "Outerwear",
+}  # fmt: skip
+
+
+def main() -> None:
+    """Runs what is missing and prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("runs/attributes"))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--run", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    work = options.work.absolute()
+    if options.run:
+        part, seed = options.run
+        for line in MEASURES[part](work, int(seed)):
+            print("RESULT " + json.dumps({"part": part, "seed": int(seed)} | line), flush=True)
+        return
+    prepare(work)
+    results, began = work / "results.jsonl", time.monotonic()
+    for part in [name for name in PARTS if name in options.parts]:
+        for seed in options.seeds:
+            if any(line["part"] == part and line["seed"] == seed for line in read(results)):
+                continue
+            if time.monotonic() - began > 60 * options.minutes:
+                break
+            command = [sys.executable, __file__, f"--work={work}", "--run", part, str(seed)]
+            started = time.monotonic()
+            ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+            if ended.returncode:
+                print(f"{part} {seed}: failed", flush=True)
+                continue
+            lines = [line.removeprefix("RESULT ") for line in ended.stdout.splitlines() if line.startswith("RESULT ")]
+            with results.open("a") as handle:
+                handle.writelines(line + "\n" for line in lines)
+            print(f"{part} {seed}: {time.monotonic() - started:.0f} s", flush=True)
+    print(page(read(results)))
+
+
+def datasets() -> Path:
+    """The folder of public data sets."""
+    named = os.environ.get("VITRINE_DATASETS")
+    if not named:
+        raise SystemExit("VITRINE_DATASETS: name the folder that holds the fashion and clothing data sets")
+    return Path(named)
+
+
+def prepare(work: Path) -> None:
+    """Ingested, cleaned and split catalogs, with the columns that are used here."""
+    from vitrine.catalog import read_catalog
+    from vitrine.catalog.ingest import ingest
+    from vitrine.catalog.table import write_catalog
+    from vitrine.quality.clean import clean_catalog
+    from vitrine.quality.split import split_catalog
+
+    work.mkdir(parents=True, exist_ok=True)
+    for name in ("fashion", "clothing"):
+        if (work / name).exists():
+            continue
+        for folder, make in (
+            ("raw", lambda out, name=name: ingest(str(datasets() / name), out, name)),
+            ("cleaned", lambda out, name=name: clean_catalog(read_catalog(work / f"{name}-raw"), out)),
+            ("parted", lambda out, name=name: split_catalog(read_catalog(work / f"{name}-cleaned"), out)),
+        ):
+            if not (work / f"{name}-{folder}").exists():
+                make(work / f"{name}-{folder}")
+        catalog = read_catalog(work / f"{name}-parted")
+        table = catalog.table.copy()
+        if name == "fashion":
+            article = table["category"].str.rpartition("/")[2].map(ARTICLES).fillna("")
+            kept = [column for column in table if not column.startswith("attr:") or column[5:] in TYPES]
+            table = table[kept].assign(**{"attr:article": article})
+        else:
+            table["attr:article"] = table["attr:garment"].map(SHARED).fillna("")
+        write_catalog(catalog.with_table(table), work / name)
+
+
+def teacher(work: Path, kind: str, seed: int, **settings: Any) -> Path:
+    """The model folder of a teacher on fashion, trained if it is not there."""
+    changed = "".join(f"-{key}-{value}" for key, value in settings.items())
+    return trained(
+        work / "models" / f"teacher-{kind}-{seed}{changed}", work / "fashion", "teacher", seed, type=kind, **settings
+    )
+
+
+def student(work: Path, name: str, seed: int, teachers: Sequence[Path], **settings: Any) -> Path:
+    """The model folder of a student on fashion."""
+    named = ",".join(map(str, teachers))
+    return trained(work / "models" / f"{name}-{seed}", work / "fashion", "student", seed, teachers=named, **settings)
+
+
+def trained(out: Path, catalog: Path, variant: str, seed: int, share: float = 1.0, **settings: Any) -> Path:
+    """A model folder, trained if it is not there, on a share of the training photos."""
+    from vitrine.catalog import read_catalog
+    from vitrine.training.train import train
+
+    if not out.exists():
+        source = read_catalog(catalog)
+        table = source.table
+        if share < 1:
+            kept = np.random.default_rng(0).random(len(table)) < share
+            table = table[kept | (table["split"] != "train")]
+        overrides = [f"{key}={value}" for key, value in (COMMON | {"seed": seed} | settings).items()]
+        train("attributes", variant, source.with_table(table), out, overrides, resume=True)
+    return out
+
+
+def measured(work: Path, model: Path, catalog: str = "fashion", split: str = "test") -> dict[str, float]:
+    """The figures of a model on the test photos."""
+    from vitrine.catalog import read_catalog
+    from vitrine.evaluation.metrics import compute_metrics
+    from vitrine.methods.inference import apply
+
+    return compute_metrics(apply(model, read_catalog(work / catalog).of_split(split)))
+
+
+def mean_of(work: Path, models: Sequence[Path]) -> dict[str, float]:
+    """The figures of models of one type each, and their means over types."""
+    found: dict[str, float] = {}
+    for model in models:
+        found |= {key: value for key, value in measured(work, model).items() if key.startswith("attr:")}
+    for key in ("recall@1", "recall@3", "recall@5", "f1@1", "f1@3", "f1@5"):
+        found[key] = float(np.mean([value for name, value in found.items() if name.endswith(f"/{key}")]))
+    return found
+
+
+def students(work: Path, seed: int) -> Iterator[dict[str, Any]]:
+    """Table 4, Fig. 8."""
+    from vitrine.catalog import read_catalog
+    from vitrine.evaluation.per_class import changes
+    from vitrine.methods.inference import apply
+
+    teachers = [teacher(work, kind, seed) for kind in TYPES]
+    yield {"what": "teachers", "figures": mean_of(work, teachers)}
+    own = student(work, "student", seed, teachers)
+    yield {"what": "student", "figures": measured(work, own)}
+    rows = read_catalog(work / "fashion").of_split("test")
+    after = {question.name: question for question in apply(own, rows).questions}
+    per_class = {}
+    for path in teachers:
+        (question,) = apply(path, rows).questions
+        per_class[question.name] = changes(question, after[question.name])
+    yield {"what": "classes", "classes": per_class, "figures": {}}
+
+
+def bce(work: Path, seed: int) -> Iterator[dict[str, Any]]:
+    """Table 3."""
+    nets = [trained(work / "models" / f"bce-{kind}-{seed}", work / "fashion", "bce", seed, type=kind) for kind in TYPES]
+    yield {"what": "bce", "figures": mean_of(work, nets)}
+
+
+def single(work: Path, seed: int) -> Iterator[dict[str, Any]]:
+    """Table 5."""
+    nets = [student(work, f"single-{kind}", seed, [teacher(work, kind, seed)]) for kind in TYPES]
+    yield {"what": "single", "figures": mean_of(work, nets)}
+
+
+def corrupted(work: Path, seed: int) -> Iterator[dict[str, Any]]:
+    """Table 7."""
+    from vitrine.catalog import read_catalog
+    from vitrine.evaluation.corrupted import corrupted_metrics
+
+    teachers = [teacher(work, kind, seed) for kind in TYPES]
+    rows = read_catalog(work / "fashion").of_split("test")
+    for name, settings in (("student", {}), ("student-corrupted", {"corrupted": 0.25})):
+        model = student(work, name, seed, teachers, **settings)
+        yield {"what": name, "figures": measured(work, model) | corrupted_metrics(model, rows, SEVERITIES)}
+
+
+def domains(work: Path, seed: int) -> Iterator[dict[str, Any]]:
+    """Table 6: the article, taught on fashion and asked on clothing, beside the types of fashion."""
+    teachers = [teacher(work, kind, seed) for kind in (*TYPES, "article")]
+    yield {"what": "teachers", "figures": mean_of(work, teachers), "clothing": measured(work, teachers[-1], "clothing")}
+    for name, settings in (("student-9", {}), ("student-9-clothing", {"unlabelled": work / "clothing"})):
+        model = student(work, name, seed, teachers, **settings)
+        yield {"what": name, "figures": measured(work, model), "clothing": measured(work, model, "clothing")}
+
+
+def size(work: Path, seed: int) -> Iterator[dict[str, Any]]:
+    """Fig. 6c. Fewer photos, as many steps."""
+    for share in (0.1, 0.25, 0.5):
+        epochs = round(COMMON["epochs"] / share)
+        teachers = [teacher(work, kind, seed, share=share, epochs=epochs) for kind in TYPES]
+        model = student(work, f"student-{share}", seed, teachers, share=share, epochs=epochs)
+        yield {"what": f"teachers {share}", "figures": mean_of(work, teachers)}
+        yield {"what": f"student {share}", "figures": measured(work, model)}
+
+
+def gamma(work: Path, seed: int) -> Iterator[dict[str, Any]]:
+    """Fig. 6a."""
+    for value in (0.0, 0.5, 2.0, 3.0):
+        yield {
+            "what": f"gamma {value:g}",
+            "figures": mean_of(work, [teacher(work, k, seed, gamma=value) for k in SPARSE]),
+        }
+
+
+def dim(work: Path, seed: int) -> Iterator[dict[str, Any]]:
+    """Fig. 6b."""
+    for value in (16, 64, 512):
+        nets = [teacher(work, kind, seed, embedding_dim=value) for kind in SPARSE]
+        yield {"what": f"D {value}", "figures": mean_of(work, nets)}
+
+
+MEASURES = {
+    "students": students, "bce": bce, "single": single, "corrupted": corrupted, "domains": domains,
+    "gamma": gamma, "dim": dim, "size": size,
+}  # fmt: skip
+
+
+def read(results: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+
+
+def page(lines: Sequence[Mapping[str, Any]]) -> str:
+    """All tables so far, in percent: mean over seeds ± standard deviation."""
+    parts = []
+    for part in PARTS:
+        own = [line for line in lines if line["part"] == part and line["figures"]]
+        if not own:
+            continue
+        names = list(dict.fromkeys(line["what"] for line in own))
+        keys = ["recall@1", "f1@1", "recall@3", *(f"attr:{kind}/recall@1" for kind in TYPES)]
+        extra = {"corrupted": ["corrupted/recall@1", "corrupted/recall@3"]}.get(part, [])
+        if part == "domains":
+            extra = ["clothing"]
+        header = ["", *(key.removeprefix("attr:").removesuffix("/recall@1") for key in [*keys, *extra]), "seeds"]
+        rows = []
+        for name in names:
+            runs = [line for line in own if line["what"] == name]
+            cells = [_spread([line["figures"].get(key) for line in runs]) for key in keys]
+            cells += [
+                _spread(
+                    [
+                        line["clothing"]["attr:article/recall@1"] if key == "clothing" else line["figures"][key]
+                        for line in runs
+                    ]
+                )
+                for key in extra
+            ]
+            rows.append([name, *cells, str(len(runs))])
+        table = [header, ["---"] * len(header), *rows]
+        parts.append(f"## {part}\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in table) + "\n")
+    return "\n".join(parts)
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    known = [100 * value for value in values if value is not None]
+    if not known:
+        return ""
+    return f"{np.mean(known):.1f}" + (f" ± {np.std(known, ddof=1):.1f}" if len(known) > 1 else "")
+
+
+if __name__ == "__main__":
+    main()

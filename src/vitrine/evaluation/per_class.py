@@ -1,0 +1,69 @@
+"""What changed class by class between two models, say from the teachers to the student (MTSS, Fig. 8)."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vitrine.evaluation.metrics import true_ranks
+from vitrine.outcome import Outcome, Question
+from vitrine.report import Page, percent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = 40  # classes of a figure
+AT = 1
+
+
+def class_recall(question: Question, k: int = AT) -> dict[str, tuple[int, float]]:
+    """By class, its photos and the share of them that have it among the k best answers."""
+    ranks = true_ranks(question)
+    hits = np.bincount(ranks.label, ranks.hits(k), minlength=len(ranks.names))
+    count = np.bincount(ranks.label, minlength=len(ranks.names))
+    return {name: (int(count[i]), float(hits[i] / count[i])) for i, name in enumerate(ranks.names)}
+
+
+def changes(before: Question, after: Question, k: int = AT) -> list[tuple[str, int, float, float]]:
+    """By class: name, photos, recall before and after; the greatest gain first."""
+    old, new = class_recall(before, k), class_recall(after, k)
+    rows = [(name, count, old[name][1], recall) for name, (count, recall) in new.items() if name in old]
+    return sorted(rows, key=lambda row: (row[2] - row[3], row[0]))
+
+
+def add_comparison(page: Page, outcome: Outcome, compared: Sequence[Outcome]) -> None:
+    """A figure and a table for each question that another model answered too."""
+    own = {question.name: question for question in outcome.questions if any(question.truth)}
+    for other in compared:
+        for question in other.questions:
+            if question.name not in own:
+                continue
+            rows = changes(question, own[question.name])
+            gained = sum(new > old for _, _, old, new in rows)
+            lost = sum(new < old for _, _, old, new in rows)
+            page.heading(
+                f"{question.name.removeprefix('attr:')}: class by class against the other model",
+                f"Recall@{AT}. {gained} classes gain, {lost} lose, of {len(rows)}.",
+            )
+            page.figure(_figure(rows[:SHOWN]), f"change of recall per class of {question.name}")
+            page.table(
+                ["class", "photos", "other model", "this model", "change, points"],
+                [(name, n, percent(old), percent(new), f"{100 * (new - old):+.1f}") for name, n, old, new in rows],
+                shown=SHOWN,
+            )
+
+
+def _figure(rows: Sequence[tuple[str, int, float, float]]) -> "Figure":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 2.8), layout="constrained")
+    axes = figure.add_subplot()
+    change = [100 * (new - old) for _, _, old, new in rows]
+    colours = ["#3454d1" if value >= 0 else "#c4320a" for value in change]
+    axes.bar(range(len(rows)), change, color=colours)
+    axes.axhline(0, color="#1d2330", linewidth=0.8)
+    names = [f"{name[:24]} ({count})".replace("$", r"\$") for name, count, _, _ in rows]
+    axes.set_xticks(range(len(rows)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_ylabel("change, points", fontsize=9, color="#667085")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
