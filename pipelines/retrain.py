@@ -29,7 +29,7 @@ def retrain(
     reports: str = "s3://vitrine/reports",
     checkpoints: str = CHECKPOINTS,
     epochs: int = 30,
-    student_epochs: int = 60,
+    student_epochs: int = 30,
     batch_size: int = 64,
     image_size: int = 64,
     backbone: str = "resnet18_narrow",

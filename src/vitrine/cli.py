@@ -415,7 +415,7 @@ def demo(runs: Path) -> int:
 
         click.echo("Rendering the demo catalog into data/ ...")
         render_catalog(data)
-    return run_pipeline("retrain", ("catalog=data", "epochs=40", "student_epochs=60", "batch_size=32"), runs)
+    return run_pipeline("retrain", ("catalog=data", "epochs=40", "student_epochs=20", "batch_size=32"), runs)
 
 
 @contextmanager
