@@ -191,8 +191,8 @@ Written by
 
 from real photos, ingested, cleaned and split by the commands' defaults. `resnet18_narrow` from random weights,
 {settings}, the other settings at their defaults; every net has the same budget. Percent on the test photos, the mean
-over seeds and, after ±, their standard deviation (the photos are dealt the same way each time). `height` is how many
-levels up a mistake's true node and the answer meet (1: siblings), `agree` the share of photos whose separately
+over seeds and, after ±, their standard deviation (the photos are dealt the same way each time). `height` is how far
+up the true path a mistake and the truth meet (siblings: a third, of three levels), `agree` the share of photos whose separately
 answered levels form one path. `balanced`: rare leaves made up for as far as that costs at most a point of top1 on
 validation photos. `drawn to 0`: Eq. 3 as printed, lambda 1. CPU s: one core, the nets that were not there yet.
 """
@@ -206,9 +206,9 @@ validation photos. `drawn to 0`: Eq. 3 as printed, lambda 1. CPU s: one core, th
             found = [line for line in own if line["row"] == name]
             if found:
                 test = [line["test"] for line in found]
-                figures = [_spread([line.get(key) for line in test], key) for key in FIGURES]
+                figures = [_spread([line.get(key) for line in test]) for key in FIGURES]
                 kinds = [[line[key] for key in line if key.startswith("attr:")] for line in test]
-                attributes = _spread([float(np.mean(kind)) if kind else None for kind in kinds], "")
+                attributes = _spread([float(np.mean(kind)) if kind else None for kind in kinds])
                 costs = [line["cpu_seconds"] for line in found if line.get("cpu_seconds")]
                 cost = f"{np.mean(costs):.0f}" if costs else ""
                 rows.append([name, *figures, attributes, cost, str(len(found))])
@@ -247,13 +247,12 @@ def _differences(lines: Sequence[Mapping[str, Any]]) -> str:
     return "Points of difference, seed by seed:\n\n" + _table(["", "figure", "mean", "seeds"], rows)
 
 
-def _spread(values: Sequence[float | None], key: str) -> str:
+def _spread(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return ""
-    scale, digits = (1, 2) if key == "mistake_height" else (100, 1)
-    mean, deviation = scale * np.mean(known), scale * np.std(known, ddof=1) if len(known) > 1 else 0.0
-    return f"{mean:.{digits}f} ± {deviation:.{digits}f}" if len(known) > 1 else f"{mean:.{digits}f}"
+    mean, deviation = 100 * np.mean(known), 100 * np.std(known, ddof=1) if len(known) > 1 else 0.0
+    return f"{mean:.1f} ± {deviation:.1f}" if len(known) > 1 else f"{mean:.1f}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

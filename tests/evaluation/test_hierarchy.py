@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vitrine.evaluation import hierarchy
-from vitrine.evaluation.hierarchy import agreement, mistakes, steps_up
+from vitrine.evaluation.hierarchy import agreement, mistake_height, mistakes, steps_up
 from vitrine.outcome import Question
 
 
@@ -37,6 +37,7 @@ def test_examples():
 def test_only_mistakes_count():
     question = asked("level2", ["A/x", "A/y", "B/z"], ["A/x", "A/y", "B/z", "B/z"], [["A/x"], ["A/x"], ["A/x"], []])
     assert mistakes(question).tolist() == [1, 2]
+    assert mistake_height(question) == pytest.approx((1 / 2 + 2 / 2) / 2)
 
 
 def test_a_category_the_model_never_saw_is_a_mistake():
@@ -47,3 +48,7 @@ def test_agreement_is_one_path():
     coarse = asked("level1", ["A", "B"], ["A", "B", "A", "B"])
     fine = asked("level2", ["A/x", "Ax/y", "B"], ["A/x", "A/x", "Ax/y", "B"])  # Ax is not below A; B is a leaf
     assert agreement([coarse, fine]).tolist() == [True, False, False, True]
+
+
+def test_no_mistake_has_no_height():
+    assert mistake_height(asked("level2", ["A/x", "B"], ["A/x"], [["A/x"]])) is None

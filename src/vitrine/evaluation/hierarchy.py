@@ -32,6 +32,18 @@ def mistakes(question: Question) -> np.ndarray:
     return np.array([steps for steps in found if steps], dtype=np.int64)
 
 
+def mistake_height(question: Question) -> float | None:
+    """Mean over the mistakes of `steps_up` as a share of the true path's levels, 0..1; None without mistakes."""
+    best = question.scores.argmax(axis=1)
+    shares = [
+        steps_up(truth[0], question.labels[answer]) / (truth[0].count("/") + 1)
+        for truth, answer in zip(question.truth, best, strict=True)
+        if truth
+    ]
+    wrong = [share for share in shares if share]
+    return float(np.mean(wrong)) if wrong else None
+
+
 def agreement(levels: Sequence[Question]) -> np.ndarray:
     """Whether the best answers of separately answered levels form one path, (photos,), bool.
 

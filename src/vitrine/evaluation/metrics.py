@@ -11,7 +11,7 @@ import numpy as np
 
 from vitrine.errors import InputError
 from vitrine.evaluation.authenticity import listing_metrics
-from vitrine.evaluation.hierarchy import agreement, mistakes
+from vitrine.evaluation.hierarchy import agreement, mistake_height
 from vitrine.evaluation.representation import representation_metrics
 from vitrine.outcome import ListingOutcome, Outcome, Question
 
@@ -144,8 +144,8 @@ def compute_metrics(outcome: Outcome | ListingOutcome) -> dict[str, float]:
     """The flat `metrics.json` of an outcome, fractions 0..1.
 
     taxonomy: per level `level<i>/top1|top5|macro_top1|macro_top5`, the same without prefix for the deepest level that
-    has annotated photos, and `attr:<type>/top1`; `mistake_height` (mean over the deepest level's mistakes, see
-    `steps_up`) where there are mistakes, and `consistency` (share of photos whose separately answered levels form one
+    has annotated photos, and `attr:<type>/top1`; `mistake_height` (of the deepest level's mistakes, see there)
+    where there are mistakes, and `consistency` (share of photos whose separately answered levels form one
     path) where levels are answered separately. attributes: `attr:<type>/recall@1|3|5` and `/f1@1|3|5`, and their
     means over types without prefix. Both: `count` (photos asked) and `seconds_per_1000_images`. Questions without
     any annotated photo are left out. Authenticity: see `listing_metrics`; representation: see `representation_metrics`.
@@ -193,9 +193,9 @@ def bootstrap_intervals(outcome: Outcome, draws: int = 200, seed: int = 0) -> di
 def _hierarchy(outcome: Outcome) -> dict[str, float]:
     values = {}
     levels = [question for question in outcome.questions if question.name.startswith("level") and any(question.truth)]
-    heights = mistakes(levels[-1]) if levels else np.empty(0)
-    if len(heights):
-        values["mistake_height"] = float(heights.mean())
+    height = mistake_height(levels[-1]) if levels else None
+    if height is not None:
+        values["mistake_height"] = height
     if len(outcome.separate) > 1:
         values["consistency"] = float(agreement(outcome.separate).mean())
     return values
