@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -175,15 +174,6 @@ def _train_teachers(catalog: Catalog, settings: StudentSettings, folder: Path) -
             train_teacher(catalog, path, own, folder / f"teacher-{place}")
         paths.append(path)
     return paths
-
-
-def stored_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder: Path, store: Path) -> None:
-    """Trains a teacher into `out`, unless `store` holds the very same one; keeps it there."""
-    kept = store / teacher_key(catalog, settings)
-    if not kept.exists():
-        train_teacher(catalog, kept, settings, folder)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(kept, out, dirs_exist_ok=True)
 
 
 def teacher_key(catalog: Catalog, settings: TeacherSettings) -> str:
