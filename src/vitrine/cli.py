@@ -88,18 +88,28 @@ def scan(catalog: str, out: Path, shard: str) -> None:
 @click.option("--rules", type=PATH, help="Settings on top of configs/quality.yaml.")
 @click.option("--suite", type=PATH, help="A Great Expectations suite of your own, JSON or YAML.")
 @click.option("--previous", default="", help="Report folder of an earlier validation, to show what changed since.")
+@click.option("--earlier", default="", help="Catalog that --previous is about, to show what became of single rows.")
 @PHOTOS
 def validate(
-    catalog: str, report: Path, rules: Path | None, suite: Path | None, previous: str, photos: tuple[Path, ...]
+    catalog: str,
+    report: Path,
+    rules: Path | None,
+    suite: Path | None,
+    previous: str,
+    earlier: str,
+    photos: tuple[Path, ...],
 ) -> int:
     """Check a catalog and its photos. Exit code 1: rules failed."""
     from vitrine.catalog import read_catalog
     from vitrine.quality.validate import validate_catalog
 
+    if earlier and not previous:
+        raise InputError("--earlier: name the report of that catalog with --previous too")
     source = read_catalog(catalog, check_rows=False)
+    known = read_catalog(earlier, check_rows=False) if earlier else None
     with _progress("scanning") as progress:
         validation = validate_catalog(
-            source, report, rules, suite=suite, previous=previous, photos=photos, progress=progress
+            source, report, rules, suite=suite, previous=previous, earlier=known, photos=photos, progress=progress
         )
     for result in validation.results:
         if not result.passed and result.severity != "info":

@@ -186,3 +186,17 @@ def test_text_columns_may_be_absent(make, tmp_path):
     assert validate_catalog(catalog, tmp_path / "out", workers=1).passed
     assert pd.Series([r.name for r in validate_catalog(catalog, tmp_path / "again", workers=1).results]).is_unique
     assert catalog.table["image"].dtype == TEXT
+
+
+def test_the_earlier_catalog_tells_what_became_of_rows(make, tmp_path):
+    def rows(colour, count):
+        return [{"image": f"images/{n}.jpg", "attr:colour": colour if n < 3 else "blue"} for n in range(count)]
+
+    before, now = make(rows("", 12)), make(rows("red", 10))
+    validate_catalog(before, tmp_path / "before")
+    validate_catalog(now, tmp_path / "now", previous=str(tmp_path / "before"), earlier=before)
+    page = (tmp_path / "now/report.html").read_text()
+    assert "0 rows are new, 2 are gone, 10 stand in both revisions." in page
+    assert "(empty)" in page  # three were filled in
+    validate_catalog(now, tmp_path / "alone", previous=str(tmp_path / "before"))
+    assert "stand in both revisions" not in (tmp_path / "alone/report.html").read_text()

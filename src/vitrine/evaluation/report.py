@@ -238,7 +238,7 @@ def _per_root(page: Page, coarse: Answers, fine: Answers) -> None:
             (name, int(under.sum()), percent(fine.right[under].mean()), percent(np.mean(classes)), len(classes))
         )
     page.heading(
-        "Deepest level, per root of the tree", "Bars: mean over the classes of a root, so that rare ones count ."
+        "Deepest level, per root of the tree", "Bars: mean over the classes of a root, so that rare ones count."
     )
     page.bars([(row[0], float(row[3].rstrip(" %")), row[3]) for row in rows], maximum=100)
     page.table(["root", "photos", "right", "right, mean over classes", "classes"], rows)

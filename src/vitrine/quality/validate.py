@@ -9,7 +9,16 @@ import pandas as pd
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, is_safe_path, labels_of
 from vitrine.files import new_folder, write_json
-from vitrine.quality.history import RESULTS, compare, read_revision, revision, sample, summarise, write_revision
+from vitrine.quality.history import (
+    RESULTS,
+    compare,
+    read_revision,
+    revision,
+    row_changes,
+    sample,
+    summarise,
+    write_revision,
+)
 from vitrine.quality.history_page import difference_sections, evidently_page
 from vitrine.quality.labels import label_counts
 from vitrine.quality.links import copy_links
@@ -71,6 +80,7 @@ def validate_catalog(
     *,
     suite: Path | None = None,
     previous: str = "",
+    earlier: Catalog | None = None,
     photos: Sequence[Path] = (),
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -87,6 +97,7 @@ def validate_catalog(
         rules: Settings on top of the shipped ones.
         suite: A Great Expectations suite of one's own, JSON or YAML; see `vitrine.quality.suite`.
         previous: Report folder of an earlier validation, to show what changed since.
+        earlier: The catalog that `previous` is about, to show what became of single rows.
         photos: Folders of the catalog's photo table, if it was made before.
         workers: Processes that decode photos.
         progress: Called with (photos done, photos in all).
@@ -127,7 +138,8 @@ def validate_catalog(
             ("Great Expectations' page", EXPECTATIONS, "The rules about single cells, as that library shows them.")
         ]
         if before is not None:
-            difference_sections(page, compare(before, revision(content, summary, sampled)))
+            rows = row_changes(earlier.table, catalog.table) if earlier is not None else None
+            difference_sections(page, compare(before, revision(content, summary, sampled), rows))
             if before.sample is not None and evidently_page(before.sample, sampled, folder / EVIDENTLY):
                 attached.append(("Evidently's page", EVIDENTLY, "How photos and labels are distributed, then and now."))
         page.heading("Attachments")
