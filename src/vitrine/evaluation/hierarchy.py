@@ -25,23 +25,24 @@ def steps_up(truth: str, answer: str) -> int:
 
 def mistakes(question: Question) -> np.ndarray:
     """`steps_up` of every photo with a true node whose best answer is another one, (mistakes,)."""
-    best = question.scores.argmax(axis=1)
-    found = [
-        steps_up(truth[0], question.labels[answer]) for truth, answer in zip(question.truth, best, strict=True) if truth
-    ]
-    return np.array([steps for steps in found if steps], dtype=np.int64)
+    return np.array([steps for steps, _ in _mistakes(question)], dtype=np.int64)
 
 
 def mistake_height(question: Question) -> float | None:
     """Mean over the mistakes of `steps_up` as a share of the true path's levels, 0..1; None without mistakes."""
+    shares = [steps / depth for steps, depth in _mistakes(question)]
+    return float(np.mean(shares)) if shares else None
+
+
+def _mistakes(question: Question) -> list[tuple[int, int]]:
+    """Of every mistake the steps up, and the levels of the true path."""
     best = question.scores.argmax(axis=1)
-    shares = [
-        steps_up(truth[0], question.labels[answer]) / (truth[0].count("/") + 1)
+    found = [
+        (steps_up(truth[0], question.labels[answer]), truth[0].count("/") + 1)
         for truth, answer in zip(question.truth, best, strict=True)
         if truth
     ]
-    wrong = [share for share in shares if share]
-    return float(np.mean(wrong)) if wrong else None
+    return [(steps, depth) for steps, depth in found if steps]
 
 
 def agreement(levels: Sequence[Question]) -> np.ndarray:
