@@ -26,7 +26,7 @@ from vitrine.catalog.table import TEXT
 from vitrine.quality.scan import scan_photos
 from vitrine.synth import render_catalog
 
-PHOTOS = 640
+PHOTOS = 2000
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from vitrine.quality import signature
 from vitrine.quality.pool import in_order
 from vitrine.quality.scan_cache import ScanCache
 
-LAYOUT = 2  # changes when the same photo would be described by other values
+LAYOUT = 3  # changes when the same photo would be described by other values
 WORKING_SIZE = 96  # pixels of the shorter side, or up to twice that, that the measures are taken at
 BATCH = 128
 TOGETHER = 24  # photos measured at once: their pixels stay in the processor's cache
@@ -288,7 +288,7 @@ def _scanned(
     batches = [uris[start : start + BATCH] for start in range(0, len(uris), BATCH)]
     cache = ScanCache(cache_path(), CACHED)
     done = 0
-    for rows in in_order(_scan_with_cache, batches, workers, _open_cache):
+    for rows in in_order(_scan_with_cache, batches, workers, _start_worker):
         cache.add(_cached(row) for row in rows if row.sha256)
         done += len(rows)
         if progress is not None:
@@ -303,8 +303,10 @@ CACHED = [name for name in Scan._fields if name not in ("sha256", "extension_mat
 _worker_cache: ScanCache | None = None
 
 
-def _open_cache() -> None:
+def _start_worker() -> None:
     global _worker_cache
+    # From its largest block on, glibc keeps what it gets back; else each batch's pixels would be mapped in anew.
+    np.empty(24 << 20, dtype=np.uint8)
     _worker_cache = ScanCache(cache_path(), CACHED)
 
 
@@ -411,7 +413,7 @@ class Seen(NamedTuple):
 
     size: tuple[int, int]
     colours: NDArray[np.uint8]
-    levels: NDArray[np.int64]
+    levels: NDArray[np.float32]
     sharpness: float
     borders: float
 
@@ -427,13 +429,14 @@ def _seen(photos: Sequence[Pixels]) -> Iterator[Seen]:
         sharpness = _sharpness(grey, len(some))
         greys = grey.reshape(len(some), height, width)
         for own, cells, sharp in zip(greys, colours, sharpness, strict=True):
-            yield Seen((height, width), cells, np.bincount(own.ravel(), minlength=256), sharp, _borders(own))
+            levels = cv2.calcHist([own], [0], None, [256], [0, 256]).ravel()
+            yield Seen((height, width), cells, levels, sharp, _borders(own))
 
 
 def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
     """The measures of some photos by their names."""
     colours = np.stack([look.colours for look in seen])  # (n, 32, 32, 3)
-    levels = np.stack([look.levels for look in seen])  # (n, 256)
+    levels = np.stack([look.levels for look in seen]).astype(np.float64)  # (n, 256)
     cells = signature.smoothed(colours)  # (n, 3, 256)
     looks = signature.signatures_of(cells)
     shares = levels / levels.sum(axis=1, keepdims=True)
@@ -470,18 +473,19 @@ def _digest(*parts: Any) -> str:
 
 def _sharpness(grey: NDArray[np.uint8], count: int) -> list[float]:
     """Variance of the 4-neighbour Laplacian of photos that lie one below the other."""
-    edges = cv2.Laplacian(grey, cv2.CV_32F).reshape(count, -1, grey.shape[1])[:, 1:-1, 1:-1]
+    edges = cv2.Laplacian(grey, cv2.CV_16S).reshape(count, -1, grey.shape[1])[:, 1:-1, 1:-1]
     if not edges.size:
         return [0.0] * count
-    pixels = edges.shape[1] * edges.shape[2]
-    squares, sums = np.einsum("nij,nij->n", edges, edges), np.einsum("nij->n", edges)
-    return (squares / pixels - (sums / pixels) ** 2).tolist()
+    pixels = edges[0].size
+    return [cv2.norm(own, cv2.NORM_L2SQR) / pixels - (cv2.sumElems(own)[0] / pixels) ** 2 for own in edges]
 
 
 def _borders(grey: NDArray[np.uint8]) -> float:
     """Share of the pixels outside the box of everything that differs from the upper left corner."""
     corner = int(grey[0, 0])
-    _, _, width, height = cv2.boundingRect(cv2.bitwise_not(cv2.inRange(grey, corner - BORDER, corner + BORDER)))
+    low, high = max(corner - BORDER, 0), min(corner + BORDER, 255)
+    differs = grey - np.uint8(low) > high - low  # what is below `low` wraps round to above
+    _, _, width, height = cv2.boundingRect(differs.view(np.uint8))
     return 1 - width * height / grey.size
 
 

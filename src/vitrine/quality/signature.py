@@ -43,9 +43,11 @@ WAVES = np.cos(np.pi / LUMA * np.outer(np.arange(1, 9), np.arange(LUMA) + 0.5)).
 # ITU-R BT.601 at full range, as JPEG uses it: rows are Y, Cb, Cr of R, G, B.
 YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dtype=np.float32)
 OFFSET = np.array([0, 128, 128], dtype=np.float32)
-# Rows are triangles of two cells' width over cells of half the width, (16, 32).
-_TRIANGLES = np.maximum(0, 1 - np.abs(np.arange(LUMA)[:, None] + 0.5 - (np.arange(2 * LUMA) + 0.5) / 2))
-HALVING = (_TRIANGLES / _TRIANGLES.sum(axis=1, keepdims=True)).astype(np.float32)
+# Triangles of two cells' width over cells of half the width, (16, 32): 1, 3, 3, 1, of which the rim cuts off one.
+_TRIANGLES = np.maximum(0, 4 - np.abs(4 * np.arange(LUMA)[:, None] + 1 - 2 * np.arange(2 * LUMA)))
+WEIGHTS = _TRIANGLES.sum(axis=1).astype(np.float32)
+# The same for rows whose cells hold three colours, to three rows of one: (32 * 3, 3 * 16).
+HALVING = np.einsum("ij,cd->jcdi", _TRIANGLES / WEIGHTS[:, None], np.eye(3)).reshape(96, 48).astype(np.float32)
 # Luma cells to the means of CHROMA x CHROMA blocks of them, (256, 16).
 _BLOCKS = np.arange(LUMA) // (LUMA // CHROMA)
 POOLING = np.kron(*(2 * [np.eye(CHROMA, dtype=np.float32)[_BLOCKS] / (LUMA // CHROMA)]))
@@ -68,9 +70,13 @@ def cell_colours(pixels: NDArray[np.uint8], count: int = 1) -> NDArray[np.uint8]
 
 def smoothed(colours: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The colours of a signature's cells, which overlap as triangles: (n, 32, 32, 3) -> (n, 3, LUMA * LUMA)."""
-    values = colours.transpose(0, 3, 1, 2).astype(np.float32)  # (n, 3, 32, 32)
-    across = values.reshape(-1, 2 * LUMA) @ HALVING.T
-    return np.asarray(HALVING @ across.reshape(-1, 2 * LUMA, LUMA), dtype=np.float32).reshape(len(colours), 3, -1)
+    rows = colours.reshape(len(colours), 2 * LUMA, -1).astype(np.uint16)
+    upper, lower = rows[:, 0::2], rows[:, 1::2]
+    down = 3 * (upper + lower)  # triangles weigh 1, 3, 3, 1
+    down[:, 1:] += lower[:, :-1]
+    down[:, :-1] += upper[:, 1:]
+    across = (down.astype(np.float32).reshape(-1, 2 * LUMA * 3) @ HALVING).reshape(-1, LUMA, 3, LUMA)
+    return np.ascontiguousarray((across / WEIGHTS[:, None, None]).transpose(0, 2, 1, 3)).reshape(len(colours), 3, -1)
 
 
 def signatures_of(cells: NDArray[np.float32]) -> NDArray[np.uint8]:
