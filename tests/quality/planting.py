@@ -977,6 +977,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("dataset")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--rows", type=int, default=0, help="real rows that stay; 0: all but those the plants take")
     parser.add_argument("--kinds", nargs="*")
     chosen = parser.parse_args(arguments)
@@ -986,7 +987,7 @@ def main(arguments: list[str]) -> None:
         ingest(root, Path(folder) / "whole", chosen.dataset)
         catalog = read_catalog(Path(folder) / "whole")
         looks = thumbnails(catalog)
-        for seed in range(chosen.seeds):
+        for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds):
             work = Path(folder) / str(seed)
             planted = plant(catalog, work / "planted", seed, chosen.kinds, chosen.rows or len(catalog) - 700, looks)
             outcome = examine(planted, work)
