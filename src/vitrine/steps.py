@@ -75,10 +75,10 @@ def _open(table: Path, *, check_rows: bool = True) -> Catalog:
 
 
 def fetch_data(catalog: str, revision: str, remote: str, out: Path) -> None:
-    """The catalog of one revision, as a table that says where the photos are."""
+    """The catalog of one revision, as a table that says where its photos are: steps fetch those they look at."""
     from vitrine.catalog.fetch import fetch
 
-    table = fetch(catalog, out, revision, remote)
+    table = fetch(catalog, out, revision, remote, photos=False)
     decided = [f"{len(table):,} rows of {catalog}, data version {table.data_version}."]
     figures = {"photos in the catalog": f"{len(table):,}"}
     write_note(out, Note("fetch", "Fetch", decided, figures=figures, data_version=table.data_version))
@@ -97,9 +97,11 @@ def shard_names(shards: int) -> list[str]:
 
 def scan(table: Path, out: Path, shard: str) -> None:
     """The photo table of one shard; the steps that follow read it instead of the photos."""
-    from vitrine.quality.scan import parse_shard, write_photo_table
+    from vitrine.catalog.fetch import at_hand
+    from vitrine.quality.scan import parse_shard, shard_images, write_photo_table
 
-    done = write_photo_table(_open(table, check_rows=False), out, parse_shard(shard))
+    catalog, part = read_catalog(table, check_rows=False), parse_shard(shard)
+    done = write_photo_table(at_hand(catalog, images=shard_images(catalog, part)), out, part)
     print(f"{SIGN} Scan {shard}: {done:,} photos.", flush=True)
 
 

@@ -323,6 +323,25 @@ def test_another_node_fetches_the_photos_of_a_table(project, tmp_path, read):
     assert not read
 
 
+def test_a_step_fetches_the_photos_it_looks_at(project, tmp_path, read):
+    version, cache = tracked_hash(project / "first.dvc"), tmp_path / "cache"
+    catalog = fetch(
+        str(project / "first.dvc"), tmp_path / "out", remote=str(project / "remote"), cache=cache, photos=False
+    )
+    assert (catalog.root, catalog.remote) == (str(cache / version), str(project / "remote"))
+    (name,) = bytes_of(cache / version)
+    assert (name, len(read)) == ("catalog.parquet", 2)  # the list and the table
+    first, *others = sorted(PHOTOS)
+    table = read_catalog(tmp_path / "out")
+    assert at_hand(table, cache, [f"./{first}", "images/unknown.jpg", "../x.jpg"]).root == catalog.root
+    assert bytes_of(cache / version).keys() == {name, first}
+    at_hand(table, cache)
+    assert {name: bytes_of(cache / version)[name] for name in PHOTOS} == PHOTOS
+    read.clear()
+    at_hand(table, cache, others)
+    assert not read
+
+
 def test_a_catalog_that_came_from_no_remote_is_at_hand_as_it_is(tmp_path):
     catalog = Catalog(str(tmp_path), pd.DataFrame({"image": ["a.jpg"]}), "v")
     assert at_hand(catalog, tmp_path / "cache") is catalog

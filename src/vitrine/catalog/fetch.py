@@ -6,9 +6,10 @@ the `.dir` object it names, so the objects can be fetched by hash, many at a tim
 
 import hashlib
 import logging
+import posixpath
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
@@ -18,10 +19,9 @@ from threading import Event
 from tqdm import tqdm
 
 from vitrine import files
-from vitrine.catalog import schema
 from vitrine.catalog.dvc_file import DVC_2, DVC_3, as_version, object_name, parse_listing, read_dvc_file
 from vitrine.catalog.node_cache import NodeCache, has_md5, is_marked, seal
-from vitrine.catalog.table import Catalog, read_catalog, write_catalog
+from vitrine.catalog.table import TABLE_NAMES, Catalog, read_catalog, write_catalog
 from vitrine.errors import InputError
 
 THREADS = files.CONNECTIONS
@@ -30,7 +30,9 @@ EVERY = 10.0  # seconds between two lines of a log; a bar moves 20 times as ofte
 _log = logging.getLogger(__name__)
 
 
-def fetch(source: str, out: Path, revision: str = "", remote: str = "", cache: Path | None = None) -> Catalog:
+def fetch(
+    source: str, out: Path, revision: str = "", remote: str = "", cache: Path | None = None, *, photos: bool = True
+) -> Catalog:
     """Writes OUT/catalog.parquet, a table whose root says where the photos are, and returns it.
 
     From a catalog folder or `s3://` prefix no photo is copied. From a `.dvc` file the tracked folder is fetched from
@@ -42,13 +44,14 @@ def fetch(source: str, out: Path, revision: str = "", remote: str = "", cache: P
         revision: DVC hash. A catalog must be at it; from a `.dvc` file it is fetched instead of the one recorded there.
         remote: The DVC remote of a `.dvc` file: a local folder or `s3://bucket/prefix`.
         cache: Where fetched objects are kept; default $VITRINE_CACHE/data, else ~/.cache/vitrine/data.
+        photos: Without them only the table is fetched, and whoever looks at photos calls `at_hand`.
 
     Raises:
         InputError: if anything is missing, damaged or at another revision: one line that names it.
     """
     with files.new_folder(Path(out)) as folder:
         if source.endswith(".dvc"):
-            catalog = _fetch_tracked(source, revision, remote, _node_cache(cache))
+            catalog = _fetch_tracked(source, revision, remote, _node_cache(cache), photos)
         else:
             catalog = _open_catalog(files.absolute(source), revision)
         write_catalog(catalog, folder)
@@ -66,10 +69,15 @@ def asked_version(dvc_file: str, revision: str = "") -> str:
     return as_version(revision) if revision else read_dvc_file(files.absolute(dvc_file)).version
 
 
-def at_hand(catalog: Catalog, cache: Path | None = None) -> Catalog:
+def at_hand(catalog: Catalog, cache: Path | None = None, images: Iterable[str] | None = None) -> Catalog:
     """The same table with its photos on this node, for one that another node made from a DVC remote.
 
     What is in this node's cache already is not fetched again. Any other catalog is returned as it is.
+
+    Args:
+        catalog: The table.
+        cache: As `fetch`.
+        images: The photos that are needed, by their `image`; all of the revision by default.
 
     Raises:
         InputError: as `fetch`.
@@ -77,7 +85,8 @@ def at_hand(catalog: Catalog, cache: Path | None = None) -> Catalog:
     if not catalog.remote:
         return catalog
     version = as_version(Path(catalog.root).name)
-    return replace(catalog, root=str(_fetch_tree(version, catalog.remote, _node_cache(cache))))
+    wanted = None if images is None else {posixpath.normpath(image) for image in images}
+    return replace(catalog, root=str(_fetch_tree(version, catalog.remote, _node_cache(cache), wanted)))
 
 
 def _node_cache(folder: Path | None) -> NodeCache:
@@ -109,33 +118,39 @@ def _version_beside(source: str) -> str:
     return tracked.version
 
 
-def _fetch_tracked(dvc_file: str, revision: str, remote: str, cache: NodeCache) -> Catalog:
+def _fetch_tracked(dvc_file: str, revision: str, remote: str, cache: NodeCache, photos: bool) -> Catalog:
     version = asked_version(dvc_file, revision)
     if not remote:
         raise InputError(f"{dvc_file}: name the DVC remote it was pushed to (a folder or s3://bucket/prefix)")
     remote = files.absolute(remote)
-    tree = _fetch_tree(version, remote, cache)
+    tree = _fetch_tree(version, remote, cache, None if photos else TABLE_NAMES)
     catalog = replace(read_catalog(tree, check_rows=False), data_version=version)
     # A table records where its photos were when it was made; those tracked beside it are the ones of this revision.
-    here = any((tree / image).is_file() for image in catalog.table["image"] if schema.is_safe_path(image))
+    tracked, _ = _known_listing(version, cache) or ({}, "")
+    here = any(posixpath.normpath(image) in tracked for image in catalog.table["image"])
     return replace(catalog, root=str(tree), remote=remote) if here else catalog
 
 
-def _fetch_tree(version: str, remote: str, cache: NodeCache) -> Path:
-    """The folder of a revision in the cache: whole and sound, whatever was there before."""
+def _fetch_tree(version: str, remote: str, cache: NodeCache, wanted: Collection[str] | None) -> Path:
+    """The folder of a revision in the cache; all of it, or the files wanted, is sound, whatever was there before."""
     tree = cache.home / version
     known = _known_listing(version, cache)
-    if known and tree.is_dir() and not cache.unsound(version, known[0]):
+    if known and tree.is_dir() and not cache.unsound(version, _only(known[0], wanted)):
         return tree
     with cache.one_at_a_time(version) as work:
         entries, layout = _known_listing(version, cache) or _fetch_listing(version, remote, cache, work)
+        entries = _only(entries, wanted)
         unsound = cache.unsound(version, entries)
-        wanted = {md5: name for name, md5 in unsound.items() if not is_marked(cache.path(md5, layout))}
+        lacking = {md5: name for name, md5 in unsound.items() if not is_marked(cache.path(md5, layout))}
         objects = len(set(entries.values()))
-        _log.info("%s: %s of %s objects are not in %s", version, f"{len(wanted):,}", f"{objects:,}", cache.home)
-        _fetch_objects(wanted, layout, remote, cache, work)
+        _log.info("%s: %s of %s objects are not in %s", version, f"{len(lacking):,}", f"{objects:,}", cache.home)
+        _fetch_objects(lacking, layout, remote, cache, work)
         cache.lay_out(version, unsound, layout, work)
     return tree
+
+
+def _only(entries: dict[str, str], wanted: Collection[str] | None) -> dict[str, str]:
+    return entries if wanted is None else {name: md5 for name, md5 in entries.items() if name in wanted}
 
 
 def _known_listing(version: str, cache: NodeCache) -> tuple[dict[str, str], str] | None:

@@ -171,6 +171,13 @@ def parse_shard(text: str) -> tuple[int, int]:
     return number, count
 
 
+def shard_images(catalog: Catalog, shard: tuple[int, int]) -> Sequence[str]:
+    """The photos of one shard, each once: a run of the catalog's. The second of four is (2, 4)."""
+    number, count = shard
+    images = catalog.table["image"].unique()
+    return images[len(images) * (number - 1) // count : len(images) * number // count]
+
+
 def write_photo_table(
     catalog: Catalog,
     out: Path,
@@ -186,7 +193,7 @@ def write_photo_table(
     Args:
         catalog: The catalog; its rows may be unusable.
         out: New folder.
-        shard: (number, how many): the second of four is (2, 4). Each takes a run of the catalog's photos.
+        shard: See `shard_images`.
         workers: Processes; by default one per processor.
         progress: Called with (photos done, photos in all).
 
@@ -196,9 +203,7 @@ def write_photo_table(
     Raises:
         InputError: if `out` is not a new folder.
     """
-    number, count = shard
-    images = catalog.table["image"].unique()
-    images = images[len(images) * (number - 1) // count : len(images) * number // count]
+    images = shard_images(catalog, shard)
     names = pa.array(images, pa.large_string())
     done = 0
     with files.new_folder(out) as folder, pq.ParquetWriter(folder / FILE, TABLE) as writer:
