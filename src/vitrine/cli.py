@@ -193,7 +193,7 @@ def split(
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting; may be repeated.")
 @click.option("--resume", is_flag=True, help="Go on from where a stopped training got to.")
 def train(task: str, catalog: str, out: Path, variant: str, overrides: tuple[str, ...], resume: bool) -> None:
-    """Train TASK (attributes, taxonomy, authenticity, representation) on a split catalog into a model folder OUT."""
+    """Train TASK (attributes, taxonomy, authenticity, representation, matching) on a split catalog into OUT."""
     from vitrine.catalog import read_catalog
     from vitrine.training.train import train as run
 

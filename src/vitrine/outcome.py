@@ -1,9 +1,13 @@
 """What a model answered about some photos, in the form that metrics, reports and drift detection read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Outcome:
             contradict each other, `questions` do not.
         maps: (photos, rows, columns) where the net looked in each photo, relative. None: it cannot say.
         paths: (photos) category paths, "" where unknown; what recall is measured against.
+        things: (photos) what each shows (matching), "" where unknown.
+        domains: (photos) `shop` or `user` (matching).
+        compare: Features of user and shop photos (n, dim), (m, dim), and `category`, the node searched in ("": all),
+            to how alike they are, (n, m). None: cosine.
     """
 
     task: str
@@ -49,6 +57,9 @@ class Outcome:
     separate: Sequence[Question] = ()
     maps: np.ndarray | None = None
     paths: Sequence[str] = ()
+    things: Sequence[str] = ()
+    domains: Sequence[str] = ()
+    compare: "Callable[..., Tensor] | None" = None
 
 
 @dataclass(frozen=True)

@@ -83,8 +83,12 @@ def _add(index: Index, catalog: Catalog, progress: Progress | None) -> int:
     for column in ("product", "category", "domain", "bbox"):
         rows[column] = table[column].astype(str) if column in table else ""
     embed = _embedder(index.folder / MODEL)
-    if _config(index.folder / MODEL)["task"] == "matching" and (rows["domain"] == "shop").any():
-        rows = rows[rows["domain"] == "shop"]
+    config = _config(index.folder / MODEL)
+    if config["task"] == "matching":
+        if config["identity"] in table:
+            rows["product"] = table[config["identity"]].astype(str)
+        if (rows["domain"] == "shop").any():
+            rows = rows[rows["domain"] == "shop"]
     rows = in_order(rows.drop_duplicates("uri"))
 
     def batches() -> Iterator[np.ndarray]:
@@ -104,6 +108,8 @@ def _embedder(model: Path) -> Callable[[pd.DataFrame], np.ndarray]:
     net, config = load_model(model)
     if config["task"] == "authenticity":
         raise InputError(f"{model}: judges listings, and embeds no single photos")
+    if config["variant"] == "ft-similarity":
+        raise InputError(f"{model}: ft-similarity compares pair by pair, which no index can hold; use another variant")
 
     def embed(rows: pd.DataFrame) -> np.ndarray:
         features, _ = run_net(net, photos_for(config, rows), np.arange(len(rows)))

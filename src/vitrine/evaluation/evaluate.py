@@ -11,6 +11,7 @@ from vitrine.errors import InputError
 from vitrine.evaluation.authenticity import VIEW_LISTINGS, listing_metrics
 from vitrine.evaluation.authenticity_report import listing_examples, listing_page, verdict_confusion
 from vitrine.evaluation.corrupted import corrupted_metrics
+from vitrine.evaluation.matching import matching_examples, write_matching_page
 from vitrine.evaluation.metrics import compute_metrics
 from vitrine.evaluation.report import classification_artifacts, write_report
 from vitrine.evaluation.representation import write_page
@@ -36,6 +37,8 @@ def evaluate(
     Writes `metrics.json` (flat, fractions 0..1), `report.html`, `confusion.json` (see `classification_artifacts`) and
     `examples.json` (a few answers as thumbnails, for summary pages).
 
+    A model for matching is asked with the user photos of the split for every shop photo of the catalog.
+
     A model for authenticity is measured on the listings with a verdict, and once more on their photos of each view
     alone.
 
@@ -56,7 +59,7 @@ def evaluate(
     """
     from vitrine.methods.inference import apply
 
-    rows = catalog.of_split(split)
+    rows = measured_rows(model, catalog, split)
     if not len(rows):
         raise InputError(f"{catalog.root}: no row has split {split!r}; run `vitrine split` first")
     outcome = apply(model, rows)
@@ -75,9 +78,19 @@ def evaluate(
         title = f"Evaluation: {outcome.task} on the {split} photos"
         if outcome.task == "representation":
             write_page(outcome, rows, metrics, folder / REPORT, title)
+        elif outcome.task == "matching":
+            write_matching_page(outcome, rows, metrics, folder / REPORT, title)
         else:
             write_report(outcome, rows, metrics, folder / REPORT, title, compared=compared)
     return metrics
+
+
+def measured_rows(model: Path, catalog: Catalog, split: str) -> Catalog:
+    """The rows of a split that a model is measured on; for matching the shop photos of all splits too."""
+    from vitrine.methods.matching import rows_to_measure
+    from vitrine.methods.model_folder import load_config
+
+    return rows_to_measure(catalog, split) if load_config(model)["task"] == "matching" else catalog.of_split(split)
 
 
 def _outcome(model: Path, rows: Catalog, beside: Outcome) -> Outcome:
@@ -132,6 +145,8 @@ def example_photos(outcome: Outcome, catalog: Catalog, seed: int = 0) -> list[di
 
     Captions hold the finest category level and every attribute type the photo is annotated for.
     """
+    if outcome.task == "matching":
+        return matching_examples(outcome, catalog, EXAMPLE_PHOTOS)
     levels = [question for question in outcome.questions if question.name.startswith("level")]
     asked = [*levels[-1:], *(question for question in outcome.questions if question.name.startswith("attr:"))]
     annotated = [row for row in range(len(outcome.images)) if any(question.truth[row] for question in asked)]

@@ -12,6 +12,7 @@ HEADLINE = {
     "attributes": "recall@1",
     "authenticity": "accuracy",
     "representation": "recall@1",
+    "matching": "top20",
 }
 GUARDED = re.compile(r"(level\d+/macro_top1|attr:.+/(recall@1|top1)|precision|recall|f1)")
 

@@ -12,6 +12,7 @@ import numpy as np
 from vitrine.errors import InputError
 from vitrine.evaluation.authenticity import listing_metrics
 from vitrine.evaluation.hierarchy import agreement, mistake_height
+from vitrine.evaluation.matching import matching_metrics
 from vitrine.evaluation.representation import representation_metrics
 from vitrine.outcome import ListingOutcome, Outcome, Question
 
@@ -148,7 +149,8 @@ def compute_metrics(outcome: Outcome | ListingOutcome) -> dict[str, float]:
     where there are mistakes, and `consistency` (share of photos whose separately answered levels form one
     path) where levels are answered separately. attributes: `attr:<type>/recall@1|3|5` and `/f1@1|3|5`, and their
     means over types without prefix. Both: `count` (photos asked) and `seconds_per_1000_images`. Questions without
-    any annotated photo are left out. Authenticity: see `listing_metrics`; representation: see `representation_metrics`.
+    any annotated photo are left out. Authenticity: see `listing_metrics`; representation: see `representation_metrics`;
+    matching: see `matching_metrics`.
 
     Raises:
         InputError: if no photo is annotated for anything the model was asked, or the task is another.
@@ -157,6 +159,8 @@ def compute_metrics(outcome: Outcome | ListingOutcome) -> dict[str, float]:
         return listing_metrics(outcome)
     if outcome.task == "representation":
         return representation_metrics(outcome, _trained_levels(outcome))
+    if outcome.task == "matching":
+        return matching_metrics(outcome)
     return _measure(outcome, _all_ranks(outcome)) | _hierarchy(outcome)
 
 

@@ -117,9 +117,11 @@ def answer(net: nn.Module, config: Mapping[str, Any], catalog: Catalog) -> Outco
 
         return judge(net, config, catalog)
     started = time.perf_counter()
-    store = PhotoStore.of_catalog(catalog, config["image_size"])
+    store = photos_for(config, catalog.table, catalog)
     features, scores = run_net(net, store, np.arange(len(store)))
     seconds = time.perf_counter() - started
+    if config["task"] == "matching":
+        return _matched(net, config, catalog.table, features, seconds)
     asked = _questions(config, scores, catalog.table)
     images = catalog.table["image"].tolist()
     if config["task"] == "representation":
@@ -133,6 +135,18 @@ def answer(net: nn.Module, config: Mapping[str, Any], catalog: Catalog) -> Outco
     return Outcome(config["task"], images, asked, features, seconds, separate, heat_maps(scores))
 
 
+def _matched(net: Any, config: Mapping[str, Any], table: pd.DataFrame, features: np.ndarray, seconds: float) -> Outcome:
+    empty = [""] * len(table)
+    columns = (table[name].astype(str).tolist() if name in table else empty for name in ("category", "domain"))
+    paths, domains = columns
+    things = table[config["identity"]].astype(str).tolist() if config["identity"] in table else empty
+    compare = net.scores if net.similarities is not None else None
+    images = table["image"].tolist()
+    return Outcome(
+        "matching", images, [], features, seconds, paths=paths, things=things, domains=domains, compare=compare
+    )
+
+
 def apply_corrupted(model: Path, catalog: Catalog, seed: int = 0) -> Callable[[str, int], Outcome]:
     """Answers about a catalog's photos, corrupted on the fly: ask the result for (kind, severity).
 
@@ -142,6 +156,8 @@ def apply_corrupted(model: Path, catalog: Catalog, seed: int = 0) -> Callable[[s
         InputError: if the model cannot be read or judges listings, there are no photos or one cannot be decoded.
     """
     net, config = load_model(model)
+    if config["task"] == "matching":
+        raise InputError(f"{model}: matches photos; corrupted photos are for attributes and taxonomy")
     if config["task"] == "authenticity":
         raise InputError(f"{model}: judges listings; corrupted photos are for attributes and taxonomy")
     if not len(catalog):
@@ -179,6 +195,8 @@ def predict(model: Path, images: Sequence[str], top: int = 5, explain: Path | No
     net, config = load_model(model)
     if config["task"] == "authenticity":
         raise InputError(f"{model}: judges listings, not single photos; name folders of one listing each")
+    if config["task"] == "matching":
+        raise InputError(f"{model}: finds products and names no labels; use `vitrine index` and `vitrine search`")
     if not images:
         return []
     store = PhotoStore(images, config["image_size"])
@@ -218,13 +236,14 @@ def _questions(config: Mapping[str, Any], scores: Mapping[str, np.ndarray], tabl
 
 
 def _method(task: str) -> Any:
-    from vitrine.methods import attributes, authenticity, representation, taxonomy
+    from vitrine.methods import attributes, authenticity, matching, representation, taxonomy
 
     methods = {
         "attributes": attributes,
         "taxonomy": taxonomy,
         "authenticity": authenticity,
         "representation": representation,
+        "matching": matching,
     }
     if task not in methods:
         raise InputError(f"no task {task!r}; known: {', '.join(methods)}")

@@ -22,6 +22,7 @@ class Lesson(Generic[Batch]):
         score: Validation score, higher is better; None where there is no validation photo.
         figures: What else to note of an epoch, by name; asked after `score`.
         tolerance: Training ends once the mean loss of an epoch moves less than this.
+        patience: Training ends after this many epochs whose score is no better than the best; 0: never.
     """
 
     steps: int
@@ -30,3 +31,4 @@ class Lesson(Generic[Batch]):
     score: Callable[[], float | None]
     figures: Callable[[], Mapping[str, float]] = dict
     tolerance: float = 0.0
+    patience: int = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vitrine import files
 from vitrine.catalog import Catalog
-from vitrine.evaluation.evaluate import METRICS
+from vitrine.evaluation.evaluate import METRICS, measured_rows
 from vitrine.evaluation.gate import Decision, decide, rules_for
 from vitrine.evaluation.metrics import compute_metrics
 from vitrine.registry.store import Registry, content_hash
@@ -54,7 +54,7 @@ def challenge(
 
         with tempfile.TemporaryDirectory() as folder:
             copy = registry.fetch(champion, Path(folder) / "champion")
-            against = compute_metrics(apply(copy, catalog.of_split(split)))
+            against = compute_metrics(apply(copy, measured_rows(copy, catalog, split)))
     elif champion is not None:
         against = candidate
     rules = rules_for(task, min_gain=min_gain, max_drop=max_drop, floor=floor)

@@ -4,6 +4,7 @@ Tied scores have no order, so a hit among ties counts with the probability that 
 embeddings are equal, recall is chance, not 1.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,8 +59,9 @@ def rank(
     itself: np.ndarray | None = None,
     query_groups: np.ndarray | None = None,
     gallery_groups: np.ndarray | None = None,
+    score: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Ranks:
-    """Ranks by cosine; an answer is right if it has the query's label.
+    """Ranks by cosine, or another score; an answer is right if it has the query's label.
 
     Args:
         queries: Features (n, dim); their length does not matter.
@@ -70,6 +72,7 @@ def rank(
         query_groups: (n,) whole numbers. Where given, a query is answered from its own group alone, as in Street2Shop,
             where the category is known.
         gallery_groups: (m,) the same of the gallery.
+        score: (q, dim) and (m, dim) features, as they came, to (q, m), higher is more alike; None: the cosine.
     """
     asked = np.flatnonzero(query_labels >= 0)
     own = np.full(len(queries), -1) if itself is None else itself
@@ -80,13 +83,15 @@ def rank(
     for group in np.unique(query_groups[asked]):
         rows = asked[query_groups[asked] == group]
         places = np.flatnonzero(gallery_groups == group)
-        shelf = _unit(gallery[places], device)  # (m_g, dim)
+        prepare = _unit if score is None else _plain
+        shelf = prepare(gallery[places], device)  # (m_g, dim)
         labels = torch.from_numpy(gallery_labels[places]).to(device)
         place_of = np.full(len(gallery) + 1, -1)  # the last stands for "none"
         place_of[places] = np.arange(len(places))
         for start in range(0, len(rows), QUERIES_AT_ONCE):
             part = rows[start : start + QUERIES_AT_ONCE]
-            scores = _unit(queries[part], device) @ shelf.T  # (q, m_g)
+            asking = prepare(queries[part], device)
+            scores = asking @ shelf.T if score is None else score(asking, shelf).clone()  # (q, m_g)
             right = torch.from_numpy(query_labels[part]).to(device)[:, None] == labels
             mine = torch.from_numpy(place_of[own[part]])
             found = torch.nonzero(mine >= 0)[:, 0]
@@ -114,8 +119,11 @@ def _places(scores: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor, Tens
 
 
 def _unit(features: np.ndarray, device: str) -> Tensor:
-    values = torch.from_numpy(np.ascontiguousarray(features, np.float32)).to(device)
-    return torch.nn.functional.normalize(values, dim=1)
+    return torch.nn.functional.normalize(_plain(features, device), dim=1)
+
+
+def _plain(features: np.ndarray, device: str) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(features, np.float32)).to(device)
 
 
 def _log_choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:

@@ -51,6 +51,10 @@ class History:
             return True
         return False
 
+    def stale(self, patience: int) -> bool:
+        """Whether the last `patience` epochs, if any, were no better than the best before them."""
+        return 0 < patience < len(self.epochs) - self.best
+
     def settled(self, tolerance: float) -> bool:
         """Whether the loss moved less than `tolerance` in the last epoch."""
         return len(self.epochs) > 1 and abs(self.epochs[-1].loss - self.epochs[-2].loss) < tolerance
@@ -104,6 +108,9 @@ def fit(
     for epoch in range(len(history.epochs), settings.epochs):
         if history.settled(lesson.tolerance):
             print(f"{title}: the loss moved less than {lesson.tolerance:g}; done after {epoch} epochs", flush=True)
+            break
+        if history.stale(lesson.patience):
+            print(f"{title}: no better for {lesson.patience} epochs; done after {epoch}", flush=True)
             break
         started = saved = time.monotonic()
         net.train()

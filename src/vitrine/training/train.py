@@ -8,11 +8,12 @@ from pathlib import Path
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.files import atomic_write
-from vitrine.methods import authenticity, representation, taxonomy
+from vitrine.methods import authenticity, matching, representation, taxonomy
 from vitrine.settings import (
     AuthenticitySettings,
     BalancedTaxonomySettings,
     BceSettings,
+    MatchingSettings,
     ModernTaxonomySettings,
     RepresentationSettings,
     Settings,
@@ -23,6 +24,7 @@ from vitrine.settings import (
 )
 from vitrine.training.attributes import train_bce, train_student, train_teacher
 from vitrine.training.authenticity import train_authenticity
+from vitrine.training.matching import train_matching
 from vitrine.training.model import training_identity
 from vitrine.training.representation import train_representation
 from vitrine.training.taxonomy import train_taxonomy
@@ -32,12 +34,14 @@ DEFAULT_VARIANT = {
     "taxonomy": "ssmtl-ca",
     "authenticity": "ssa",
     "representation": "base-indi-eff",
+    "matching": "robust-softmax",
 }
 VARIANTS = {
     "attributes": ("bce", "teacher", "student"),
     "taxonomy": taxonomy.VARIANTS,
     "authenticity": authenticity.VARIANTS,
     "representation": representation.VARIANTS,
+    "matching": matching.VARIANTS,
 }
 SETTINGS: dict[str, type[Settings]] = {  # by variant, else by task
     "bce": BceSettings,
@@ -48,6 +52,7 @@ SETTINGS: dict[str, type[Settings]] = {  # by variant, else by task
     "taxonomy": TaxonomySettings,
     "authenticity": AuthenticitySettings,
     "representation": RepresentationSettings,
+    "matching": MatchingSettings,
 }
 
 MARK = "identity"  # in the folder of checkpoints: which training they are of
@@ -66,7 +71,7 @@ def train(
     """Trains a model on a catalog's `train` rows, choosing the epoch on its `validation` rows.
 
     Args:
-        task: `attributes`, `taxonomy`, `authenticity` or `representation`.
+        task: `attributes`, `taxonomy`, `authenticity`, `representation` or `matching`.
         variant: One of `VARIANTS[task]`; "" = the default.
         catalog: With a `split` column.
         out: The model folder to make.
@@ -103,6 +108,8 @@ def train(
             train_authenticity(catalog, variant, out, settings, folder)
         elif isinstance(settings, RepresentationSettings):
             train_representation(catalog, variant, out, settings, folder)
+        elif isinstance(settings, MatchingSettings):
+            train_matching(catalog, variant, out, settings, folder)
     except InputError:
         if [path.name for path in folder.iterdir()] == [MARK]:  # refused before it learnt anything worth keeping
             shutil.rmtree(folder)

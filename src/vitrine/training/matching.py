@@ -1,0 +1,86 @@
+"""Training the matching of user photos to shop photos."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vitrine.catalog import Catalog
+from vitrine.data.crops import crops_of
+from vitrine.data.photo_store import PhotoStore
+from vitrine.methods import matching
+from vitrine.methods.matching.lessons import (
+    Taught,
+    Validation,
+    margin_of,
+    pretraining_lesson,
+    siamese_lesson,
+    similarity_lesson,
+)
+from vitrine.methods.model_folder import save_model
+from vitrine.settings import MatchingSettings
+from vitrine.training.engine import History, fit, start_fabric
+from vitrine.training.model import start_config, training_identity, training_notes
+
+
+def train_matching(catalog: Catalog, variant: str, out: Path, settings: MatchingSettings, folder: Path) -> None:
+    """Trains a variant; checkpoints go into `folder`. The softmax's weights are not kept."""
+    plan = matching.plan(catalog, variant, settings)
+    for note in plan.notes:
+        print(note, flush=True)
+    config = start_config("matching", variant, settings, catalog)
+    categories, places = matching.categories_of(catalog.table)
+    config |= {"identity": plan.column, "categories": categories, "temperatures": {}}
+    torch.manual_seed(settings.seed)
+    net = matching.build(config, settings.weights)
+    crops = crops_of(catalog.table) + [""] * sum(map(len, plan.further))
+    store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers, crops, plan.further)
+    classes = len(plan.background.classes) if len(plan.background.classes) > 1 else 0
+    taught = Taught(net, classes, len(plan.pairable.users), settings.hard)
+    identity = training_identity(catalog, f"matching/{variant}", settings)
+    # What weights published elsewhere would have brought along.
+    before = settings.pretraining if settings.weights == "none" and classes else 0
+    if before:
+        own = settings.model_copy(update={"epochs": before})
+        lesson = pretraining_lesson(taught, store, plan.background, settings)
+        fit(
+            taught,
+            lesson,
+            own,
+            folder / "pretraining.pt",
+            f"{identity} pretraining",
+            f"matching {variant}, pretraining",
+        )
+    taught.to(start_fabric(settings).device).to(memory_format=torch.channels_last)
+    validation = Validation.of(catalog.table, plan.column)
+    margin = margin_of(net, store, plan.pairable, settings)
+    pairs = plan.pairable, plan.background, validation
+    title, checkpoint = f"matching {variant}", folder / "checkpoint.pt"
+    history = History()
+    if variant == "ft-similarity":
+        learnt = similarity_lesson(taught, store, plan.pairable, validation, places, settings)
+        history = fit(taught, learnt, settings, checkpoint, identity, title)
+    elif variant != "pretrained":
+        print(f"margin {margin:.4g}", flush=True)
+        siamese = siamese_lesson(taught, store, *pairs, variant, margin, settings)
+        history = fit(taught, siamese, settings, checkpoint, identity, title)
+    net.eval()
+    validation.score(net, store, settings.stop_at)
+    metrics = {f"validation/{name}": value for name, value in validation.figures().items()}
+    config |= _trained(plan, variant, margin, before, history)
+    notes = training_notes(history) if history.epochs else "## Training\n\nThe net as it came.\n"
+    save_model(out, net, config, metrics, notes + "".join(f"\n- {note}" for note in plan.notes) + "\n")
+
+
+def _trained(plan: matching.Plan, variant: str, margin: float, before: int, history: History) -> Mapping[str, Any]:
+    """What config.json says of how it went."""
+    background = {"photos": len(plan.background.rows), "classes": len(plan.background.classes)}
+    used = variant not in ("pretrained", "ft-similarity")
+    return {
+        "margin": margin if used else None,
+        "pretraining": before,
+        "background": background | {"own": plan.background.own},
+        "history": [asdict(epoch) for epoch in history.epochs],
+    }
