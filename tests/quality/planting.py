@@ -860,7 +860,10 @@ def unusable_value(bed: Bed) -> None:
 def box_outside(bed: Bed) -> None:
     for box in ("0,0,9999,10", "5000,5000,10,10", "0,0,0,10", "10,10,1" + "0" * 320 + ",5"):
         row, photo = bed.fresh()
-        bed.add(row | {"bbox": box}, photo, ".jpg", box[:30], "boxes_outside")
+        width = photo.width
+        stays = {"0": f"0,0,{width},10", "1": f"10,10,{width - 10},5"}
+        becomes = "" if box in ("5000,5000,10,10", "0,0,0,10") else stays[box[0]]
+        bed.add(row | {"bbox": box}, photo, ".jpg", box[:30], "boxes_outside", becomes={"bbox": becomes})
 
 
 def rare_label(bed: Bed) -> None:

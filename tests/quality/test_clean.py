@@ -281,3 +281,15 @@ def test_planted_faults_are_found_and_clean_rows_stay(planted, tmp_path):
         assert [rules.get(image) for image in images] == [rule] * len(images), kind
     assert set(rules) <= set(faults["image"])
     assert result.dropped["repeated_text"] == 2
+
+
+def test_boxes_are_cut_to_their_photos(make, tmp_path):
+    boxes = ["1,1,20,20", "10,10,5000,20", "900,900,5,5", ""]
+    catalog = make([row(n, category="A", bbox=box) for n, box in enumerate(boxes)])
+    result, kept, dropped = clean(catalog, tmp_path / "out")
+    side = Image.open(tmp_path / "catalog/images/1.jpg").width
+    assert kept["bbox"].tolist() == ["1,1,20,20", f"10,10,{side - 10},20", "", ""]
+    assert (result.changed["boxes"], len(dropped)) == (2, 0)
+    again, same, _ = clean(read_catalog(tmp_path / "out"), tmp_path / "again")
+    assert (again.changed["boxes"], same["bbox"].tolist()) == (0, kept["bbox"].tolist())
+    assert "Boxes cut to what lies inside" in (tmp_path / "out/report.html").read_text()

@@ -99,3 +99,12 @@ def test_a_page_is_one_utf8_file(full_page, tmp_path):
 
 def test_percent():
     assert percent(0.1234) == "12.3 %"
+
+
+def test_control_characters_are_shown_as_such():
+    page = Page("Title", "a\0b", "fine")
+    page.table(["name"], [["x\x1b[2Jy\tz\n"]])
+    text = page.render()
+    assert "a\ufffdb" in text
+    assert "x\ufffd[2Jy\tz\n" in text
+    assert all(character.isprintable() or character in "\t\n" for character in text)

@@ -147,7 +147,9 @@ def _turned(image: Image.Image, found: int) -> Image.Image:
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation of a photo, 1 (upright) where there is none or it makes no sense."""
     try:
-        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd fields
+            found = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # unreadable EXIF says nothing about the pixels
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1

@@ -16,6 +16,7 @@ from vitrine.catalog.schema import row_errors
 from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.files import new_folder, write_json
+from vitrine.quality.boxes import clipped, outside
 from vitrine.quality.copies import TRIED, Row, may_be_copy, records, same_box
 from vitrine.quality.duplicates import (
     Groups,
@@ -50,6 +51,7 @@ DROPPING = {
 }
 CHANGING = {
     "normalised": "Labels brought to one spelling, or blanked because they mean 'no label'",
+    "boxes": "Boxes cut to what lies inside their photos, or blanked",
     "merged": "Labels taken over from a dropped copy",
     "contradicting": "Labels blanked because copies of the photo contradict",
     "cut": "Categories cut to a coarser level, because the finer class has too few photos",
@@ -217,6 +219,7 @@ def clean_catalog(
             _normalise,
             _drop_unusable_values,
             _drop_unusable_photos,
+            _cut_boxes,
             _drop_keywords,
             _drop_repeated_text,
             _drop_exact,
@@ -271,6 +274,17 @@ def _drop_unusable_photos(work: _Work) -> None:
     work.drop(rows, "tiny_photos", [f"{width[row]} x {height[row]} pixels" for row in rows])
     rows = np.flatnonzero(work.photo("spread") < work.settings.blank_spread)
     work.drop(rows, "blank_photos", ["one plain colour"] * len(rows))
+
+
+def _cut_boxes(work: _Work) -> None:
+    if "bbox" not in work.table:
+        return
+    width, height, boxes = work.photo("width"), work.photo("height"), work.table["bbox"]
+    rows = np.flatnonzero(boxes != "")
+    rows = rows[outside(boxes.iloc[rows], width[rows], height[rows])]
+    new = boxes.copy()
+    new.iloc[rows] = clipped(boxes.iloc[rows], width[rows], height[rows])
+    work.change("boxes", "bbox", new)
 
 
 def _drop_keywords(work: _Work) -> None:

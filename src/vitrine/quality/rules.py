@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of
 from vitrine.catalog.schema import ALLOWED_VALUES, BBOX_PATTERN, unsafe_paths
+from vitrine.quality.boxes import is_box, outside
 from vitrine.quality.copies import TRIED, Row, may_be_copy, records, same_box
 from vitrine.quality.duplicates import Groups, linked, members
 from vitrine.quality.expectations import build, judge, unexpected
@@ -453,15 +454,12 @@ def _boxes(evidence: Evidence) -> Finding | None:
     if "bbox" not in evidence.table:
         return None
     boxes, photos = evidence.table["bbox"], evidence.photos
-    judged = boxes.str.fullmatch(BBOX_PATTERN).astype(bool) & photos["readable"]
-    if not judged.any():
+    judged = np.flatnonzero(is_box(boxes).to_numpy() & photos["readable"].to_numpy())
+    if not len(judged):
         return None
-    values = boxes[judged].str.split(",", expand=True).astype(float)
-    width, height = photos.loc[judged, "width"], photos.loc[judged, "height"]
-    inside = (values[2] > 0) & (values[3] > 0)
-    inside &= (values[0] + values[2] <= width + 1) & (values[1] + values[3] <= height + 1)  # rounding is no fault
-    rows = inside.index[~inside].to_numpy()
-    return Finding(len(rows), int(judged.sum()), tuple(rows[:EXAMPLES].tolist()))
+    width, height = (photos[name].to_numpy()[judged] for name in ("width", "height"))
+    rows = judged[outside(boxes.iloc[judged], width, height)]
+    return Finding(len(rows), len(judged), tuple(rows[:EXAMPLES].tolist()))
 
 
 RULES: dict[str, Callable[[Evidence], Finding | None]] = {

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# HTML allows no control characters but tab and line ends, and a terminal that shows the page may act on them.
+UNPRINTABLE = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127), "\ufffd")
+
+
 @dataclass(frozen=True)
 class Tile:
     """A headline figure. `tone` is "", "good", "warn" or "bad"."""
@@ -102,7 +106,7 @@ class Page:
         environment = Environment(
             loader=PackageLoader("vitrine.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
-        return environment.get_template("page.html.j2").render(page=self)
+        return environment.get_template("page.html.j2").render(page=self).translate(UNPRINTABLE)
 
     def write(self, path: str | Path) -> None:
         """Writes the page as one file."""
