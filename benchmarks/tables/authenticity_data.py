@@ -10,7 +10,7 @@ the splits first, near copies left out, so no photo is in two splits. A deciding
 class may be in several listings of its split. Views are unknown.
 
 Rendered: the shoes of `vitrine synth`, six views and mostly a customer's photo. The mark sits in two of the views, tag
-and box_logo: a counterfeit shows a copied emblem in one of the two. (In the demo catalog itself one to three of five
+and box_logo: a counterfeit shows a copied emblem in one or in both. (In the demo catalog itself one to three of five
 views are copied, in stitches as well as emblems, which is harder.)
 
 Undecided are 30 % of the rendered listings, all of them in train (so half of train), and of the real ones, which are
@@ -44,6 +44,7 @@ PAIRS = (  # authentic, counterfeit, the third class they share
 )
 EMBLEM_VIEWS = ("tag", "box_logo", "stamp")
 MARK_VIEWS = ("tag", "box_logo")
+COPIED = (("tag",), ("box_logo",), MARK_VIEWS)  # what a counterfeit shows, each as often
 SPLITS, SHARES = ("train", "validation", "test"), (0.6, 0.1, 0.3)
 UNDECIDED = 0.3
 MOST_DECISIVE, LEAST_PHOTOS, MOST_PHOTOS = 2, 3, 7
@@ -110,12 +111,12 @@ def rendered_listings(out: Path, listings: int, seed: int = 0) -> None:
         rows = []
         for number in numbers:
             verdict = ("authentic", "counterfeit")[int(random.integers(2))]
-            mark = MARK_VIEWS[int(random.integers(len(MARK_VIEWS)))]
+            copied = COPIED[int(random.integers(len(COPIED)))]
             product, key = product_of(seed, number), listing_key(seed, number)
             for photo in render_listing(seed, number):
                 view, data = photo.row["view"], photo.data
                 if view in MARKED_VIEWS:
-                    data = jpeg(marked_view(product, view, verdict == "authentic" or view != mark, key)[1], 90)
+                    data = jpeg(marked_view(product, view, verdict == "authentic" or view not in copied, key)[1], 90)
                 (folder / photo.row["image"]).write_bytes(data)
                 rows.append(photo.row | {"verdict": verdict, "decisive": "yes" if view in MARK_VIEWS else ""})
         table = pd.DataFrame(rows)
