@@ -3,5 +3,7 @@
 PIPELINES = {
     "retrain": "validate, clean, split, train attributes and categories, evaluate, promote or refuse",
     "authenticate": "validate, clean, split, train a judge of listings, evaluate, promote or refuse",
+    "represent": "validate, clean, split, train features finer than the labels, evaluate, promote or refuse, index",
+    "match": "validate, clean, split, train the matching of user to shop photos, evaluate, promote or refuse, index",
     "monitor": "validate and clean new photos, compare them with what the models learnt, retrain where they drifted",
 }

@@ -1,8 +1,12 @@
 """What every DAG ends with: evaluate, pass the gate, promote or refuse."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl import PipelineTask
 
+from components.build_index import build_index
 from components.compare import compare
 from components.drift_reference import drift_reference
 from components.evaluate import evaluate
@@ -19,8 +23,10 @@ def add_gate(
     reports: str,
     min_gain: float,
     max_drop: float,
+    *,
+    indexed: bool = False,
 ) -> None:
-    """Adds the tasks that decide what becomes of a trained model."""
+    """Adds the tasks that decide what becomes of a trained model; `indexed`: and that index the catalog afterwards."""
     model, table = trained.outputs["model"], parted.outputs["parted"]
     evaluated = evaluate(model=model, table=table).set_display_name(f"Evaluate {task}")
     gate = never_cached(
@@ -44,6 +50,15 @@ def add_gate(
     }
     with dsl.If(gate.outputs["Output"] == "promote", name=f"promote-{task}"):
         reference = drift_reference(model=model, table=table).set_display_name(f"Drift reference {task}")
-        never_cached(promote(model=model, reference=reference.outputs["reference"], **known))
+        promoted = never_cached(promote(model=model, reference=reference.outputs["reference"], **known))
+        if indexed:  # not of the candidate but of the model in use, on either side
+            _add_index(table, known).after(promoted)
     with dsl.Else(name=f"refuse-{task}"):
-        never_cached(refuse(**known))
+        refused = never_cached(refuse(**known))
+        if indexed:
+            _add_index(table, known).after(refused)
+
+
+def _add_index(table: Any, known: Mapping[str, Any]) -> PipelineTask:
+    asked = {name: value for name, value in known.items() if name != "evaluation"}
+    return never_cached(build_index(table=table, **asked)).set_display_name(f"Index {known['task']}")

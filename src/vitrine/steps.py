@@ -18,7 +18,13 @@ from vitrine.errors import InputError
 from vitrine.journal import SIGN, Note, publish, run_folder, write_note
 from vitrine.report import percent
 
-NAMES = {"attributes": "Attributes (student)", "taxonomy": "Categories (multitask)", "authenticity": "Authenticity"}
+NAMES = {
+    "attributes": "Attributes (student)",
+    "taxonomy": "Categories (multitask)",
+    "authenticity": "Authenticity",
+    "representation": "Representation",
+    "matching": "Matching",
+}
 
 
 def name_period(catalog: str, period: str) -> str:
@@ -249,6 +255,56 @@ def count_listings(table: Path, run: str) -> dict[str, float]:
     return {name: float(count) for name, count in counts.items()}
 
 
+def examine(task: str, variant: str, table: Path, run: str, level: int = 0, identity: str = "") -> dict[str, float]:
+    """What a training of features or of matching has; publishes what the steps so far decided.
+
+    Raises:
+        InputError: if there is nothing to learn, or no test photo to measure on.
+    """
+    from vitrine.methods import matching, representation
+    from vitrine.settings import MatchingSettings, parse_settings
+
+    catalog = read_catalog(table)
+    counts: dict[str, int] = {}
+    if task == "matching":
+        plan = matching.plan(catalog, variant, parse_settings(MatchingSettings, [f"identity={identity}"]))
+        counts = {"user photos to learn from": len(plan.pairable.users), "shop photos": len(plan.pairable.shops)}
+        asked = matching.rows_to_measure(catalog, "test").table
+        counts["user photos to measure on"] = int((asked["domain"] == "user").sum())
+    else:
+        described = representation.describe(catalog, variant, level)
+        counts = {f"photos of split {name}": int((catalog.table["split"] == name).sum()) for name in ("train", "test")}
+        counts |= {"super-classes": len(described["classes"])}
+        if not counts["photos of split test"]:
+            raise InputError(f"{catalog.root}: no test photo to measure on")
+    decided = [", ".join(f"{count:,} {name}" for name, count in counts.items()) + "."]
+    _close(Note("examine", "What there is to learn", decided), table, run)
+    return {name: float(count) for name, count in counts.items()}
+
+
+def build_index(task: str, table: Path, registry: str, decision: Path, out: Path, run: str) -> int:
+    """Indexes the catalog with the model in use, so that new products are found whether or not a new model is.
+
+    Returns:
+        How many photos; 0 where there is no model in use, and then `out` is an empty folder.
+    """
+    from vitrine.registry.store import Registry
+    from vitrine.visual_search import make_index
+
+    champion = Registry(registry).champion(task)
+    count = 0
+    if champion is None:
+        out.mkdir(parents=True)
+        note = Note(f"index-{task}", "Index", ["no model is in use, so there is no index."], "warn")
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            count = make_index(Registry(registry).fetch(champion, Path(folder) / "champion"), _open(table), out)
+        decided = [f"{count:,} photos, embedded by version {champion.version}: `vitrine search {out} PHOTO`."]
+        note = Note(f"index-{task}", "Index", decided, figures={"photos in the index": f"{count:,}"})
+    _close(note, decision, run)
+    return count
+
+
 def train(
     task: str, variant: str, table: Path, out: Path, checkpoints: str, settings: Mapping[str, object]
 ) -> dict[str, float]:
@@ -409,7 +465,7 @@ def _headlines(evaluation: Path) -> Sequence[str]:
     from vitrine.evaluation.evaluate import METRICS
 
     metrics = files.read_json(evaluation / METRICS)
-    names = ("top1", "macro_top1", "top5", "recall@1", "f1@1", "recall@3", "accuracy", "f1", "auc")
+    names = ("top1", "macro_top1", "top5", "top20", "recall@1", "f1@1", "recall@3", "accuracy", "f1", "auc")
     shown = ", ".join(f"{key} {metrics[key]:.3f}" for key in names if key in metrics)
     counted = "listings" if "asked" in metrics else "photos"
     seconds = f"{metrics['seconds_per_1000_images']:.1f} s per 1,000 photos"

@@ -14,6 +14,8 @@ from vitrine import __version__
 TRAINS = {
     "retrain": {"train-teacher", "train-student", "train-taxonomy"},
     "authenticate": {"train-authenticity"},
+    "represent": {"train-representation"},
+    "match": {"train-matching"},
     "monitor": set(),
 }
 

@@ -1,0 +1,70 @@
+"""KFP step: a net that finds the shop's photos of what a customer's photo shows."""
+
+from kfp.dsl import Dataset, Input, Metrics, Model, Output, component
+
+from components import IMAGE
+
+
+@component(base_image=IMAGE, install_kfp_package=False)
+def train_matching(
+    table: Input[Dataset],
+    model: Output[Model],
+    figures: Output[Metrics],
+    checkpoints: str,
+    variant: str = "robust-softmax",
+    identity: str = "",
+    background: str = "",
+    pretraining: int = 10,
+    epochs: int = 10,
+    batch_size: int = 64,
+    image_size: int = 64,
+    backbone: str = "resnet18_narrow",
+    weights: str = "none",
+    learning_rate: float = 0.001,
+    seed: int = 0,
+    pairs: str = "1:1:4",
+    margin: float = 0.0,
+) -> None:
+    """Trains the matching of user photos to shop photos.
+
+    Args:
+        table: Catalog table with splits.
+        model: Model folder.
+        figures: Figures on the validation photos.
+        checkpoints: Folder that a stopped training goes on from.
+        variant: robust-softmax, or what it is compared with.
+        identity: Column that says what is the same; empty = product, else item.
+        background: Labelled catalogs for the softmax loss, comma separated; empty = the catalog itself.
+        pretraining: Passes over the background set before, where weights are none.
+        epochs: Passes over the training user photos, each with its pairs.
+        batch_size: Photos per step.
+        image_size: Pixels of the square the net sees.
+        backbone: A torchvision net, or resnet18_narrow for CPUs.
+        weights: none, imagenet, or a file.
+        learning_rate: AdamW's peak learning rate.
+        seed: Of weights, order and augmentation.
+        pairs: Positive to hard negative to background negative pairs.
+        margin: m of the losses; 0 = from the scale of the features.
+    """
+    from pathlib import Path
+
+    from components.outputs import show_metrics, stamp
+    from vitrine import steps
+
+    settings = {
+        "identity": identity,
+        "background": background,
+        "pretraining": pretraining,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "image_size": image_size,
+        "backbone": backbone,
+        "weights": weights,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "pairs": pairs,
+        "margin": margin,
+    }
+    found = steps.train("matching", variant, Path(table.path), Path(model.path), checkpoints, settings)
+    show_metrics(figures, found)
+    stamp(Path(model.path), model)

@@ -1,0 +1,67 @@
+"""KFP step: features finer than the labels."""
+
+from kfp.dsl import Dataset, Input, Metrics, Model, Output, component
+
+from components import IMAGE
+
+
+@component(base_image=IMAGE, install_kfp_package=False)
+def train_representation(
+    table: Input[Dataset],
+    model: Output[Model],
+    figures: Output[Metrics],
+    checkpoints: str,
+    variant: str = "base-indi-eff",
+    level: int = 0,
+    epochs: int = 30,
+    batch_size: int = 64,
+    image_size: int = 64,
+    backbone: str = "resnet18_narrow",
+    weights: str = "none",
+    learning_rate: float = 0.002,
+    seed: int = 0,
+    instance_lambda: float = 0.3,
+    temperature: float = 0.1,
+    negatives: int = 0,
+) -> None:
+    """Trains features that tell photos of one category apart.
+
+    Args:
+        table: Catalog table with splits.
+        model: Model folder.
+        figures: Figures on the validation photos.
+        checkpoints: Folder that a stopped training goes on from.
+        variant: base, fine, indi, base-indi or base-indi-eff.
+        level: Levels of the category to learn from; 0 = all but the deepest.
+        epochs: Passes over the training photos.
+        batch_size: Photos per step.
+        image_size: Pixels of the square the net sees.
+        backbone: A torchvision net, or resnet18_narrow for CPUs.
+        weights: none, imagenet, or a file.
+        learning_rate: AdamW's peak learning rate.
+        seed: Of weights, order and augmentation.
+        instance_lambda: Weight of the instance term (lambda of Eq. 4 and 5).
+        temperature: Of the instance softmax.
+        negatives: Photos of a super-class that each is compared with; 0 = all.
+    """
+    from pathlib import Path
+
+    from components.outputs import show_metrics, stamp
+    from vitrine import steps
+
+    settings = {
+        "level": level,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "image_size": image_size,
+        "backbone": backbone,
+        "weights": weights,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "lambda": instance_lambda,
+        "temperature": temperature,
+        "negatives": negatives,
+    }
+    found = steps.train("representation", variant, Path(table.path), Path(model.path), checkpoints, settings)
+    show_metrics(figures, found)
+    stamp(Path(model.path), model)

@@ -1,0 +1,115 @@
+"""The `represent` DAG: from the photos of a data revision to promoted (or refused) features and an index to search."""
+
+from kfp import dsl
+
+from components import IMAGE
+from components.examine import examine
+from components.report_run import report_run
+from components.train_representation import train_representation
+from pipelines.back import add_gate
+from pipelines.front import add_front
+from pipelines.resources import CHECKPOINTS, CREDENTIALS, GPU, POOL, TAINTS, VOLUME, never_cached, on_gpu, place
+
+
+@dsl.pipeline(
+    name="represent",
+    description="Validates, cleans and splits a catalog, trains features finer than its labels (Base-Indi_eff), "
+    "measures what they find on photos they never saw, promotes what beats the ones in use, and indexes the photos.",
+)
+def represent(
+    catalog: str = "s3://vitrine/data",
+    revision: str = "",
+    remote: str = "",
+    registry: str = "s3://vitrine/registry",
+    reports: str = "s3://vitrine/reports",
+    checkpoints: str = CHECKPOINTS,
+    variant: str = "base-indi-eff",
+    level: int = 0,
+    instance_lambda: float = 0.3,
+    temperature: float = 0.1,
+    negatives: int = 0,
+    epochs: int = 30,
+    batch_size: int = 64,
+    image_size: int = 64,
+    backbone: str = "resnet18_narrow",
+    weights: str = "none",
+    learning_rate: float = 0.002,
+    seed: int = 0,
+    min_class_count: int = 20,
+    ratios: str = "0.7,0.1,0.2",
+    shards: int = 1,
+    strict: bool = False,
+    min_gain: float = 0.0,
+    max_drop: float = 0.05,
+    image: str = IMAGE,
+    credentials: str = CREDENTIALS,
+    gpu: str = GPU,
+    gpus: int = 1,
+    pool: dict = POOL,
+    tolerations: list = TAINTS,
+    volume: str = VOLUME,
+) -> None:
+    """From the photos of a data revision to promoted (or refused) features and an index to search.
+
+    Args:
+        catalog: Folder, s3:// prefix or .dvc file of the catalog.
+        revision: DVC revision to train on; empty = whatever is there.
+        remote: DVC remote of a .dvc file: a folder or s3://bucket/prefix.
+        registry: Folder or s3:// prefix of the model registry.
+        reports: Folder or s3:// prefix below which each run leaves its summary page and reports.
+        checkpoints: Folder that stopped trainings go on from, on the volume below /mnt/vitrine.
+        variant: base-indi-eff, or a variant it is compared with.
+        level: Levels of the category to learn from; 0 = all but the deepest.
+        instance_lambda: Weight of the instance term (lambda of Eq. 4 and 5).
+        temperature: Of the instance softmax.
+        negatives: Photos of a super-class that each is compared with; 0 = all.
+        epochs: Passes over the training photos.
+        batch_size: Photos per step.
+        image_size: Pixels of the square the net sees.
+        backbone: A torchvision net such as resnet50, or resnet18_narrow for CPUs.
+        weights: none, imagenet, or a file of tensors.
+        learning_rate: AdamW's peak learning rate.
+        seed: Of weights, order and augmentation.
+        min_class_count: Photos a class needs; 0 = any number.
+        ratios: Shares of train, validation and test photos.
+        shards: Pods that share the photos when these are looked at.
+        strict: Stop when a data-quality rule of severity error is broken.
+        min_gain: How much better than the champion's the recall@1 must be.
+        max_drop: How far a guarded figure may fall.
+        image: Container image of every step; published packages name one by its digest.
+        credentials: Secret with AWS_ACCESS_KEY_ID and so on; need not exist where pods have a role.
+        gpu: Resource name of the training steps' GPUs.
+        gpus: GPUs of each training step; 0 trains on CPUs.
+        pool: Labels of the nodes that train.
+        tolerations: Taints of those nodes that training steps tolerate.
+        volume: PersistentVolumeClaim that keeps checkpoints.
+    """
+    run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    farewell = never_cached(report_run(reports=reports, run_id=run_id, title="represent")).set_display_name("Summary")
+    with dsl.ExitHandler(farewell, name="run"):
+        parted = add_front(
+            catalog, revision, remote, strict, min_class_count, ratios=ratios, shards=shards, reports=reports
+        )
+        table = parted.outputs["parted"]
+        known = {"task": "representation", "variant": variant, "level": level}
+        examined = never_cached(examine(table=table, reports=reports, run_id=run_id, **known))
+        trained = on_gpu(
+            train_representation(
+                table=table,
+                checkpoints=checkpoints,
+                variant=variant,
+                level=level,
+                instance_lambda=instance_lambda,
+                temperature=temperature,
+                negatives=negatives,
+                epochs=epochs,
+                batch_size=batch_size,
+                image_size=image_size,
+                backbone=backbone,
+                weights=weights,
+                learning_rate=learning_rate,
+                seed=seed,
+            )
+        ).after(examined)
+        add_gate("representation", trained, parted, registry, reports, min_gain, max_drop, indexed=True)
+    place(image, credentials, gpu, gpus, pool, tolerations, volume)

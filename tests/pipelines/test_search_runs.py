@@ -1,0 +1,39 @@
+"""`match` runs whole on this machine, and `vitrine search` answers from the index it leaves."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy_pairs import toy_pairs
+
+from vitrine.catalog import write_catalog
+from vitrine.registry import Registry
+from vitrine.visual_search import search_photos
+
+SMALL = ("epochs=1", "pretraining=1", "image_size=16", "batch_size=32", "ratios=0.6,0.2,0.2")
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_a_champion_and_an_index_of_the_shop(tmp_path):
+    write_catalog(toy_pairs(tmp_path / "data", products=30), tmp_path / "data")
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "VITRINE_CACHE": str(tmp_path / "cache"),
+        "PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path),
+    }
+    given = [f"--set={pair}" for pair in (f"catalog={tmp_path / 'data'}", *SMALL)]
+    command = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "match", "--runs", tmp_path / "runs", *given]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Promoted: the first model" in done.stdout
+    champion = Registry(tmp_path / "runs/registry").champion("matching")
+    assert champion is not None
+    assert (Path(champion.model) / "drift" / "reference.json").is_file()
+    (index,) = (path.parent for path in (tmp_path / "runs/artifacts").rglob("index.json"))
+    (line,) = search_photos(index, [str(tmp_path / "data/images/000-2.png")], k=200)
+    assert len(line["results"]) == 60
+    assert all(hit["image"].endswith(("-0.png", "-1.png")) for hit in line["results"])
+    (summary,) = (tmp_path / "runs/summaries").rglob("summary.html")
+    assert "photos in the index" in summary.read_text()
