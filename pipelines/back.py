@@ -12,7 +12,7 @@ from components.drift_reference import drift_reference
 from components.evaluate import evaluate
 from components.promote import promote
 from components.refuse import refuse
-from pipelines.resources import never_cached
+from pipelines.resources import KEEP, never_cached
 
 
 def add_gate(
@@ -23,6 +23,8 @@ def add_gate(
     reports: str,
     min_gain: float,
     max_drop: float,
+    keep: int = KEEP,
+    model_registry: str = "",
     *,
     indexed: bool = False,
 ) -> None:
@@ -50,7 +52,8 @@ def add_gate(
     }
     with dsl.If(gate.outputs["Output"] == "promote", name=f"promote-{task}"):
         reference = drift_reference(model=model, table=table).set_display_name(f"Drift reference {task}")
-        promoted = never_cached(promote(model=model, reference=reference.outputs["reference"], **known))
+        stored = {"reference": reference.outputs["reference"], "keep": keep, "model_registry": model_registry}
+        promoted = never_cached(promote(model=model, **stored, **known))
         if indexed:  # not of the candidate but of the model in use, on either side
             _add_index(table, known).after(promoted)
     with dsl.Else(name=f"refuse-{task}"):

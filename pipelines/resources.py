@@ -19,6 +19,7 @@ VOLUME = "vitrine-checkpoints"
 VOLUME_PATH = "/mnt/vitrine"
 CHECKPOINTS = f"{VOLUME_PATH}/checkpoints"
 
+KEEP = 10  # versions of a model
 TRAINING_HOURS = 24
 SHARED_MEMORY = "8Gi"  # counts towards the task's memory limit
 SECRET_KEYS = (

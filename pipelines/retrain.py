@@ -13,7 +13,7 @@ from components.train_taxonomy import train_taxonomy
 from components.train_teacher import train_teacher
 from pipelines.back import add_gate
 from pipelines.front import add_front
-from pipelines.resources import CHECKPOINTS, CREDENTIALS, GPU, POOL, TAINTS, VOLUME, never_cached, on_gpu, place
+from pipelines.resources import CHECKPOINTS, CREDENTIALS, GPU, KEEP, POOL, TAINTS, VOLUME, never_cached, on_gpu, place
 
 
 @dsl.pipeline(
@@ -42,6 +42,8 @@ def retrain(
     strict: bool = False,
     min_gain: float = 0.0,
     max_drop: float = 0.05,
+    keep: int = KEEP,
+    model_registry: str = "",
     image: str = IMAGE,
     credentials: str = CREDENTIALS,
     gpu: str = GPU,
@@ -73,6 +75,8 @@ def retrain(
         strict: Stop when a data-quality rule of severity error is broken.
         min_gain: How much better than the champion a model must be.
         max_drop: How far a single level's or attribute's figure may fall.
+        keep: Newest versions of a model that stay in the registry, beside the one in use and the one before; 0 = all.
+        model_registry: Address of a Kubeflow Model Registry that promoted models are announced to; empty = none.
         image: Container image of every step; published packages name one by its digest.
         credentials: Secret with AWS_ACCESS_KEY_ID and so on; need not exist where pods have a role.
         gpu: Resource name of the training steps' GPUs.
@@ -91,7 +95,14 @@ def retrain(
         "learning_rate": learning_rate,
         "seed": seed,
     }
-    gate: dict[str, Any] = {"registry": registry, "reports": reports, "min_gain": min_gain, "max_drop": max_drop}
+    gate: dict[str, Any] = {
+        "registry": registry,
+        "reports": reports,
+        "min_gain": min_gain,
+        "max_drop": max_drop,
+        "keep": keep,
+        "model_registry": model_registry,
+    }
     farewell = never_cached(
         report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="retrain")
     ).set_display_name("Summary")

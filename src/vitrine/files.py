@@ -164,6 +164,23 @@ def write_bytes(uri: str, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def delete(uri: str) -> None:
+    """Deletes a local file or an S3 object; it need not be there.
+
+    Raises:
+        InputError: if it cannot be.
+    """
+    if is_s3(uri):
+        bucket, key = _split(uri)
+        with _s3_errors(uri):
+            s3_client().delete_object(Bucket=bucket, Key=key)
+        return
+    try:
+        Path(uri).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{uri}: cannot be deleted ({error.strerror})") from error
+
+
 def copy_folder(source: Path, target: str) -> None:
     """Copies a local folder to a new local folder or S3 prefix."""
     if not is_s3(target):

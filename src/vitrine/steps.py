@@ -16,6 +16,7 @@ from vitrine import __version__, files
 from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version
 from vitrine.errors import InputError
 from vitrine.journal import SIGN, Note, publish, run_folder, write_note
+from vitrine.registry import Champion
 from vitrine.report import percent
 
 NAMES = {
@@ -423,8 +424,33 @@ def request_retraining(
     return decided
 
 
-def promote(task: str, model: Path, evaluation: Path, decision: Path, reference: Path, registry: str, run: str) -> None:
-    """The candidate becomes the champion, its drift reference beside it."""
+def promote(
+    task: str,
+    model: Path,
+    evaluation: Path,
+    decision: Path,
+    reference: Path,
+    registry: str,
+    run: str,
+    keep: int = 0,
+    announce: Callable[[Champion, Sequence[str]], None] | None = None,
+) -> None:
+    """The candidate becomes the champion, its drift reference beside it; old versions are deleted.
+
+    Args:
+        task: What it answers.
+        model: The candidate.
+        evaluation: Its evaluation.
+        decision: The gate's.
+        reference: Its drift reference.
+        registry: Folder or `s3://` prefix of the model registry.
+        run: Folder or `s3://` prefix of the run's pages.
+        keep: Newest versions that stay; 0 = all.
+        announce: Tells others of the champion and of deleted versions. If it cannot, the promotion stands.
+
+    Raises:
+        InputError: if the champion is no longer the one that the gate compared with, or a model cannot be stored.
+    """
     from vitrine.evaluation.evaluate import METRICS
     from vitrine.registry.challenge import DECISION
     from vitrine.registry.store import Registry
@@ -439,8 +465,16 @@ def promote(task: str, model: Path, evaluation: Path, decision: Path, reference:
         )
     figures = files.read_json(evaluation / METRICS)
     champion = store.promote(task, model, figures, decided["reason"], extra={"drift": reference})
-    note = Note(f"promote-{task}", NAMES[task], [f"is now version {champion.version}, in {store.root}."], "good")
-    _close(note, decision, run)
+    said, tone = [f"is now version {champion.version}, in {store.root}."], "good"
+    gone: list[str] = []
+    try:
+        gone = store.prune(task, keep)
+        said += [f"Deleted {len(gone)} old versions: {', '.join(gone)}."] if gone else []
+        if announce:
+            announce(champion, gone)
+    except InputError as error:  # what was promoted is in use all the same
+        said, tone = [*said, f"What comes after could not be done: {error}."], "warn"
+    _close(Note(f"promote-{task}", NAMES[task], said, tone), decision, run)
 
 
 def refuse(task: str, evaluation: Path, decision: Path, registry: str, run: str) -> None:

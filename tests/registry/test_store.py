@@ -1,6 +1,5 @@
 """Promotion, refusal, interruption and races, in a folder and on S3."""
 
-import json
 import os
 import re
 import subprocess
@@ -15,20 +14,6 @@ from vitrine.errors import InputError
 from vitrine.registry import MODEL_FILES, Registry, content_hash, pointer, store
 
 METRICS = {"macro_top1": 0.6, "count": 100.0}
-
-
-@pytest.fixture
-def model(tmp_path):
-    def build(name, weights=b"weights", task="taxonomy"):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "model.safetensors").write_bytes(weights)
-        (folder / "config.json").write_text(json.dumps({"task": task, "data_version": "v-7"}))
-        (folder / "metrics.json").write_text("{}")
-        (folder / "card.md").write_text("# card")
-        return folder
-
-    return build
 
 
 def test_an_empty_registry_has_no_champion(root):
@@ -55,6 +40,7 @@ def test_promotion_stores_the_model_and_says_why(root, model, tmp_path):
     assert {path.relative_to(got).as_posix() for path in got.rglob("*") if path.is_file()} == {
         *MODEL_FILES,
         "drift/reference.json",
+        "version.json",
     }
     second = registry.promote("taxonomy", model("second", b"other"), METRICS, "Promoted: better.")
     assert second.previous == first.version
@@ -141,10 +127,10 @@ def test_a_promotion_that_was_overtaken_is_refused(root, model, monkeypatch):
     late, early = model("late", b"late"), model("early", b"early")
     keep = store._store
 
-    def overtaken(source, extra, target):
+    def overtaken(*stored):
         monkeypatch.setattr(store, "_store", keep)
         registry.promote("taxonomy", early, METRICS, "Promoted: came first.")
-        keep(source, extra, target)
+        keep(*stored)
 
     monkeypatch.setattr(store, "_store", overtaken)
     with pytest.raises(InputError, match="another champion was promoted while"):
@@ -157,10 +143,10 @@ def test_two_first_promotions_at_once_leave_one_champion(root, model, monkeypatc
     registry = Registry(root)
     keep = store._store
 
-    def overtaken(source, extra, target):
+    def overtaken(*stored):
         monkeypatch.setattr(store, "_store", keep)
         registry.promote("taxonomy", early, METRICS, "Promoted: came first.")
-        keep(source, extra, target)
+        keep(*stored)
 
     early = model("early", b"early")
     monkeypatch.setattr(store, "_store", overtaken)

@@ -1,11 +1,12 @@
 """Model versions and the champion of each task, in a folder or under an S3 prefix.
 
     <root>/<task>/versions/<version>/   a model folder, whole or not listed; never changed afterwards
-    <root>/<task>/champion.json         which version is in use, and why
-    <root>/<task>/history.jsonl         every promotion and refusal, one line each
+    <root>/<task>/champion.json         which version is in use, and why; which versions are being deleted
+    <root>/<task>/history.jsonl         every promotion, rollback and refusal, one line each
 
-A promotion first copies the model, then replaces `champion.json` in one step. Whatever is interrupted before that step
-leaves the old champion in use.
+A promotion first copies the model, then replaces `champion.json` in one step, by a conditional write. Whatever is
+interrupted before that step leaves the old champion in use. Deleting goes through the same file: a version is first
+named there as retired, so that of a rollback to it and its deletion, at once, only one succeeds.
 """
 
 import hashlib
@@ -13,9 +14,10 @@ import json
 import math
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ from vitrine.errors import InputError
 from vitrine.registry import pointer
 
 WEIGHTS = "model.safetensors"
+RECORD = "version.json"  # in a version's folder: what is known of it, as of its champion
+NEW = timedelta(hours=1)  # a version that young is never deleted
+ATTEMPTS = 20  # of retiring versions while others promote
 HEADLINES = {  # per task the figures that stand for a model, the first that it has
     "attributes": ("recall@1",),
     "taxonomy": ("top1",),
@@ -46,9 +51,9 @@ class Champion:
         content: Hash of the weights and settings (see `content_hash`).
         metrics: What the gate saw when it was promoted.
         promoted_at: UTC, ISO 8601.
-        reason: The gate's sentence.
+        reason: The gate's sentence, or a person's.
         data_version: The data it was trained on, from its settings.
-        previous: The version it replaced, or "".
+        previous: The version that a rollback goes to, or "".
     """
 
     task: str
@@ -74,7 +79,7 @@ class Registry:
         Raises:
             InputError: if `champion.json` cannot be read.
         """
-        return self._champion(task)[0]
+        return self._state(task).champion
 
     def promote(
         self,
@@ -97,7 +102,7 @@ class Registry:
 
         Raises:
             InputError: if the folder is no model of this task, the version exists, or another champion was promoted in
-                the meantime (the gate then compared with the wrong one).
+                the meantime (the gate then compared with the wrong one; what was stored stays, as a version).
         """
         extra = extra or {}
         config = check_model(model, task)
@@ -107,47 +112,144 @@ class Registry:
         for name, folder in extra.items():
             if (model / _checked(name, "folder")).exists() or not folder.is_dir():
                 raise InputError(f"{folder}: not a folder that can stand beside the model as {name!r}")
-        before, tag = self._champion(task)
+        state = self._state(task)
         target = self._version(task, version)
         if version in self.versions(task):
             raise InputError(f"{target}: this version exists already")
-        _store(model, extra, target)
         champion = Champion(
             task=task,
             version=version,
             model=target,
             content=content,
             metrics=_finite(metrics),
-            promoted_at=now.isoformat(timespec="seconds"),
+            promoted_at=now.isoformat(timespec="microseconds"),
             reason=reason,
             data_version=str(config.get("data_version", "")),
-            previous=before.version if before else "",
+            previous=state.champion.version if state.champion else "",
         )
-        try:
-            pointer.replace(self._file(task, "champion.json"), _json(asdict(champion)), tag)
-        except pointer.ChangedError as error:
-            raise InputError(
-                f"{self._file(task, 'champion.json')}: another champion was promoted while {version} was being stored; "
-                "compare with that one"
-            ) from error
-        self._record(task, {"decision": "promoted", "version": version, "previous": champion.previous}, reason, metrics)
+        _store(model, extra, target, champion)
+        self._crown(champion, state, "promoted")
         return champion
+
+    def bring_back(self, task: str, version: str, reason: str) -> Champion:
+        """Makes a stored version the champion, after checking that it is whole.
+
+        Args:
+            task: What it answers.
+            version: One of `versions`.
+            reason: A person's.
+
+        Raises:
+            InputError: if there is no such version, it is the champion, it is not what was stored, or another champion
+                was promoted in the meantime.
+        """
+        state = self._state(task)
+        self._check_known(task, version, state)
+        if state.champion and state.champion.version == version:
+            raise InputError(f"{self._file(task, 'champion.json')}: {version} is the champion already")
+        before = state.champion.version if state.champion else ""
+        champion = replace(self.version(task, version), promoted_at=_now(), reason=reason, previous=before)
+        self._check_whole(champion)
+        self._crown(champion, state, "promoted")
+        return champion
+
+    def rollback(self, task: str, reason: str) -> Champion:
+        """Makes the champion before this one the champion again. Another rollback goes to the one before that.
+
+        Raises:
+            InputError: if there is none before, it is no longer there or not what was stored, or another champion was
+                promoted in the meantime.
+        """
+        state = self._state(task)
+        if state.champion is None or not state.champion.previous:
+            now = f"{state.champion.version} is the first" if state.champion else "there is no champion"
+            raise InputError(f"{self._file(task, 'champion.json')}: nothing to go back to ({now})")
+        version = state.champion.previous
+        self._check_known(task, version, state)
+        champion = replace(self.version(task, version), promoted_at=_now(), reason=reason)
+        self._check_whole(champion)
+        self._crown(champion, state, "rolled back")
+        return champion
+
+    def prune(self, task: str, keep: int, now: datetime | None = None) -> list[str]:
+        """Deletes all but the newest versions.
+
+        The champion, the one a rollback goes to, and whatever was stored within the last hour (a promotion may be at
+        work on it) stay in any case. A deletion that was interrupted is taken up again.
+
+        Args:
+            task: Whose versions.
+            keep: How many of the newest stay; 0 = all of them.
+            now: For tests.
+
+        Returns:
+            What was deleted, oldest first.
+
+        Raises:
+            InputError: for a negative number, or if a version cannot be deleted.
+        """
+        if keep < 0:
+            raise InputError(f"keep={keep}: a number of versions, or 0 for all")
+        since = (now or datetime.now(UTC)) - NEW
+        for _ in range(ATTEMPTS):
+            state = self._state(task)
+            if state.champion is None:
+                return []
+            left = [name for name in state.retired if files.exists(files.join(self._version(task, name), RECORD))]
+            known = [self.version(task, name) for name in self.versions(task) if name not in left]
+            known.sort(key=lambda version: (version.promoted_at, version.version))
+            spare = {state.champion.version, state.champion.previous}
+            old = known[:-keep] if keep else []
+            doomed = [
+                found.version
+                for found in old
+                if found.version not in spare and datetime.fromisoformat(found.promoted_at) < since
+            ]
+            if not doomed and not left:
+                return []
+            try:
+                self._write(task, _State(state.champion, (*left, *doomed), state.tag))
+            except pointer.ChangedError:
+                continue
+            for name in (*left, *doomed):
+                _delete(self._version(task, name))
+            return [*left, *doomed]
+        raise InputError(f"{self._file(task, 'champion.json')}: changed {ATTEMPTS} times while versions were retired")
 
     def refuse(self, task: str, reason: str, metrics: Mapping[str, float]) -> None:
         """Records that a candidate was not promoted."""
-        self._record(task, {"decision": "refused"}, reason, metrics)
+        self._note(task, _now(), {"decision": "refused"}, reason, metrics)
 
     def history(self, task: str) -> list[dict[str, Any]]:
         """Every decision, oldest first."""
         uri = self._file(task, "history.jsonl")
         data, _ = pointer.read(uri)
+        found: dict[Any, dict[str, Any]] = {}
         try:
-            return [json.loads(line) for line in (data or b"").decode().splitlines()]
-        except ValueError as error:
+            for number, text in enumerate((data or b"").decode().splitlines()):
+                line = json.loads(text)
+                # The next promotion adds a line that it misses; the one it is of may only have been slow.
+                key = (line["version"], line["at"]) if "version" in line else number
+                if key not in found or "replaced" in line:
+                    found[key] = line
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{uri}: cannot be read ({error})") from error
+        return list(found.values())
+
+    def version(self, task: str, version: str) -> Champion:
+        """What is known of a stored version: what its champion was, when it was first promoted.
+
+        Raises:
+            InputError: if it cannot be read.
+        """
+        uri = files.join(self._version(task, version), RECORD)
+        data, _ = pointer.read(uri)
+        if data is None:
+            raise InputError(f"{uri}: no such version")
+        return self._parsed(task, data, uri)
 
     def versions(self, task: str) -> list[str]:
-        """The versions that are stored whole, oldest first."""
+        """The versions that are stored whole, by name, which sorts the oldest first unless they were named by hand."""
         folder = self._file(task, "versions")
         if not files.is_s3(folder):
             return sorted(path.parent.name for path in Path(folder).glob(f"[!.]*/{WEIGHTS}"))
@@ -180,23 +282,63 @@ class Registry:
                 raise InputError(f"{champion.model}: holds model {content}, not the promoted {champion.content}")
         return into
 
-    def _champion(self, task: str) -> tuple[Champion | None, str]:
+    def _crown(self, champion: Champion, state: "_State", decision: str) -> None:
+        """Replaces the champion in one step, and adds the line of it to the history.
+
+        The line of the one before is added too where its promotion was killed before it could.
+        """
+        task, uri = champion.task, self._file(champion.task, "champion.json")
+        try:
+            self._write(task, replace(state, champion=champion))
+        except pointer.ChangedError as error:
+            raise InputError(
+                f"{uri}: another champion was promoted while {champion.version} was being stored; compare with that one"
+            ) from error
+        before = state.champion
+        if before and not any(_is_of(line, before) for line in self.history(task)):
+            self._record(before, "promoted")
+        self._record(champion, decision, replaced=before.version if before else "")
+
+    def _state(self, task: str) -> "_State":
         uri = self._file(task, "champion.json")
         data, tag = pointer.read(uri)
         if data is None:
-            return None, tag
+            return _State(None, (), tag)
+        champion = self._parsed(task, data, uri)
+        return _State(champion, tuple(json.loads(data).get("retired", ())), tag)
+
+    def _write(self, task: str, state: "_State") -> None:
+        assert state.champion is not None
+        retired = {"retired": state.retired} if state.retired else {}
+        pointer.replace(self._file(task, "champion.json"), _json(asdict(state.champion) | retired), state.tag)
+
+    def _parsed(self, task: str, data: bytes, uri: str) -> Champion:
         try:
-            fields = json.loads(data)
-            model = self._version(task, fields["version"])  # the root may be mounted elsewhere than when promoted
-            return Champion(**{**fields, "task": task, "model": model}), tag
-        except (ValueError, TypeError, KeyError) as error:
+            found = json.loads(data)
+            found = {key: value for key, value in found.items() if key != "retired"}
+            model = self._version(task, found["version"])  # the root may be mounted elsewhere than when promoted
+            return Champion(**{**found, "task": task, "model": model})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{uri}: does not describe a champion ({error})") from error
 
-    def _record(self, task: str, entry: dict[str, str], reason: str, metrics: Mapping[str, float]) -> None:
-        uri = self._file(task, "history.jsonl")
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        line = json.dumps({"at": at, **entry, "reason": reason, "metrics": _finite(metrics)}, ensure_ascii=False)
-        pointer.append(uri, line)
+    def _check_known(self, task: str, version: str, state: "_State") -> None:
+        known = [name for name in self.versions(task) if name not in state.retired]
+        if version not in known:
+            raise InputError(
+                f"{self._file(task, 'versions')}: has no {version} (it has: {', '.join(known[-10:]) or 'none'})"
+            )
+
+    def _check_whole(self, champion: Champion) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            self.fetch(champion, Path(folder) / "copy")
+
+    def _record(self, champion: Champion, decision: str, **more: str) -> None:
+        entry = {"decision": decision, "version": champion.version, "previous": champion.previous, **more}
+        self._note(champion.task, champion.promoted_at, entry, champion.reason, champion.metrics)
+
+    def _note(self, task: str, at: str, entry: dict[str, str], reason: str, metrics: Mapping[str, float]) -> None:
+        line = {"at": at, **entry, "reason": reason, "metrics": _finite(metrics)}
+        pointer.append(self._file(task, "history.jsonl"), json.dumps(line, ensure_ascii=False))
 
     def _version(self, task: str, version: str) -> str:
         return files.join(self._file(task, "versions"), _checked(version, "version"))
@@ -205,14 +347,39 @@ class Registry:
         return files.join(files.join(self.root, _checked(task, "task")), name)
 
 
+@dataclass(frozen=True)
+class _State:
+    """What `champion.json` says, and the tag of that state of it."""
+
+    champion: Champion | None
+    retired: tuple[str, ...]
+    tag: str
+
+
 def headline(registry: str) -> list[str]:
     """The first figure of each champion: `taxonomy top1 0.912`."""
-    found = []
-    for task, keys in HEADLINES.items():
-        champion = Registry(registry).champion(task)
-        figures = [f"{key} {champion.metrics[key]:.3f}" for key in keys if key in champion.metrics] if champion else []
-        found += [f"{task} {figures[0]}"] if figures else []
-    return found
+    champions = [Registry(registry).champion(task) for task in HEADLINES]
+    return [f"{best.task} {figure(best)}" for best in champions if best and figure(best)]
+
+
+def figure(champion: Champion) -> str:
+    """The figure that stands for a model, such as `top1 0.912`; "" if it has none."""
+    keys = [key for key in HEADLINES.get(champion.task, ()) if key in champion.metrics]
+    return f"{keys[0]} {champion.metrics[keys[0]]:.3f}" if keys else ""
+
+
+def promote_folder(
+    registry: Registry, task: str, model: Path, evaluation: Path | None, reference: Path | None, reason: str
+) -> Champion:
+    """Stores a model folder and makes it the champion without a gate, by its evaluation's figures.
+
+    Raises:
+        InputError: if there is no evaluation, or as `Registry.promote` says.
+    """
+    if evaluation is None:
+        raise InputError(f"{model}: name what `vitrine evaluate` wrote about it with --evaluation")
+    metrics = files.read_json(evaluation / "metrics.json")
+    return registry.promote(task, model, metrics, reason, extra={"drift": reference} if reference else None)
 
 
 def content_hash(model: Path) -> str:
@@ -241,19 +408,39 @@ def check_model(model: Path, task: str) -> dict[str, Any]:
     return config
 
 
-def _store(model: Path, extra: Mapping[str, Path], target: str) -> None:
+def _store(model: Path, extra: Mapping[str, Path], target: str, champion: Champion) -> None:
     """Copies everything; on S3 the weights come last, because a version without them is not listed."""
+    record = _json(asdict(champion))
     if not files.is_s3(target):
         with files.new_folder(Path(target)) as temporary:
             shutil.copytree(model, temporary, dirs_exist_ok=True)
             for name, folder in extra.items():
                 shutil.copytree(folder, temporary / name)
+            (temporary / RECORD).write_bytes(record)
         return
     for name, folder in extra.items():
         files.copy_folder(folder, files.join(target, name))
-    paths = [path for path in sorted(model.rglob("*")) if path.is_file()]
+    files.write_bytes(files.join(target, RECORD), record)
+    paths = [path for path in sorted(model.rglob("*")) if path.is_file() and path != model / RECORD]
     for path in sorted(paths, key=lambda path: path == model / WEIGHTS):
         files.write_bytes(files.join(target, path.relative_to(model).as_posix()), path.read_bytes())
+
+
+def _delete(target: str) -> None:
+    """Deletes a version: the weights first, by which it is listed, and its record last, by which it is found again."""
+    names = files.list_folder(target)
+    for name in sorted(names, key=lambda name: (name != WEIGHTS, name == RECORD)):
+        files.delete(files.join(target, name))
+    if not files.is_s3(target):
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def _is_of(line: Mapping[str, Any], champion: Champion) -> bool:
+    return bool(line.get("version") == champion.version and line.get("at") == champion.promoted_at)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _checked(name: str, what: str) -> str:

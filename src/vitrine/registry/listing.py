@@ -1,0 +1,44 @@
+"""What is in a registry, as lines for a person."""
+
+from collections.abc import Iterator
+
+from vitrine.errors import InputError
+from vitrine.registry.store import HEADLINES, Champion, Registry, figure
+
+
+def list_versions(root: str, task: str = "") -> Iterator[str]:
+    """A line per version, oldest first: * if in use, its name, figure, data, when it was stored, why.
+
+    Raises:
+        InputError: for an unknown task, or what cannot be read.
+    """
+    registry = Registry(root)
+    for name in _tasks(task):
+        champion = registry.champion(name)
+        versions = [registry.version(name, version) for version in registry.versions(name)]
+        for version in sorted(versions, key=lambda found: (found.promoted_at, found.version)):
+            used = champion is not None and champion.version == version.version
+            yield f"{'*' if used else ' '} {name} {_told(version)}"
+
+
+def list_decisions(root: str, task: str = "") -> Iterator[str]:
+    """A line per decision, oldest first.
+
+    Raises:
+        InputError: for an unknown task, or what cannot be read.
+    """
+    registry = Registry(root)
+    for name in _tasks(task):
+        for line in registry.history(name):
+            yield f"{line['at'][:16]} {name} {line['decision']} {line.get('version') or '-'} {line['reason']}"
+
+
+def _tasks(task: str) -> list[str]:
+    if task and task not in HEADLINES:
+        raise InputError(f"task {task!r}: unknown (known: {', '.join(HEADLINES)})")
+    return [task] if task else list(HEADLINES)
+
+
+def _told(version: Champion) -> str:
+    data = f"data {version.data_version[:12]}" if version.data_version else "data unknown"
+    return f"{version.version} {figure(version) or 'no figure'}, {data}, {version.promoted_at[:16]}: {version.reason}"
