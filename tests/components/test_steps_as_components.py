@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from fake_model_registry import FakeModelRegistry
 from kfp import dsl
 
 from components.attribute_types import attribute_types
@@ -202,8 +203,12 @@ def test_promotion_then_refusal_then_the_summary(done, tmp_path):
     reference = done.step(drift_reference, model=known["model"], table=known["table"]).reference
     assert reference.metadata == known["model"].metadata
     common = {"evaluation": known["evaluation"], "task": "taxonomy", "registry": registry, **run}
-    done.step(promote, model=known["model"], decision=first.decision, reference=reference, **common)
+    kubeflow = FakeModelRegistry()
+    own = {"model": known["model"], "decision": first.decision, "reference": reference}
+    done.step(promote, **own, **common, keep=3, model_registry=kubeflow.address)
+    kubeflow.close()
     champion = Registry(registry).champion("taxonomy")
+    assert [found["name"] for found in kubeflow.versions.values()] == [champion.version]
     assert (Path(champion.model) / "drift" / "reference.json").exists()
     assert champion.metrics == json.loads((Path(known["evaluation"].path) / "metrics.json").read_text())
     summary = {**run, "title": "retrain"}
@@ -223,6 +228,17 @@ def test_promotion_then_refusal_then_the_summary(done, tmp_path):
     page = Path(done.step(report_run, status=ended("SUCCEEDED"), **summary).summary.path).read_text()
     assert "Nothing promoted; the champions stay" in page
     assert history[1][1] in page
+
+
+def test_a_promotion_stands_though_nobody_can_be_told(done, tmp_path, capsys):
+    registry = str(tmp_path / "registry")
+    known, first = gate(done, "taxonomy", registry)
+    reference = done.step(drift_reference, model=known["model"], table=known["table"]).reference
+    own = {"model": known["model"], "decision": first.decision, "reference": reference, "registry": registry}
+    common = {"evaluation": known["evaluation"], "task": "taxonomy", "reports": str(tmp_path), "run_id": "run"}
+    done.step(promote, **own, **common, model_registry="http://127.0.0.1:9")
+    assert Registry(registry).champion("taxonomy")
+    assert "cannot be reached" in capsys.readouterr().out
 
 
 def ended(state, message=None):
