@@ -8,7 +8,7 @@ from components.report_run import report_run
 from components.train_matching import train_matching
 from pipelines.back import add_gate
 from pipelines.front import add_front
-from pipelines.resources import CHECKPOINTS, CREDENTIALS, GPU, POOL, TAINTS, VOLUME, never_cached, on_gpu, place
+from pipelines.resources import CHECKPOINTS, CREDENTIALS, GPU, KEEP, POOL, TAINTS, VOLUME, never_cached, on_gpu, place
 
 
 @dsl.pipeline(
@@ -43,6 +43,8 @@ def match(
     strict: bool = False,
     min_gain: float = 0.0,
     max_drop: float = 0.05,
+    keep: int = KEEP,
+    model_registry: str = "",
     image: str = IMAGE,
     credentials: str = CREDENTIALS,
     gpu: str = GPU,
@@ -79,6 +81,8 @@ def match(
         strict: Stop when a data-quality rule of severity error is broken.
         min_gain: How much better than the champion's the top-20 must be.
         max_drop: How far a guarded figure may fall.
+        keep: Newest versions of a model that stay in the registry, beside the one in use and the one before; 0 = all.
+        model_registry: Address of a Kubeflow Model Registry that promoted models are announced to; empty = none.
         image: Container image of every step; published packages name one by its digest.
         credentials: Secret with AWS_ACCESS_KEY_ID and so on; need not exist where pods have a role.
         gpu: Resource name of the training steps' GPUs.
@@ -115,5 +119,5 @@ def match(
                 seed=seed,
             )
         ).after(examined)
-        add_gate("matching", trained, parted, registry, reports, min_gain, max_drop, indexed=True)
+        add_gate("matching", trained, parted, registry, reports, min_gain, max_drop, keep, model_registry, indexed=True)
     place(image, credentials, gpu, gpus, pool, tolerations, volume)

@@ -8,7 +8,7 @@ from components.report_run import report_run
 from components.train_representation import train_representation
 from pipelines.back import add_gate
 from pipelines.front import add_front
-from pipelines.resources import CHECKPOINTS, CREDENTIALS, GPU, POOL, TAINTS, VOLUME, never_cached, on_gpu, place
+from pipelines.resources import CHECKPOINTS, CREDENTIALS, GPU, KEEP, POOL, TAINTS, VOLUME, never_cached, on_gpu, place
 
 
 @dsl.pipeline(
@@ -41,6 +41,8 @@ def represent(
     strict: bool = False,
     min_gain: float = 0.0,
     max_drop: float = 0.05,
+    keep: int = KEEP,
+    model_registry: str = "",
     image: str = IMAGE,
     credentials: str = CREDENTIALS,
     gpu: str = GPU,
@@ -76,6 +78,8 @@ def represent(
         strict: Stop when a data-quality rule of severity error is broken.
         min_gain: How much better than the champion's the recall@1 must be.
         max_drop: How far a guarded figure may fall.
+        keep: Newest versions of a model that stay in the registry, beside the one in use and the one before; 0 = all.
+        model_registry: Address of a Kubeflow Model Registry that promoted models are announced to; empty = none.
         image: Container image of every step; published packages name one by its digest.
         credentials: Secret with AWS_ACCESS_KEY_ID and so on; need not exist where pods have a role.
         gpu: Resource name of the training steps' GPUs.
@@ -111,5 +115,7 @@ def represent(
                 seed=seed,
             )
         ).after(examined)
-        add_gate("representation", trained, parted, registry, reports, min_gain, max_drop, indexed=True)
+        add_gate(
+            "representation", trained, parted, registry, reports, min_gain, max_drop, keep, model_registry, indexed=True
+        )
     place(image, credentials, gpu, gpus, pool, tolerations, volume)
