@@ -10,6 +10,7 @@ import re
 import threading
 import urllib.parse
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import policy
@@ -48,6 +49,7 @@ class State:
     token: str = ""
     multi_user: bool = False
     seen: list[tuple[str, str]] = field(default_factory=list)
+    before: Callable[[str, str], object] = lambda method, path: None  # is told of a request, and may hold it up
 
 
 class FakeKubeflow:
@@ -90,6 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         address = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(address.query))
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.state.before(method, address.path)
         with self.lock:
             self.state.seen.append((method, address.path))
             try:

@@ -1,0 +1,121 @@
+"""One retraining at a time and one per state of the data, in a folder and on S3."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from vitrine import files
+from vitrine.errors import InputError
+from vitrine.monitoring.retraining import CLAIM_LASTS, KEPT, request, retrainings
+from vitrine.registry import pointer
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+@pytest.fixture(params=["local", "s3"])
+def registry(request, tmp_path):
+    return str(tmp_path / "registry") if request.param == "local" else f"{request.getfixturevalue('bucket')}/models"
+
+
+class Runs:
+    """Starts runs and says which one is going."""
+
+    def __init__(self):
+        self.started, self.busy = [], ""
+
+    def start(self):
+        self.started.append(f"run-{len(self.started) + 1}")
+        return self.started[-1]
+
+
+@pytest.fixture
+def runs():
+    return Runs()
+
+
+@pytest.fixture
+def ask(registry, runs):
+    def run(state="s1", monitor="m1", now=NOW, **other):
+        given = {"start": runs.start, "busy": lambda: runs.busy, **other}
+        return request(registry, state, "Drift: brightness.", monitor, now=now, **given)
+
+    return run
+
+
+def test_one_for_each_state_and_none_while_one_is_going(ask, runs, registry):
+    assert ask().started
+    assert runs.started == ["run-1"]
+    again = ask(monitor="m2")
+    assert (again.started, again.reason) == (False, "this state of the data was retrained on before, by run run-1.")
+    runs.busy = "retrain of yesterday"
+    going = ask("s2")
+    assert (going.started, "retrain of yesterday is still going" in going.reason) == (False, True)
+    runs.busy = ""
+    assert ask("s2").reason == "started run run-2."
+    assert [(entry.state, entry.run, entry.at) for entry in retrainings(registry)] == [
+        ("s1", "run-1", "2026-11-25T12:00:00+00:00"),
+        ("s2", "run-2", "2026-11-25T12:00:00+00:00"),
+    ]
+
+
+def test_of_two_at_once_one_starts(ask, runs, registry):
+    """The second asks after the first has read the list and before it writes."""
+    inner = []
+
+    def busy():
+        inner.append(ask("s1", "m2"))
+        return ""
+
+    outer = ask(busy=busy)
+    assert (inner[0].started, outer.started) == (True, False)
+    assert outer.reason == "another monitor is starting a retraining at this moment."
+    assert runs.started == ["run-1"]
+    assert [entry.monitor for entry in retrainings(registry)] == ["m2"]
+
+
+def test_while_one_is_starting_no_other_does(ask, runs):
+    inner = []
+
+    def start():
+        inner.append(ask("s2", "m2", now=NOW + timedelta(minutes=1)))
+        return "slow"
+
+    assert ask(start=start).reason == "started run slow."
+    assert inner[0].reason == "monitor m1 is starting a retraining at this moment."
+    assert runs.started == []
+
+
+def test_a_monitor_that_was_killed_gives_way_after_a_while(ask, registry):
+    def killed():
+        raise SystemExit
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Killed: it could not take its claim back.
+        real, writes = pointer.replace, []
+        patch.setattr(pointer, "replace", lambda *given: writes.append(given) or (len(writes) == 1 and real(*given)))
+        with pytest.raises(SystemExit):
+            ask(start=killed)
+    assert retrainings(registry) == []
+    assert not ask(monitor="m2", now=NOW + CLAIM_LASTS / 2).started
+    assert ask(monitor="m3", now=NOW + CLAIM_LASTS * 1.1).started
+
+
+def test_what_could_not_be_started_is_no_claim(ask, registry):
+    def refused():
+        raise InputError("403")
+
+    with pytest.raises(InputError, match="403"):
+        ask(start=refused)
+    assert json.loads(files.read_bytes(files.join(registry, "retraining.json"))) == []
+    assert ask().started
+
+
+def test_the_list_stays_short(ask, registry):
+    old = [{"state": f"o{i}", "reason": "", "monitor": "", "at": NOW.isoformat(), "run": f"r{i}"} for i in range(600)]
+    pointer.replace(files.join(registry, "retraining.json"), json.dumps(old).encode(), "")
+    assert ask().started
+    assert len(retrainings(registry)) == KEPT + 1
+    files.write_bytes(files.join(registry, "retraining.json"), b"[3]")
+    with pytest.raises(InputError, match="does not list retrainings"):
+        ask("s3")
