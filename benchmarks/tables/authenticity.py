@@ -43,7 +43,7 @@ PASSES = {
     "rendered": {"epochs": 12, "learning_rate": 0.002},
     "cut": {"epochs": 12, "learning_rate": 0.002},
 }
-TRUNK = {"image_size": 48, "epochs": 12, "workers": 1}
+TRUNK = {"image_size": 48, "epochs": 30, "workers": 1}
 TRUNK_OF = {"real": "trunk-real", "rendered": "trunk-rendered", "cut": "trunk-rendered"}
 LAMBDAS = (0.0, 0.01, 1.0, 10.0)  # beside the default
 CUT_LAMBDAS = (0.0, 0.1, 1.0)

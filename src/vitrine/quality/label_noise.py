@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from threadpoolctl import threadpool_limits
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, category_depth, category_level
 from vitrine.catalog.table import TEXT
@@ -122,7 +123,8 @@ def label_noise(
             groups = _groups(part, None if copies is None else copies[rows])
             order = text_hashes(part["image"], seed + 1)
             for column, labels in _columns(name, part):
-                suspects, reliability = _judged(column, labels, features, groups, order, labelled)
+                with threadpool_limits(1):  # thousands of short calls, which threads that wait for a core hold up
+                    suspects, reliability = _judged(column, labels, features, groups, order, labelled)
                 suspects["row"] = rows[suspects["row"]]
                 found.append(suspects)
                 columns.append(reliability)
