@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TOP = (1, 5, 20, 200)
 CURVE = (1, 2, 5, 10, 20, 50, 100, 200)
 SHELF = 2  # things a node's shop photos show at least, for a search in it to ask anything
-SHOWN, ANSWERS = 4, 7  # queries of a kind on the page, and answers to each
+SHOWN, ANSWERS = 4, 6  # queries of a kind on the page, and answers to each
 MAPPED = 250  # photos of each domain in the map of features
 
 
