@@ -15,6 +15,7 @@ def examine(
     run_id: str,
     level: int = 0,
     identity: str = "",
+    background: str = "",
 ) -> None:
     """Counts what a training has, and publishes what was decided so far. Never cached: each run has its own pages.
 
@@ -27,6 +28,7 @@ def examine(
         run_id: Which run this is.
         level: Levels of the category that representation learns from; 0 = all but the deepest.
         identity: Column that says what is the same, for matching; empty = product, else item.
+        background: Labelled catalogs for the softmax loss of matching; empty = the catalog itself.
     """
     from pathlib import Path
 
@@ -34,5 +36,6 @@ def examine(
     from vitrine import steps
     from vitrine.journal import run_folder
 
-    found = steps.examine(task, variant, Path(table.path), run_folder(reports, run_id), level, identity)
+    run = run_folder(reports, run_id)
+    found = steps.examine(task, variant, Path(table.path), run, level=level, identity=identity, background=background)
     show_metrics(counts, found)

@@ -98,7 +98,7 @@ def match(
             catalog, revision, remote, strict, min_class_count, ratios=ratios, shards=shards, reports=reports
         )
         table = parted.outputs["parted"]
-        known = {"task": "matching", "variant": variant, "identity": identity}
+        known = {"task": "matching", "variant": variant, "identity": identity, "background": background}
         examined = never_cached(examine(table=table, reports=reports, run_id=run_id, **known))
         trained = on_gpu(
             train_matching(

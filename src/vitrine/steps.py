@@ -256,7 +256,9 @@ def count_listings(table: Path, run: str) -> dict[str, float]:
     return {name: float(count) for name, count in counts.items()}
 
 
-def examine(task: str, variant: str, table: Path, run: str, level: int = 0, identity: str = "") -> dict[str, float]:
+def examine(
+    task: str, variant: str, table: Path, run: str, *, level: int = 0, identity: str = "", background: str = ""
+) -> dict[str, float]:
     """What a training of features or of matching has; publishes what the steps so far decided.
 
     Raises:
@@ -268,7 +270,9 @@ def examine(task: str, variant: str, table: Path, run: str, level: int = 0, iden
     catalog = read_catalog(table)
     counts: dict[str, int] = {}
     if task == "matching":
-        plan = matching.plan(catalog, variant, parse_settings(MatchingSettings, [f"identity={identity}"]))
+        plan = matching.plan(
+            catalog, variant, parse_settings(MatchingSettings, [f"identity={identity}", f"background={background}"])
+        )
         counts = {"user photos to learn from": len(plan.pairable.users), "shop photos": len(plan.pairable.shops)}
         asked = matching.rows_to_measure(catalog, "test").table
         counts["user photos to measure on"] = int((asked["domain"] == "user").sum())

@@ -55,7 +55,7 @@ def plan(catalog: Catalog, variant: str, settings: MatchingSettings) -> Plan:
     """Who forms pairs, and what carries the softmax loss.
 
     Raises:
-        InputError: if no pair can be formed, a background catalog cannot be read, or the softmax has nothing to learn.
+        InputError: if no pair can be formed, a background catalog cannot be read, or names fewer than two classes.
     """
     table = catalog.table
     column = identity_column(table, settings.identity, catalog.root)
@@ -68,11 +68,6 @@ def plan(catalog: Catalog, variant: str, settings: MatchingSettings) -> Plan:
             raise InputError(f"background={settings.background}: category: fewer than two classes to learn")
     else:
         background = own_background(table, pairable.identity)
-        if variant.endswith(("softmax", OWN)) and len(background.classes) < 2:
-            raise InputError(
-                f"{catalog.root}: category: fewer than two classes for the softmax loss; name another labelled catalog "
-                "(--set background=CATALOG), or train the variant without softmax"
-            )
     notes = [
         f"{len(pairable.users):,} user photos to pair with {len(pairable.shops):,} shop photos by {column}"
         + (

@@ -127,7 +127,8 @@ class Background:
 def own_background(table: pd.DataFrame, identity: np.ndarray) -> Background:
     """The product set's own training photos, by the deepest level of the tree that does not tell every product apart.
 
-    A level with as many nodes as there are products says what is the same, which is for the pairs to teach.
+    A level with as many nodes as there are products says what is the same, which is for the pairs to teach; only where
+    categories tell nothing apart are the products themselves the classes.
     """
     split = table.get("split", pd.Series([""] * len(table), index=table.index))
     chosen = split.isin(["train", ""]).to_numpy()
@@ -137,7 +138,12 @@ def own_background(table: pd.DataFrame, identity: np.ndarray) -> Background:
     tree = CategoryTree([path for path, own in zip(paths, chosen, strict=True) if own])
     things = len(np.unique(identity[chosen & (identity >= 0)]))
     level = max((i for i in range(1, tree.depth + 1) if len(tree.level(i)) < things), default=min(1, tree.depth))
-    return _labelled(np.flatnonzero(chosen), paths, tree, level, own=True)
+    found = _labelled(np.flatnonzero(chosen), paths, tree, level, own=True)
+    if len(found.classes) > 1:
+        return found
+    rows = np.flatnonzero(chosen & (identity >= 0))
+    numbers, labels = np.unique(identity[rows], return_inverse=True)
+    return Background(rows, labels.astype(np.int64), tuple(map(str, numbers)), own=True)
 
 
 def other_background(tables: Sequence[pd.DataFrame], first: int) -> Background:
