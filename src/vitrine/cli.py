@@ -244,6 +244,19 @@ def predict(model: Path, images: tuple[str, ...], top: int, explain: Path | None
         click.echo(json.dumps(line, ensure_ascii=False))
 
 
+@cli.command("add-label")
+@click.argument("model", type=PATH)
+@click.argument("out", type=PATH)
+@click.argument("images", nargs=-1, required=True)
+@click.option("--type", "kind", required=True, help="Attribute type that gets the label.")
+@click.option("--label", required=True, help="The new label.")
+def add_label(model: Path, out: Path, images: tuple[str, ...], kind: str, label: str) -> None:
+    """Teach MODEL (of attributes) one label more from a few IMAGES of it, without training; OUT is the new model."""
+    from vitrine.methods.new_label import add_label as run
+
+    click.echo(f"{out}: {kind} knows {label} now, {run(model, out, kind, label, images)}")
+
+
 @cli.command()
 @click.argument("model", type=PATH)
 @click.argument("catalog")
