@@ -150,13 +150,22 @@ def trained(out: Path, catalog: Path, variant: str, seed: int, share: float = 1.
     return out
 
 
-def measured(work: Path, model: Path, catalog: str = "fashion", split: str = "test") -> dict[str, float]:
-    """The figures of a model on the test photos."""
+def measured(work: Path, model: Path, catalog: str = "fashion", corrupt: bool = False) -> dict[str, float]:
+    """The figures of a model on the test photos of a catalog, or on corrupted copies of them; measured once."""
     from vitrine.catalog import read_catalog
+    from vitrine.evaluation.corrupted import corrupted_metrics
     from vitrine.evaluation.metrics import compute_metrics
+    from vitrine.files import write_json
     from vitrine.methods.inference import apply
 
-    return compute_metrics(apply(model, read_catalog(work / catalog).of_split(split)))
+    kept = work / "figures" / f"{model.name}-{catalog}{'-corrupted' * corrupt}.json"
+    if kept.exists():
+        return dict(json.loads(kept.read_text()))
+    rows = read_catalog(work / catalog).of_split("test")
+    figures = corrupted_metrics(model, rows, SEVERITIES) if corrupt else compute_metrics(apply(model, rows))
+    kept.parent.mkdir(exist_ok=True)
+    write_json(kept, figures)
+    return figures
 
 
 def mean_of(work: Path, models: Sequence[Path]) -> dict[str, float]:
@@ -196,20 +205,18 @@ def bce(work: Path, seed: int) -> Iterator[dict[str, Any]]:
 
 def single(work: Path, seed: int) -> Iterator[dict[str, Any]]:
     """Table 5."""
-    nets = [student(work, f"single-{kind}", seed, [teacher(work, kind, seed)]) for kind in TYPES]
-    yield {"what": "single", "figures": mean_of(work, nets)}
+    for kind in (*SPARSE, *sorted({*TYPES} - {*SPARSE})):
+        net = student(work, f"single-{kind}", seed, [teacher(work, kind, seed)])
+        own = {key: value for key, value in measured(work, net).items() if key.startswith("attr:")}
+        yield {"what": "single", "figures": own}
 
 
 def corrupted(work: Path, seed: int) -> Iterator[dict[str, Any]]:
     """Table 7."""
-    from vitrine.catalog import read_catalog
-    from vitrine.evaluation.corrupted import corrupted_metrics
-
     teachers = [teacher(work, kind, seed) for kind in TYPES]
-    rows = read_catalog(work / "fashion").of_split("test")
     for name, settings in (("student", {}), ("student-corrupted", {"corrupted": 0.25})):
         model = student(work, name, seed, teachers, **settings)
-        yield {"what": name, "figures": measured(work, model) | corrupted_metrics(model, rows, SEVERITIES)}
+        yield {"what": name, "figures": measured(work, model) | measured(work, model, corrupt=True)}
 
 
 def domains(work: Path, seed: int) -> Iterator[dict[str, Any]]:
@@ -258,7 +265,7 @@ def read(results: Path) -> list[dict[str, Any]]:
 
 
 def page(lines: Sequence[Mapping[str, Any]]) -> str:
-    """All tables so far, in percent: mean over seeds ± standard deviation."""
+    """All tables so far, in percent: mean over seeds ± standard deviation (of one seed, none)."""
     parts = []
     for part in PARTS:
         own = [line for line in lines if line["part"] == part and line["figures"]]
@@ -283,10 +290,34 @@ def page(lines: Sequence[Mapping[str, Any]]) -> str:
                 )
                 for key in extra
             ]
-            rows.append([name, *cells, str(len(runs))])
+            rows.append([name, *cells, str(len({line["seed"] for line in runs}))])
         table = [header, ["---"] * len(header), *rows]
-        parts.append(f"## {part}\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in table) + "\n")
-    return "\n".join(parts)
+        parts.append(f"## {part}\n\n" + _markdown(table))
+    return "\n".join(parts + per_class([line for line in lines if "classes" in line]))
+
+
+def per_class(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the student does to single classes (Fig. 8): recall@1, means over seeds."""
+    found: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
+    for line in lines:
+        for kind, rows in line["classes"].items():
+            for name, count, before, after in rows:
+                found.setdefault((kind.removeprefix("attr:"), name), []).append((count, before, after))
+    if not found:
+        return []
+    changes = {key: float(np.mean([after - before for _, before, after in own])) for key, own in found.items()}
+    table = [["type", "classes", "gain", "lose", "most gained", "most lost"], ["---"] * 6]
+    for kind in TYPES:
+        own = {name: change for (of, name), change in changes.items() if of == kind}
+        most, least = max(own, key=own.__getitem__), min(own, key=own.__getitem__)
+        gain, lose = sum(change > 0 for change in own.values()), sum(change < 0 for change in own.values())
+        ends = [f"{name} {100 * own[name]:+.1f}" for name in (most, least)]
+        table.append([kind, str(len(own)), str(gain), str(lose), *ends])
+    return ["## classes, teachers to student\n\n" + _markdown(table)]
+
+
+def _markdown(table: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in table) + "\n"
 
 
 def _spread(values: Sequence[float | None]) -> str:

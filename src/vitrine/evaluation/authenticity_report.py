@@ -16,7 +16,7 @@ from vitrine.evaluation.authenticity import (
     rates,
     reliability,
 )
-from vitrine.evaluation.report import embedding_map
+from vitrine.evaluation.embedding_map import embedding_map
 from vitrine.methods.decision import ASK, AUTHENTIC, COUNTERFEIT, Costs, mean_cost
 from vitrine.outcome import ListingOutcome
 from vitrine.report import Page, Photo, Tile, percent, thumbnail

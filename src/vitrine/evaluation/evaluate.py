@@ -13,6 +13,7 @@ from vitrine.evaluation.authenticity_report import listing_examples, listing_pag
 from vitrine.evaluation.corrupted import corrupted_metrics
 from vitrine.evaluation.matching import matching_examples, write_matching_page
 from vitrine.evaluation.metrics import compute_metrics
+from vitrine.evaluation.per_class import Compared
 from vitrine.evaluation.report import classification_artifacts, write_report
 from vitrine.evaluation.representation import write_page
 from vitrine.outcome import ListingOutcome, Outcome
@@ -66,7 +67,7 @@ def evaluate(
     if isinstance(outcome, ListingOutcome):
         return _evaluate_listings(model, outcome, rows, out, split)
     metrics = compute_metrics(outcome)
-    compared = [_outcome(other, rows, outcome) for other in against]
+    compared = _compared(model, against, rows, outcome)
     if corrupted:
         metrics |= corrupted_metrics(model, rows, progress=progress)
     with files.new_folder(out) as folder:
@@ -93,15 +94,19 @@ def measured_rows(model: Path, catalog: Catalog, split: str) -> Catalog:
     return rows_to_measure(catalog, split) if load_config(model)["task"] == "matching" else catalog.of_split(split)
 
 
-def _outcome(model: Path, rows: Catalog, beside: Outcome) -> Outcome:
-    from vitrine.methods.inference import apply
+def _compared(model: Path, against: Sequence[Path], rows: Catalog, beside: Outcome) -> list[Compared]:
+    from vitrine.methods.inference import apply, label_spaces
 
-    outcome = apply(model, rows)
-    if isinstance(outcome, ListingOutcome) or outcome.task != beside.task:
-        raise InputError(f"--against {model}: is not a model for {beside.task}")
-    if not {question.name for question in outcome.questions} & {question.name for question in beside.questions}:
-        raise InputError(f"--against {model}: answers nothing that the model answers")
-    return outcome
+    found = []
+    own = label_spaces(model, rows) if against else {}
+    for other in against:
+        outcome = apply(other, rows)
+        if isinstance(outcome, ListingOutcome) or outcome.task != beside.task:
+            raise InputError(f"--against {other}: is not a model for {beside.task}")
+        if not {question.name for question in outcome.questions} & {question.name for question in beside.questions}:
+            raise InputError(f"--against {other}: answers nothing that the model answers")
+        found.append(Compared(outcome, label_spaces(other, rows), own))
+    return found
 
 
 def _evaluate_listings(model: Path, outcome: ListingOutcome, rows: Catalog, out: Path, split: str) -> dict[str, float]:

@@ -1,10 +1,13 @@
-"""What changed class by class between two models, say from the teachers to the student (MTSS, Fig. 8)."""
+"""What changed between two models, say from the teachers to the student: class by class and in the space of the label
+embeddings (MTSS, Fig. 7 and 8)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vitrine.evaluation.embedding_map import drawable, embedding_maps
 from vitrine.evaluation.metrics import true_ranks
 from vitrine.outcome import Outcome, Question
 from vitrine.report import Page, percent
@@ -14,6 +17,23 @@ if TYPE_CHECKING:
 
 SHOWN = 40  # classes of a figure
 AT = 1
+PROJECTED = 600  # photos of a picture
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Another model on the photos of an evaluation.
+
+    Attributes:
+        outcome: Its answers.
+        before: By attribute type e of the other model, (photos, D): see `inference.label_spaces`.
+        after: The same of the model that is evaluated.
+    """
+
+    outcome: Outcome
+    before: Mapping[str, np.ndarray]
+    after: Mapping[str, np.ndarray]
 
 
 def class_recall(question: Question, k: int = AT) -> dict[str, tuple[int, float]]:
@@ -31,18 +51,19 @@ def changes(before: Question, after: Question, k: int = AT) -> list[tuple[str, i
     return sorted(rows, key=lambda row: (row[2] - row[3], row[0]))
 
 
-def add_comparison(page: Page, outcome: Outcome, compared: Sequence[Outcome]) -> None:
-    """A figure and a table for each question that another model answered too."""
+def add_comparison(page: Page, outcome: Outcome, compared: Sequence[Compared]) -> None:
+    """Figures and a table for each question that another model answered too."""
     own = {question.name: question for question in outcome.questions if any(question.truth)}
     for other in compared:
-        for question in other.questions:
+        for question in other.outcome.questions:
             if question.name not in own:
                 continue
             rows = changes(question, own[question.name])
             gained = sum(new > old for _, _, old, new in rows)
             lost = sum(new < old for _, _, old, new in rows)
+            kind = question.name.removeprefix("attr:")
             page.heading(
-                f"{question.name.removeprefix('attr:')}: class by class against the other model",
+                f"{kind}: class by class against the other model",
                 f"Recall@{AT}. {gained} classes gain, {lost} lose, of {len(rows)}.",
             )
             page.figure(_figure(rows[:SHOWN]), f"change of recall per class of {question.name}")
@@ -51,6 +72,19 @@ def add_comparison(page: Page, outcome: Outcome, compared: Sequence[Outcome]) ->
                 [(name, n, percent(old), percent(new), f"{100 * (new - old):+.1f}") for name, n, old, new in rows],
                 shown=SHOWN,
             )
+            if kind in other.before and kind in other.after:
+                _spaces(page, own[question.name], other.before[kind], other.after[kind])
+
+
+def _spaces(page: Page, question: Question, before: np.ndarray, after: np.ndarray) -> None:
+    annotated = [row for row, truth in enumerate(question.truth) if truth]
+    drawn = np.sort(np.random.default_rng(SEED).permutation(annotated)[:PROJECTED]).astype(np.int64)
+    if not drawable(before[drawn]) or not drawable(after[drawn]):
+        return
+    page.text("Where both place the annotated photos, in the space of the label embeddings (t-SNE, each for itself):")
+    spaces = {"other model": before[drawn], "this model": after[drawn]}
+    figure = embedding_maps(spaces, [question.truth[row][0] for row in drawn.tolist()])
+    page.figure(figure, f"embeddings of {question.name} in two dimensions")
 
 
 def _figure(rows: Sequence[tuple[str, int, float, float]]) -> "Figure":

@@ -11,9 +11,10 @@ import numpy as np
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.evaluation.corrupted import add_section
+from vitrine.evaluation.embedding_map import drawable, embedding_map, plain, short
 from vitrine.evaluation.hierarchy import mistakes
 from vitrine.evaluation.metrics import bootstrap_intervals
-from vitrine.evaluation.per_class import add_comparison
+from vitrine.evaluation.per_class import Compared, add_comparison
 from vitrine.outcome import Outcome, Question
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
 
@@ -28,7 +29,6 @@ MATRIX_CLASSES = 25
 KFP_CLASSES = 40
 BINS = 10
 PROJECTED = 2000
-COLOURS = 9
 EXAMPLES = 12
 SEED = 0
 
@@ -104,7 +104,7 @@ def write_report(
     page_path: Path,
     title: str,
     champion: Mapping[str, float] | None = None,
-    compared: Sequence[Outcome] = (),
+    compared: Sequence[Compared] = (),
 ) -> None:
     """Writes the page of an evaluation.
 
@@ -115,7 +115,7 @@ def write_report(
         page_path: The HTML file.
         title: Of the page.
         champion: The metrics of the model in use on the same photos.
-        compared: Other models' answers about the same photos, say the teachers'.
+        compared: Other models on the same photos, say the teachers.
     """
     page = Page(
         title,
@@ -152,31 +152,6 @@ def write_report(
     add_comparison(page, outcome, compared)
     add_section(page, metrics)
     page.write(page_path)
-
-
-def embedding_map(points: np.ndarray, labels: list[str]) -> "Figure":
-    """Embeddings (n, dim) in two dimensions (t-SNE), coloured by label; "" and rare labels are grey."""
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    if points.shape[1] > 50:  # t-SNE's own advice: fewer dimensions first, for speed and less noise
-        points = PCA(min(50, len(points)), random_state=SEED).fit_transform(points)
-    init = "pca" if points.shape[1] > 1 else "random"
-    flat = TSNE(init=init, perplexity=min(30.0, (len(points) - 1) / 3), random_state=SEED).fit_transform(points)
-    shown = [label for label, _ in Counter(filter(None, labels)).most_common(COLOURS)]
-    figure = Figure(figsize=(9.6, 6.2), layout="constrained")
-    axes = figure.add_subplot()
-    names = np.array(labels, dtype=object)
-    for label, colour in [("", "#d0d5dd"), *((name, colormaps["tab10"](i)) for i, name in enumerate(shown))]:
-        members = np.isin(names, shown, invert=True) if label == "" else names == label
-        if members.any():
-            title = f"{_plain(_short(label, 32)) or 'other or unlabelled'} ({members.sum()})"
-            axes.scatter(flat[members, 0], flat[members, 1], s=9, color=colour, linewidths=0, alpha=0.8, label=title)
-    axes.set_axis_off()
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9, markerscale=2)
-    return figure
 
 
 def _tile(
@@ -276,7 +251,7 @@ def _looked_at(page: Page, answers: Answers, outcome: Outcome, catalog: Catalog)
         for i in generator.permutation(of_kind)[: EXAMPLES // 2].tolist():
             row = int(answers.rows[i])
             picture = heat_thumbnail(catalog.uri(outcome.images[row]), spread(outcome.maps[row]))
-            lines = [_short(answers.predicted[i], 40)] + ([] if right else [f"true: {_short(answers.truth[i], 40)}"])
+            lines = [short(answers.predicted[i], 40)] + ([] if right else [f"true: {short(answers.truth[i], 40)}"])
             shown.append(Photo(picture, lines, "good" if right else "bad"))
     page.photos(shown)
 
@@ -382,9 +357,9 @@ def _matrix(answers: Answers, names: list[str]) -> "Figure":
     figure = Figure(figsize=(side + 1.2, side), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    short = [_plain(_short(name)) for name in names]
-    axes.set_xticks(range(len(names)), short, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
-    axes.set_yticks(range(len(names)), [f"{n} ({t})" for n, t in zip(short, totals, strict=True)], fontsize=8)
+    shown = [plain(short(name)) for name in names]
+    axes.set_xticks(range(len(names)), shown, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(range(len(names)), [f"{n} ({t})" for n, t in zip(shown, totals, strict=True)], fontsize=8)
     axes.set_xlabel("predicted", fontsize=9, color="#667085")
     axes.set_ylabel("true (photos)", fontsize=9, color="#667085")
     for i, j in zip(*np.nonzero(counts), strict=True):
@@ -410,7 +385,7 @@ def _reliability(answered: Mapping[str, Answers]) -> "Figure":
         axes.bar(edges, np.nan_to_num(accuracies), 0.8 / BINS, align="edge", color="#3454d1", alpha=0.85)
         axes.plot([0, 1], [0, 1], "--", color="#1d2330", linewidth=1)
         error = 100 * calibration_error(answers)
-        axes.set_title(f"{_plain(_title(name))}: off by {error:.1f} points", fontsize=9, loc="left")
+        axes.set_title(f"{plain(_title(name))}: off by {error:.1f} points", fontsize=9, loc="left")
         axes.set(xlim=(0, 1), ylim=(0, 1))
         axes.set_xlabel("confidence", fontsize=8, color="#667085")
         axes.set_ylabel("share right", fontsize=8, color="#667085")
@@ -436,7 +411,7 @@ def _embeddings(page: Page, outcome: Outcome, answered: Mapping[str, Answers]) -
     rows = np.sort(generator.choice(photos, min(PROJECTED, photos), replace=False))
     points = outcome.embeddings[rows].astype(np.float64)
     page.heading("Embeddings", f"Photos that lie close look alike to the model (t-SNE). Coloured by {_title(name)}.")
-    if len(rows) < 10 or not np.isfinite(points).all() or not points.std(axis=0).any():
+    if not drawable(points):
         page.text("Not shown: there are fewer than 10 photos, or all of them have the same embedding.")
         return
     truth = dict(zip(answered[name].rows.tolist(), answered[name].truth.tolist(), strict=True))
@@ -445,7 +420,7 @@ def _embeddings(page: Page, outcome: Outcome, answered: Mapping[str, Answers]) -
 
 def _example(answers: Answers, i: int, outcome: Outcome, catalog: Catalog) -> Photo:
     image = outcome.images[answers.rows[i]]
-    predicted, true = _short(answers.predicted[i], 40), _short(answers.truth[i], 40)
+    predicted, true = short(answers.predicted[i], 40), short(answers.truth[i], 40)
     lines = [predicted, f"{100 * answers.confidence[i]:.0f} % sure"]
     lines += [] if answers.right[i] else [f"true: {true}"]
     return Photo(thumbnail(catalog.uri(image)), lines, "good" if answers.right[i] else "bad")
@@ -453,14 +428,3 @@ def _example(answers: Answers, i: int, outcome: Outcome, catalog: Catalog) -> Ph
 
 def _title(name: str) -> str:
     return f"Category, level {name.removeprefix('level')}" if name.startswith("level") else name.removeprefix("attr:")
-
-
-def _short(label: str, length: int = 26) -> str:
-    """The last part of a category path, cut to `length`."""
-    last = label.rpartition("/")[2]
-    return last if len(last) <= length else f"{last[: length - 1]}…"
-
-
-def _plain(text: str) -> str:
-    """Keeps matplotlib from reading `$...$` in a label as a formula."""
-    return text.replace("$", r"\$")

@@ -147,6 +147,23 @@ def _matched(net: Any, config: Mapping[str, Any], table: pd.DataFrame, features:
     )
 
 
+def label_spaces(model: Path, catalog: Catalog) -> dict[str, np.ndarray]:
+    """Where a model places a catalog's photos among its label embeddings: by attribute type e, (photos, D) float32.
+
+    Empty for a model without label embeddings.
+
+    Raises:
+        InputError: if the model or a photo cannot be read.
+    """
+    from vitrine.methods.attributes import AttributeNet
+
+    net, config = load_model(model)
+    if not isinstance(net, AttributeNet):
+        return {}
+    store = PhotoStore.of_catalog(catalog, config["image_size"])
+    return run_net(net, store, np.arange(len(store)), embeddings=True)[1]
+
+
 def apply_corrupted(model: Path, catalog: Catalog, seed: int = 0) -> Callable[[str, int], Outcome]:
     """Answers about a catalog's photos, corrupted on the fly: ask the result for (kind, severity).
 
