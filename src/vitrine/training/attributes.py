@@ -193,7 +193,8 @@ def _teachable(catalog: Catalog) -> Sequence[str]:
     kinds = teachable_types(catalog)
     if not kinds:
         raise InputError(f"{catalog.root}: no attr:<type> column has two labels among training photos")
-    for kind in attribute_types(catalog.table):
+    columns = [name for name in catalog.table if name.startswith(ATTRIBUTE_PREFIX)]  # an empty one too
+    for kind in (name.removeprefix(ATTRIBUTE_PREFIX) for name in columns):
         if kind not in kinds:
             print(f"attr:{kind}: left out, it has fewer than two labels among training photos", flush=True)
     return kinds
@@ -201,7 +202,7 @@ def _teachable(catalog: Catalog) -> Sequence[str]:
 
 def _known_type(catalog: Catalog, kind: str) -> str:
     known = attribute_types(catalog.table)
-    if kind not in known:
+    if kind not in known and (not kind or ATTRIBUTE_PREFIX + kind not in catalog.table):
         raise InputError(
             f"--set type={kind}: {catalog.root} has no attribute type of that name (it has: "
             f"{', '.join(known) or 'none'})"
