@@ -49,6 +49,7 @@ def answered(monkeypatch):
         return outcome_of(catalog, wrong=[0, 1, 2])
 
     monkeypatch.setattr("vitrine.methods.inference.apply", apply)
+    monkeypatch.setattr("vitrine.methods.model_folder.load_config", lambda _: {"task": "taxonomy"})
     return calls
 
 
