@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from threadpoolctl import threadpool_limits
 
 from vitrine import files
 from vitrine.catalog import Catalog
@@ -51,14 +52,15 @@ def copy_links(catalog: Catalog, photos: pd.DataFrame, max_distance: int, worker
         return CopyLinks([by_bytes, kept["pixels"]], kept["near"], kept["turned"])
     except (OSError, SafetensorError, KeyError):
         pass
-    photos = _with_whole_digests(catalog, photos, workers)
-    _, by_pixels = exact_links(photos)
-    left, right = near_links(photos, max_distance)
-    same = confirmed(_uris(catalog, left), _uris(catalog, right), workers)
-    near = left[same], right[same]
-    left, right, turns = turned_links(photos, max_distance)
-    same = confirmed(_uris(catalog, left), _uris(catalog, right), workers, turns)
-    turned = left[same], right[same]
+    with threadpool_limits(1):  # work is spread over threads and processes already, whose own would wait for a core
+        photos = _with_whole_digests(catalog, photos, workers)
+        _, by_pixels = exact_links(photos)
+        left, right = near_links(photos, max_distance)
+        same = confirmed(_uris(catalog, left), _uris(catalog, right), workers)
+        near = left[same], right[same]
+        left, right, turns = turned_links(photos, max_distance)
+        same = confirmed(_uris(catalog, left), _uris(catalog, right), workers, turns)
+        turned = left[same], right[same]
     try:
         with files.atomic_write(path) as temporary:
             save_file({"pixels": np.stack(by_pixels), "near": np.stack(near), "turned": np.stack(turned)}, temporary)
