@@ -19,6 +19,8 @@ def train_student(
     weights: str = "none",
     learning_rate: float = 0.002,
     seed: int = 0,
+    unlabelled: str = "",
+    corrupted: float = 0.0,
 ) -> None:
     """Trains the student of all teachers, on labelled and unlabelled photos.
 
@@ -35,6 +37,8 @@ def train_student(
         weights: none, imagenet, or a file.
         learning_rate: AdamW's peak learning rate.
         seed: Of weights, order and augmentation.
+        unlabelled: Further catalogs, comma separated, whose photos the student learns from; no labels needed.
+        corrupted: Share of the photos that the student sees corrupted.
     """
     from pathlib import Path
 
@@ -50,6 +54,8 @@ def train_student(
         "weights": weights,
         "learning_rate": learning_rate,
         "seed": seed,
+        "unlabelled": unlabelled,
+        "corrupted": corrupted,
     }
     found = steps.train("attributes", "student", Path(table.path), Path(model.path), checkpoints, settings)
     show_metrics(figures, found)

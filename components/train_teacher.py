@@ -19,6 +19,7 @@ def train_teacher(
     weights: str = "none",
     learning_rate: float = 0.002,
     seed: int = 0,
+    gammas: str = "",
 ) -> None:
     """Trains the teacher of an attribute type.
 
@@ -35,6 +36,7 @@ def train_teacher(
         weights: none, imagenet, or a file.
         learning_rate: AdamW's peak learning rate.
         seed: Of weights, order and augmentation.
+        gammas: Focal exponents to try on the validation photos, such as 0,0.5,1,2,3; empty = 1.
     """
     from pathlib import Path
 
@@ -50,6 +52,7 @@ def train_teacher(
         "weights": weights,
         "learning_rate": learning_rate,
         "seed": seed,
+        "gammas": gammas,
     }
     found = steps.train("attributes", "teacher", Path(table.path), Path(model.path), checkpoints, settings)
     show_metrics(figures, found)

@@ -77,13 +77,14 @@ def _environment() -> dict[str, str]:
 
 
 def _mounts(arguments: Mapping[str, Any], runs: Path, user: int) -> list[Any]:
-    """The catalog and DVC's remote to read; registry, checkpoints and reports to write."""
+    """The catalogs and DVC's remote to read; registry, checkpoints and reports to write."""
     from docker.types import Mount
 
-    found = []
-    for key in (*READ, *WRITTEN):
-        path = str(arguments.get(key) or "")
-        if not path or is_s3(path):
+    found: list[Any] = []
+    further = str(arguments.get("unlabelled") or "").split(",")
+    places = [(key, str(arguments.get(key) or "")) for key in (*READ, *WRITTEN)]
+    for key, path in [*places, *(("catalog", path) for path in further)]:
+        if not path or is_s3(path) or any(path == mount["Target"] for mount in found):
             continue
         if key in WRITTEN:
             Path(path).mkdir(parents=True, exist_ok=True)

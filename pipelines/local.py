@@ -69,6 +69,9 @@ def run_pipeline(
     inputs = load(name).component_spec.inputs
     arguments = {key: value for key, value in home.items() if key in inputs} | parameters(name, overrides, path)
     arguments |= {key: absolute(arguments[key]) for key in PATHS if arguments.get(key)}
+    further = [absolute(other.strip()) for other in arguments.get("unlabelled", "").split(",") if other.strip()]
+    if further:
+        arguments["unlabelled"] = ",".join(further)
     if "catalog" not in arguments:
         raise InputError("--set catalog=...: name the folder of a catalog (`vitrine synth data` renders one)")
     if "%" in arguments["catalog"]:
@@ -77,6 +80,8 @@ def run_pipeline(
         read_catalog(arguments["catalog"], check_rows=False)
     elif not exists(arguments["catalog"]):
         raise InputError(f"{arguments['catalog']}: no such file")
+    for other in further:
+        read_catalog(other, check_rows=False)
     for folder in ("artifacts", "cache", "logs"):
         (runs / folder).mkdir(parents=True, exist_ok=True)
     log = runs / "logs" / f"{now}.log"

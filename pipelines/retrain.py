@@ -36,6 +36,9 @@ def retrain(
     weights: str = "none",
     learning_rate: float = 0.002,
     seed: int = 0,
+    gammas: str = "",
+    unlabelled: str = "",
+    corrupted: float = 0.0,
     variant: str = "ssmtl-ca",
     min_class_count: int = 20,
     shards: int = 1,
@@ -69,6 +72,9 @@ def retrain(
         weights: none, imagenet, or a file of tensors.
         learning_rate: AdamW's peak learning rate.
         seed: Of weights, order and augmentation.
+        gammas: Focal exponents that each teacher tries on the validation photos, such as 0,0.5,1,2,3; empty = 1.
+        unlabelled: Further catalogs, comma separated, whose photos the student learns from; no labels needed.
+        corrupted: Share of photos (0 to below 1) that the student sees blurred, noisy, too dark ... for robustness.
         variant: bcnn, sscnn, bcnn-mcr, sscnn-mcr, bmtl-rl, bmtl-ca, ssmtl-rl, ssmtl-ca, modern or modern-mtl.
         min_class_count: Photos a class needs; rarer labels are dropped.
         shards: Pods that share the photos when these are looked at.
@@ -113,9 +119,10 @@ def retrain(
         with dsl.If(tasks.output != "taxonomy", name="attributes"):
             types = attribute_types(table=table)
             with dsl.ParallelFor(types.output, name="teachers") as type:
-                teacher = on_gpu(train_teacher(table=table, type=type, **common))
+                teacher = on_gpu(train_teacher(table=table, type=type, gammas=gammas, **common))
             teachers = dsl.Collected(teacher.outputs["model"])
-            student = on_gpu(train_student(table=table, teachers=teachers, **common | {"epochs": student_epochs}))
+            own = common | {"epochs": student_epochs, "unlabelled": unlabelled, "corrupted": corrupted}
+            student = on_gpu(train_student(table=table, teachers=teachers, **own))
             add_gate("attributes", student, parted, **gate)
         with dsl.If(tasks.output != "attributes", name="taxonomy"):
             multitask = on_gpu(train_taxonomy(table=table, variant=variant, **common))

@@ -287,6 +287,7 @@ def test_compile_writes_a_package(vitrine, tmp_path):
         (["pipeline", "run", "retrain", "--set", "strict=maybe"], ["strict=maybe", "boolean"]),
         (["pipeline", "run", "retrain", "--set", "catalog=nope"], ["nope: no such folder"]),
         (["pipeline", "run", "retrain", "--set", "catalog=nope.dvc"], ["nope.dvc"]),
+        (["pipeline", "run", "retrain", "--set", "catalog=DATA", "--set", "unlabelled=nope"], ["nope: no such folder"]),
         (["pipeline", "run", "retrain", "--runner", "cloud"], ["'cloud' is not one of"]),
         (["pipeline", "run", "retrain", "--set", "catalog=DATA", "--runs", "FILE"], ["Not a directory"]),
         (["pipeline", "compile", "retrain", "FILE/x.yaml"], ["FILE"]),

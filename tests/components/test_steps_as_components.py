@@ -84,10 +84,12 @@ def done(tmp_path_factory):
         made.tasks = step(find_tasks, table=table, reports=str(root), run_id="run")
         made.types = step(attribute_types, table=table)
         made.teachers = [
-            step(train_teacher, table=table, type=kind, checkpoints=checkpoints, **SMALL) for kind in made.types.answer
+            step(train_teacher, table=table, type=kind, checkpoints=checkpoints, gammas=gammas, **SMALL)
+            for kind, gammas in zip(made.types.answer, ("", "0,1"), strict=True)
         ]
         teachers = [teacher.model for teacher in made.teachers]
-        made.student = step(train_student, table=table, teachers=teachers, checkpoints=checkpoints, **SMALL)
+        more = {"unlabelled": str(root / "data"), "corrupted": 0.2}
+        made.student = step(train_student, table=table, teachers=teachers, checkpoints=checkpoints, **more, **SMALL)
         made.taxonomy = step(train_taxonomy, table=table, variant="bcnn", checkpoints=checkpoints, **SMALL)
         made.evaluations = {
             task: step(evaluate, model=trained.model, table=table)
@@ -147,6 +149,9 @@ def test_models_are_model_folders(done):
     for made in (*done.teachers, done.student, done.taxonomy):
         assert sorted(path.name for path in Path(made.model.path).iterdir()) == sorted(MODEL_FILES)
     config = json.loads((Path(done.student.model.path) / "config.json").read_text())
+    assert (config["settings"]["corrupted"], len(config["further_data"])) == (0.2, 1)
+    teachers = [json.loads((Path(made.model.path) / "config.json").read_text()) for made in done.teachers]
+    assert [set(teacher.get("gamma_tried", ())) for teacher in teachers] == [set(), {"0", "1"}]
     assert (config["variant"], sorted(config["labels"])) == ("student", ["colour", "pattern"])
     assert config["settings"]["image_size"] == 16
     assert json.loads((Path(done.taxonomy.model.path) / "config.json").read_text())["variant"] == "bcnn"

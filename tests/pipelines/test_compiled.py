@@ -1,5 +1,6 @@
 """The compiled `retrain` package, task by task, as a cluster will read it."""
 
+import os
 import re
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 from kfp import dsl
 
 from pipelines import PIPELINES
+from pipelines.containers import _mounts
 from pipelines.packages import _typed, compile_pipeline, load, parameters
 from vitrine import __version__
 from vitrine.errors import InputError
@@ -276,3 +278,12 @@ def test_a_pipeline_is_a_pipeline():
     assert isinstance(load("retrain"), dsl.graph_component.GraphComponent)
     with pytest.raises(InputError, match="did you mean retrain"):
         load("train")
+
+
+def test_a_container_sees_every_catalog_that_is_named(tmp_path):
+    for name in ("data", "more", "registry", "artifacts"):
+        (tmp_path / name).mkdir()
+    given = {"catalog": f"{tmp_path}/data", "registry": f"{tmp_path}/registry", "remote": "s3://bucket/data"}
+    given["unlabelled"] = f"{tmp_path}/more,s3://bucket/more,{tmp_path}/data"
+    found = {mount["Target"]: mount["ReadOnly"] for mount in _mounts(given, tmp_path, os.getuid())}
+    assert found == {f"{tmp_path}/data": True, f"{tmp_path}/more": True, f"{tmp_path}/registry": False}
