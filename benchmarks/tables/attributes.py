@@ -377,13 +377,15 @@ def per_class(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     if not found:
         return []
     changes = {key: float(np.mean([after - before for _, before, after in own])) for key, own in found.items()}
-    table = [["type", "classes", "gain", "lose", "most gained", "most lost"], ["---"] * 6]
+    table = [["type", "classes", "gain", "lose", "most gained", "most lost", "mean over classes"], ["---"] * 7]
     for kind in TYPES:
         own = {name: change for (of, name), change in changes.items() if of == kind}
         most, least = max(own, key=own.__getitem__), min(own, key=own.__getitem__)
         gain, lose = sum(change > 0 for change in own.values()), sum(change < 0 for change in own.values())
         ends = [f"{name} {100 * own[name]:+.1f}" for name in (most, least)]
-        table.append([kind, str(len(own)), str(gain), str(lose), *ends])
+        means = [np.mean([pair[i] for (of, _), pairs in found.items() if of == kind for pair in pairs]) for i in (1, 2)]
+        both = f"{100 * means[0]:.1f} to {100 * means[1]:.1f}"
+        table.append([kind, str(len(own)), str(gain), str(lose), *ends, both])
     return ["## classes, teachers to student\n\n" + _markdown(table)]
 
 
