@@ -170,12 +170,32 @@ def measured(run: Run, work: Path) -> dict[str, Any]:
         config = load_config(model)
         line |= {"margin": config["margin"], "history": [epoch["figures"] for epoch in config["history"]]}
         line["code"] = code_version()
+        if run.wrong and config["margin"]:
+            line["beyond"] = beyond(model, catalog, taught, config["margin"])
         for split in ("validation", "test"):
             outcome = apply(model, measured_rows(model, catalog, split))
             line[split] = {k: v for k, v in matching_metrics(outcome).items() if not k.startswith("category:")}
             ranks = overall_ranks(outcome)
             line[split]["curve"] = {str(k): ranks.recall(k) for k in CURVE}
     return line
+
+
+def beyond(model: Path, clean: Catalog, taught: Catalog, margin: float) -> dict[str, float]:
+    """The shares of right and of wrong training pairs that end up farther apart than the margin."""
+    from vitrine.methods.inference import apply
+    from vitrine.methods.matching.pairs import Pairable, identity_column
+
+    column = identity_column(taught.table, "", taught.root)
+    pairable = Pairable.of(taught.table, column, taught.root)
+    changed = (clean.table[column] != taught.table[column]).to_numpy()
+    features = apply(model, taught).embeddings.astype(np.float64)
+    counts = {False: [0, 0], True: [0, 0]}
+    for user in pairable.users:
+        shops = pairable.shops[pairable.identity[pairable.shops] == pairable.identity[user]]
+        far = np.linalg.norm(features[shops] - features[user], axis=1) > margin
+        counts[bool(changed[user])][0] += int(far.sum())
+        counts[bool(changed[user])][1] += len(far)
+    return {name: counts[key][0] / max(1, counts[key][1]) for name, key in (("right", False), ("wrong", True))}
 
 
 def code_version() -> str:
@@ -217,6 +237,7 @@ categories.
                 asked = f"{own[0]['test']['count']:.0f} queries, {own[0]['test']['shop_photos']:.0f} shop photos"
                 what = f"{100 * wrong:.0f} % of the training pairs wrong" if wrong else "clean"
                 text += f"\n## {data}, {what} ({asked})\n\n{table(own)}"
+                text += margins(own)
         own = [
             line for line in lines if line["data"] == data and not line["wrong"] and line["variant"] == "robust-softmax"
         ]
@@ -233,6 +254,19 @@ categories.
         if any(line["data"] == data for line in lines):
             text += f"\n![Curves](../images/matching-{data}.png)\n"
     return text
+
+
+def margins(lines: Sequence[Mapping[str, Any]]) -> str:
+    """What became of right and of wrong pairs, a sentence."""
+    parts = []
+    for variant in COMPARED:
+        own = [line["beyond"] for line in lines if line["variant"] == variant and "beyond" in line]
+        if own:
+            right, wrong = (spread([line[name] for line in own]) for name in ("right", "wrong"))
+            parts.append(f"{variant} {right} and {wrong}")
+    if not parts:
+        return ""
+    return f"\nTraining pairs that end up beyond the margin, right and wrong ones, in percent: {'; '.join(parts)}.\n"
 
 
 def table(lines: Sequence[Mapping[str, Any]]) -> str:
