@@ -40,8 +40,8 @@ SEEDS = (0, 1, 2)
 WRONG = 0.2
 MARGINS = (0.5, 1.5, 2.0, 3.0)  # beside the default 1, times the median distance of different things
 COMMON = {"image_size": 32, "workers": 1, "patience": 0}
-PASSES = {"grocery": {"epochs": 6, "pretraining": 10}, "rendered": {"epochs": 15, "pretraining": 20}}
-RENDERED = 800
+PASSES = {"grocery": {"epochs": 4, "pretraining": 8}, "rendered": {"epochs": 10, "pretraining": 20}}
+RENDERED = 500
 TOP = (1, 5, 20, 200)
 
 

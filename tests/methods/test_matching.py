@@ -140,21 +140,23 @@ def test_the_margin_follows_the_scale_of_the_features(catalog):
     assert lessons.margin_of(net, store, pairable, settings.model_copy(update={"margin": 40.0})) == 40.0
 
 
-def test_a_step_is_the_formula_over_its_pairs(catalog, monkeypatch):
-    """(sum over pairs of L) / (pairs m²) + w cross entropy of the background, pair by pair."""
-    settings = MatchingSettings(batch_size=42, softmax_weight=0.5)
+@pytest.mark.parametrize("epoch", [4, 5])
+def test_a_step_is_the_formula_over_its_pairs(catalog, monkeypatch, epoch):
+    """(sum over pairs of L) / (pairs m²) + w cross entropy of the background, pair by pair; far pairs count at first."""
+    settings = MatchingSettings(epochs=10, batch_size=42, softmax_weight=0.5)
     plan = matching.plan(catalog, "robust-softmax", settings)
     torch.manual_seed(0)
     net = matching.MatchingNet("resnet18_narrow", 32)
     taught = lessons.Taught(net, 3, len(plan.pairable.users), 4).eval()
     store = lessons.PhotoStore.of_catalog(catalog, 32)
+    margin = 0.8 * lessons.margin_of(net, store, plan.pairable, settings)
     validation = lessons.Validation.of(catalog.table, "product")
     lesson = lessons.siamese_lesson(
-        taught, store, plan.pairable, plan.background, validation, "robust-softmax", 1.5, settings
+        taught, store, plan.pairable, plan.background, validation, "robust-softmax", margin, settings
     )
-    step, pixels = next(iter(lesson.batches(0, 0)))
+    step, pixels = next(iter(lesson.batches(epoch, 0)))
     monkeypatch.setattr(lessons, "augment", lambda photos, seed: lessons_normalised(photos))
-    got = lesson.loss(0, 0, (step, pixels), torch.device("cpu")).item()
+    got = lesson.loss(epoch, 0, (step, pixels), torch.device("cpu")).item()
     rows = lessons.step_rows(step, plan.pairable, plan.background, taught.hard.numpy())
     features = net(lessons_normalised(store.read(rows)))[0].detach()
     n, labels = len(step.users), plan.background.labels[step.background]
@@ -162,14 +164,17 @@ def test_a_step_is_the_formula_over_its_pairs(catalog, monkeypatch):
     far = 3 * n + np.arange(len(labels))
     pairs += [(far[i], far[i - 1], False) for i in range(len(far)) if labels[i] != labels[i - 1]]
     products = catalog.table["product"].to_numpy()
-    total = 0.0
+    total, far_pairs = 0.0, 0
     for a, b, same in pairs:
         assert not same or products[rows[a]] == products[rows[b]]
         squared = ((features[a] - features[b]) ** 2).sum().item()
-        total += min(1.5**2, squared) if same else max(0.0, 1.5**2 - squared)
+        far_pairs += same and squared > margin**2
+        cut = squared if epoch < 5 else min(margin**2, squared)
+        total += cut if same else max(0.0, margin**2 - squared)
+    assert far_pairs  # else both losses are the same
     scores = taught.head(features[far]).detach().log_softmax(dim=1)
     entropy = -np.mean([scores[i, label].item() for i, label in enumerate(labels)])
-    assert got == pytest.approx(total / len(pairs) / 1.5**2 + 0.5 * entropy, rel=1e-4)
+    assert got == pytest.approx(total / len(pairs) / margin**2 + 0.5 * entropy, rel=1e-4)
 
 
 def lessons_normalised(photos):

@@ -127,8 +127,7 @@ def siamese_lesson(
     paired with their neighbours in the batch: each stands in two pairs, and no photo is seen for one pair alone.
     """
     ratio = settings.pair_ratio()
-    pair_loss: Callable[[Tensor, Tensor, Tensor, float], Tensor]
-    pair_loss = robust_contrastive if variant.startswith("robust") else contrastive
+    robust_after = int(settings.robust_from * settings.epochs) if variant.startswith("robust") else settings.epochs
     softmax = "softmax" in variant
     beyond = [0.0]
 
@@ -151,6 +150,8 @@ def siamese_lesson(
         labels = torch.from_numpy(background.labels[places.background]).to(device)
         same = torch.zeros(n + n * h + len(far), dtype=torch.bool, device=device)
         same[:n] = True
+        pair_loss: Callable[[Tensor, Tensor, Tensor, float], Tensor]
+        pair_loss = robust_contrastive if epoch >= robust_after else contrastive
         losses = pair_loss(
             torch.cat([user, user.repeat_interleave(h, dim=0), far]),
             torch.cat([right, wrong, far.roll(1, dims=0)]),
