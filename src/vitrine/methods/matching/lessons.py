@@ -22,6 +22,7 @@ from vitrine.retrieval.ranks import Ranks, rank
 from vitrine.settings import MatchingSettings
 
 AT_ONCE = 256  # users whose answers are ranked together
+ROBUST_FROM = 0.5  # share of the passes before far positive pairs are left out: a fresh net calls right ones far too
 SAMPLED = 512  # photos of each domain that the margin is measured on
 PASSES = 10  # of ft-similarity over the user photos, an epoch: its features stay, so a pass costs next to nothing
 
@@ -127,7 +128,7 @@ def siamese_lesson(
     paired with their neighbours in the batch: each stands in two pairs, and no photo is seen for one pair alone.
     """
     ratio = settings.pair_ratio()
-    robust_after = int(settings.robust_from * settings.epochs) if variant.startswith("robust") else settings.epochs
+    robust_after = int(ROBUST_FROM * settings.epochs) if variant.startswith("robust") else settings.epochs
     softmax = "softmax" in variant
     beyond = [0.0]
 
