@@ -39,11 +39,11 @@ SEEDS = (0, 1, 2)  # of weights, order and augmentation
 DATA_SEED = 1  # how photos are dealt, and what is rendered
 COMMON = {"image_size": 48, "workers": 1}
 PASSES = {
-    "real": {"epochs": 6, "learning_rate": 0.001},
-    "rendered": {"epochs": 12, "learning_rate": 0.002},
-    "cut": {"epochs": 12, "learning_rate": 0.002},
+    "real": {"epochs": 12, "learning_rate": 0.001},
+    "rendered": {"epochs": 20, "learning_rate": 0.002},
+    "cut": {"epochs": 20, "learning_rate": 0.002},
 }
-TRUNK = {"image_size": 48, "epochs": 30, "workers": 1}
+TRUNK = {"image_size": 48, "epochs": 12, "workers": 1}
 TRUNK_OF = {"real": "trunk-real", "rendered": "trunk-rendered", "cut": "trunk-rendered"}
 LAMBDAS = (0.0, 0.01, 1.0, 10.0)  # beside the default
 CUT_LAMBDAS = (0.0, 0.1, 1.0)

@@ -155,7 +155,9 @@ class AuthenticitySettings(Settings):
     undecided_weight: float = Field(1.0, ge=0, description="of undecided listings, as 0.5, in the compared systems")
     attention: int = Field(128, ge=1, description="nodes of the attention's hidden layer (Eq. 1)")
     hidden: int = Field(128, ge=2, description="nodes of the compared systems' own layers")
-    tolerance: float = Field(1e-5, ge=0, description="training ends when the objective moves less in an epoch")
+    tolerance: float = Field(
+        1e-5, ge=0, description="training ends when the objective moves less in three epochs running"
+    )
     accept_counterfeit: float = Field(10.0, gt=0, description="cost of calling a counterfeit listing authentic")
     refuse_authentic: float = Field(5.0, gt=0, description="cost of calling an authentic listing counterfeit")
     ask: float = Field(1.0, gt=0, description="cost of asking an expert")

@@ -157,10 +157,10 @@ def test_history():
 
 @pytest.mark.parametrize("stop", [None, (1, 1), (2, 1)])
 def test_it_ends_once_the_loss_moves_less_than_the_tolerance(tmp_path, capsys, stop):
-    """The third epoch's loss is near the second's; a stop in between changes nothing."""
+    """From the second epoch on the loss rests; a stop in between changes nothing."""
 
     def lesson(net, stop):
-        losses = {0: 5.0, 1: 3.0, 2: 2.9, 3: 1.0}
+        losses = {0: 5.0, 1: 3.0, 2: 2.9, 3: 2.8, 4: 2.9, 5: 1.0}
 
         def loss(epoch, step, batch, device):
             if (epoch, step) == stop:
@@ -172,13 +172,13 @@ def test_it_ends_once_the_loss_moves_less_than_the_tolerance(tmp_path, capsys, s
     net = make_net()
     if stop:
         with pytest.raises(Stopped):
-            fit(net, lesson(net, stop), settings(epochs=4), tmp_path / "c.pt", "id", "t")
+            fit(net, lesson(net, stop), settings(epochs=6), tmp_path / "c.pt", "id", "t")
         net = make_net()
-    history = fit(net, lesson(net, None), settings(epochs=4), tmp_path / "c.pt", "id", "t")
-    assert [epoch.loss for epoch in history.epochs] == pytest.approx([5.0, 3.0, 2.9])
-    assert "the loss moved less than 0.2; done after 3 epochs" in capsys.readouterr().out
-    again = fit(make_net(), lesson(net, (0, 0)), settings(epochs=4), tmp_path / "c.pt", "id", "t")
-    assert len(again.epochs) == 3
+    history = fit(net, lesson(net, None), settings(epochs=6), tmp_path / "c.pt", "id", "t")
+    assert [epoch.loss for epoch in history.epochs] == pytest.approx([5.0, 3.0, 2.9, 2.8, 2.9])
+    assert "the loss moved less than 0.2; done after 5 epochs" in capsys.readouterr().out
+    again = fit(make_net(), lesson(net, (0, 0)), settings(epochs=6), tmp_path / "c.pt", "id", "t")
+    assert len(again.epochs) == 5
 
 
 def test_a_lesson_s_own_figures_are_noted_for_each_epoch_and_kept_over_a_stop(tmp_path, capsys):
@@ -251,3 +251,15 @@ def test_bfloat16_trains_in_float32_weights(tmp_path):
     history = fit(net, make_lesson(net), settings(precision="bf16"), tmp_path / "c.pt", "id", "t")
     assert math.isfinite(history.epochs[-1].loss)
     assert all(own.dtype == torch.float32 for own in net.parameters())
+
+
+def test_a_loss_has_settled_once_it_rests_for_three_epochs():
+    def settled(*losses):
+        return History([Epoch(loss, None, 0.0) for loss in losses]).settled(0.01)
+
+    assert not settled(0.69, 0.69, 0.69)
+    assert settled(0.69, 0.69, 0.69, 0.69)
+    assert not settled(0.69, 0.69, 0.69, 0.6)
+    assert not settled(0.69, 0.60, 0.60, 0.60)
+    assert settled(0.69, 0.60, 0.60, 0.60, 0.60)
+    assert not History([Epoch(0.69, None, 0.0)] * 5).settled(0.0)

@@ -21,7 +21,7 @@ class Lesson(Generic[Batch]):
         loss: (epoch, step, batch, device) -> the loss of a step; augments too.
         score: Validation score, higher is better; None where there is no validation photo.
         figures: What else to note of an epoch, by name; asked after `score`.
-        tolerance: Training ends once the mean loss of an epoch moves less than this.
+        tolerance: Training ends once the mean loss moved less than this in three epochs running.
         patience: Training ends after this many epochs whose score is no better than the best; 0: never.
     """
 

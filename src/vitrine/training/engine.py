@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from vitrine.methods.lesson import Lesson
 from vitrine.settings import Settings
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
+SETTLED = 3  # epochs running; one alone may be chance while a net has not begun to learn, and its loss is ln 2
 CHECKPOINT_SECONDS = 300.0  # within an epoch; one is always written at its end
 
 
@@ -56,8 +58,10 @@ class History:
         return 0 < patience < len(self.epochs) - self.best
 
     def settled(self, tolerance: float) -> bool:
-        """Whether the loss moved less than `tolerance` in the last epoch."""
-        return len(self.epochs) > 1 and abs(self.epochs[-1].loss - self.epochs[-2].loss) < tolerance
+        """Whether the loss moved less than `tolerance` in each of the last `SETTLED` epochs."""
+        losses = [epoch.loss for epoch in self.epochs[-SETTLED - 1 :]]
+        moves = [abs(after - before) for before, after in pairwise(losses)]
+        return len(moves) == SETTLED and max(moves) < tolerance
 
 
 def fit(
