@@ -269,7 +269,7 @@ training on one core of a busy machine. What to make of it stands in [docs/authe
             places = [(split, name) for split in ("validation", "test") for name in ("accuracy", "auc")]
             figures = [_spread([line[split][name] for line in own]) for split, name in places]
             rows.append([f"{value:g}", *figures, str(len(own))])
-        if rows:
+        if len(rows) > 1:
             header = ["lambda", "validation accuracy", "validation auc", "test accuracy", "test auc", "runs"]
             parts.append(f"## {title}\n\n" + _table(header, rows))
     return "\n".join(parts)
