@@ -17,8 +17,8 @@ def figures(macro=0.60, count=100.0, **more):
 def test_default_figures_per_task():
     assert rules_for("taxonomy").metric == "macro_top1"
     assert rules_for("attributes", min_gain=0.01) == GateRules("recall@1", min_gain=0.01)
-    with pytest.raises(InputError, match="no promotion rules for task 'matching'"):
-        rules_for("matching")
+    with pytest.raises(InputError, match="no promotion rules for task 'pricing'"):
+        rules_for("pricing")
     with pytest.raises(InputError, match="max_drop must lie between 0 and 1"):
         rules_for("taxonomy", max_drop=5)
 

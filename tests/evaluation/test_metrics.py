@@ -165,7 +165,9 @@ def test_attribute_keys_and_means_over_types():
 def test_nothing_measurable_is_refused():
     with pytest.raises(InputError, match="none of 2 photos is annotated for attr:colour"):
         compute_metrics(answered("attributes", [ask(np.eye(2), [[], []])]))
-    with pytest.raises(InputError, match="no metrics for task 'matching'"):
+    with pytest.raises(InputError, match="no metrics for task 'pricing'"):
+        compute_metrics(answered("pricing", [ask(np.eye(2), [["c0"], []])]))
+    with pytest.raises(InputError, match="nothing to measure: none of 0 user photos"):
         compute_metrics(answered("matching", [ask(np.eye(2), [["c0"], []])]))
 
 
