@@ -79,7 +79,7 @@ def test_one_champion_that_drifts_decides(look, tmp_path):
     assert (only.run, only.data_version, only.photos, only.drifted) == ("run-1", "v-7", 8, True)
     published = tmp_path / "reports/run-1"
     assert (published / "taxonomy/report.html").read_text() == "<p>taxonomy</p>"
-    assert {path.name for path in (published / "journal").iterdir()} >= {"clean.json", "drift.json", "drift.html"}
+    assert {path.name for path in published.iterdir()} >= {"clean.json", "drift.json", "drift.html"}
 
 
 def test_looks_add_up(look, tmp_path):

@@ -315,7 +315,7 @@ def test_the_revision_of_dvc_is_in_everything_a_run_makes(ended, version):
 def test_the_photos_of_a_revision_are_fetched_once_a_node(ended, home, version):
     photos = home.folder / "cache/data" / version / "images"
     assert len(list(photos.iterdir())) == len(list((home.folder / "data/images").iterdir()))
-    assert ended["tracked"].log.count("objects are not in") == 1
+    assert ended["tracked"].log.count("objects are not in") == 2  # the table, then the photos
 
 
 def test_figures_of_a_run_are_fractions(ended):

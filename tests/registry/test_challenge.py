@@ -31,11 +31,11 @@ def model(tmp_path):
     """Makes a model folder that answers `right` photos of forty rightly."""
 
     def build(right, task="taxonomy"):
-        folder = tmp_path / f"{task} {right}"
+        folder, config = tmp_path / f"{task} {right}", {"variant": "v", "backbone": "b", "image_size": 8}
         folder.mkdir()
         for name in ("model.safetensors", "metrics.json", "card.md"):
             (folder / name).write_text(str(right))
-        (folder / "config.json").write_text(json.dumps({"task": task, "right": right}))
+        (folder / "config.json").write_text(json.dumps(config | {"task": task, "right": right}))
         return folder
 
     return build
