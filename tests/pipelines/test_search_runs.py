@@ -1,12 +1,10 @@
 """`match` runs whole on this machine, and `vitrine search` answers from the index it leaves."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from toy_pairs import toy_pairs
+from vitrine_command import vitrine
 
 from vitrine.catalog import read_catalog, write_catalog
 from vitrine.registry import Registry
@@ -18,14 +16,8 @@ SMALL = ("epochs=1", "pretraining=1", "image_size=16", "batch_size=32", "ratios=
 @pytest.mark.slow
 def test_a_run_ends_with_a_champion_and_an_index_of_the_shop(tmp_path):
     write_catalog(toy_pairs(tmp_path / "data", products=30), tmp_path / "data")
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "VITRINE_CACHE": str(tmp_path / "cache"),
-        "PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path),
-    }
     given = [f"--set={pair}" for pair in (f"catalog={tmp_path / 'data'}", *SMALL)]
-    command = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "match", "--runs", tmp_path / "runs", *given]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = vitrine(tmp_path, "pipeline", "run", "match", "--runs", tmp_path / "runs", *given)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Promoted: the first model" in done.stdout
     champion = Registry(tmp_path / "runs/registry").champion("matching")

@@ -1,32 +1,18 @@
 """A whole run of `authenticate` on this machine, from rendered listings to a verdict on a new one."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from vitrine_command import vitrine
 
 from vitrine.catalog import read_catalog, write_catalog
 from vitrine.registry import Registry
 from vitrine.synth import render_catalog
 
 pytestmark = pytest.mark.slow
-
-
-def vitrine(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "VITRINE_CACHE": str(folder / "cache"),
-        "PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path),
-    }
-    command = [sys.executable, "-m", "vitrine.cli", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
-    )
 
 
 def test_from_listings_to_the_verdict_on_a_new_one(tmp_path):

@@ -16,6 +16,7 @@ from pathlib import Path
 import boto3
 import pytest
 from tracked import push
+from vitrine_command import environment
 
 from vitrine import __version__
 from vitrine.catalog import read_catalog, write_catalog
@@ -79,15 +80,10 @@ class Home:
             *settings,
         ]
         command = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "retrain", "--runs", self.folder / runs]
-        environment = os.environ | {
-            "OMP_NUM_THREADS": "1",  # sums over several threads may differ in their last bit
-            "VITRINE_CACHE": str(self.folder / "cache"),
-            "PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path),
-        }
         return subprocess.Popen(
             [*command, *(f"--set={pair}" for pair in given)],
             cwd=self.folder,
-            env=environment,
+            env=environment(self.folder / "cache"),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

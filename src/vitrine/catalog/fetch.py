@@ -86,7 +86,7 @@ def at_hand(catalog: Catalog, cache: Path | None = None, images: Iterable[str] |
         return catalog
     version = as_version(Path(catalog.root).name)
     wanted = None if images is None else {posixpath.normpath(image) for image in images}
-    return replace(catalog, root=str(_fetch_tree(version, catalog.remote, _node_cache(cache), wanted)))
+    return replace(catalog, root=str(_fetch_tree(version, catalog.remote, _node_cache(cache), wanted)[0]))
 
 
 def _node_cache(folder: Path | None) -> NodeCache:
@@ -123,30 +123,34 @@ def _fetch_tracked(dvc_file: str, revision: str, remote: str, cache: NodeCache, 
     if not remote:
         raise InputError(f"{dvc_file}: name the DVC remote it was pushed to (a folder or s3://bucket/prefix)")
     remote = files.absolute(remote)
-    tree = _fetch_tree(version, remote, cache, None if photos else TABLE_NAMES)
+    tree, tracked = _fetch_tree(version, remote, cache, None if photos else TABLE_NAMES)
     catalog = replace(read_catalog(tree, check_rows=False), data_version=version)
     # A table records where its photos were when it was made; those tracked beside it are the ones of this revision.
-    tracked, _ = _known_listing(version, cache) or ({}, "")
     here = any(posixpath.normpath(image) in tracked for image in catalog.table["image"])
     return replace(catalog, root=str(tree), remote=remote) if here else catalog
 
 
-def _fetch_tree(version: str, remote: str, cache: NodeCache, wanted: Collection[str] | None) -> Path:
-    """The folder of a revision in the cache; all of it, or the files wanted, is sound, whatever was there before."""
+def _fetch_tree(
+    version: str, remote: str, cache: NodeCache, wanted: Collection[str] | None
+) -> tuple[Path, Collection[str]]:
+    """The folder of a revision in the cache, and the names of all files the revision has.
+
+    All of them, or those wanted, are sound afterwards, whatever was there before.
+    """
     tree = cache.home / version
     known = _known_listing(version, cache)
     if known and tree.is_dir() and not cache.unsound(version, _only(known[0], wanted)):
-        return tree
+        return tree, known[0]
     with cache.one_at_a_time(version) as work:
-        entries, layout = _known_listing(version, cache) or _fetch_listing(version, remote, cache, work)
-        entries = _only(entries, wanted)
+        tracked, layout = _known_listing(version, cache) or _fetch_listing(version, remote, cache, work)
+        entries = _only(tracked, wanted)
         unsound = cache.unsound(version, entries)
         lacking = {md5: name for name, md5 in unsound.items() if not is_marked(cache.path(md5, layout))}
         objects = len(set(entries.values()))
         _log.info("%s: %s of %s objects are not in %s", version, f"{len(lacking):,}", f"{objects:,}", cache.home)
         _fetch_objects(lacking, layout, remote, cache, work)
         cache.lay_out(version, unsound, layout, work)
-    return tree
+    return tree, tracked
 
 
 def _only(entries: dict[str, str], wanted: Collection[str] | None) -> dict[str, str]:
