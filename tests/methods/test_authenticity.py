@@ -1,5 +1,6 @@
 """The fifteen systems for listings: what none of them may depend on, what each is, and what is asked of a trained one."""
 
+import copy
 import json
 import re
 import shutil
@@ -190,6 +191,18 @@ class TestWhatEachSystemIs:
         net = nets[variant]
         wanted = torch.stack([net.classifier(pool(own, dim=0)) for own in self.parts(net)])
         assert torch.allclose(self.logits(net), wanted, atol=1e-5)
+
+    @torch.inference_mode()
+    def test_ssa_judges_maximum_and_mean_only_while_it_trains(self, nets):
+        photos, views = batch()
+        assert nets["ssa"](photos, LENGTHS, views).branches == ()
+        net = copy.deepcopy(nets["ssa"])
+        net.training = True  # the net itself alone: its trunk normalises as before
+        pooled = [[pool(own, dim=0) for own in self.parts(net)] for pool in (torch.amax, torch.mean)]
+        got = net(photos, LENGTHS, views).branches
+        assert len(got) == len(pooled)
+        for branch, wanted in zip(got, pooled, strict=True):
+            assert torch.allclose(branch, net.classifier(torch.stack(wanted)), atol=1e-5)
 
     @torch.inference_mode()
     def test_ssa_and_mil_att_weigh_photos(self, nets):

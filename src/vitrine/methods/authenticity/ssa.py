@@ -2,9 +2,10 @@
 
 `ssa-max` and `ssa-mean` pool by maximum and mean instead, and learn in the same way.
 
-Beyond the paper, the classifier of `ssa` also judges the maximum over the photos while it trains. From random weights
-attention starts out as a mean, and what it is taught first is noise: where one photo of five decides, a mean hardly
-teaches the trunk to see, a maximum does (docs/authenticity.md has the measurement). Nothing changes once it is trained.
+Beyond the paper, the classifier of `ssa` also judges the maximum and the mean over the photos while it trains. Attention
+has to find the deciding photo and the trunk what decides, each from the other's answers, and from few listings neither
+begins. A maximum and a mean teach the trunk without attention, and which of them does so differs from data to data
+(docs/authenticity.md has the measurement). Nothing changes once it is trained.
 """
 
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ class SsaNet(ListingNet):
         if self.attention is not None:
             pooled, attention = self.attention(each, lengths)
             if self.training:
-                branches = (self.classifier(max_pooling(each, lengths)),)
+                branches = tuple(self.classifier(pool(each, lengths)) for pool in (max_pooling, mean_pooling))
         else:
             pooled = max_pooling(each, lengths) if self.pooling == "max" else mean_pooling(each, lengths)
         logits = self.classifier(pooled)
