@@ -121,10 +121,9 @@ class TestLesson:
     def test_ssa_adds_lambda_times_the_pull_of_all_listings(self, listings):
         loss, answer, verdicts, parts = self.made(listings, "ssa", "lambda=0.7")
         assert "" in verdicts
-        (of_maximum,) = answer.branches  # the classifier's answer to the maximum over photos
+        of_maximum, of_mean = answer.branches  # the classifier's answers to both over the photos
         decided = [
-            -answer.logits[i].log_softmax(dim=0)[LABELS.index(verdict)]
-            - of_maximum[i].log_softmax(dim=0)[LABELS.index(verdict)]
+            -sum(logits[i].log_softmax(dim=0)[LABELS.index(verdict)] for logits in (answer.logits, of_maximum, of_mean))
             for i, verdict in enumerate(verdicts)
             if verdict
         ]
