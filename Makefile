@@ -51,8 +51,8 @@ data: | $(STAMP)
 	@$(VENV)/bin/dvc commit --quiet --force data.dvc
 	@git diff --quiet -- data.dvc || echo "data/ holds other bytes than data.dvc pinned: see git diff data.dvc" >&2
 
-test: $(STAMP) ## every test, the slow ones too
-	$(VENV)/bin/pytest
+test: $(STAMP) ## every test, the slow ones too, on all cores
+	$(VENV)/bin/pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## ruff (rules and format) and mypy
 	$(VENV)/bin/ruff check .

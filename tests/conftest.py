@@ -13,6 +13,9 @@ import pytest
 
 from vitrine import files
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # `make test` starts one of these a core
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def datasets() -> Path:
