@@ -16,6 +16,7 @@ def compare(
     registry: str,
     min_gain: float = 0.0,
     max_drop: float = 0.05,
+    only_compare: bool = False,
 ) -> str:
     """Decides whether the candidate replaces the champion. Never cached: the champion may have changed.
 
@@ -29,6 +30,7 @@ def compare(
         registry: Folder or s3:// prefix of the model registry.
         min_gain: How much better the candidate must be.
         max_drop: How far a single level's or attribute's figure may fall.
+        only_compare: Refuse in any case, and say what the decision would have been.
 
     Returns:
         `promote` or `refuse`.
@@ -39,7 +41,7 @@ def compare(
     from vitrine import steps
 
     inputs = Path(model.path), Path(evaluation.path), Path(table.path)
-    answer = steps.compare(task, *inputs, registry, Path(decision.path), min_gain, max_drop)
+    answer = steps.compare(task, *inputs, registry, Path(decision.path), min_gain, max_drop, only_compare)
     show_page(report, Path(decision.path) / "report.html")
     stamp(Path(table.path), decision)
     return answer

@@ -27,6 +27,7 @@ def add_gate(
     model_registry: str = "",
     *,
     indexed: bool = False,
+    only_compare: bool = False,
 ) -> None:
     """Adds the tasks that decide what becomes of a trained model; `indexed`: and that index the catalog afterwards."""
     model, table = trained.outputs["model"], parted.outputs["parted"]
@@ -40,6 +41,7 @@ def add_gate(
             registry=registry,
             min_gain=min_gain,
             max_drop=max_drop,
+            only_compare=only_compare,
         )
     ).set_display_name(f"Gate {task}")
     known = {

@@ -45,6 +45,7 @@ def retrain(
     strict: bool = False,
     min_gain: float = 0.0,
     max_drop: float = 0.05,
+    only_compare: bool = False,
     keep: int = KEEP,
     model_registry: str = "",
     image: str = IMAGE,
@@ -81,6 +82,7 @@ def retrain(
         strict: Stop when a data-quality rule of severity error is broken.
         min_gain: How much better than the champion a model must be.
         max_drop: How far a single level's or attribute's figure may fall.
+        only_compare: Promote nothing, only say what the gate would decide (for pull requests).
         keep: Newest versions of a model that stay in the registry, beside the one in use and the one before; 0 = all.
         model_registry: Address of a Kubeflow Model Registry that promoted models are announced to; empty = none.
         image: Container image of every step; published packages name one by its digest.
@@ -106,6 +108,7 @@ def retrain(
         "reports": reports,
         "min_gain": min_gain,
         "max_drop": max_drop,
+        "only_compare": only_compare,
         "keep": keep,
         "model_registry": model_registry,
     }

@@ -6,11 +6,14 @@ same pipeline without Kubeflow.
 
 import contextlib
 import hashlib
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from vitrine import __version__, files
 from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version
@@ -338,14 +341,30 @@ def evaluate(model: Path, table: Path, out: Path) -> dict[str, float]:
 
 
 def compare(
-    task: str, model: Path, evaluation: Path, table: Path, registry: str, out: Path, min_gain: float, max_drop: float
+    task: str,
+    model: Path,
+    evaluation: Path,
+    table: Path,
+    registry: str,
+    out: Path,
+    min_gain: float,
+    max_drop: float,
+    only_compare: bool = False,
 ) -> str:
-    """`promote` or `refuse`: the candidate against the champion on the same test photos."""
+    """`promote` or `refuse`: the candidate against the champion on the same test photos.
+
+    With `only_compare` the answer is always `refuse`, and the reason says what it would have been.
+    """
     from vitrine.evaluation.evaluate import EXAMPLES, REPORT
-    from vitrine.registry.challenge import challenge
+    from vitrine.registry.challenge import DECISION, challenge
     from vitrine.registry.store import Registry
 
     decision = challenge(model, evaluation, _open(table), Registry(registry), out, min_gain=min_gain, max_drop=max_drop)
+    if only_compare:
+        decision = replace(decision, promote=False, reason=f"Only compared, nothing promoted. {decision.reason}")
+        files.write_json(
+            out / DECISION, {**files.read_json(out / DECISION), "promote": False, "reason": decision.reason}
+        )
     first = decision.comparisons[0] if decision.comparisons else None
     figures = {f"{task}: {first.key}": f"{first.candidate:.3f}"} if first and first.candidate is not None else {}
     photos = files.read_json(evaluation / EXAMPLES)
@@ -468,7 +487,8 @@ def promote(
             f"compared with {decided['champion_version'] or 'none'}; run again"
         )
     figures = files.read_json(evaluation / METRICS)
-    champion = store.promote(task, model, figures, decided["reason"], extra={"drift": reference})
+    extra, about = {"drift": reference}, _about(decided, run)
+    champion = store.promote(task, model, figures, decided["reason"], extra=extra, about=about)
     said, tone = [f"is now version {champion.version}, in {store.root}."], "good"
     gone: list[str] = []
     try:
@@ -487,9 +507,16 @@ def refuse(task: str, evaluation: Path, decision: Path, registry: str, run: str)
     from vitrine.registry.challenge import DECISION
     from vitrine.registry.store import Registry
 
-    reason = str(files.read_json(decision / DECISION)["reason"])
-    Registry(registry).refuse(task, reason, files.read_json(evaluation / METRICS))
+    decided = files.read_json(decision / DECISION)
+    figures = files.read_json(evaluation / METRICS)
+    Registry(registry).refuse(task, str(decided["reason"]), figures, _about(decided, run))
     _close(Note(f"refuse-{task}", NAMES[task], ["was refused; the champion stays."], "warn"), decision, run)
+
+
+def _about(decided: Mapping[str, Any], run: str) -> dict[str, Any]:
+    """What the history keeps of a gate: the run, and the champion's figures on the same photos."""
+    against = {name: value for name, value in (decided["champion"] or {}).items() if math.isfinite(value)}
+    return {"run": run.rstrip("/").rpartition("/")[2], "against": against}
 
 
 def _close(note: Note, decision: Path, run: str) -> None:

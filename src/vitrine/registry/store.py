@@ -89,6 +89,7 @@ class Registry:
         reason: str,
         version: str | None = None,
         extra: Mapping[str, Path] | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> Champion:
         """Stores a model as a new version and makes it the champion.
 
@@ -99,6 +100,7 @@ class Registry:
             reason: The gate's sentence.
             version: Name of the version; by default the UTC time and the start of the content hash.
             extra: Local folders to store inside the version under these names, such as the drift reference.
+            about: What the line of the history says besides.
 
         Raises:
             InputError: if the folder is no model of this task, the version exists, or another champion was promoted in
@@ -128,7 +130,7 @@ class Registry:
             previous=state.champion.version if state.champion else "",
         )
         _store(model, extra, target, champion)
-        self._crown(champion, state, "promoted")
+        self._crown(champion, state, "promoted", about)
         return champion
 
     def bring_back(self, task: str, version: str, reason: str) -> Champion:
@@ -216,9 +218,11 @@ class Registry:
             return [*left, *doomed]
         raise InputError(f"{self._file(task, 'champion.json')}: changed {ATTEMPTS} times while versions were retired")
 
-    def refuse(self, task: str, reason: str, metrics: Mapping[str, float]) -> None:
-        """Records that a candidate was not promoted."""
-        self._note(task, _now(), {"decision": "refused"}, reason, metrics)
+    def refuse(
+        self, task: str, reason: str, metrics: Mapping[str, float], about: Mapping[str, Any] | None = None
+    ) -> None:
+        """Records that a candidate was not promoted; see `promote`."""
+        self._note(task, _now(), {"decision": "refused", **(about or {})}, reason, metrics)
 
     def history(self, task: str) -> list[dict[str, Any]]:
         """Every decision, oldest first."""
@@ -282,7 +286,9 @@ class Registry:
                 raise InputError(f"{champion.model}: holds model {content}, not the promoted {champion.content}")
         return into
 
-    def _crown(self, champion: Champion, state: "_State", decision: str) -> None:
+    def _crown(
+        self, champion: Champion, state: "_State", decision: str, about: Mapping[str, Any] | None = None
+    ) -> None:
         """Replaces the champion in one step, and adds the line of it to the history.
 
         The line of the one before is added too where its promotion was killed before it could.
@@ -296,8 +302,8 @@ class Registry:
             ) from error
         before = state.champion
         if before and not any(_is_of(line, before) for line in self.history(task)):
-            self._record(before, "promoted")
-        self._record(champion, decision, replaced=before.version if before else "")
+            self._record(before, "promoted", {})
+        self._record(champion, decision, {**(about or {}), "replaced": before.version if before else ""})
 
     def _state(self, task: str) -> "_State":
         uri = self._file(task, "champion.json")
@@ -332,11 +338,11 @@ class Registry:
         with tempfile.TemporaryDirectory() as folder:
             self.fetch(champion, Path(folder) / "copy")
 
-    def _record(self, champion: Champion, decision: str, **more: str) -> None:
-        entry = {"decision": decision, "version": champion.version, "previous": champion.previous, **more}
+    def _record(self, champion: Champion, decision: str, about: Mapping[str, Any]) -> None:
+        entry = {"decision": decision, "version": champion.version, "previous": champion.previous, **about}
         self._note(champion.task, champion.promoted_at, entry, champion.reason, champion.metrics)
 
-    def _note(self, task: str, at: str, entry: dict[str, str], reason: str, metrics: Mapping[str, float]) -> None:
+    def _note(self, task: str, at: str, entry: dict[str, Any], reason: str, metrics: Mapping[str, float]) -> None:
         line = {"at": at, **entry, "reason": reason, "metrics": _finite(metrics)}
         pointer.append(self._file(task, "history.jsonl"), json.dumps(line, ensure_ascii=False))
 
