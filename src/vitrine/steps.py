@@ -10,7 +10,6 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -356,15 +355,11 @@ def compare(
     With `only_compare` the answer is always `refuse`, and the reason says what it would have been.
     """
     from vitrine.evaluation.evaluate import EXAMPLES, REPORT
-    from vitrine.registry.challenge import DECISION, challenge
+    from vitrine.registry.challenge import challenge
     from vitrine.registry.store import Registry
 
-    decision = challenge(model, evaluation, _open(table), Registry(registry), out, min_gain=min_gain, max_drop=max_drop)
-    if only_compare:
-        decision = replace(decision, promote=False, reason=f"Only compared, nothing promoted. {decision.reason}")
-        files.write_json(
-            out / DECISION, {**files.read_json(out / DECISION), "promote": False, "reason": decision.reason}
-        )
+    known = model, evaluation, _open(table), Registry(registry), out
+    decision = challenge(*known, min_gain=min_gain, max_drop=max_drop, only_compare=only_compare)
     first = decision.comparisons[0] if decision.comparisons else None
     figures = {f"{task}: {first.key}": f"{first.candidate:.3f}"} if first and first.candidate is not None else {}
     photos = files.read_json(evaluation / EXAMPLES)

@@ -235,6 +235,21 @@ def test_promotion_then_refusal_then_the_summary(done, tmp_path):
     assert history[1][1] in page
 
 
+def test_a_comparison_alone_promotes_nothing(done, tmp_path):
+    registry = str(tmp_path / "registry")
+    known, gated = gate(done, "taxonomy", registry, only_compare=True)
+    assert gated.answer == "refuse"
+    assert "Only compared. The gate would say: Promoted" in Path(gated.report.path).read_text()
+    run = {"reports": str(tmp_path), "run_id": "run 7"}
+    common = {"evaluation": known["evaluation"], "task": "taxonomy", "registry": registry, **run}
+    done.step(refuse, decision=gated.decision, **common)
+    assert Registry(registry).champion("taxonomy") is None
+    (entry,) = Registry(registry).history("taxonomy")
+    assert entry["decision"] == "refused"
+    assert entry["run"] == "run 7"
+    assert entry["against"] == {}
+
+
 def test_a_promotion_stands_though_nobody_can_be_told(done, tmp_path, capsys):
     registry = str(tmp_path / "registry")
     known, first = gate(done, "taxonomy", registry)

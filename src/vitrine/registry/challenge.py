@@ -1,7 +1,7 @@
 """A candidate against the champion, both measured on the same photos."""
 
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from vitrine import files
@@ -26,6 +26,7 @@ def challenge(
     min_gain: float = 0.0,
     max_drop: float = 0.05,
     floor: float = 0.0,
+    only_compare: bool = False,
 ) -> Decision:
     """Decides whether a candidate may replace its task's champion; changes nothing in the registry.
 
@@ -41,6 +42,7 @@ def challenge(
         min_gain: See `GateRules`.
         max_drop: See `GateRules`.
         floor: See `GateRules`.
+        only_compare: Refuse in any case, and say what the decision would have been.
 
     Raises:
         InputError: if the candidate, its evaluation or the champion cannot be read.
@@ -65,6 +67,8 @@ def challenge(
         candidate_id=candidate_id,
         champion_id=champion.content if champion else "",
     )
+    if only_compare:
+        decision = replace(decision, promote=False, reason=f"Only compared. The gate would say: {decision.reason}")
     with files.new_folder(out) as folder:
         files.write_json(
             folder / DECISION,
