@@ -313,23 +313,53 @@ def build_index(task: str, table: Path, registry: str, decision: Path, out: Path
 
 
 def train(
-    task: str, variant: str, table: Path, out: Path, checkpoints: str, settings: Mapping[str, object]
+    task: str,
+    variant: str,
+    table: Path,
+    out: Path,
+    checkpoints: str,
+    settings: Mapping[str, object],
+    processes: int = 0,
 ) -> dict[str, float]:
-    """A model folder. A step that was stopped goes on from the checkpoint of the same training."""
+    """A model folder, by one process per GPU. What was stopped goes on from the checkpoint of the same training.
+
+    Args:
+        task: What to learn.
+        variant: How.
+        table: Folder of the catalog.
+        out: The model folder to make.
+        checkpoints: Folder of checkpoints.
+        settings: Of the training.
+        processes: How many train together; 0 = one per GPU.
+
+    Returns:
+        Figures on the validation photos.
+    """
+    from vitrine.training.launch import launch
     from vitrine.training.train import train as run
 
     catalog = _open(table)
+    processes = processes or _gpus()
     overrides = [f"{name}={value}" for name, value in settings.items()]
     rows = hashlib.sha256((table / "catalog.parquet").read_bytes()).hexdigest()
     key = hashlib.sha256(f"{__version__} {task} {variant} {rows} {sorted(overrides)}".encode()).hexdigest()[:16]
     folder = Path(checkpoints) / key
-    run(task, variant, catalog, out, overrides, resume=True, checkpoints=folder)
+    if processes > 1:
+        launch(processes, task, variant, table, out, overrides, folder)
+    else:
+        run(task, variant, catalog, out, overrides, resume=True, checkpoints=folder)
     with contextlib.suppress(OSError):
         folder.rmdir()
     found: dict[str, float] = files.read_json(out / "metrics.json")
     figures = [f"{name.split('/')[1]} {value:.3f}" for name, value in found.items()]
     print(f"{SIGN} Train {variant}: {', '.join(figures) or 'no validation photo'} (validation).", flush=True)
     return found
+
+
+def _gpus() -> int:
+    import torch
+
+    return max(1, torch.cuda.device_count())
 
 
 def evaluate(model: Path, table: Path, out: Path) -> dict[str, float]:

@@ -14,6 +14,7 @@ from vitrine.catalog import Catalog, write_catalog
 from vitrine.errors import InputError
 from vitrine.monitoring import DriftRules, build_reference, compare, detection, pages, photo_statistics
 from vitrine.monitoring.detection import detect, new_labels
+from vitrine.monitoring.drift import judge, read_reference
 from vitrine.monitoring.statistics import STATISTICS, measure
 from vitrine.outcome import Outcome, Question
 
@@ -244,6 +245,13 @@ def test_photos_of_the_same_source_do_not_drift(reference, halves, tmp_path, no_
     page = (tmp_path / "out" / "report.html").read_text()
     assert "No drift" in page
     assert page.count("data:image/jpeg") >= 24
+
+
+def test_a_reference_of_photos_does_not_alarm_against_itself_nor_against_more_than_one_of_its_halves(reference):
+    side, rules = read_reference(reference)
+    assert not judge(side, side, rules).drifted
+    halves = [side.table.sample(frac=0.5, replace=True, random_state=seed) for seed in range(20)]
+    assert sum(judge(side, replace(side, table=half), rules).drifted for half in halves) <= 1
 
 
 @pytest.mark.parametrize(

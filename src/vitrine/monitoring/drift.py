@@ -142,14 +142,18 @@ def compare(reference: str | Path, current: Catalog, out: Path, outcome: Answers
     if before.projection is None:
         outcome = None
     now = describe(current, outcome, projection=before.projection, model=before.model)
-    findings, skipped = detect(before.table, now.table, rules)
-    fresh = new_labels(before.labels, now.labels, rules)
-    drift = _decide([*fresh, *findings], skipped)
+    drift = judge(before, now, rules)
     with files.new_folder(out) as folder:
         report_page(drift, before, now, rules).write(folder / "report.html")
         evidently_page(drift, before, now, folder / "evidently.html")
         (folder / "results.json").write_text(_results(drift, before, now, rules), encoding="utf-8")
     return drift
+
+
+def judge(before: Side, now: Side, rules: DriftRules) -> Drift:
+    """Whether one side has moved away from the other, without writing anything."""
+    findings, skipped = detect(before.table, now.table, rules)
+    return _decide([*new_labels(before.labels, now.labels, rules), *findings], skipped)
 
 
 def compare_with_model(

@@ -21,6 +21,7 @@ from vitrine.errors import InputError
 from vitrine.files import atomic_write
 from vitrine.methods.lesson import Lesson
 from vitrine.settings import Settings
+from vitrine.training import shared
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
 SETTLED = 3  # epochs running; one alone may be chance while a net has not begun to learn, and its loss is ln 2
@@ -82,6 +83,7 @@ def fit(
     """
     fabric = start_fabric(settings)
     net.to(fabric.device).to(memory_format=torch.channels_last)
+    shared.divide(net)
     optimizer = _optimizer(net, settings)
     history, best, first_step, losses = History(), _copy(net), 0, 0.0
     if checkpoint.exists():
@@ -94,6 +96,8 @@ def fit(
         print(f"{title}: goes on from epoch {len(history.epochs) + 1}, step {first_step + 1}", flush=True)
 
     def save() -> None:
+        if shared.rank():
+            return
         state = {
             "identity": identity,
             "net": net.state_dict(),
@@ -125,6 +129,7 @@ def fit(
                 with fabric.autocast():
                     loss = lesson.loss(epoch, step, batch, fabric.device)
                 fabric.backward(loss)
+                shared.average(net.parameters())
                 nn.utils.clip_grad_norm_(net.parameters(), 5.0)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
@@ -137,7 +142,8 @@ def fit(
                     save()
                     saved = time.monotonic()
         net.eval()
-        score, figures = lesson.score(), dict(lesson.figures())
+        score = lesson.score()
+        score, figures = shared.agreed(score, lesson.figures(), fabric.device)
         done = Epoch(losses / lesson.steps, score, time.monotonic() - started, figures)
         if history.add(done):
             best = _copy(net)
@@ -156,7 +162,8 @@ def start_fabric(settings: Settings) -> Fabric:
     if precision == "auto":
         gains = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else _cpu_has_bf16()
         precision = "bf16" if gains else "32"
-    return Fabric(accelerator="auto", devices=1, precision="bf16-mixed" if precision == "bf16" else "32-true")
+    devices = [shared.device_number()] if torch.cuda.is_available() else 1
+    return Fabric(accelerator="auto", devices=devices, precision="bf16-mixed" if precision == "bf16" else "32-true")
 
 
 def schedule(step: int, total: int) -> float:

@@ -22,6 +22,7 @@ from vitrine.settings import (
     TeacherSettings,
     parse_settings,
 )
+from vitrine.training import shared
 from vitrine.training.attributes import train_bce, train_student, train_teacher
 from vitrine.training.authenticity import train_authenticity
 from vitrine.training.matching import train_matching
@@ -70,6 +71,8 @@ def train(
 ) -> Path:
     """Trains a model on a catalog's `train` rows, choosing the epoch on its `validation` rows.
 
+    Started by torchrun, all of its processes train one model together (see `shared`).
+
     Args:
         task: `attributes`, `taxonomy`, `authenticity`, `representation` or `matching`.
         variant: One of `VARIANTS[task]`; "" = the default.
@@ -94,7 +97,17 @@ def train(
         raise InputError(f"{catalog.root}: no row has split 'train'; run `vitrine split` first")
     folder = (checkpoints or out.parent).absolute() / f".{out.name}.training"
     settings = parse_settings(SETTINGS.get(variant) or SETTINGS[task], overrides)
-    _open_checkpoints(folder, training_identity(catalog, f"{task}/{variant}", settings), resume)
+    with shared.together():
+        if not shared.rank():
+            _open_checkpoints(folder, training_identity(catalog, f"{task}/{variant}", settings), resume)
+        with shared.own_folders(out, folder) as (own, kept):
+            _train(catalog, variant, own, settings, kept)
+            if not shared.rank():
+                shutil.rmtree(folder, ignore_errors=True)
+    return out
+
+
+def _train(catalog: Catalog, variant: str, out: Path, settings: Settings, folder: Path) -> None:
     try:
         if isinstance(settings, TaxonomySettings):
             train_taxonomy(catalog, variant, out, settings, folder)
@@ -114,8 +127,6 @@ def train(
         if [path.name for path in folder.iterdir()] == [MARK]:  # refused before it learnt anything worth keeping
             shutil.rmtree(folder)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
-    return out
 
 
 def check_variant(task: str, variant: str) -> str:
