@@ -21,6 +21,7 @@ def train_student(
     seed: int = 0,
     unlabelled: str = "",
     corrupted: float = 0.0,
+    prior: bool = False,
 ) -> None:
     """Trains the student of all teachers, on labelled and unlabelled photos.
 
@@ -39,6 +40,7 @@ def train_student(
         seed: Of weights, order and augmentation.
         unlabelled: Further catalogs, comma separated, whose photos the student learns from; no labels needed.
         corrupted: Share of the photos that the student sees corrupted.
+        prior: Answer labels as often as they come, not as if all came equally often.
     """
     from pathlib import Path
 
@@ -56,6 +58,7 @@ def train_student(
         "seed": seed,
         "unlabelled": unlabelled,
         "corrupted": corrupted,
+        "prior": prior,
     }
     found = steps.train("attributes", "student", Path(table.path), Path(model.path), checkpoints, settings)
     show_metrics(figures, found)

@@ -39,6 +39,7 @@ def retrain(
     gammas: str = "",
     unlabelled: str = "",
     corrupted: float = 0.0,
+    prior: bool = False,
     variant: str = "ssmtl-ca",
     min_class_count: int = 20,
     shards: int = 1,
@@ -76,6 +77,7 @@ def retrain(
         gammas: Focal exponents that each teacher tries on the validation photos, such as 0,0.5,1,2,3; empty = 1.
         unlabelled: Further catalogs, comma separated, whose photos the student learns from; no labels needed.
         corrupted: Share of photos (0 to below 1) that the student sees blurred, noisy, too dark ... for robustness.
+        prior: Answer attributes' labels as often as they come, not as if all came equally often.
         variant: bcnn, sscnn, bcnn-mcr, sscnn-mcr, bmtl-rl, bmtl-ca, ssmtl-rl, ssmtl-ca, modern or modern-mtl.
         min_class_count: Photos a class needs; rarer labels are dropped.
         shards: Pods that share the photos when these are looked at.
@@ -124,7 +126,7 @@ def retrain(
             with dsl.ParallelFor(types.output, name="teachers") as type:
                 teacher = on_gpu(train_teacher(table=table, type=type, gammas=gammas, **common))
             teachers = dsl.Collected(teacher.outputs["model"])
-            own = common | {"epochs": student_epochs, "unlabelled": unlabelled, "corrupted": corrupted}
+            own = common | {"epochs": student_epochs, "unlabelled": unlabelled, "corrupted": corrupted, "prior": prior}
             student = on_gpu(train_student(table=table, teachers=teachers, **own))
             add_gate("attributes", student, parted, **gate)
         with dsl.If(tasks.output != "attributes", name="taxonomy"):

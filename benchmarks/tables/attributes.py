@@ -12,6 +12,7 @@ single     S-single, a student of one teacher, beside S-multi, that of all (Tabl
 corrupted  a student that saw corrupted photos, on the 15 corruptions at severity 3 (Table 7)
 domains    a student that saw unlabelled clothing photos (Table 6)
 size       teachers and student with a share of the training photos (Fig. 6c)
+prior      teachers, student and BCE once more, answering labels as often as they come (prior=true)
 new        a class that was not taught, from five photos of it
 gamma, dim teachers under each gamma and D (Fig. 6a-b)
 """
@@ -30,7 +31,7 @@ import numpy as np
 
 TYPES = ("gender", "colour", "season", "usage", "pattern", "sleeve_length", "neck", "fit")
 SPARSE = ("pattern", "sleeve_length", "neck", "fit")
-PARTS = ("students", "bce", "corrupted", "domains", "single", "new", "gamma", "dim", "size")
+PARTS = ("students", "bce", "prior", "corrupted", "domains", "single", "new", "gamma", "dim", "size")
 SEEDS = (0, 1, 2)
 COMMON = {"image_size": 48, "epochs": 8, "workers": 1}
 BRIEF = {"views": 1}  # students that are compared with one another only see each photo once a pass: a third of the time
@@ -207,6 +208,55 @@ def bce(work: Path, seed: int) -> Iterator[dict[str, Any]]:
     yield {"what": "bce", "figures": mean_of(work, nets)}
 
 
+def prior(work: Path, seed: int) -> Iterator[dict[str, Any]]:
+    """The nets of `students` and `bce` with another calibration: what `--set prior=true` comes to."""
+    nets = {"teachers": [teacher(work, kind, seed) for kind in TYPES]}
+    nets["student"] = [student(work, "student", seed, nets["teachers"])]
+    nets["bce"] = [
+        trained(work / "models" / f"bce-{kind}-{seed}", work / "fashion", "bce", seed, type=kind) for kind in TYPES
+    ]
+    for name, models in nets.items():
+        types: dict[str, dict[str, float]] = {}
+        for model in models:
+            types |= with_prior(work, model)
+        keys = dict.fromkeys(key for own in types.values() for key in own)
+        figures = {key: float(np.mean([own[key] for own in types.values()])) for key in keys}
+        yield {
+            "what": name,
+            "figures": figures | {f"attr:{kind}/recall@1": own["recall@1"] for kind, own in types.items()},
+        }
+
+
+def with_prior(work: Path, model: Path) -> dict[str, dict[str, float]]:
+    """Per type recall@1, recall@3 and their mean over classes, of a net calibrated as `prior=true` does."""
+    from vitrine.catalog import read_catalog
+    from vitrine.data.photo_store import PhotoStore
+    from vitrine.evaluation.metrics import recall_at_k
+    from vitrine.evaluation.per_class import class_recall
+    from vitrine.methods.attributes import questions, tasks
+    from vitrine.methods.calibration import fit_prior
+    from vitrine.methods.inference import load_model, run_net
+    from vitrine.methods.truth import attribute_truth, label_matrix
+
+    catalog = read_catalog(work / "fashion")
+    store = PhotoStore.of_catalog(catalog, COMMON["image_size"], COMMON["workers"])
+    splits = {split: np.flatnonzero(catalog.table["split"] == split) for split in ("train", "validation", "test")}
+    net, config = load_model(model)
+    scores = {split: run_net(net, store, splits[split])[1] for split in ("validation", "test")}
+    temperatures, priors = {}, {}
+    for kind, truth, labels in tasks(config, catalog.table.iloc[splits["validation"]]):
+        counts = label_matrix(attribute_truth(catalog.table.iloc[splits["train"]], kind), labels).sum(axis=0)
+        targets = label_matrix(truth, labels)
+        temperatures[kind], priors[kind] = fit_prior(scores["validation"][kind], targets, counts)
+    known = {**config, "priors": priors}
+    found = {}
+    for question in questions(known, scores["test"], catalog.table.iloc[splits["test"]], temperatures):
+        classes = float(np.mean([recall for _, recall in class_recall(question).values()]))
+        own = {f"recall@{k}": recall_at_k(question, k) for k in (1, 3)}
+        found[question.name.removeprefix("attr:")] = own | {"classes": classes}
+    return found
+
+
 def single(work: Path, seed: int) -> Iterator[dict[str, Any]]:
     """Table 5, on the sparse types."""
     teachers = {kind: teacher(work, kind, seed) for kind in TYPES}
@@ -296,7 +346,7 @@ def dim(work: Path, seed: int) -> Iterator[dict[str, Any]]:
 
 
 MEASURES = {
-    "students": students, "bce": bce, "single": single, "corrupted": corrupted, "domains": domains,
+    "students": students, "bce": bce, "prior": prior, "single": single, "corrupted": corrupted, "domains": domains,
     "new": new, "gamma": gamma, "dim": dim, "size": size,
 }  # fmt: skip
 
@@ -304,6 +354,8 @@ MEASURES = {
 CLAIMS = (
     (("students", "student"), ("students", "teachers"), ("recall@1", "f1@1", "recall@3")),
     (("students", "teachers"), ("bce", "bce"), ("recall@1", "f1@1", "recall@3")),
+    (("prior", "student"), ("prior", "teachers"), ("recall@1", "classes")),
+    (("prior", "teachers"), ("prior", "bce"), ("recall@1", "classes")),
     (("single", "S-multi"), ("single", "S-single"), ("recall@1", "recall@3")),
     (("domains", "fashion"), ("domains", "teachers"), ("clothing", "recall@1")),
     (("domains", "fashion and clothing"), ("domains", "fashion"), ("clothing", "recall@1")),
@@ -324,7 +376,7 @@ def page(lines: Sequence[Mapping[str, Any]]) -> str:
             continue
         names = list(dict.fromkeys(line["what"] for line in own))
         keys = ["recall@1", "f1@1", "recall@3", *(f"attr:{kind}/recall@1" for kind in TYPES)]
-        extra = {"corrupted": ["corrupted/recall@1", "corrupted/recall@3"]}.get(part, [])
+        extra = {"corrupted": ["corrupted/recall@1", "corrupted/recall@3"], "prior": ["classes"]}.get(part, [])
         if part == "domains":
             extra = ["clothing"]
         if part == "new":

@@ -88,7 +88,7 @@ def done(tmp_path_factory):
             for kind, gammas in zip(made.types.answer, ("", "0,1"), strict=True)
         ]
         teachers = [teacher.model for teacher in made.teachers]
-        more = {"unlabelled": str(root / "data"), "corrupted": 0.2}
+        more = {"unlabelled": str(root / "data"), "corrupted": 0.2, "prior": True}
         made.student = step(train_student, table=table, teachers=teachers, checkpoints=checkpoints, **more, **SMALL)
         made.taxonomy = step(train_taxonomy, table=table, variant="bcnn", checkpoints=checkpoints, **SMALL)
         made.evaluations = {
@@ -150,6 +150,7 @@ def test_models_are_model_folders(done):
         assert sorted(path.name for path in Path(made.model.path).iterdir()) == sorted(MODEL_FILES)
     config = json.loads((Path(done.student.model.path) / "config.json").read_text())
     assert (config["settings"]["corrupted"], len(config["further_data"])) == (0.2, 1)
+    assert {*config["priors"]} == {*config["labels"]}
     teachers = [json.loads((Path(made.model.path) / "config.json").read_text()) for made in done.teachers]
     assert [set(teacher.get("gamma_tried", ())) for teacher in teachers] == [set(), {"0", "1"}]
     assert (config["variant"], sorted(config["labels"])) == ("student", ["colour", "pattern"])

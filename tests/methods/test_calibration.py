@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, log_softmax, softmax
 
-from vitrine.methods.calibration import fit_platt, fit_temperature
+from vitrine.methods.calibration import fit_platt, fit_prior, fit_temperature
 
 
 def answers(temperature, seed=0, n=4000, classes=5, scale=2.0):
@@ -53,6 +53,26 @@ def test_unlabelled_photos_do_not_count():
 def test_is_positive_and_finite_at_the_edges(scores, targets):
     found = fit_temperature(scores.astype(np.float32), targets)
     assert 0 < found < np.inf
+
+
+@pytest.mark.parametrize("needed", [0.0, 0.6, 1.0])
+def test_recovers_how_far_the_shares_of_classes_are_needed(needed):
+    """Truth is drawn from softmax(scores / 2 + needed log pi)."""
+    counts = np.array([800, 150, 40, 9])
+    logs = np.log((counts + 1) / (counts + 1).sum())
+    random = np.random.default_rng(0)
+    scores = random.normal(size=(6000, 4)) * 3
+    chances = softmax(scores / 2 + needed * logs, axis=1).cumsum(axis=1)
+    targets = np.eye(4, dtype=bool)[(random.random((6000, 1)) > chances).sum(axis=1).clip(max=3)]
+    temperature, offsets = fit_prior(scores, targets, counts)
+    assert temperature == pytest.approx(2.0, rel=0.1)
+    assert offsets == pytest.approx(needed * logs, abs=0.06 * np.abs(logs).max())
+
+
+def test_a_prior_without_labels_to_fit_on_changes_nothing():
+    temperature, offsets = fit_prior(np.eye(3), np.zeros((3, 3), bool), np.array([5, 1, 0]))
+    assert temperature > 0
+    assert (offsets == 0).all()
 
 
 @pytest.mark.parametrize(("slope", "bias"), [(1.0, 0.0), (0.2, 1.5), (30.0, -2.0)])

@@ -1,6 +1,7 @@
 """A class the net was never taught, from a few photos of it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -80,6 +81,16 @@ def test_the_next_student_knows_it_from_its_teacher(trained, yellow, tmp_path):
     settings = [f"teachers={tmp_path / 'more'}", "image_size=32", "batch_size=16", "epochs=1", "views=1"]
     train("attributes", "student", catalog, tmp_path / "student", settings)
     assert load_model(tmp_path / "student")[1]["labels"]["colour"][-1] == "yellow"
+
+
+def test_it_comes_as_often_as_the_mean_label(trained, yellow, tmp_path):
+    _, folder = trained
+    shutil.copytree(folder / "student", tmp_path / "before")
+    config = json.loads((tmp_path / "before" / "config.json").read_text())
+    own = np.linspace(-2, -1, len(config["labels"]["colour"])).tolist()
+    (tmp_path / "before" / "config.json").write_text(json.dumps(config | {"priors": {"colour": own}}))
+    add_label(tmp_path / "before", tmp_path / "more", "colour", "yellow", yellow[:5])
+    assert json.loads((tmp_path / "more" / "config.json").read_text())["priors"]["colour"] == [*own, -1.5]
 
 
 def test_recognised_leaves_each_photo_out_of_its_own_centre():

@@ -267,6 +267,7 @@ def questions(
     """What the net answered, per attribute type, beside the truth."""
     asked = []
     for kind, truth, labels in tasks(config, table):
-        states = probabilities(scores[kind], temperatures[kind])
+        prior = np.asarray(config.get("priors", {}).get(kind, 0.0))
+        states = probabilities(scores[kind], temperatures[kind], prior)
         asked.append(Question(f"attr:{kind}", labels, states, states.max(axis=1), truth))
     return asked

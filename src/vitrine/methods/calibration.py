@@ -32,6 +32,36 @@ def fit_temperature(scores: np.ndarray, targets: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
+def fit_prior(scores: np.ndarray, targets: np.ndarray, counts: np.ndarray) -> tuple[float, np.ndarray]:
+    """The temperature T and tau in [0, 1] that make softmax(scores / T + tau log pi) likeliest on validation photos.
+
+    A net that saw all classes equally often answers as if they were. By Bayes' rule its answer times the shares pi of
+    the classes is the probability where photos come as they are (Saerens et al., Adjusting the Outputs of a Classifier
+    to New a Priori Probabilities, 2002: tau = 1); tau leaves to the photos how far the net needs that.
+
+    Args:
+        scores: (photos, classes).
+        targets: See `fit_temperature`.
+        counts: Training photos of each class, (classes,).
+
+    Returns:
+        T > 0 and tau log pi, (classes,); zeros if no photo has a label to fit on.
+    """
+    logs = np.log((counts + 1) / (counts + 1).sum())
+    temperature = fit_temperature(scores, targets)
+    known = targets.any(axis=1)
+    if not known.any() or scores.shape[1] < 2:
+        return temperature, np.zeros(len(logs))
+    scores, targets = scores[known].astype(np.float64), targets[known]
+
+    def loss(weights: np.ndarray) -> float:
+        own = log_softmax(scores / temperature * np.exp(weights[0]) + weights[1] * logs, axis=1)
+        return -float(logsumexp(np.where(targets, own, -np.inf), axis=1).mean())
+
+    sharper, tau = minimize(loss, [0.0, 0.5], bounds=[(-6.0, 6.0), (0.0, 1.0)], method="L-BFGS-B").x
+    return temperature / float(np.exp(sharper)), float(tau) * logs
+
+
 def fit_platt(scores: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
     """The slope a >= 0 and the bias b that make sigmoid(a * score + b) likeliest on validation listings.
 

@@ -73,9 +73,9 @@ def photos_for(config: Mapping[str, Any], table: pd.DataFrame, catalog: Catalog 
     return PhotoStore(table["uri"].tolist(), config["image_size"], crops=crops_of(table) if matching else ())
 
 
-def probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
-    """Calibrated probabilities of the labels: softmax(scores / temperature), (n, m), in double precision."""
-    return softmax(scores.astype(np.float64) / temperature, axis=1)
+def probabilities(scores: np.ndarray, temperature: float, offsets: np.ndarray | float = 0.0) -> np.ndarray:
+    """Calibrated probabilities of the labels: softmax(scores / temperature + offsets), (n, m), in double precision."""
+    return softmax(scores.astype(np.float64) / temperature + offsets, axis=1)
 
 
 def load_model(model: Path) -> tuple[nn.Module, dict[str, Any]]:

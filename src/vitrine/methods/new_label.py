@@ -84,6 +84,8 @@ def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[st
     nearest = int(closeness.argmax())
     added = Addition(len(store), recognised(embedded, known), labels[nearest], float(closeness[nearest]))
     config["labels"][kind] = [*labels, label]
+    if prior := config.get("priors", {}).get(kind):
+        prior.append(float(np.mean(prior)))  # how often the new label comes, nobody has said
     config["added_labels"] = [*config.get("added_labels", []), {"type": kind, "label": label, "photos": len(store)}]
     metrics = json.loads((Path(model) / "metrics.json").read_text(encoding="utf-8"))
     notes = "".join(

@@ -14,10 +14,10 @@ from vitrine.data.augment import MEAN, STD
 from vitrine.data.photo_store import PhotoStore
 from vitrine.files import absolute
 from vitrine.methods import attributes, taxonomy
-from vitrine.methods.calibration import fit_temperature
+from vitrine.methods.calibration import fit_prior, fit_temperature
 from vitrine.methods.inference import run_net
 from vitrine.methods.model_folder import save_model
-from vitrine.methods.truth import label_matrix, top1_accuracy
+from vitrine.methods.truth import attribute_truth, label_matrix, top1_accuracy
 from vitrine.settings import Settings
 from vitrine.training.engine import History
 
@@ -53,7 +53,7 @@ def finish(out: Path, net: nn.Module, config: dict[str, Any], catalog: Catalog, 
     Args:
         out: The model folder.
         net: The trained net.
-        config: Without temperatures.
+        config: Without temperatures and priors.
         catalog: Of the training.
         store: Its photos.
         notes: Markdown that ends the card.
@@ -63,14 +63,24 @@ def finish(out: Path, net: nn.Module, config: dict[str, Any], catalog: Catalog, 
     _, scores = run_net(net, store, rows)
     table = catalog.table.iloc[rows]
     method = taxonomy if config["task"] == "taxonomy" else attributes
-    metrics, temperatures = {}, {}
+    metrics: dict[str, float] = {}
+    temperatures: dict[str, float] = {}
+    priors: dict[str, list[float]] = {}
+    taught = catalog.of_split("train").table
     for name, truth, labels in method.tasks(config, table):
         matrix = label_matrix(truth, labels)
-        temperatures[name] = fit_temperature(scores[name], matrix)
-        accuracy = top1_accuracy(scores[name], matrix)
+        answers = scores[name]
+        if config["settings"].get("prior"):
+            counts = label_matrix(attribute_truth(taught, name), labels).sum(axis=0)
+            temperatures[name], offsets = fit_prior(answers, matrix, counts)
+            answers, priors[name] = answers / temperatures[name] + offsets, offsets.tolist()
+        else:
+            temperatures[name] = fit_temperature(answers, matrix)
+        accuracy = top1_accuracy(answers, matrix)
         if accuracy is not None:
             metrics[f"validation/{name}/top1"] = accuracy
-    save_model(out, net, config | {"temperatures": temperatures}, metrics, notes)
+    config = config | {"temperatures": temperatures} | ({"priors": priors} if priors else {})
+    save_model(out, net, config, metrics, notes)
 
 
 def training_notes(history: History) -> str:

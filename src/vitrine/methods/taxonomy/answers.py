@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
 from vitrine.methods.inference import probabilities
 from vitrine.methods.taxonomy.net import HEAT, LEAF
@@ -83,7 +82,7 @@ def heat_maps(scores: Mapping[str, np.ndarray]) -> np.ndarray | None:
 
 def _leaf_probabilities(config: Mapping[str, Any], scores: np.ndarray, temperature: float) -> np.ndarray:
     """softmax(score / T - tau log pi), (photos, leaves); see `balance`."""
-    return softmax(scores.astype(np.float64) / temperature - np.asarray(config.get("balance", 0.0)), axis=1)
+    return probabilities(scores, temperature, -np.asarray(config.get("balance", 0.0)))
 
 
 def _question(name: str, labels: Sequence[str], scores: np.ndarray, truth: list[list[str]]) -> Question:
