@@ -16,10 +16,10 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make pins"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint compile bench image pins pin-data clean
+.PHONY: help install demo test test-containers lint compile bench image pins pin-data clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## the pinned tools and the package (editable) in .venv; instant when nothing changed
 
@@ -53,6 +53,9 @@ data: | $(STAMP)
 
 test: $(STAMP) ## every test, the slow ones too, on all cores
 	$(VENV)/bin/pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
+test-containers: $(STAMP) ## builds the image and runs the retrain DAG in containers of it; starts an engine where none is
+	.ci/engine sh -ec '$(MAKE) image IMAGE=$(IMAGE); VITRINE_TEST_IMAGE=$(IMAGE) $(VENV)/bin/pytest -s tests/pipelines/test_in_containers.py'
 
 lint: $(STAMP) ## ruff (rules and format) and mypy
 	$(VENV)/bin/ruff check .

@@ -14,8 +14,6 @@ import argparse
 import os
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     import torch
 
+    from benchmarks._rounds import alternating
     from vitrine.methods.attributes import AttributeNet
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -50,7 +49,7 @@ def main() -> None:
         return net(photos)
 
     with torch.inference_mode():
-        times = alternating([bare, student], options.rounds, torch.cuda.synchronize if device == "cuda" else None)
+        times = alternating([bare, student], options.rounds)
     alone, whole = (1000 * statistics.median(own) / options.batch for own in times)
     ratios = sorted(b / a for a, b in zip(*times, strict=True))
     print(
@@ -60,23 +59,6 @@ def main() -> None:
     )
     if options.store:
         readings(options.store)
-
-
-def alternating(
-    functions: list[Callable[[], object]], rounds: int, settle: Callable[[], object] | None = None
-) -> list[list[float]]:
-    """Seconds of each function in each round; which goes first changes from round to round."""
-    times: list[list[float]] = [[] for _ in functions]
-    for turn in range(-3, rounds):  # the first three warm up
-        order = range(len(functions)) if turn % 2 else reversed(range(len(functions)))
-        for i in order:
-            started = time.perf_counter()
-            functions[i]()
-            if settle is not None:
-                settle()
-            if turn >= 0:
-                times[i].append(time.perf_counter() - started)
-    return times
 
 
 def readings(name: str) -> None:

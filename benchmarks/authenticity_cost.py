@@ -10,12 +10,11 @@ a machine that is busy for a while slows both sides. Prints the median and the q
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
+from benchmarks._rounds import alternating
 from vitrine.blocks.backbones import build_backbone
 from vitrine.methods.authenticity import VARIANTS, build
 
@@ -44,36 +43,11 @@ def main() -> None:
     print("| system | ms per listing | the trunk's | ratio, median | quartiles |\n| --- | --- | --- | --- | --- |")
     for variant in options.variants.split(","):
         net = build({**config, "variant": variant}).eval().to(device).to(memory_format=torch.channels_last)
-        bare, whole = _rounds(
-            lambda: trunk(photos),
-            lambda net=net: net(photos, lengths, views),  # type: ignore[misc]
-            options.rounds,
-        )
+        with torch.inference_mode():
+            bare, whole = alternating([lambda: trunk(photos), lambda: net(photos, lengths, views)], options.rounds)  # noqa: B023
         low, middle, high = statistics.quantiles([b / a for a, b in zip(bare, whole, strict=True)], n=4)
         own, its = (1000 * statistics.median(times) / options.listings for times in (whole, bare))
         print(f"| {variant} | {own:.2f} | {its:.2f} | {middle:.3f} | {low:.3f}-{high:.3f} |", flush=True)
-
-
-def _rounds(first: Callable[[], object], second: Callable[[], object], rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of each in every round, after two rounds that are not counted."""
-    times: tuple[list[float], list[float]] = ([], [])
-    with torch.inference_mode():
-        for turn in range(rounds + 2):
-            for side in (0, 1) if turn % 2 else (1, 0):
-                seconds = _seconds((first, second)[side])
-                if turn > 1:
-                    times[side].append(seconds)
-    return times
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    run()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":
