@@ -81,6 +81,7 @@ class TaxonomySettings(Settings):
 
     level: int = Field(0, ge=0, description="learn only the first levels of category, this many; 0 = all")
     hidden: int = Field(256, ge=2, description="nodes of the public fully connected layer")
+    salient_stage: int = Field(0, ge=0, description="ss...: the module sits this many stages before the trunk's last")
     attributes: str = Field("", description="the attribute types to learn, comma separated; empty = all there are")
     attribute_weight: float = Field(1.0, ge=0, description="scales the attributes' task weights (Eq. 5, 7)")
     level_weight: float = Field(1.0, ge=0, description="scales the coarser levels' task weights (Eq. 5)")

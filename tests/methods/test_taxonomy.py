@@ -47,6 +47,25 @@ def test_shapes_and_names(salient, states):
     assert (net.attention is not None) is salient
 
 
+@pytest.mark.parametrize(("stage", "size"), [(1, 4), (2, 8), (3, 16)])
+def test_the_module_behind_an_earlier_stage(stage, size):
+    net = TaxonomyNet("resnet18_narrow", 32, 7, {}, {}, True, hidden=16, stage=stage).eval()
+    photos = torch.randn(3, 3, 32, 32)
+    _, scores = net(photos)
+    assert scores[HEAT].shape == (3, size, size)
+    with torch.no_grad():
+        net.attention.template.zero_()  # a map of zeros goes on, whatever the photo
+    _, blind = net(photos)
+    assert torch.allclose(blind[LEAF][0], blind[LEAF][1])
+    assert not torch.allclose(scores[LEAF][0], scores[LEAF][1])
+
+
+@pytest.mark.parametrize(("backbone", "size", "has"), [("resnet18_narrow", 32, 3), ("vit_b_32", 32, 0)])
+def test_a_stage_that_is_none(backbone, size, has):
+    with pytest.raises(InputError, match=f"salient_stage=9: {backbone} has {has} stages before its last"):
+        TaxonomyNet(backbone, size, 7, {}, {}, True, hidden=16, stage=9)
+
+
 class TestDescribe:
     CATALOG = Catalog(
         "/r",

@@ -1,5 +1,7 @@
 """The salient-sensitive module (Chen et al., Structure-Aware Deep Learning for Product Image Classification, 3.2)."""
 
+from itertools import groupby
+
 import torch
 from torch import Tensor, nn
 
@@ -28,3 +30,28 @@ class SpatialAttention(nn.Module):
         """The weighed map (n, channels, h, w) and the heat map A (n, h, w)."""
         heat = self.score(features).sigmoid() * self.template  # (n, 1, h, w)
         return features * heat, heat[:, 0]
+
+
+def stages(trunk: nn.Module, image_size: int) -> list[tuple[int, tuple[int, int, int]]]:
+    """Where in a trunk of layers one after the other the module may sit: behind the last layer of each map size.
+
+    Args:
+        trunk: See `build_backbone`.
+        image_size: Edge of the photos, pixels.
+
+    Returns:
+        Place among the trunk's layers, and (channels, height, width) there; the deepest, which has the smallest map,
+        first. Nothing for a trunk that is not `nn.Sequential`.
+    """
+    if not isinstance(trunk, nn.Sequential):
+        return []
+    was_training = trunk.training
+    trunk.eval()
+    shapes, maps = [], torch.zeros(1, 3, image_size, image_size)
+    with torch.inference_mode():
+        for layer in trunk:
+            maps = layer(maps)
+            shapes.append(tuple(maps.shape[1:]))
+    trunk.train(was_training)
+    sizes = groupby(enumerate(shapes), key=lambda own: own[1][1:])
+    return [list(layers)[-1] for _, layers in sizes][::-1]

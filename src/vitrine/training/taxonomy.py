@@ -25,7 +25,10 @@ def train_taxonomy(catalog: Catalog, variant: str, out: Path, settings: Taxonomy
 
 
 def _train_net(catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path) -> None:
-    config = start_config("taxonomy", variant, settings, catalog) | {"hidden": settings.hidden}
+    config = start_config("taxonomy", variant, settings, catalog) | {
+        "hidden": settings.hidden,
+        "salient_stage": settings.salient_stage,
+    }
     config |= taxonomy.describe(catalog, variant, _names(settings.attributes))
     torch.manual_seed(settings.seed)
     net = taxonomy.build(config, settings.weights)
@@ -45,7 +48,10 @@ def _train_net(catalog: Catalog, variant: str, out: Path, settings: TaxonomySett
 
 def _train_refined(catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path) -> None:
     """One net per level, each trained as the flat variant; then MCR on their validation scores."""
-    config = start_config("taxonomy", variant, settings, catalog) | {"hidden": settings.hidden}
+    config = start_config("taxonomy", variant, settings, catalog) | {
+        "hidden": settings.hidden,
+        "salient_stage": settings.salient_stage,
+    }
     config |= taxonomy.describe(catalog, variant, _names(settings.attributes))
     given = [Path(text) for text in _names(settings.nets)]
     paths = given or _train_levels(catalog, variant, config["levels"], settings, folder)

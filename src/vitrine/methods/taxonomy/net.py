@@ -4,6 +4,7 @@ Product Image Classification, TOMM 2019, Sections 3.2 and 3.4, Fig. 4), and one 
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.multitask import AttributeBranch, CategoryBranch
-from vitrine.blocks.spatial_attention import SpatialAttention
+from vitrine.blocks.spatial_attention import SpatialAttention, stages
+from vitrine.errors import InputError
 from vitrine.methods.taxonomy.mcr import Structure
 from vitrine.methods.tree import CategoryTree
 
@@ -28,9 +30,13 @@ class TaxonomyNet(nn.Module):
         leaves: Number of leaf categories.
         levels: Number of categories of each coarser level with a branch of its own, by its task's name.
         states: Number of labels of each attribute type; empty: no attributes' branch.
-        salient: Insert the salient-sensitive module behind the trunk.
+        salient: Insert the salient-sensitive module.
+        stage: Where: 0 = behind the trunk, 1 = behind its last stage but one, whose map is larger, and so on.
         hidden: Nodes of the public fully connected layer.
         weights: See `build_backbone`.
+
+    Raises:
+        InputError: if the trunk has no such stage.
     """
 
     def __init__(
@@ -43,10 +49,24 @@ class TaxonomyNet(nn.Module):
         salient: bool,
         hidden: int,
         weights: str = "none",
+        stage: int = 0,
     ) -> None:
         super().__init__()
         self.trunk, shape = build_backbone(backbone, image_size, weights)
-        self.attention = SpatialAttention(*shape) if salient else None
+        self.attention: SpatialAttention | None = None
+        self._heat: Tensor | None = None
+        if salient and stage:
+            places = stages(self.trunk, image_size)
+            if stage >= len(places):
+                raise InputError(
+                    f"salient_stage={stage}: {backbone} has {max(len(places) - 1, 0)} stages before its last"
+                )
+            place, inside = places[stage]
+            self.attention = SpatialAttention(*inside)
+            cast(nn.Sequential, self.trunk)[place].register_forward_hook(self._weigh)
+        elif salient:
+            self.attention = SpatialAttention(*shape)
+            self.trunk.register_forward_hook(self._weigh)
         self.public = nn.Sequential(nn.Linear(shape[0], hidden), nn.ReLU(inplace=True))
         self.leaf = CategoryBranch(hidden, leaves)
         self.levels = nn.ModuleDict({name: CategoryBranch(hidden, nodes) for name, nodes in levels.items()})
@@ -58,9 +78,7 @@ class TaxonomyNet(nn.Module):
         A salient-sensitive net adds its heat maps (n, rows, columns) as `HEAT`.
         """
         features = self.trunk(photos)
-        heat = None
-        if self.attention is not None:
-            features, heat = self.attention(features)
+        heat, self._heat = self._heat, None
         public = self.public(features.mean(dim=(2, 3)))
         scores = {LEAF: self.leaf(public)}
         scores.update({name: branch(public) for name, branch in self.levels.items()})
@@ -69,6 +87,11 @@ class TaxonomyNet(nn.Module):
         if heat is not None:
             scores[HEAT] = heat
         return public, scores
+
+    def _weigh(self, _: nn.Module, __: Any, features: Tensor) -> Tensor:
+        assert self.attention is not None
+        weighed, self._heat = self.attention(features)
+        return weighed
 
 
 class RefinedNets(nn.Module):

@@ -20,7 +20,7 @@ from vitrine.methods.truth import label_matrix
 from vitrine.settings import TaxonomySettings
 
 GUARD_PHOTOS = 2000  # training photos on which MCR must not lose answers
-SHARED = ("backbone", "image_size", "hidden", "salient")
+SHARED = ("backbone", "image_size", "hidden", "salient", "salient_stage")
 
 
 def join(config: Mapping[str, Any], nets: Sequence[tuple[str, nn.Module, Mapping[str, Any]]]) -> RefinedNets:
@@ -43,8 +43,8 @@ def join(config: Mapping[str, Any], nets: Sequence[tuple[str, nn.Module, Mapping
         if not isinstance(net, TaxonomyNet) or found["levels"] or found["labels"]:
             raise InputError(f"{name}: is not the flat net of one level (a bcnn or sscnn)")
         for key in SHARED:
-            if found[key] != config[key]:
-                raise InputError(f"{name}: has {key} {found[key]}, not {config[key]}")
+            if found.get(key, 0) != config.get(key, 0):
+                raise InputError(f"{name}: has {key} {found.get(key, 0)}, not {config.get(key, 0)}")
         if tuple(found["leaves"]) != tree.level(level):
             raise InputError(f"{name}: does not answer the {len(tree.level(level))} categories of level {level}")
         own.load_state_dict(net.state_dict())

@@ -93,8 +93,8 @@ def build(config: Mapping[str, Any], weights: str = "none") -> TaxonomyNet | Ref
     tree, levels = CategoryTree(config["leaves"]), config.get("levels", [])
 
     def one(leaves: int, branches: Mapping[str, int], states: Mapping[str, int]) -> TaxonomyNet:
-        where = config["backbone"], config["image_size"]
-        return TaxonomyNet(*where, leaves, branches, states, config["salient"], config["hidden"], weights)
+        where, stage = (config["backbone"], config["image_size"]), config.get("salient_stage", 0)
+        return TaxonomyNet(*where, leaves, branches, states, config["salient"], config["hidden"], weights, stage)
 
     if config.get("refined"):
         structure = structure_of(config["leaves"], levels)
