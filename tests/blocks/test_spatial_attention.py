@@ -14,6 +14,7 @@ def module():
     module = SpatialAttention(5, 3, 4)
     with torch.no_grad():
         module.template.copy_(torch.randn(3, 4))
+        module.score.weight.copy_(torch.randn(module.score.weight.shape))
         module.score.bias.fill_(0.3)
     return module
 
@@ -37,12 +38,14 @@ def test_equals_the_formula(module, dtype):
                     assert weighted[n, c, y, x].item() == pytest.approx(features[n, c, y, x].item() * cell, rel=1e-4)
 
 
-def test_starts_open_and_unsaturated():
-    torch.manual_seed(0)
+def test_starts_as_the_identity_and_learns_from_the_first_step():
     module = SpatialAttention(512, 7, 7)
-    _, heat = module(torch.randn(8, 512, 7, 7))
-    assert 0.04 < heat.min() < heat.max() < 1.96
-    assert heat.mean().item() == pytest.approx(1, abs=0.05)  # the map goes through about as it is
+    features = torch.randn(8, 512, 7, 7)
+    weighted, heat = module(features)
+    assert torch.equal(weighted, features)
+    assert (heat == 1).all()
+    (weighted * torch.randn_like(weighted)).sum().backward()
+    assert (module.score.weight.grad != 0).any()
 
 
 def test_the_template_learns_for_all_channels_at_once(module):

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 class SpatialAttention(nn.Module):
     """Weighs each cell of a feature map: F' = F * A,  A = sigmoid(conv_1x1(F)) * T.
 
-    T is one learned h x w template for all channels. It starts at 2, so that A is about 1 and the rest of the net sees
-    what it would see without the module. The paper draws the 1x1 weights from a standard Gaussian; over hundreds of
-    channels that saturates the sigmoid before training starts, so the deviation here is 1 / sqrt(channels).
+    T is one learned h x w template for all channels. It starts at 2 and the 1x1 weights at 0, so that A is 1 and the rest
+    of the net sees what it would see without the module, until the module has something to say. The paper draws the 1x1
+    weights from a standard Gaussian; over hundreds of channels that saturates the sigmoid before training starts, and
+    any draw hides some photos' cells at random from the start (docs/taxonomy.md has the measurement).
 
     Args:
         channels: Channels of the feature map.
@@ -23,7 +24,7 @@ class SpatialAttention(nn.Module):
         super().__init__()
         self.score = nn.Conv2d(channels, 1, kernel_size=1)
         self.template = nn.Parameter(torch.full((height, width), 2.0))
-        nn.init.normal_(self.score.weight, std=channels**-0.5)
+        nn.init.zeros_(self.score.weight)
         nn.init.zeros_(self.score.get_parameter("bias"))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
