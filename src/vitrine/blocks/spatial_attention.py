@@ -9,10 +9,10 @@ from torch import Tensor, nn
 class SpatialAttention(nn.Module):
     """Weighs each cell of a feature map: F' = F * A,  A = sigmoid(conv_1x1(F)) * T.
 
-    T is one learned h x w template for all channels. It starts at 2 and the 1x1 weights at 0, so that A is 1 and the rest
-    of the net sees what it would see without the module, until the module has something to say. The paper draws the 1x1
-    weights from a standard Gaussian; over hundreds of channels that saturates the sigmoid before training starts, and
-    any draw hides cells at random before there is a reason to.
+    T is one learned h x w template for all channels. It starts at 2 and the 1x1 weights at 0, so that A is 1 and the
+    rest of the net sees what it would see without the module, until the module has something to say. The paper draws
+    the 1x1 weights from a standard Gaussian; over hundreds of channels that saturates the sigmoid before training
+    starts, and any draw hides cells at random before there is a reason to.
 
     Args:
         channels: Channels of the feature map.
