@@ -24,8 +24,7 @@ def fit_temperature(scores: np.ndarray, targets: np.ndarray) -> float:
     scores, targets = scores[known].astype(np.float64), targets[known]
 
     def loss(log_t: float) -> float:
-        logs = log_softmax(scores / np.exp(log_t), axis=1)
-        return -float(logsumexp(np.where(targets, logs, -np.inf), axis=1).mean())
+        return _surprise(scores / np.exp(log_t), targets)
 
     centre = np.log(scale)
     found = minimize_scalar(loss, bounds=(centre - 6, centre + 4), method="bounded")
@@ -55,11 +54,16 @@ def fit_prior(scores: np.ndarray, targets: np.ndarray, counts: np.ndarray) -> tu
     scores, targets = scores[known].astype(np.float64), targets[known]
 
     def loss(weights: np.ndarray) -> float:
-        own = log_softmax(scores / temperature * np.exp(weights[0]) + weights[1] * logs, axis=1)
-        return -float(logsumexp(np.where(targets, own, -np.inf), axis=1).mean())
+        return _surprise(scores / temperature * np.exp(weights[0]) + weights[1] * logs, targets)
 
     sharper, tau = minimize(loss, [0.0, 0.5], bounds=[(-6.0, 6.0), (0.0, 1.0)], method="L-BFGS-B").x
     return temperature / float(np.exp(sharper)), float(tau) * logs
+
+
+def _surprise(logits: np.ndarray, targets: np.ndarray) -> float:
+    """-log of the probability of all true labels together, the mean over photos: (photos, classes) twice."""
+    logs = log_softmax(logits, axis=1)
+    return -float(logsumexp(np.where(targets, logs, -np.inf), axis=1).mean())
 
 
 def fit_platt(scores: np.ndarray, positive: np.ndarray) -> tuple[float, float]:

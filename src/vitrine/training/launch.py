@@ -4,8 +4,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from vitrine.errors import InputError
 from vitrine.files import atomic_write
@@ -48,7 +49,7 @@ def launch(
             raise RuntimeError(f"a process of {processes} ended with {done.returncode}; see the log above")
 
 
-def work(asked: dict[str, str]) -> int:
+def work(asked: Mapping[str, Any]) -> int:
     """What each process does; the reason for which there is nothing to train goes where `launch` looks."""
     from vitrine.catalog import read_catalog
     from vitrine.catalog.fetch import at_hand

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,12 +25,15 @@ def train_taxonomy(catalog: Catalog, variant: str, out: Path, settings: Taxonomy
         _train_net(catalog, variant, out, settings, folder)
 
 
+def _start(catalog: Catalog, variant: str, settings: TaxonomySettings) -> dict[str, Any]:
+    """The config of a net before it has learnt anything."""
+    own = {"hidden": settings.hidden, "salient_stage": settings.salient_stage}
+    known = taxonomy.describe(catalog, variant, _names(settings.attributes))
+    return start_config("taxonomy", variant, settings, catalog) | own | known
+
+
 def _train_net(catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path) -> None:
-    config = start_config("taxonomy", variant, settings, catalog) | {
-        "hidden": settings.hidden,
-        "salient_stage": settings.salient_stage,
-    }
-    config |= taxonomy.describe(catalog, variant, _names(settings.attributes))
+    config = _start(catalog, variant, settings)
     torch.manual_seed(settings.seed)
     net = taxonomy.build(config, settings.weights)
     assert isinstance(net, taxonomy.TaxonomyNet)
@@ -48,11 +52,7 @@ def _train_net(catalog: Catalog, variant: str, out: Path, settings: TaxonomySett
 
 def _train_refined(catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path) -> None:
     """One net per level, each trained as the flat variant; then MCR on their validation scores."""
-    config = start_config("taxonomy", variant, settings, catalog) | {
-        "hidden": settings.hidden,
-        "salient_stage": settings.salient_stage,
-    }
-    config |= taxonomy.describe(catalog, variant, _names(settings.attributes))
+    config = _start(catalog, variant, settings)
     given = [Path(text) for text in _names(settings.nets)]
     paths = given or _train_levels(catalog, variant, config["levels"], settings, folder)
     net = taxonomy.join(config, [(str(path), *load_model(path)) for path in paths])

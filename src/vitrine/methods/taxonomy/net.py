@@ -55,18 +55,17 @@ class TaxonomyNet(nn.Module):
         self.trunk, shape = build_backbone(backbone, image_size, weights)
         self.attention: SpatialAttention | None = None
         self._heat: Tensor | None = None
-        if salient and stage:
-            places = stages(self.trunk, image_size)
-            if stage >= len(places):
-                raise InputError(
-                    f"salient_stage={stage}: {backbone} has {max(len(places) - 1, 0)} stages before its last"
-                )
-            place, inside = places[stage]
-            self.attention = SpatialAttention(*inside)
-            cast(nn.Sequential, self.trunk)[place].register_forward_hook(self._weigh)
-        elif salient:
-            self.attention = SpatialAttention(*shape)
-            self.trunk.register_forward_hook(self._weigh)
+        if salient:
+            layer = self.trunk
+            if stage:
+                places = stages(self.trunk, image_size)
+                if stage >= len(places):
+                    has = max(len(places) - 1, 0)
+                    raise InputError(f"salient_stage={stage}: {backbone} has {has} stages before its last")
+                place, inside = places[stage]
+                layer = cast(nn.Sequential, self.trunk)[place]
+            self.attention = SpatialAttention(*(inside if stage else shape))
+            layer.register_forward_hook(self._weigh)
         self.public = nn.Sequential(nn.Linear(shape[0], hidden), nn.ReLU(inplace=True))
         self.leaf = CategoryBranch(hidden, leaves)
         self.levels = nn.ModuleDict({name: CategoryBranch(hidden, nodes) for name, nodes in levels.items()})

@@ -1,6 +1,6 @@
 """False alarms and finds of the drift check, on real photos and with a model trained on the spot.
 
-    python benchmarks/drift.py CATALOG [CATALOG ...] [--photos 1000] [--batch 300] [--seed 0] [--epochs 4]
+    python benchmarks/tables/drift.py CATALOG [CATALOG ...] [--photos 1000] [--batch 300] [--seed 0] [--epochs 4]
 
 Of each catalog one leaf of the category tree is set aside; of the others a reference of --photos is drawn, and the rest
 is what new photos come from. A net for categories learns the reference. Counted are alarms of the reference against
@@ -34,6 +34,7 @@ RULES = DriftRules()
 
 
 def main() -> None:
+    """Prints a table per catalog."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("catalogs", nargs="+")
     parser.add_argument("--photos", type=int, default=1000)
@@ -47,6 +48,7 @@ def main() -> None:
 
 
 def measure(catalog: Catalog, options: argparse.Namespace, folder: Path) -> None:
+    """Prints one catalog's table, row by row."""
     random = np.random.default_rng(options.seed)
     table = catalog.table[catalog.table["category"] != ""]
     table = table.iloc[random.permutation(len(table))].reset_index(drop=True)
@@ -90,6 +92,7 @@ def measure(catalog: Catalog, options: argparse.Namespace, folder: Path) -> None
 
 
 def row(what: str, found: list[Drift]) -> str:
+    """What was compared, alarms, the signal that moved furthest beside its threshold, all that moved."""
     alarms = sum(drift.drifted for drift in found)
     furthest = max((finding for drift in found for finding in drift.findings), key=lambda finding: finding.ratio)
     moved = {finding.signal for drift in found for finding in drift.findings if finding.moved}
@@ -98,6 +101,7 @@ def row(what: str, found: list[Drift]) -> str:
 
 
 def rewritten(catalog: Catalog, folder: Path, change: Callable[[Image.Image], Image.Image]) -> Catalog:
+    """A catalog of changed copies of the photos."""
     for i, image in enumerate(catalog.table["image"]):
         photo = open_photo(catalog.uri(image))
         path = folder / f"{i}.png"
@@ -108,10 +112,12 @@ def rewritten(catalog: Catalog, folder: Path, change: Callable[[Image.Image], Im
 
 
 def blurred(photo: Image.Image) -> Image.Image:
+    """As much for a small photo as for a large one."""
     return photo.filter(ImageFilter.GaussianBlur(1.5 * min(photo.size) / 224))
 
 
 def recoloured(photo: Image.Image) -> Image.Image:
+    """Bluer."""
     red, green, blue = photo.split()
     return Image.merge("RGB", (red.point(lambda v: v * 0.85), green, blue.point(lambda v: min(255, v * 1.15))))
 
