@@ -20,6 +20,7 @@ from vitrine.errors import InputError
 from vitrine.journal import SIGN, Note, publish, run_folder, write_note
 from vitrine.registry import Champion
 from vitrine.report import percent
+from vitrine.training.launch import Run
 
 NAMES = {
     "attributes": "Attributes (student)",
@@ -320,6 +321,7 @@ def train(
     checkpoints: str,
     settings: Mapping[str, object],
     processes: int = 0,
+    nodes: Run | None = None,
 ) -> dict[str, float]:
     """A model folder, by one process per GPU. What was stopped goes on from the checkpoint of the same training.
 
@@ -331,23 +333,26 @@ def train(
         checkpoints: Folder of checkpoints.
         settings: Of the training.
         processes: How many train together; 0 = one per GPU.
+        nodes: What trains on several nodes; None = this one alone.
 
     Returns:
         Figures on the validation photos.
     """
-    from vitrine.training.launch import launch
+    from vitrine.training.launch import launch, launch_on_nodes
     from vitrine.training.train import train as run
 
-    catalog = _open(table)
-    processes = processes or _gpus()
     overrides = [f"{name}={value}" for name, value in settings.items()]
     rows = hashlib.sha256((table / "catalog.parquet").read_bytes()).hexdigest()
     key = hashlib.sha256(f"{__version__} {task} {variant} {rows} {sorted(overrides)}".encode()).hexdigest()[:16]
     folder = Path(checkpoints) / key
-    if processes > 1:
-        launch(processes, task, variant, table, out, overrides, folder)
+    if nodes:  # they fetch the photos, this step only watches
+        launch_on_nodes(nodes, task, variant, table, out, overrides, folder)
     else:
-        run(task, variant, catalog, out, overrides, resume=True, checkpoints=folder)
+        catalog, processes = _open(table), processes or _gpus()
+        if processes > 1:
+            launch(processes, task, variant, table, out, overrides, folder)
+        else:
+            run(task, variant, catalog, out, overrides, resume=True, checkpoints=folder)
     with contextlib.suppress(OSError):
         folder.rmdir()
     found: dict[str, float] = files.read_json(out / "metrics.json")
