@@ -23,6 +23,9 @@ def train_authenticity(
     accept_counterfeit: float = 10.0,
     refuse_authentic: float = 5.0,
     ask: float = 1.0,
+    nodes: int = 1,
+    gpus: int = 1,
+    gpu: str = "nvidia.com/gpu",
 ) -> None:
     """Trains a model that tells authentic listings from counterfeit ones, or asks an expert.
 
@@ -43,10 +46,14 @@ def train_authenticity(
         accept_counterfeit: Cost of calling a counterfeit listing authentic.
         refuse_authentic: Cost of calling an authentic listing counterfeit.
         ask: Cost of asking an expert.
+        nodes: Machines that train together, through Kubeflow Trainer where more than one.
+        gpus: GPUs of each of several machines.
+        gpu: Resource name of these GPUs.
     """
     from pathlib import Path
 
     from components.outputs import show_metrics, stamp
+    from pipelines.trainjob import on_nodes
     from vitrine import steps
 
     settings = {
@@ -62,6 +69,9 @@ def train_authenticity(
         "refuse_authentic": refuse_authentic,
         "ask": ask,
     }
-    found = steps.train("authenticity", variant, Path(table.path), Path(model.path), checkpoints, settings)
+    several = on_nodes(nodes, gpus, gpu)
+    found = steps.train(
+        "authenticity", variant, Path(table.path), Path(model.path), checkpoints, settings, nodes=several
+    )
     show_metrics(figures, found)
     stamp(Path(model.path), model)

@@ -24,6 +24,9 @@ def train_matching(
     seed: int = 0,
     pairs: str = "1:1:4",
     margin: float = 0.0,
+    nodes: int = 1,
+    gpus: int = 1,
+    gpu: str = "nvidia.com/gpu",
 ) -> None:
     """Trains the matching of user photos to shop photos.
 
@@ -45,10 +48,14 @@ def train_matching(
         seed: Of weights, order and augmentation.
         pairs: Positive to hard negative to background negative pairs.
         margin: m of the losses; 0 = from the scale of the features.
+        nodes: Machines that train together, through Kubeflow Trainer where more than one.
+        gpus: GPUs of each of several machines.
+        gpu: Resource name of these GPUs.
     """
     from pathlib import Path
 
     from components.outputs import show_metrics, stamp
+    from pipelines.trainjob import on_nodes
     from vitrine import steps
 
     settings = {
@@ -65,6 +72,7 @@ def train_matching(
         "pairs": pairs,
         "margin": margin,
     }
-    found = steps.train("matching", variant, Path(table.path), Path(model.path), checkpoints, settings)
+    several = on_nodes(nodes, gpus, gpu)
+    found = steps.train("matching", variant, Path(table.path), Path(model.path), checkpoints, settings, nodes=several)
     show_metrics(figures, found)
     stamp(Path(model.path), model)

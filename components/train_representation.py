@@ -23,6 +23,9 @@ def train_representation(
     instance_lambda: float = 0.3,
     temperature: float = 0.1,
     negatives: int = 0,
+    nodes: int = 1,
+    gpus: int = 1,
+    gpu: str = "nvidia.com/gpu",
 ) -> None:
     """Trains features that tell photos of one category apart.
 
@@ -43,10 +46,14 @@ def train_representation(
         instance_lambda: Weight of the instance term (lambda of Eq. 4 and 5).
         temperature: Of the instance softmax.
         negatives: Photos of a super-class that each is compared with; 0 = all.
+        nodes: Machines that train together, through Kubeflow Trainer where more than one.
+        gpus: GPUs of each of several machines.
+        gpu: Resource name of these GPUs.
     """
     from pathlib import Path
 
     from components.outputs import show_metrics, stamp
+    from pipelines.trainjob import on_nodes
     from vitrine import steps
 
     settings = {
@@ -62,6 +69,9 @@ def train_representation(
         "temperature": temperature,
         "negatives": negatives,
     }
-    found = steps.train("representation", variant, Path(table.path), Path(model.path), checkpoints, settings)
+    several = on_nodes(nodes, gpus, gpu)
+    found = steps.train(
+        "representation", variant, Path(table.path), Path(model.path), checkpoints, settings, nodes=several
+    )
     show_metrics(figures, found)
     stamp(Path(model.path), model)

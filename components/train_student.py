@@ -22,6 +22,9 @@ def train_student(
     unlabelled: str = "",
     corrupted: float = 0.0,
     prior: bool = False,
+    nodes: int = 1,
+    gpus: int = 1,
+    gpu: str = "nvidia.com/gpu",
 ) -> None:
     """Trains the student of all teachers, on labelled and unlabelled photos.
 
@@ -41,10 +44,14 @@ def train_student(
         unlabelled: Further catalogs, comma separated, whose photos the student learns from; no labels needed.
         corrupted: Share of the photos that the student sees corrupted.
         prior: Answer labels as often as they come, not as if all came equally often.
+        nodes: Machines that train together, through Kubeflow Trainer where more than one.
+        gpus: GPUs of each of several machines.
+        gpu: Resource name of these GPUs.
     """
     from pathlib import Path
 
     from components.outputs import show_metrics, stamp
+    from pipelines.trainjob import on_nodes
     from vitrine import steps
 
     settings = {
@@ -60,6 +67,9 @@ def train_student(
         "corrupted": corrupted,
         "prior": prior,
     }
-    found = steps.train("attributes", "student", Path(table.path), Path(model.path), checkpoints, settings)
+    several = on_nodes(nodes, gpus, gpu)
+    found = steps.train(
+        "attributes", "student", Path(table.path), Path(model.path), checkpoints, settings, nodes=several
+    )
     show_metrics(figures, found)
     stamp(Path(model.path), model)

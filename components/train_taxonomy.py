@@ -19,6 +19,9 @@ def train_taxonomy(
     weights: str = "none",
     learning_rate: float = 0.002,
     seed: int = 0,
+    nodes: int = 1,
+    gpus: int = 1,
+    gpu: str = "nvidia.com/gpu",
 ) -> None:
     """Trains the categories of a catalog by one of the systems of the structure-aware paper.
 
@@ -35,10 +38,14 @@ def train_taxonomy(
         weights: none, imagenet, or a file.
         learning_rate: AdamW's peak learning rate.
         seed: Of weights, order and augmentation.
+        nodes: Machines that train together, through Kubeflow Trainer where more than one.
+        gpus: GPUs of each of several machines.
+        gpu: Resource name of these GPUs.
     """
     from pathlib import Path
 
     from components.outputs import show_metrics, stamp
+    from pipelines.trainjob import on_nodes
     from vitrine import steps
 
     settings = {
@@ -50,6 +57,7 @@ def train_taxonomy(
         "learning_rate": learning_rate,
         "seed": seed,
     }
-    found = steps.train("taxonomy", variant, Path(table.path), Path(model.path), checkpoints, settings)
+    several = on_nodes(nodes, gpus, gpu)
+    found = steps.train("taxonomy", variant, Path(table.path), Path(model.path), checkpoints, settings, nodes=several)
     show_metrics(figures, found)
     stamp(Path(model.path), model)

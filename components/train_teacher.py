@@ -20,6 +20,9 @@ def train_teacher(
     learning_rate: float = 0.002,
     seed: int = 0,
     gammas: str = "",
+    nodes: int = 1,
+    gpus: int = 1,
+    gpu: str = "nvidia.com/gpu",
 ) -> None:
     """Trains the teacher of an attribute type.
 
@@ -37,10 +40,14 @@ def train_teacher(
         learning_rate: AdamW's peak learning rate.
         seed: Of weights, order and augmentation.
         gammas: Focal exponents to try on the validation photos, such as 0,0.5,1,2,3; empty = 1.
+        nodes: Machines that train together, through Kubeflow Trainer where more than one.
+        gpus: GPUs of each of several machines.
+        gpu: Resource name of these GPUs.
     """
     from pathlib import Path
 
     from components.outputs import show_metrics, stamp
+    from pipelines.trainjob import on_nodes
     from vitrine import steps
 
     settings = {
@@ -54,6 +61,9 @@ def train_teacher(
         "seed": seed,
         "gammas": gammas,
     }
-    found = steps.train("attributes", "teacher", Path(table.path), Path(model.path), checkpoints, settings)
+    several = on_nodes(nodes, gpus, gpu)
+    found = steps.train(
+        "attributes", "teacher", Path(table.path), Path(model.path), checkpoints, settings, nodes=several
+    )
     show_metrics(figures, found)
     stamp(Path(model.path), model)

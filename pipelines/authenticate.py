@@ -4,6 +4,7 @@ from kfp import dsl
 
 from components import IMAGE
 from components.count_listings import count_listings
+from components.own_gpus import own_gpus
 from components.report_run import report_run
 from components.train_authenticity import train_authenticity
 from pipelines.back import add_gate
@@ -47,6 +48,7 @@ def authenticate(
     credentials: str = CREDENTIALS,
     gpu: str = GPU,
     gpus: int = 1,
+    nodes: int = 1,
     pool: dict = POOL,
     tolerations: list = TAINTS,
     volume: str = VOLUME,
@@ -83,7 +85,8 @@ def authenticate(
         image: Container image of every step; published packages name one by its digest.
         credentials: Secret with AWS_ACCESS_KEY_ID and so on; need not exist where pods have a role.
         gpu: Resource name of the training steps' GPUs.
-        gpus: GPUs of each training step; 0 trains on CPUs.
+        gpus: GPUs of each training step, or of each of its nodes; 0 trains on CPUs.
+        nodes: Machines of each training step; more than one train through Kubeflow Trainer.
         pool: Labels of the nodes that train.
         tolerations: Taints of those nodes that training steps tolerate.
         volume: PersistentVolumeClaim that keeps checkpoints.
@@ -92,6 +95,7 @@ def authenticate(
         report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="authenticate")
     ).set_display_name("Summary")
     with dsl.ExitHandler(farewell, name="run"):
+        held = own_gpus(nodes=nodes, gpus=gpus)
         # Rare categories and attributes stay: they are not learnt, and an undecided listing may have no other label.
         # So do near copies: tags of two listings look alike, and a listing is not to lose its tag for that. Splitting
         # keeps such listings together.
@@ -122,6 +126,9 @@ def authenticate(
                 weights=weights,
                 learning_rate=learning_rate,
                 seed=seed,
+                nodes=nodes,
+                gpus=gpus,
+                gpu=gpu,
                 prototype_lambda=prototype_lambda,
                 accept_counterfeit=accept_counterfeit,
                 refuse_authentic=refuse_authentic,
@@ -129,4 +136,4 @@ def authenticate(
             )
         ).after(counted)
         add_gate("authenticity", trained, parted, registry, reports, min_gain, max_drop, keep, model_registry)
-    place(image, credentials, gpu, gpus, pool, tolerations, volume)
+    place(image, credentials, gpu, held, pool, tolerations, volume)

@@ -4,6 +4,7 @@ from kfp import dsl
 
 from components import IMAGE
 from components.examine import examine
+from components.own_gpus import own_gpus
 from components.report_run import report_run
 from components.train_matching import train_matching
 from pipelines.back import add_gate
@@ -49,6 +50,7 @@ def match(
     credentials: str = CREDENTIALS,
     gpu: str = GPU,
     gpus: int = 1,
+    nodes: int = 1,
     pool: dict = POOL,
     tolerations: list = TAINTS,
     volume: str = VOLUME,
@@ -86,7 +88,8 @@ def match(
         image: Container image of every step; published packages name one by its digest.
         credentials: Secret with AWS_ACCESS_KEY_ID and so on; need not exist where pods have a role.
         gpu: Resource name of the training steps' GPUs.
-        gpus: GPUs of each training step; 0 trains on CPUs.
+        gpus: GPUs of each training step, or of each of its nodes; 0 trains on CPUs.
+        nodes: Machines of each training step; more than one train through Kubeflow Trainer.
         pool: Labels of the nodes that train.
         tolerations: Taints of those nodes that training steps tolerate.
         volume: PersistentVolumeClaim that keeps checkpoints.
@@ -94,6 +97,7 @@ def match(
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
     farewell = never_cached(report_run(reports=reports, run_id=run_id, title="match")).set_display_name("Summary")
     with dsl.ExitHandler(farewell, name="run"):
+        held = own_gpus(nodes=nodes, gpus=gpus)
         parted = add_front(
             catalog, revision, remote, strict, min_class_count, ratios=ratios, shards=shards, reports=reports
         )
@@ -117,7 +121,10 @@ def match(
                 weights=weights,
                 learning_rate=learning_rate,
                 seed=seed,
+                nodes=nodes,
+                gpus=gpus,
+                gpu=gpu,
             )
         ).after(examined)
         add_gate("matching", trained, parted, registry, reports, min_gain, max_drop, keep, model_registry, indexed=True)
-    place(image, credentials, gpu, gpus, pool, tolerations, volume)
+    place(image, credentials, gpu, held, pool, tolerations, volume)

@@ -70,14 +70,16 @@ def place_steps(image: str, credentials: str) -> None:
         kubernetes.use_secret_as_env(task, credentials, {key: key for key in SECRET_KEYS}, optional=True)
 
 
-def place(image: str, credentials: str, gpu: str, gpus: int, pool: dict, tolerations: list, volume: str) -> None:
+def place(
+    image: str, credentials: str, gpu: str, held: PipelineTask, pool: dict, tolerations: list, volume: str
+) -> None:
     """Like `place_steps`, and gives each training its GPUs, nodes and volume.
 
     Args:
         image: Of every task.
         credentials: See `place_steps`.
         gpu: Resource name of the GPUs.
-        gpus: GPUs of a training; 0 trains on CPUs.
+        held: The task that says how many GPUs a training step holds; 0 trains on CPUs, or on other nodes.
         pool: Node labels that a training asks for.
         tolerations: Kubernetes tolerations of a training.
         volume: Claim of the volume that a training keeps its checkpoints on.
@@ -86,9 +88,10 @@ def place(image: str, credentials: str, gpu: str, gpus: int, pool: dict, tolerat
     for task in _tasks():
         if task.container_spec.resources is None or task.container_spec.resources.accelerator_type is None:
             continue
-        task.set_accelerator_type(gpu).set_accelerator_limit(gpus)
+        task.set_accelerator_type(gpu).set_accelerator_limit(held.output)
         # kfp 2.17.0 does not pass these two on into conditions and loops by itself.
-        task.register_pipeline_channels([value for value in (gpu, gpus) if isinstance(value, PipelineParameterChannel)])
+        channels = [value for value in (gpu, held.output) if isinstance(value, PipelineParameterChannel)]
+        task.register_pipeline_channels(channels)
         kubernetes.add_node_selector_json(task, pool)
         kubernetes.add_toleration_json(task, tolerations)
         kubernetes.mount_pvc(task, volume, VOLUME_PATH)

@@ -7,6 +7,7 @@ from kfp import dsl
 from components import IMAGE
 from components.attribute_types import attribute_types
 from components.find_tasks import find_tasks
+from components.own_gpus import own_gpus
 from components.report_run import report_run
 from components.train_student import train_student
 from components.train_taxonomy import train_taxonomy
@@ -53,6 +54,7 @@ def retrain(
     credentials: str = CREDENTIALS,
     gpu: str = GPU,
     gpus: int = 1,
+    nodes: int = 1,
     pool: dict = POOL,
     tolerations: list = TAINTS,
     volume: str = VOLUME,
@@ -90,7 +92,8 @@ def retrain(
         image: Container image of every step; published packages name one by its digest.
         credentials: Secret with AWS_ACCESS_KEY_ID and so on; need not exist where pods have a role.
         gpu: Resource name of the training steps' GPUs.
-        gpus: GPUs of each training step; 0 trains on CPUs.
+        gpus: GPUs of each training step, or of each of its nodes; 0 trains on CPUs.
+        nodes: Machines of each training step; more than one train through Kubeflow Trainer.
         pool: Labels of the nodes that train.
         tolerations: Taints of those nodes that training steps tolerate.
         volume: PersistentVolumeClaim that keeps checkpoints.
@@ -104,6 +107,9 @@ def retrain(
         "weights": weights,
         "learning_rate": learning_rate,
         "seed": seed,
+        "nodes": nodes,
+        "gpus": gpus,
+        "gpu": gpu,
     }
     gate: dict[str, Any] = {
         "registry": registry,
@@ -118,6 +124,7 @@ def retrain(
         report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="retrain")
     ).set_display_name("Summary")
     with dsl.ExitHandler(farewell, name="run"):
+        held = own_gpus(nodes=nodes, gpus=gpus)
         parted = add_front(catalog, revision, remote, strict, min_class_count, shards=shards, reports=reports)
         table = parted.outputs["parted"]
         tasks = never_cached(find_tasks(table=table, reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER))
@@ -132,4 +139,4 @@ def retrain(
         with dsl.If(tasks.output != "attributes", name="taxonomy"):
             multitask = on_gpu(train_taxonomy(table=table, variant=variant, **common))
             add_gate("taxonomy", multitask, parted, **gate)
-    place(image, credentials, gpu, gpus, pool, tolerations, volume)
+    place(image, credentials, gpu, held, pool, tolerations, volume)

@@ -15,6 +15,7 @@ from vitrine.errors import InputError
 
 TRAININGS = ("train-teacher", "train-student", "train-taxonomy")
 FRONT = {
+    "own-gpus": set(),
     "data-version": set(),
     "fetch": {"data-version"},
     "list-shards": set(),
@@ -127,7 +128,7 @@ def test_each_task_is_trained_only_where_labels_allow(spec):
     assert tasks["attributes"]["triggerPolicy"]["condition"] == f"{answer} != 'taxonomy'"
     assert tasks["taxonomy"]["triggerPolicy"]["condition"] == f"{answer} != 'attributes'"
     for name in ("attributes", "taxonomy"):
-        assert set(tasks[name]["dependentTasks"]) == {"find-tasks", "split"}
+        assert set(tasks[name]["dependentTasks"]) == {"find-tasks", "split", "own-gpus"}
 
 
 def test_one_teacher_per_attribute_type_then_the_student_of_all(spec):
@@ -193,7 +194,7 @@ def executor(spec, name):
 
 
 def test_trainings_and_nothing_else_ask_for_a_gpu(spec):
-    assert len(leaves(spec)) == 24
+    assert len(leaves(spec)) == 25
     asking = {name for name in leaves(spec) if "accelerator" in executor(spec, name).get("resources", {})}
     assert asking == set(TRAININGS)
 

@@ -24,8 +24,8 @@ def spec(documents):
 def test_the_front_leads_to_listings_that_are_counted_before_a_gpu_is_asked_for(spec):
     tasks = dags(spec)["run"]
     assert sources(tasks["count-listings"]) == {"table": ("split", "parted")}
-    assert sources(tasks["train-authenticity"]) == {"table": ("split", "parted")}
-    assert waits(tasks)["train-authenticity"] == {"count-listings", "split"}
+    assert sources(tasks["train-authenticity"])["table"] == ("split", "parted")
+    assert waits(tasks)["train-authenticity"] == {"count-listings", "split", "own-gpus"}
     assert waits(tasks)["count-listings"] == {"split"}
     assert "split" in waits(tasks)["evaluate"]
 

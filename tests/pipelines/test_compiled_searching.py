@@ -28,8 +28,8 @@ def test_the_front_leads_to_what_is_examined_before_a_gpu_is_asked_for(compiled)
     training = f"train-{task}"
     assert {"data-version", "fetch", "list-shards", "validate", "check-quality", "clean", "split"} < set(tasks)
     assert sources(tasks["examine"]) == {"table": ("split", "parted")}
-    assert sources(tasks[training]) == {"table": ("split", "parted")}
-    assert waits(tasks)[training] == {"examine", "split"}
+    assert sources(tasks[training])["table"] == ("split", "parted")
+    assert waits(tasks)[training] == {"examine", "split", "own-gpus"}
     assert constant(tasks["examine"], "task") == task
     for name in ("variant", "level" if task == "representation" else "identity"):
         channel = {"componentInputParameter": f"pipelinechannel--{name}"}

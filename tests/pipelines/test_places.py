@@ -60,7 +60,12 @@ def test_trainings_and_nothing_else_are_placed(package):
             assert "retryPolicy" not in task, name
             assert not {"nodeSelector", "tolerations", "pvcMount", "emptyDirMounts"} & set(kubernetes), name
             continue
-        assert resources["accelerator"] == {"resourceType": parameter("gpu"), "resourceCount": parameter("gpus")}
+        held = parameter("own-gpus-Output")  # none where nodes of their own train
+        assert resources["accelerator"] == {"resourceType": parameter("gpu"), "resourceCount": held}
+        asked = task["inputs"]["parameters"]
+        for parameters in ("gpu", "gpus", "nodes"):  # directly, or through the DAG around it
+            source = asked[parameters]["componentInputParameter"]
+            assert source.removeprefix("pipelinechannel--") == parameters
         requested = [resources[key] for key in ("resourceCpuRequest", "resourceMemoryRequest", "resourceMemoryLimit")]
         assert requested == ["4", "16Gi", "32Gi"]
         assert kubernetes["nodeSelector"] == {"nodeSelectorJson": given("pool")}
@@ -83,12 +88,21 @@ def test_the_defaults_are_those_of_the_manifests(package):
     inputs = spec["root"]["inputDefinitions"]["parameters"]
     assert inputs["gpu"]["defaultValue"] == "nvidia.com/gpu"
     assert inputs["gpus"]["defaultValue"] == 1
+    assert (inputs["nodes"]["defaultValue"], inputs["nodes"]["parameterType"]) == (1, "NUMBER_INTEGER")
     assert inputs["pool"]["defaultValue"] == {"vitrine/pool": "gpu"}
     assert inputs["tolerations"]["defaultValue"] == [
         {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
     ]
     assert inputs["volume"]["defaultValue"] == "vitrine-checkpoints"
     assert inputs["checkpoints"]["defaultValue"].startswith("/mnt/vitrine/")
+
+
+def test_how_many_gpus_a_step_holds_is_decided_from_nodes_and_gpus(package):
+    pipeline, spec, _ = package
+    if TRAINS.get(pipeline):
+        asked = leaves(spec)["own-gpus"]["inputs"]["parameters"]
+        assert asked["nodes"] == given("nodes")
+        assert asked["gpus"] == given("gpus")
 
 
 def test_what_a_task_refers_to_arrives_through_every_level(package):
