@@ -9,6 +9,7 @@ import yaml
 
 from pipelines.packages import load, parameters
 from pipelines.resources import CREDENTIALS, VOLUME
+from pipelines.trainjob import LABEL
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
@@ -131,6 +132,25 @@ def test_no_secret_no_wildcard_no_latest():
                 assert rule["verbs"] == ["get"], path
     for path in SOURCES:
         assert ":latest" not in path.read_text(), path
+
+
+def test_steps_may_make_the_jobs_of_trainings_and_nothing_more_of_them():
+    rules = [
+        rule
+        for _, found in plain()
+        for rule in found.get("rules", ())
+        if found["kind"] == "Role" and "trainer.kubeflow.org" in rule["apiGroups"]
+    ]
+    verbs = ["create", "get", "patch", "delete"]
+    assert rules == [{"apiGroups": ["trainer.kubeflow.org"], "resources": ["trainjobs"], "verbs": verbs}]
+
+
+def test_nodes_of_a_training_reach_each_other():
+    (policy,) = (found["spec"] for _, found in plain() if found["metadata"]["name"] == "vitrine-nodes")
+    nodes = {"podSelector": {"matchLabels": {LABEL: "true"}}}
+    assert policy["podSelector"] == nodes["podSelector"]
+    assert policy["ingress"] == [{"from": [nodes]}]
+    assert policy["egress"] == [{"to": [nodes]}]
 
 
 def test_every_file_says_why():
