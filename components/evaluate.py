@@ -22,7 +22,7 @@ def evaluate(
         evaluation: Folder with metrics.json, report.html and what summaries show.
         report: The page.
         figures: The figures.
-        confusion: Confusion matrix of the coarsest question.
+        confusion: Confusion matrix and ROC curve of the coarsest question.
     """
     from pathlib import Path
 

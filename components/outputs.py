@@ -30,9 +30,10 @@ def show_metrics(artifact: Metrics, figures: Mapping[str, float]) -> None:
 
 
 def show_confusion(artifact: ClassificationMetrics, confusion: Path) -> None:
-    """Shows a confusion matrix in the UI."""
+    """Shows a confusion matrix and a ROC curve in the UI."""
     found = json.loads(confusion.read_text(encoding="utf-8"))
     artifact.log_confusion_matrix(found["categories"], found["matrix"])
+    artifact.log_roc_curve(**found["roc"])
     _write(artifact.path, found)
 
 

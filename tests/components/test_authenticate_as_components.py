@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from sklearn.metrics import auc
 from test_steps_as_components import Step
 
 from components.clean import clean
@@ -78,6 +79,13 @@ def test_the_gate_promotes_the_first_model_by_its_accuracy(done):
     assert Registry(done.registry).champion("authenticity") is not None
     pages = {path.name for path in (done.root / "run").iterdir()}
     assert {"listings.json", "evaluate-authenticity.html", "gate-authenticity.html"} <= pages
+
+
+def test_the_curve_has_the_area_that_the_figures_tell(done):
+    curve = done.evaluated.confusion.metadata["confidenceMetrics"]
+    area = auc([point["falsePositiveRate"] for point in curve], [point["recall"] for point in curve])
+    assert area == pytest.approx(done.evaluated.figures.metadata["auc"], abs=1e-6)
+    assert all(0 <= point["confidenceThreshold"] <= 1.0001 for point in curve)
 
 
 def test_a_catalog_without_both_verdicts_is_refused_before_training(done, tmp_path):

@@ -1,6 +1,7 @@
 """Each component on artifacts, in the order the DAG wires them; what the UI shows is there."""
 
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -189,7 +190,7 @@ def test_no_checkpoint_is_left(done):
 
 
 @pytest.mark.parametrize("task", ["attributes", "taxonomy"])
-def test_evaluations_show_figures_and_a_confusion_matrix(done, task):
+def test_evaluations_show_figures_a_confusion_matrix_and_a_curve(done, task):
     made = done.evaluations[task]
     figures = json.loads((Path(made.evaluation.path) / "metrics.json").read_text())
     assert made.figures.metadata == figures | {"data_version": version(done)}
@@ -198,6 +199,11 @@ def test_evaluations_show_figures_and_a_confusion_matrix(done, task):
     shown = json.loads(Path(made.confusion.path).read_text())
     assert [spec["displayName"] for spec in matrix["annotationSpecs"]] == shown["categories"]
     assert [row["row"] for row in matrix["rows"]] == shown["matrix"]
+    curve = made.confusion.metadata["confidenceMetrics"]
+    assert 3 <= len(curve) <= 200
+    assert [point["recall"] for point in curve] == shown["roc"]["tpr"]
+    assert [point["falsePositiveRate"] for point in curve] == shown["roc"]["fpr"]
+    assert all(math.isfinite(point["confidenceThreshold"]) for point in curve)
     assert Path(made.report.path).read_text().startswith("<!doctype html>")
 
 

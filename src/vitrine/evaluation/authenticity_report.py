@@ -17,6 +17,7 @@ from vitrine.evaluation.authenticity import (
     reliability,
 )
 from vitrine.evaluation.embedding_map import embedding_map
+from vitrine.evaluation.roc import roc
 from vitrine.methods.decision import ASK, AUTHENTIC, COUNTERFEIT, Costs, mean_cost
 from vitrine.outcome import ListingOutcome
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
@@ -94,17 +95,18 @@ def listing_examples(
 
 
 def verdict_confusion(outcome: ListingOutcome) -> dict[str, Any]:
-    """Truth against verdict in the form of KFP's `ClassificationMetrics.log_confusion_matrix`.
+    """Truth against verdict and the ROC curve of authentic, in the form of KFP's `ClassificationMetrics`.
 
     Returns:
         `question`, `categories` (authentic, counterfeit, ask an expert) and `matrix` (rows are true; no listing truly
-        is `ask an expert`).
+        is `ask an expert`), and `roc` (see `roc`).
     """
     known = judged(outcome)
     categories = [AUTHENTIC, COUNTERFEIT, ASK]
     truth = np.where(known.authentic, AUTHENTIC, COUNTERFEIT)
     matrix = [[int(((truth == true) & (known.verdict == said)).sum()) for said in categories] for true in categories]
-    return {"question": "verdict", "categories": categories, "matrix": matrix}
+    curve = roc(known.probability, known.authentic)
+    return {"question": "verdict", "categories": categories, "matrix": matrix, "roc": curve}
 
 
 def _costs(config: Mapping[str, Any]) -> Costs:

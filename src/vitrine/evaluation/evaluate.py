@@ -16,11 +16,13 @@ from vitrine.evaluation.metrics import compute_metrics
 from vitrine.evaluation.per_class import Compared
 from vitrine.evaluation.report import classification_artifacts, write_report
 from vitrine.evaluation.representation import write_page
+from vitrine.evaluation.roc import roc
 from vitrine.outcome import ListingOutcome, Outcome
 from vitrine.report import thumbnail
 
 EXAMPLE_PHOTOS = 12
 METRICS, REPORT, CONFUSION, EXAMPLES = "metrics.json", "report.html", "confusion.json", "examples.json"
+NOTHING_ASKED = {"question": "", "categories": [], "matrix": [], "roc": roc(np.zeros(0), np.zeros(0, bool))}
 
 
 def evaluate(
@@ -73,7 +75,7 @@ def evaluate(
     with files.new_folder(out) as folder:
         files.write_json(folder / METRICS, metrics)
         asked = any(any(question.truth) for question in outcome.questions)  # indi answers no question
-        confusion = classification_artifacts(outcome) if asked else {"question": "", "categories": [], "matrix": []}
+        confusion = classification_artifacts(outcome) if asked else NOTHING_ASKED
         files.write_json(folder / CONFUSION, confusion)
         files.write_json(folder / EXAMPLES, example_photos(outcome, rows))
         title = f"Evaluation: {outcome.task} on the {split} photos"

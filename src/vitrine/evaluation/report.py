@@ -15,6 +15,7 @@ from vitrine.evaluation.embedding_map import drawable, embedding_map, plain, sho
 from vitrine.evaluation.hierarchy import mistakes
 from vitrine.evaluation.metrics import bootstrap_intervals
 from vitrine.evaluation.per_class import Compared, add_comparison
+from vitrine.evaluation.roc import micro_roc
 from vitrine.outcome import Outcome, Question
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
 
@@ -72,13 +73,14 @@ def calibration_error(answers: Answers) -> float:
 
 
 def classification_artifacts(outcome: Outcome) -> dict[str, Any]:
-    """A confusion matrix in the form of KFP's `ClassificationMetrics.log_confusion_matrix`.
+    """A confusion matrix and a ROC curve in the form of KFP's `ClassificationMetrics`.
 
     Of the coarsest category level that has something to confuse (taxonomy), or of the attribute type with the most
     annotated photos; with more than 40 labels, all but the 39 most frequent are counted as `other`.
 
     Returns:
-        `question`, `categories` (C names) and `matrix` (C x C counts; rows are true, columns predicted).
+        `question`, `categories` (C names), `matrix` (C x C counts; rows are true, columns predicted) and `roc` (see
+        `micro_roc`).
 
     Raises:
         InputError: if no photo is annotated.
@@ -94,7 +96,12 @@ def classification_artifacts(outcome: Outcome) -> dict[str, Any]:
     kept = sorted(names if len(names) <= KFP_CLASSES else names[: KFP_CLASSES - 1])
     categories = kept if len(kept) == len(names) else [*kept, "other"]
     matrix = _confusions(answers, kept, rest=len(categories) > len(kept))
-    return {"question": question.name, "categories": categories, "matrix": matrix.tolist()}
+    return {
+        "question": question.name,
+        "categories": categories,
+        "matrix": matrix.tolist(),
+        "roc": micro_roc(question),
+    }
 
 
 def write_report(

@@ -1,0 +1,58 @@
+"""The ROC curve, in the form of KFP's `ClassificationMetrics.log_roc_curve`."""
+
+import numpy as np
+
+from vitrine.outcome import Question
+
+POINTS = 200  # the UI draws no more, and they are stored as an artifact's metadata
+
+
+def roc(score: np.ndarray, positive: np.ndarray, points: int = POINTS) -> dict[str, list[float]]:
+    """The share of positives and of negatives whose score is at least a threshold, for falling thresholds.
+
+    >>> roc(np.array([0.9, 0.6, 0.4, 0.2]), np.array([True, False, True, False]))["tpr"]
+    [0.0, 0.5, 0.5, 1.0, 1.0]
+
+    Args:
+        score: (n,) finite; higher is likelier positive.
+        positive: (n,) bool, the truth.
+        points: At most so many, evenly along the curve; its two ends are always among them.
+
+    Returns:
+        `fpr`, `tpr` and `threshold`, equally long. The first threshold is just above the highest score, where sklearn
+        has an infinity: the UI cannot draw that. All are empty where there are no positives or no negatives.
+    """
+    ups = int(positive.sum())
+    downs = len(positive) - ups
+    if not ups or not downs:
+        return {"fpr": [], "tpr": [], "threshold": []}
+    order = np.argsort(-score, kind="stable")
+    score = score[order].astype(np.float64)
+    last = np.flatnonzero(np.append(score[1:] != score[:-1], True))  # of each group of ties
+    found = np.cumsum(positive[order])[last]
+    tpr = np.append(0, found) / ups
+    fpr = np.append(0, last + 1 - found) / downs
+    threshold = np.append(np.nextafter(score[0], np.inf), score[last])
+    kept = np.unique(np.searchsorted(fpr + tpr, np.linspace(0, fpr[-1] + tpr[-1], points)))
+    return {"fpr": fpr[kept].tolist(), "tpr": tpr[kept].tolist(), "threshold": threshold[kept].tolist()}
+
+
+def micro_roc(question: Question) -> dict[str, list[float]]:
+    """The curve of "has the photo this label?", over all pairs of an annotated photo and a label the model knows.
+
+    One against the rest, micro-averaged: a frequent label counts as often as it comes. Photos none of whose labels the
+    model knows are left out, since no threshold finds them.
+
+    Args:
+        question: Whose scores are comparable between photos (probabilities).
+
+    Returns:
+        As `roc`.
+    """
+    places = {label: place for place, label in enumerate(question.labels)}
+    known = [[places[label] for label in truth if label in places] for truth in question.truth]
+    rows = np.array([row for row, labels in enumerate(known) if labels], dtype=np.int64)
+    positive = np.zeros((len(rows), len(question.labels)), dtype=bool)
+    for place, row in enumerate(rows):
+        positive[place, known[row]] = True
+    return roc(question.scores[rows].ravel(), positive.ravel())
