@@ -34,7 +34,7 @@ def train_representation(
         model: Model folder.
         figures: Figures on the validation photos.
         checkpoints: Folder that a stopped training goes on from.
-        variant: base, fine, indi, base-indi or base-indi-eff.
+        variant: base, fine, indi, base-indi, base-indi-eff or maskcon.
         level: Levels of the category to learn from; 0 = all but the deepest.
         epochs: Passes over the training photos.
         batch_size: Photos per step.

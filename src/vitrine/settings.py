@@ -117,6 +117,15 @@ class RepresentationSettings(Settings):
     negatives: int = Field(0, ge=0, description="photos drawn from a larger super-class a step; 0 = all of it")
 
 
+class MaskConSettings(RepresentationSettings):
+    """MaskCon, a successor of Base-Indi; `lambda` and `negatives` are not for it."""
+
+    queue: int = Field(4096, ge=1, description="earlier photos that each one is compared with")
+    momentum: float = Field(0.99, ge=0, lt=1, description="how slowly the second net follows the trained one")
+    soft_temperature: float = Field(0.05, gt=0, description="of the labels shared with similar photos")
+    soft_share: float = Field(0.8, ge=0, le=1, description="w: how much of a photo's label is shared so")
+
+
 class MatchingSettings(Settings):
     """The siamese nets and what they are compared with (matching paper, Sections 3 and 4.1.2)."""
 

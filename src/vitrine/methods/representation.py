@@ -3,6 +3,7 @@
 `base` learns the super-classes (Eq. 1), `fine` the deepest labels (Eq. 2), `indi` to tell every photo from every other
 (Eq. 3), `base-indi` super-classes and photos (Eq. 4), `base-indi-eff` super-classes, and photos within their
 super-class (Eq. 5). Photos without a label join the instance term, as one more group (the paper's future work).
+`maskcon` is a successor, which shares a photo's label with those of its super-class that look like it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,13 +24,16 @@ from vitrine.data.sampling import shuffled
 from vitrine.errors import InputError
 from vitrine.methods.inference import probabilities, run_net
 from vitrine.methods.lesson import Lesson
+from vitrine.methods.maskcon import MaskCon
 from vitrine.methods.tree import CategoryTree
 from vitrine.outcome import Question
 from vitrine.retrieval.ranks import rank
-from vitrine.settings import RepresentationSettings
+from vitrine.settings import MaskConSettings, RepresentationSettings
 
-VARIANTS = ("base", "fine", "indi", "base-indi", "base-indi-eff")
+VARIANTS = ("base", "fine", "indi", "base-indi", "base-indi-eff", "maskcon")
+WITHOUT_LABEL = ("indi", "base-indi", "base-indi-eff", "maskcon")  # what learns from photos without one, too
 SUPER = "super"
+OTHER_VIEW = 1  # tells the second view of a photo from the first
 WARM_UP = 0.2  # share of the epochs over which lambda rises
 
 
@@ -50,10 +54,13 @@ class RepresentationNet(nn.Module):
 class Taught(nn.Module):
     """The net and what only its training needs."""
 
-    def __init__(self, net: RepresentationNet, instances: InstanceSoftmax | None) -> None:
+    def __init__(
+        self, net: RepresentationNet, instances: InstanceSoftmax | None = None, maskcon: MaskCon | None = None
+    ) -> None:
         super().__init__()
         self.net = net
         self.instances = instances
+        self.maskcon = maskcon
 
 
 def describe(catalog: Catalog, variant: str, level: int) -> dict[str, Any]:
@@ -83,7 +90,8 @@ def describe(catalog: Catalog, variant: str, level: int) -> dict[str, Any]:
 
 def build(config: Mapping[str, Any], weights: str = "none") -> RepresentationNet:
     """The net a config describes, with fresh (or published) weights."""
-    return RepresentationNet(config["backbone"], config["image_size"], len(config["classes"]), weights)
+    classes = 0 if config["variant"] == "maskcon" else len(config["classes"])
+    return RepresentationNet(config["backbone"], config["image_size"], classes, weights)
 
 
 def super_classes(config: Mapping[str, Any], table: pd.DataFrame) -> np.ndarray:
@@ -94,18 +102,20 @@ def super_classes(config: Mapping[str, Any], table: pd.DataFrame) -> np.ndarray:
 
 
 def training_rows(table: pd.DataFrame, variant: str, supers: np.ndarray) -> np.ndarray:
-    """The rows a variant learns from: without an instance term only those with a label."""
+    """The rows a variant learns from."""
     chosen = (table["split"] == "train").to_numpy()
-    return np.flatnonzero(chosen if "indi" in variant else chosen & (supers >= 0))
+    return np.flatnonzero(chosen if variant in WITHOUT_LABEL else chosen & (supers >= 0))
 
 
 def taught(
     net: RepresentationNet, catalog: Catalog, config: Mapping[str, Any], settings: RepresentationSettings
 ) -> Taught:
-    """The net with the instance weights its variant needs; says what they take."""
+    """The net with what its variant needs beside it; says what instance weights take."""
     variant = config["variant"]
+    if isinstance(settings, MaskConSettings):
+        return Taught(net, maskcon=MaskCon(net.trunk, net.dim, settings))
     if "indi" not in variant:
-        return Taught(net, None)
+        return Taught(net)
     _, _, sizes = _groups(catalog, config)
     photos = sum(sizes)
     print(f"instance term: {photos:,} photos, {megabytes(photos, net.dim):,.0f} MB with the optimiser", flush=True)
@@ -119,11 +129,11 @@ def lesson(
     config: Mapping[str, Any],
     settings: RepresentationSettings,
 ) -> Lesson[tuple[np.ndarray, Tensor]]:
-    """Eq. 1-5 by variant. lambda rises over the first fifth: features that tell nothing yet cannot tell photos apart.
+    """Eq. 1-5, or MaskCon, by variant. lambda rises over the first fifth: features that tell nothing yet cannot tell photos apart.
 
     The last epoch is kept: what a validation photo's super-class says would choose features that know no more than it.
     """
-    net, instances, variant = taught.net, taught.instances, config["variant"]
+    net, instances, maskcon, variant = taught.net, taught.instances, taught.maskcon, config["variant"]
     supers = super_classes(config, catalog.table)
     train = training_rows(catalog.table, variant, supers)
     if not len(train):
@@ -141,6 +151,9 @@ def lesson(
         features, scores = net(augment(pixels.to(device, non_blocking=True), (settings.seed, epoch, step)))
         total = features.new_zeros((), dtype=torch.float32)
         known = labels[rows].to(device)
+        if maskcon is not None:
+            other = augment(pixels.to(device, non_blocking=True), (settings.seed, epoch, step, OTHER_VIEW))
+            total = total + maskcon(net.trunk, features, other, known, torch.from_numpy(rows).to(device))
         if SUPER in scores and (known >= 0).any():
             total = total + F.cross_entropy(scores[SUPER].float(), known, ignore_index=-1)
         if instances is not None:
