@@ -82,13 +82,13 @@ def launch_on_nodes(
                 raise
         if said.exists():
             reason = said.read_text(encoding="utf-8")
-            shutil.rmtree(home)
+            shutil.rmtree(home, ignore_errors=True)  # a node that is being ended may still write
             raise InputError(reason)
         if not model.exists():
             raise RuntimeError(f"the nodes ended without a model in {model}")
     with new_folder(out) as folder:
         shutil.copytree(model, folder, dirs_exist_ok=True)
-    shutil.rmtree(home)
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def _share(table: Path, overrides: Sequence[str], home: Path) -> list[str]:
