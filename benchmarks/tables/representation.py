@@ -170,7 +170,8 @@ Labels down to level {COMMON["level"]} are learnt, those of level {FINE} are ask
 its own splits, `fashion` sub-categories and articles. `siblings`: asked only by photos whose super-class has several
 fine labels; the others can be told by their super-class alone. Recall in percent among the test photos, by cosine;
 `top1` is the accuracy on the super-class. Mean over runs (one per seed) and, after ±, their standard deviation.
-`resnet18_narrow`, {COMMON["image_size"]} px, {budgets}, the rest by default. `seconds` are processor time of the training.
+`resnet18_narrow`, {COMMON["image_size"]} px, {budgets}, the rest by default. `seconds` are the training's processor
+time.
 What to make of it stands in [docs/representation.md](../representation.md).
 """
     names = [f"level{FINE}/recall@{k}" for k in RECALLS]

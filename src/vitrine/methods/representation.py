@@ -131,7 +131,8 @@ def lesson(
 ) -> Lesson[tuple[np.ndarray, Tensor]]:
     """Eq. 1-5, or MaskCon, by variant.
 
-    lambda rises over the first fifth: features that tell nothing yet cannot tell photos apart. The last epoch is kept: what a validation photo's super-class says would choose features that know no more than it.
+    lambda rises over the first fifth: features that tell nothing yet cannot tell photos apart. The last epoch is kept:
+    what a validation photo's super-class says would choose features that know no more than it.
     """
     net, instances, maskcon, variant = taught.net, taught.instances, taught.maskcon, config["variant"]
     supers = super_classes(config, catalog.table)
