@@ -10,25 +10,18 @@ from kfp.dsl import PipelineTask
 from kfp.dsl.pipeline_channel import PipelineParameterChannel
 from kfp.dsl.pipeline_context import Pipeline
 
+from pipelines.agreed import SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
+
 GPU = "nvidia.com/gpu"
 POOL = {"vitrine/pool": "gpu"}
 TAINTS = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
 CREDENTIALS = "vitrine-s3"
 SETTINGS: dict[str, object] = {}  # of the pipeline that drift starts
 VOLUME = "vitrine-checkpoints"
-VOLUME_PATH = "/mnt/vitrine"
 CHECKPOINTS = f"{VOLUME_PATH}/checkpoints"
 
 KEEP = 10  # versions of a model
-TRAINING_HOURS = 24
 SHARED_MEMORY = "8Gi"  # counts towards the task's memory limit
-SECRET_KEYS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-)
 
 
 def on_gpu(task: PipelineTask) -> PipelineTask:

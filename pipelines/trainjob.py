@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pipelines.resources import SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
+from pipelines.agreed import SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
 from vitrine.errors import InputError
 from vitrine.training.launch import Run
 

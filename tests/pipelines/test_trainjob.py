@@ -18,7 +18,7 @@ from trainjob_schema import TRAIN_JOB
 
 from components.own_gpus import own_gpus
 from pipelines import trainjob
-from pipelines.resources import SECRET_KEYS
+from pipelines.agreed import SECRET_KEYS
 from pipelines.trainjob import describe, on_nodes, train_job
 from vitrine import steps
 from vitrine.catalog import write_catalog
@@ -202,6 +202,13 @@ def test_nonsense_is_one_line():
             on_nodes(nodes, 1, "nvidia.com/gpu")
     with pytest.raises(InputError, match=r"^gpus=-1: at least 0$"):
         own_gpus.python_func(nodes=1, gpus=-1)
+
+
+def test_it_is_imported_where_kfp_offers_what_running_steps_need_only():
+    code = "from pipelines.trainjob import held_by_step; import sys; sys.exit(held_by_step(1, 3))"
+    environment = {**os.environ, "_KFP_RUNTIME": "true"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+    assert done.returncode == 3
 
 
 def test_a_step_that_watches_holds_no_gpu():

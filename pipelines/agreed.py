@@ -1,0 +1,11 @@
+"""What a DAG asks of a step's pod and the running step relies on. Without kfp, which offers a running step less."""
+
+VOLUME_PATH = "/mnt/vitrine"
+TRAINING_HOURS = 24
+SECRET_KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+)
