@@ -7,32 +7,21 @@ parameter of the package, or a second object of the same name is refused as the 
 import email
 import json
 import re
-import threading
-import urllib.parse
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import policy
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import kfp_server_api
 import yaml
+from json_server import Asked, JsonServer, Refused
 from kfp_server_api import models
 
 API = "/apis/v2beta1"
 KINDS = {"STRING": str, "NUMBER_INTEGER": (int, float), "NUMBER_DOUBLE": (int, float), "BOOLEAN": bool}
 KINDS |= {"STRUCT": dict, "LIST": list}
 PAGE = 2  # objects a page at most, so that callers have to turn pages
-
-
-class Refused(Exception):
-    """An HTTP answer other than 200."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
 
 
 @dataclass
@@ -46,75 +35,27 @@ class State:
     recurring: dict[str, dict[str, Any]] = field(default_factory=dict)
     ends: list[str] = field(default_factory=lambda: ["PENDING", "RUNNING", "SUCCEEDED"])
     error: str = ""
-    token: str = ""
     multi_user: bool = False
-    seen: list[tuple[str, str]] = field(default_factory=list)
-    before: Callable[[str, str], object] = lambda method, path: None  # is told of a request, and may hold it up
 
 
-class FakeKubeflow:
+class FakeKubeflow(JsonServer):
     """Serves until closed; `state` may be looked at and changed."""
 
     def __init__(self) -> None:
         self.state = State()
-        handler = type("Handler", (_Handler,), {"state": self.state, "lock": threading.Lock()})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__()
 
     def posts(self) -> list[str]:
         """What was written, in order."""
-        return [path for method, path in self.state.seen if method in ("POST", "DELETE")]
+        return [path for method, path in self.seen if method in ("POST", "DELETE")]
 
-
-class _Handler(BaseHTTPRequestHandler):
-    state: State
-    lock: threading.Lock
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self._answer("GET")
-
-    def do_POST(self) -> None:
-        self._answer("POST")
-
-    def do_DELETE(self) -> None:
-        self._answer("DELETE")
-
-    def _answer(self, method: str) -> None:
-        address = urllib.parse.urlsplit(self.path)
-        query = dict(urllib.parse.parse_qsl(address.query))
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.state.before(method, address.path)
-        with self.lock:
-            self.state.seen.append((method, address.path))
-            try:
-                if self.state.token and self.headers.get("authorization") != f"Bearer {self.state.token}":
-                    raise Refused(401, "Unauthenticated: the token is not known")
-                status, answer = 200, self._route(method, address.path, query, body)
-            except Refused as refused:
-                status = refused.status
-                answer = {"error": refused.message, "code": status, "message": refused.message, "details": []}
-        text = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def _route(self, method: str, path: str, query: dict[str, str], body: bytes) -> dict[str, Any]:
+    def answer(self, asked: Asked) -> dict[str, Any]:
+        query, body = asked.query, asked.body
         routes = {
             ("GET", r"/healthz"): lambda: {"multi_user": self.state.multi_user},
             ("GET", r"/pipelines"): lambda: self._page(self.state.pipelines, query, "pipelines"),
             ("POST", r"/pipelines"): lambda: self._create_pipeline(body),
-            ("POST", r"/pipelines/upload_version"): lambda: self._upload(query, body),
+            ("POST", r"/pipelines/upload_version"): lambda: self._upload(asked),
             ("GET", r"/pipelines/([\w-]+)/versions"): lambda pipeline: self._versions(pipeline, query),
             ("GET", r"/experiments"): lambda: self._page(self.state.experiments, query, "experiments"),
             ("POST", r"/experiments"): lambda: self._create_experiment(body),
@@ -126,10 +67,10 @@ class _Handler(BaseHTTPRequestHandler):
             ("DELETE", r"/recurringruns/([\w-]+)"): self._delete_recurring,
         }
         for (wanted, pattern), action in routes.items():
-            found = re.fullmatch(API + pattern, path)
-            if found and wanted == method:
+            found = re.fullmatch(API + pattern, asked.path)
+            if found and wanted == asked.method:
                 return action(*found.groups())
-        raise Refused(404, f"Not Found: {method} {path}")
+        raise Refused(404, f"Not Found: {asked.method} {asked.path}")
 
     def _create_pipeline(self, body: bytes) -> dict[str, Any]:
         asked = read(body, "V2beta1Pipeline")
@@ -138,13 +79,14 @@ class _Handler(BaseHTTPRequestHandler):
         _only(self.state.pipelines, asked["display_name"], "pipeline")
         return _store(self.state.pipelines, "pipeline_id", asked)
 
-    def _upload(self, query: dict[str, str], body: bytes) -> dict[str, Any]:
+    def _upload(self, asked: Asked) -> dict[str, Any]:
+        query = asked.query
         if set(query) - {"name", "display_name", "pipelineid", "description", "tags"}:
             raise Refused(400, f"Invalid input error: {query}")
         if query.get("pipelineid") not in self.state.pipelines:
             raise Refused(404, "Pipeline not found")
-        head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
-        (part,) = email.message_from_bytes(head + body, policy=policy.HTTP).iter_parts()
+        head = f"Content-Type: {asked.headers['Content-Type']}\r\n\r\n".encode()
+        (part,) = email.message_from_bytes(head + asked.body, policy=policy.HTTP).iter_parts()
         if part.get_param("name", header="content-disposition") != "uploadfile":
             raise Refused(400, "Invalid input error: no uploadfile")
         spec, *_ = yaml.safe_load_all(part.get_payload(decode=True))

@@ -9,23 +9,15 @@ import os
 import re
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from json_server import Asked, JsonServer, Refused
 from jsonschema import Draft202012Validator
 from trainjob_schema import TRAIN_JOB
 
 JOBS = r"/apis/trainer.kubeflow.org/v1alpha1/namespaces/vitrine/trainjobs"
-
-
-class Refused(Exception):
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status, self.reason = status, reason
 
 
 @dataclass
@@ -35,7 +27,6 @@ class State:
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     processes: dict[str, list[subprocess.Popen]] = field(default_factory=dict)
-    seen: list[tuple[str, str]] = field(default_factory=list)
     created: list[dict[str, Any]] = field(default_factory=list)
     installed: bool = True
     forbidden: bool = False
@@ -43,79 +34,32 @@ class State:
     lingers: int = 0  # looks at a deleted job until it is gone
     runs: bool = False  # its command, for real; otherwise `looks` says what becomes of it
     looks: list[dict[str, Any]] = field(default_factory=list)  # the status at each look, the last one for ever
-    before: Callable[[str, str], object] = lambda method, path: None
 
 
-class FakeKubernetes:
+class FakeKubernetes(JsonServer):
     """Serves until closed; `state` may be looked at and changed."""
 
     def __init__(self) -> None:
         self.state = State()
-        handler = type("Handler", (_Handler,), {"state": self.state, "lock": threading.Lock()})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        super().__init__()
 
     def close(self) -> None:
         for name in list(self.state.processes):
             _stop(self.state, name)
-        self._server.shutdown()
-        self._server.server_close()
+        super().close()
 
     def methods(self, *, but: str = "GET") -> list[str]:
         """What was asked, in order, without what only reads."""
-        return [method for method, _ in self.state.seen if method != but]
+        return [method for method, _ in self.seen if method != but]
 
+    def refusal(self, refused: Refused) -> dict[str, Any] | str:
+        if "page not found" in refused.message:
+            return refused.message
+        return {"kind": "Status", "code": refused.status, "reason": refused.message, "message": refused.message}
 
-def status(kind: str, reason: str = "", message: str = "", **jobs: int) -> dict[str, Any]:
-    """A job's status as Trainer writes it."""
-    found: dict[str, Any] = {"jobsStatus": [{"name": "node", **jobs}]} if jobs else {}
-    if kind:
-        condition = {"type": kind, "status": "True", "reason": reason, "message": message}
-        found["conditions"] = [{**condition, "lastTransitionTime": "2026-11-25T00:00:00Z"}]
-    return found
-
-
-class _Handler(BaseHTTPRequestHandler):
-    state: State
-    lock: threading.Lock
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self._answer("GET")
-
-    def do_POST(self) -> None:
-        self._answer("POST")
-
-    def do_PATCH(self) -> None:
-        self._answer("PATCH")
-
-    def do_DELETE(self) -> None:
-        self._answer("DELETE")
-
-    def _answer(self, method: str) -> None:
-        path, _, query = self.path.partition("?")
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = json.loads(raw) if raw else {}
-        self.state.before(method, path)
-        with self.lock:
-            self.state.seen.append((method, path))
-            try:
-                code, text = 200, json.dumps(self._route(method, path, query, body))
-            except Refused as refused:
-                code = refused.status
-                known = {"kind": "Status", "code": code, "reason": refused.reason, "message": refused.reason}
-                text = refused.reason if "page not found" in refused.reason else json.dumps(known)
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text.encode())))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def _route(self, method: str, path: str, query: str, body: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, asked: Asked) -> dict[str, Any]:
+        method, path = asked.method, asked.path
+        body = json.loads(asked.body) if asked.body else {}
         if self.state.failing:
             self.state.failing -= 1
             raise Refused(503, "apiserver is shutting down")
@@ -136,10 +80,10 @@ class _Handler(BaseHTTPRequestHandler):
         if method == "GET":
             return self._look(found[1], job)
         if method == "PATCH":
-            assert self.headers["Content-Type"] in ("application/merge-patch+json", "application/json-patch+json")
+            assert asked.headers["Content-Type"] in ("application/merge-patch+json", "application/json-patch+json")
             job["metadata"] |= body["metadata"]
             return job
-        assert "propagationPolicy=Foreground" in query
+        assert asked.query["propagationPolicy"] == "Foreground"
         _stop(self.state, found[1])
         job["metadata"]["deletionTimestamp"] = "2026-11-25T00:00:00Z"
         if not self.state.lingers:
@@ -174,6 +118,15 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.state.looks:
             job["status"] = self.state.looks.pop(0) if len(self.state.looks) > 1 else self.state.looks[0]
         return job
+
+
+def status(kind: str, reason: str = "", message: str = "", **jobs: int) -> dict[str, Any]:
+    """A job's status as Trainer writes it."""
+    found: dict[str, Any] = {"jobsStatus": [{"name": "node", **jobs}]} if jobs else {}
+    if kind:
+        condition = {"type": kind, "status": "True", "reason": reason, "message": message}
+        found["conditions"] = [{**condition, "lastTransitionTime": "2026-11-25T00:00:00Z"}]
+    return found
 
 
 def _start(job: dict[str, Any]) -> list[subprocess.Popen]:

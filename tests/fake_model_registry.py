@@ -6,32 +6,20 @@ another type or a second object of the same name is refused as the real server d
 
 import json
 import re
-import threading
-import urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import mr_openapi.models as models
+from json_server import Asked, JsonServer, Refused
 from pydantic import ValidationError
 
 PAGE = 2  # objects a page at most, so that callers have to turn pages
 
 
-class Refused(Exception):
-    """An HTTP answer other than 200."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
-
-
-class FakeModelRegistry:
+class FakeModelRegistry(JsonServer):
     """Serves until closed.
 
     Attributes:
         models: Registered models by id; `versions` and `artifacts` likewise, each with the id of its `parent`.
-        seen: Method and path of every request.
-        token: The only one that is let in, if there is one.
     """
 
     def __init__(self, api: str = "v1") -> None:
@@ -39,22 +27,20 @@ class FakeModelRegistry:
         self.models: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, dict[str, Any]] = {}
         self.artifacts: dict[str, dict[str, Any]] = {}
-        self.seen: list[tuple[str, str]] = []
-        self.token = ""
         self._next = 0
-        handler = type("Handler", (_Handler,), {"registry": self, "lock": threading.Lock()})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__()
 
     def writes(self) -> list[str]:
         return [f"{method} {path.removeprefix(self.api)}" for method, path in self.seen if method != "GET"]
 
-    def route(self, method: str, path: str, query: dict[str, str], body: bytes) -> dict[str, Any]:
+    def answer(self, asked: Asked) -> dict[str, Any]:
+        return {key: value for key, value in self._route(asked).items() if key != "parent"}
+
+    def refusal(self, refused: Refused) -> dict[str, str]:
+        return {"code": str(refused.status), "message": refused.message}
+
+    def _route(self, asked: Asked) -> dict[str, Any]:
+        query, body = asked.query, asked.body
         number = r"([1-9]\d*)"
         routes = {
             ("GET", "/registered_models"): lambda: page(self.models, query),
@@ -68,12 +54,12 @@ class FakeModelRegistry:
             ("POST", f"/model_versions/{number}/artifacts"): lambda of: self._make_artifact(of, body),
             ("PATCH", f"/model_artifacts/{number}"): lambda of: change(self.artifacts, of, body, "ModelArtifactUpdate"),
         }
-        if path.startswith(self.api):
+        if asked.path.startswith(self.api):
             for (wanted, pattern), action in routes.items():
-                found = re.fullmatch(pattern, path.removeprefix(self.api))
-                if found and wanted == method:
+                found = re.fullmatch(pattern, asked.path.removeprefix(self.api))
+                if found and wanted == asked.method:
                     return action(*found.groups())
-        raise Refused(404, f"no such path: {method} {path}")
+        raise Refused(404, f"no such path: {asked.method} {asked.path}")
 
     def _make_version(self, model: str, body: bytes) -> dict[str, Any]:
         asked = read(body, "ModelVersionCreate")
@@ -95,43 +81,6 @@ class FakeModelRegistry:
         self._next += 1
         objects[str(self._next)] = {**asked, "id": str(self._next), "parent": parent}
         return objects[str(self._next)]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    registry: FakeModelRegistry
-    lock: threading.Lock
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self._answer("GET")
-
-    def do_POST(self) -> None:
-        self._answer("POST")
-
-    def do_PATCH(self) -> None:
-        self._answer("PATCH")
-
-    def _answer(self, method: str) -> None:
-        address = urllib.parse.urlsplit(self.path)
-        query = dict(urllib.parse.parse_qsl(address.query))
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        with self.lock:
-            self.registry.seen.append((method, address.path))
-            try:
-                if self.registry.token and self.headers.get("Authorization") != f"Bearer {self.registry.token}":
-                    raise Refused(401, "the token is not known")
-                status, answer = 200, self.registry.route(method, address.path, query, body)
-            except Refused as refused:
-                status, answer = refused.status, {"code": str(refused.status), "message": refused.message}
-        text = json.dumps({key: value for key, value in answer.items() if key != "parent"}).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
 
 
 def read(body: bytes, model: str) -> dict[str, Any]:

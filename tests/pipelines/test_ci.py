@@ -2,13 +2,12 @@
 
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 from fake_kubeflow import FakeKubeflow
+from json_server import JsonServer, Refused
 
 from pipelines import ci, cluster
 from pipelines.cluster import Cluster
@@ -19,47 +18,27 @@ ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "registry.example/vitrine@sha256:" + "a" * 64
 
 
-class GitHub:
+class GitHub(JsonServer):
     """Comments of one pull request."""
 
     def __init__(self):
         self.comments = [{"id": i, "body": f"remark {i}"} for i in range(101)]
-        github = self
+        super().__init__()
+        self.token = "secret"
 
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_):
-                pass
-
-            def answer(self, value, status=200):
-                text = json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def body(self):
-                return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-
-            def do_GET(self):
-                if self.headers["Authorization"] != "Bearer secret":
-                    return self.answer({"message": "Bad credentials"}, 401)
-                found = re.fullmatch(r"/repos/shop/models/issues/7/comments\?per_page=100&page=(\d+)", self.path)
-                start = 100 * (int(found[1]) - 1)
-                return self.answer(github.comments[start : start + 100])
-
-            def do_POST(self):
-                assert self.path == "/repos/shop/models/issues/7/comments"
-                github.comments.append({"id": len(github.comments), **self.body()})
-                self.answer(github.comments[-1], 201)
-
-            def do_PATCH(self):
-                number = int(re.fullmatch(r"/repos/shop/models/issues/comments/(\d+)", self.path)[1])
-                github.comments[number].update(self.body())
-                self.answer(github.comments[number])
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def answer(self, asked):
+        if asked.path == "/repos/shop/models/issues/7/comments":
+            if asked.method == "POST":
+                self.comments.append({"id": len(self.comments), **json.loads(asked.body)})
+                return self.comments[-1]
+            assert asked.query["per_page"] == "100"
+            start = 100 * (int(asked.query["page"]) - 1)
+            return self.comments[start : start + 100]
+        found = re.fullmatch(r"/repos/shop/models/issues/comments/(\d+)", asked.path)
+        if not found or asked.method != "PATCH":
+            raise Refused(404, "Not Found")
+        self.comments[int(found[1])].update(json.loads(asked.body))
+        return self.comments[int(found[1])]
 
     def written(self):
         return [found["body"] for found in self.comments if not found["body"].startswith("remark")]
@@ -69,8 +48,7 @@ class GitHub:
 def github():
     found = GitHub()
     yield found
-    found.server.shutdown()
-    found.server.server_close()
+    found.close()
 
 
 @pytest.fixture

@@ -257,9 +257,9 @@ def test_who_does_not_answer_is_named_in_one_line(kubeflow, vitrine, monkeypatch
 
 
 def test_a_token_is_sent_and_its_absence_told(kubeflow, vitrine, monkeypatch, tmp_path):
-    kubeflow.state.token = "abc"
+    kubeflow.token = "abc"
     message, _ = vitrine("submit", "retrain", "--publish-only")
-    assert "401 Unauthorized: Unauthenticated: the token is not known" in message
+    assert "401 Unauthorized: the token is not known" in message
     (tmp_path / "token").write_text("abc")
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
     assert vitrine("submit", "retrain", "--publish-only")[0] == 0

@@ -68,7 +68,7 @@ def test_two_monitors_at_once_start_one(kubeflow, asked, tmp_path):
     compile_pipeline("retrain", package)
     Cluster(kubeflow.address).publish("retrain", package, "v1")
     both = threading.Barrier(2, timeout=60)
-    kubeflow.state.before = lambda method, path: both.wait() if (method, path) == ("GET", f"{API}/runs") else None
+    kubeflow.before = lambda method, path: both.wait() if (method, path) == ("GET", f"{API}/runs") else None
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda number: asked(run_id=f"monitor-{number}"), range(2)))
     assert sorted(answer.partition(" run ")[0] for answer in answers) == [

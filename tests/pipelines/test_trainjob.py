@@ -256,7 +256,7 @@ def test_two_that_create_at_once_share_one_job(kubernetes, run):
         if method == "POST":
             kubernetes.state.jobs[NAME] = json.loads(OLD)
 
-    kubernetes.state.before = quicker
+    kubernetes.before = quicker
     run()
     assert kubernetes.methods() == ["POST", "PATCH", "DELETE"]  # 409, then joined
     assert not kubernetes.state.created
@@ -275,7 +275,7 @@ def test_what_an_earlier_try_left_is_waited_for(kubernetes, run, how, tmp_path):
     def looks(method, path):
         kubernetes.state.looks = [COMPLETE] if kubernetes.state.created else [FAILED]
 
-    kubernetes.state.before = looks
+    kubernetes.before = looks
     run()
     assert len(kubernetes.state.created) == 1
     assert not (tmp_path / "error").exists()
@@ -301,7 +301,7 @@ def test_a_job_that_disappears_and_one_that_never_ends(kubernetes, run, monkeypa
         if len(gone) == 6:
             kubernetes.state.jobs.clear()
 
-    kubernetes.state.before = deletes
+    kubernetes.before = deletes
     with pytest.raises(RuntimeError, match="was deleted by somebody else"):
         run()
     monkeypatch.setattr(trainjob, "LIMIT", 1.0)
@@ -318,7 +318,7 @@ def test_wrong_input_ends_the_watching(kubernetes, tmp_path, monkeypatch):
         if method == "POST":
             said.write_text("no_such_type: unknown")
 
-    kubernetes.state.before = says
+    kubernetes.before = says
     (tmp_path / "table").mkdir()
     (tmp_path / "table" / "catalog.parquet").touch()
     what = ("attributes", "teacher", tmp_path / "table", tmp_path / "model", [], tmp_path / "key")
