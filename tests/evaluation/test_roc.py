@@ -1,4 +1,4 @@
-"""The ROC curve against scikit-learn's, and that Kubeflow's UI can draw it."""
+"""The ROC curve against counting, and that Kubeflow's UI can draw it."""
 
 import doctest
 
@@ -31,10 +31,6 @@ def test_each_point_is_what_counting_gives(pairs):
         said = score >= threshold
         assert tpr == pytest.approx(said[positive].mean())
         assert fpr == pytest.approx(said[~positive].mean())
-    fpr, tpr, thresholds = roc_curve(positive, score, drop_intermediate=False)
-    np.testing.assert_allclose(found["fpr"], fpr)
-    np.testing.assert_allclose(found["tpr"], tpr)
-    np.testing.assert_allclose(found["threshold"][1:], thresholds[1:])  # the first is infinite there
 
 
 def test_a_long_curve_keeps_its_ends_its_shape_and_few_points():

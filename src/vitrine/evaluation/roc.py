@@ -22,17 +22,12 @@ def roc(score: np.ndarray, positive: np.ndarray, points: int = POINTS) -> dict[s
         `fpr`, `tpr` and `threshold`, equally long. The first threshold is just above the highest score, where sklearn
         has an infinity: the UI cannot draw that. All are empty where there are no positives or no negatives.
     """
-    ups = int(positive.sum())
-    downs = len(positive) - ups
-    if not ups or not downs:
+    from sklearn.metrics import roc_curve
+
+    if positive.all() or not positive.any():
         return {"fpr": [], "tpr": [], "threshold": []}
-    order = np.argsort(-score, kind="stable")
-    score = score[order].astype(np.float64)
-    last = np.flatnonzero(np.append(score[1:] != score[:-1], True))  # of each group of ties
-    found = np.cumsum(positive[order])[last]
-    tpr = np.append(0, found) / ups
-    fpr = np.append(0, last + 1 - found) / downs
-    threshold = np.append(np.nextafter(score[0], np.inf), score[last])
+    fpr, tpr, threshold = roc_curve(positive, score.astype(np.float64), drop_intermediate=False)
+    threshold[0] = np.nextafter(threshold[1], np.inf)
     kept = np.unique(np.searchsorted(fpr + tpr, np.linspace(0, fpr[-1] + tpr[-1], points)))
     return {"fpr": fpr[kept].tolist(), "tpr": tpr[kept].tolist(), "threshold": threshold[kept].tolist()}
 
