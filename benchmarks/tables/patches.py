@@ -37,7 +37,7 @@ SYSTEMS = {  # name in the paper: variant, and which patches are its labels
     "Base-Indi": ("base-indi", "big"),
     "Base-Indi_eff": ("base-indi-eff", "big"),
 }
-SETTINGS = {"epochs": 100, "image_size": EDGE, "batch_size": 32, "workers": 1, "level": 1}
+SETTINGS = {"epochs": 60, "lambda": 1.0, "image_size": EDGE, "batch_size": 32, "workers": 1, "level": 1}
 SHOWN = 6
 MAP_LAYERS = 9  # of resnet18_narrow: its third stage, maps of 8 x 8
 
