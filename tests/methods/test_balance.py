@@ -51,3 +51,35 @@ def test_nothing_to_choose_on():
 def test_even_classes_are_left_as_they_are():
     scores, allowed, _ = long_tail(200, 2)
     assert choose_balance(scores, allowed, [10, 10, 10]).tau == 0  # a constant moves no answer
+
+
+def test_a_gain_within_its_standard_error_is_not_taken():
+    scores, allowed, counts = long_tail(4000, 0)
+    few = choose_balance(scores[:20], allowed[:20], counts)
+    best = max(macro for top1, macro in few.tried.values() if top1 >= few.tried[0.0][0] - TOP1_COST)
+    assert few.tau == 0
+    assert best > few.tried[0.0][1]  # 20 photos say it helps, and cannot know
+    many = choose_balance(scores, allowed, counts)
+    cheap = [tau for tau, (top1, _) in many.tried.items() if top1 >= many.tried[0.0][0] - TOP1_COST]
+    best = max(cheap, key=lambda tau: many.tried[tau][1])
+    assert 0 < many.tau <= best
+    for tau in cheap:  # the rule, photo by photo
+        beaten = standard_errors(scores, allowed, counts, best, tau)
+        assert (beaten > 1) if tau < many.tau else (tau > many.tau or beaten <= 1)
+
+
+def standard_errors(scores, allowed, counts, best, tau):
+    """By how many of its standard errors the mean over leaves at `best` is above that at `tau`."""
+    from vitrine.methods.calibration import fit_temperature
+
+    temperature, truth = fit_temperature(scores, allowed), allowed.argmax(axis=1)
+    of_leaf = [int((truth == leaf).sum()) for leaf in range(3)]
+    parts = []
+    for row, leaf in zip(scores, truth, strict=True):
+        answers = [
+            int(np.argmax([s / temperature - t * np.log(c / counts.sum()) for s, c in zip(row, counts, strict=True)]))
+            for t in (best, tau)
+        ]
+        parts.append((float(answers[0] == leaf) - float(answers[1] == leaf)) / (3 * of_leaf[leaf]))
+    error = np.std(parts) * np.sqrt(len(parts))
+    return sum(parts) / error if error else 0.0

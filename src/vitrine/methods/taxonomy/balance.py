@@ -29,9 +29,11 @@ class Balance:
 
 
 def choose_balance(scores: np.ndarray, allowed: np.ndarray, counts: Sequence[float] | np.ndarray) -> Balance:
-    """The tau with the best mean over leaves, among those whose top-1 is at most `TOP1_COST` below that of tau = 0.
+    """The least tau that no other beats by more than a standard error in the mean over leaves.
 
-    argmax_y of score_y / T - tau log pi_y, with pi the shares of the training photos.
+    argmax_y of score_y / T - tau log pi_y, with pi the shares of the training photos. Only those tau are tried against
+    each other whose top-1 is at most `TOP1_COST` below that of tau = 0. The one-standard-error rule (Breiman et al.,
+    Classification and Regression Trees, 1984, Section 3.4.3) keeps a few validation photos from moving the net.
 
     Args:
         scores: Leaf scores of validation photos, (n, leaves).
@@ -46,11 +48,16 @@ def choose_balance(scores: np.ndarray, allowed: np.ndarray, counts: Sequence[flo
     truth = allowed[known].argmax(axis=1)
     own = scores[known].astype(np.float64) / fit_temperature(scores, allowed)
     of_leaf = np.bincount(truth, minlength=len(logs))
-    tried = {}
-    for tau in TAUS:
-        right = (own - tau * logs).argmax(axis=1) == truth
-        per_leaf = np.bincount(truth, right, minlength=len(logs))[of_leaf > 0] / of_leaf[of_leaf > 0]
-        tried[tau] = (float(right.mean()), float(per_leaf.mean()))
+    weights = 1 / (of_leaf[truth] * (of_leaf > 0).sum())  # of each photo in the mean over leaves
+    right = {tau: (own - tau * logs).argmax(axis=1) == truth for tau in TAUS}
+    tried = {tau: (float(hits.mean()), float(weights @ hits)) for tau, hits in right.items()}
     cheap = [tau for tau in TAUS if tried[tau][0] >= tried[0.0][0] - TOP1_COST]
-    tau = max(cheap, key=lambda tau: (tried[tau][1], -tau))
+    best = max(cheap, key=lambda tau: (tried[tau][1], -tau))
+
+    def behind(tau: float) -> tuple[float, float]:
+        """How far behind the best, and the standard error of that: of the same photos, pair by pair."""
+        parts = weights * (right[best].astype(float) - right[tau])
+        return float(parts.sum()), float(parts.std() * np.sqrt(len(parts)))
+
+    tau = next(tau for tau in cheap if np.subtract(*behind(tau)) <= 1e-12)
     return Balance(tau, (tau * logs).tolist(), tried)
