@@ -4,8 +4,8 @@
 
 Ingests, cleans and splits the sets below WORK, then trains one net after the other and appends what it measured to
 WORK/results.jsonl. What is there is not run again; `--minutes` ends a call early, so that it can be run in pieces, and
-`--sets` leaves sets out. All nets have the same budget. The two systems with MCR take the nets that are there: one per
-level and the flat one. At the end docs/results/taxonomy.md is written from the lines.
+`--sets` leaves sets out. All nets of a set have the same budget. The two systems with MCR take the nets that are there:
+one per level and the flat one. At the end docs/results/taxonomy.md is written from the lines.
 """
 
 import argparse
@@ -76,13 +76,13 @@ def complete(work: Path, data: str, seed: int, variant: str) -> None:
     if variant.endswith("-mcr"):
         flat = variant.removesuffix("-mcr")
         for level in LEVELS:
-            seconds += taught(catalog, flat, nets / f"{flat}-{level}", seed, {"level": level})
-        seconds += taught(catalog, flat, nets / flat, seed, {})
+            seconds += taught(catalog, flat, nets / f"{flat}-{level}", EPOCHS[data], seed, {"level": level})
+        seconds += taught(catalog, flat, nets / flat, EPOCHS[data], seed, {})
         settings["nets"] = ",".join(str(nets / name) for name in (*(f"{flat}-{level}" for level in LEVELS), flat))
     model, balanced = nets / variant, None
     if variant in NO_ATTRIBUTES and not attribute_types(catalog.table):  # then the net is the same
         model, balanced = nets / NO_ATTRIBUTES[variant], variant == "ssmtl-ca"
-    seconds += taught(catalog, model.name, model, seed, settings)
+    seconds += taught(catalog, model.name, model, EPOCHS[data], seed, settings)
     lines = [{"row": variant, **measured(model, catalog, balanced), "cpu_seconds": seconds}]
     if variant == "ssmtl-ca":
         lines.append({"row": "ssmtl-ca, not balanced", **measured(model, catalog, balanced=False)})
@@ -115,14 +115,14 @@ def prepare(work: Path, data: str) -> None:
     split_catalog(read_catalog(str(work / f"{data}-clean")), work / data)
 
 
-def taught(catalog: Any, variant: str, out: Path, seed: int, settings: Mapping[str, Any]) -> float:
+def taught(catalog: Any, variant: str, out: Path, epochs: int, seed: int, settings: Mapping[str, Any]) -> float:
     """Trains a variant unless it is there; CPU seconds."""
     from vitrine.training.train import train
 
     if out.exists():
         return 0.0
     started = time.process_time()
-    own = COMMON | {"seed": seed} | dict(settings)
+    own = COMMON | {"epochs": epochs, "seed": seed} | dict(settings)
     train("taxonomy", variant, catalog, out, [f"{key}={value}" for key, value in own.items()], resume=True)
     return time.process_time() - started
 
@@ -183,6 +183,7 @@ def read(work: Path) -> list[dict[str, Any]]:
 def page(lines: Sequence[Mapping[str, Any]]) -> str:
     """docs/results/taxonomy.md: the tables."""
     settings = ", ".join(f"{key} {value}" for key, value in COMMON.items() if key != "workers")
+    epochs = " and ".join(f"{count} ({data})" for data, count in EPOCHS.items())
     parts = [
         f"""# Taxonomy: the tables
 
@@ -191,8 +192,8 @@ Written by
     VITRINE_DATASETS=... python -m benchmarks.tables.taxonomy
 
 from real photos, ingested, cleaned and split by the commands' defaults. `resnet18_narrow` from random weights,
-{settings}, the other settings at their defaults; every net has the same budget. Percent on the test photos, the mean
-over seeds and, after ±, their standard deviation (the photos are dealt the same way each time). `height` is how far
+{settings}, epochs {epochs}, the other settings at their defaults; every net of a set has the same budget.
+Percent on the test photos, the mean over seeds and, after ±, their standard deviation (the photos are dealt the same way each time). `height` is how far
 up the true path a mistake and the truth meet (siblings: a third, of three levels), `agree` the share of photos whose
 separately answered levels form one path. `balanced`: rare leaves made up for as far as that costs at most a point of
 top1 on validation photos. `drawn to 0`: Eq. 3 as printed, lambda 1. CPU s: one core, the nets not there yet.
