@@ -193,10 +193,11 @@ Written by
 
 from real photos, ingested, cleaned and split by the commands' defaults. `resnet18_narrow` from random weights,
 {settings}, epochs {epochs}, the other settings at their defaults; every net of a set has the same budget.
-Percent on the test photos, the mean over seeds and, after ±, their standard deviation (the photos are dealt the same way each time). `height` is how far
-up the true path a mistake and the truth meet (siblings: a third, of three levels), `agree` the share of photos whose
-separately answered levels form one path. `balanced`: rare leaves made up for as far as that costs at most a point of
-top1 on validation photos. `drawn to 0`: Eq. 3 as printed, lambda 1. CPU s: one core, the nets not there yet.
+Percent on the test photos, the mean over seeds and, after ±, their standard deviation (the photos are dealt the same
+way each time). `height` is how far up the true path a mistake and the truth meet (siblings: a third, of three levels),
+`agree` the share of photos whose separately answered levels form one path. `balanced`: rare leaves made up for where
+that gains more than a standard error on validation photos, at a cost of at most a point of top1 there. `drawn to 0`:
+Eq. 3 as printed, lambda 1. CPU s: one core, the nets not there yet.
 """
     ]
     for data in SETS:
