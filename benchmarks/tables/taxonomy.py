@@ -20,7 +20,7 @@ import numpy as np
 
 SETS = ("fashion", "grocery")
 SEEDS = (0, 1, 2)
-COMMON = {"image_size": 48, "workers": 1}
+COMMON: dict[str, Any] = {"image_size": 48, "workers": 1}
 EPOCHS = {"fashion": 10, "grocery": 40}  # grocery has fewer photos and more leaves that look alike
 PAPER = ("bcnn", "sscnn", "bcnn-mcr", "sscnn-mcr", "bmtl-rl", "bmtl-ca", "ssmtl-rl", "ssmtl-ca")
 ORDER = ("bcnn", "ssmtl-ca", "bcnn-mcr", "bmtl-rl", "bmtl-ca", "ssmtl-rl", "sscnn", "modern", "modern-mtl", "sscnn-mcr")
@@ -72,17 +72,18 @@ def complete(work: Path, data: str, seed: int, variant: str) -> None:
     catalog = read_catalog(work / data)
     nets = work / f"{data}-{seed}"
     seconds = 0.0
-    settings: dict[str, Any] = {}
+    settings = COMMON | {"epochs": EPOCHS[data], "seed": seed}
     if variant.endswith("-mcr"):
         flat = variant.removesuffix("-mcr")
         for level in LEVELS:
-            seconds += taught(catalog, flat, nets / f"{flat}-{level}", EPOCHS[data], seed, {"level": level})
-        seconds += taught(catalog, flat, nets / flat, EPOCHS[data], seed, {})
-        settings["nets"] = ",".join(str(nets / name) for name in (*(f"{flat}-{level}" for level in LEVELS), flat))
+            seconds += taught(catalog, flat, nets / f"{flat}-{level}", settings | {"level": level})
+        seconds += taught(catalog, flat, nets / flat, settings)
+        names = [*(f"{flat}-{level}" for level in LEVELS), flat]
+        settings = settings | {"nets": ",".join(str(nets / name) for name in names)}
     model, balanced = nets / variant, None
     if variant in NO_ATTRIBUTES and not attribute_types(catalog.table):  # then the net is the same
         model, balanced = nets / NO_ATTRIBUTES[variant], variant == "ssmtl-ca"
-    seconds += taught(catalog, model.name, model, EPOCHS[data], seed, settings)
+    seconds += taught(catalog, model.name, model, settings)
     lines = [{"row": variant, **measured(model, catalog, balanced), "cpu_seconds": seconds}]
     if variant == "ssmtl-ca":
         lines.append({"row": "ssmtl-ca, not balanced", **measured(model, catalog, balanced=False)})
@@ -115,15 +116,14 @@ def prepare(work: Path, data: str) -> None:
     split_catalog(read_catalog(str(work / f"{data}-clean")), work / data)
 
 
-def taught(catalog: Any, variant: str, out: Path, epochs: int, seed: int, settings: Mapping[str, Any]) -> float:
+def taught(catalog: Any, variant: str, out: Path, settings: Mapping[str, Any]) -> float:
     """Trains a variant unless it is there; CPU seconds."""
     from vitrine.training.train import train
 
     if out.exists():
         return 0.0
     started = time.process_time()
-    own = COMMON | {"epochs": epochs, "seed": seed} | dict(settings)
-    train("taxonomy", variant, catalog, out, [f"{key}={value}" for key, value in own.items()], resume=True)
+    train("taxonomy", variant, catalog, out, [f"{key}={value}" for key, value in settings.items()], resume=True)
     return time.process_time() - started
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vitrine.methods.calibration import fit_temperature
 from vitrine.methods.taxonomy.balance import TOP1_COST, choose_balance
 
 
@@ -14,6 +15,15 @@ def long_tail(rows, seed):
     seen = random.normal(0, 1, (rows, 3))
     seen[np.arange(rows), truth] += 1.2
     return 1.2 * seen + np.log(shares), np.eye(3, dtype=bool)[truth], 1000 * shares
+
+
+def answers(scores, allowed, counts, tau):
+    """The formula, photo by photo: argmax_y of score_y / T - tau log pi_y."""
+    temperature = fit_temperature(scores, allowed)
+    for row in scores:
+        yield int(
+            np.argmax([s / temperature - tau * np.log(c / counts.sum()) for s, c in zip(row, counts, strict=True)])
+        )
 
 
 def test_rare_classes_gain_and_top1_keeps_its_bound():
@@ -29,15 +39,10 @@ def test_rare_classes_gain_and_top1_keeps_its_bound():
 def test_the_figures_are_those_of_the_formula():
     scores, allowed, counts = long_tail(300, 1)
     found = choose_balance(scores, allowed, counts)
-    from vitrine.methods.calibration import fit_temperature
-
-    temperature = fit_temperature(scores, allowed)
     for tau, (top1, macro) in found.tried.items():
         hits = {0: [], 1: [], 2: []}
-        for row, own in zip(scores, allowed, strict=True):
-            adjusted = [s / temperature - tau * np.log(c / counts.sum()) for s, c in zip(row, counts, strict=True)]
-            truth = int(np.flatnonzero(own)[0])
-            hits[truth].append(int(np.argmax(adjusted)) == truth)
+        for truth, answer in zip(allowed.argmax(axis=1), answers(scores, allowed, counts, tau), strict=True):
+            hits[truth].append(answer == truth)
         assert top1 == pytest.approx(np.mean([hit for own in hits.values() for hit in own]))
         assert macro == pytest.approx(np.mean([np.mean(own) for own in hits.values() if own]))
     assert found.offsets == pytest.approx((found.tau * np.log(counts / counts.sum())).tolist())
@@ -63,23 +68,16 @@ def test_a_gain_within_its_standard_error_is_not_taken():
     cheap = [tau for tau, (top1, _) in many.tried.items() if top1 >= many.tried[0.0][0] - TOP1_COST]
     best = max(cheap, key=lambda tau: many.tried[tau][1])
     assert 0 < many.tau <= best
-    for tau in cheap:  # the rule, photo by photo
-        beaten = standard_errors(scores, allowed, counts, best, tau)
-        assert (beaten > 1) if tau < many.tau else (tau > many.tau or beaten <= 1)
+    assert standard_errors(scores, allowed, counts, best, many.tau) <= 1
+    for tau in cheap[: cheap.index(many.tau)]:
+        assert standard_errors(scores, allowed, counts, best, tau) > 1
 
 
 def standard_errors(scores, allowed, counts, best, tau):
     """By how many of its standard errors the mean over leaves at `best` is above that at `tau`."""
-    from vitrine.methods.calibration import fit_temperature
-
-    temperature, truth = fit_temperature(scores, allowed), allowed.argmax(axis=1)
+    truth = allowed.argmax(axis=1)
     of_leaf = [int((truth == leaf).sum()) for leaf in range(3)]
-    parts = []
-    for row, leaf in zip(scores, truth, strict=True):
-        answers = [
-            int(np.argmax([s / temperature - t * np.log(c / counts.sum()) for s, c in zip(row, counts, strict=True)]))
-            for t in (best, tau)
-        ]
-        parts.append((float(answers[0] == leaf) - float(answers[1] == leaf)) / (3 * of_leaf[leaf]))
+    pairs = zip(truth, *(answers(scores, allowed, counts, t) for t in (best, tau)), strict=True)
+    parts = [(float(one == leaf) - float(other == leaf)) / (3 * of_leaf[leaf]) for leaf, one, other in pairs]
     error = np.std(parts) * np.sqrt(len(parts))
     return sum(parts) / error if error else 0.0

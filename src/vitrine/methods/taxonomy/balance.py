@@ -54,10 +54,10 @@ def choose_balance(scores: np.ndarray, allowed: np.ndarray, counts: Sequence[flo
     cheap = [tau for tau in TAUS if tried[tau][0] >= tried[0.0][0] - TOP1_COST]
     best = max(cheap, key=lambda tau: (tried[tau][1], -tau))
 
-    def behind(tau: float) -> tuple[float, float]:
-        """How far behind the best, and the standard error of that: of the same photos, pair by pair."""
-        parts = weights * (right[best].astype(float) - right[tau])
-        return float(parts.sum()), float(parts.std() * np.sqrt(len(parts)))
+    def level(tau: float) -> bool:
+        """Whether the best is ahead by at most the standard error of the difference, photo by photo."""
+        ahead = weights * (right[best].astype(float) - right[tau])
+        return bool(ahead.sum() - ahead.std() * np.sqrt(len(ahead)) <= 1e-12)
 
-    tau = next(tau for tau in cheap if np.subtract(*behind(tau)) <= 1e-12)
+    tau = next(filter(level, cheap))
     return Balance(tau, (tau * logs).tolist(), tried)
