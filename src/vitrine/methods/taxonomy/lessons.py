@@ -93,7 +93,8 @@ def balance(
     counts = _distribution(allowed[split == "train"]).sum(axis=0)
     found = choose_balance(run_net(net, store, rows)[1][LEAF], allowed[rows], counts)
     lines = [f"| {tau:g} | {100 * top1:.1f} | {100 * macro:.1f} |" for tau, (top1, macro) in found.tried.items()]
-    head = ["\n## Balance\n", f"tau = {found.tau:g}\n", "| tau | validation top1 | macro_top1 |", "| --- | --- | --- |"]
+    chosen = f"tau = {found.tau:g}, the least that no other beats by more than a standard error of macro_top1\n"
+    head = ["\n## Balance\n", chosen, "| tau | validation top1 | macro_top1 |", "| --- | --- | --- |"]
     return {"balance": found.offsets}, "\n".join([*head, *lines, ""])
 
 
