@@ -87,6 +87,14 @@ class TestDescribe:
     def test_the_flat_net(self):
         assert describe(self.CATALOG, "bcnn") == self.FLAT
 
+    @pytest.mark.parametrize(("variant", "same"), [("ssmtl-ca", "ssmtl-rl"), ("bmtl-ca", "bmtl-rl")])
+    def test_levels_stand_in_for_attributes(self, variant, same):
+        leaves = [("A/B", "train"), ("A/C", "train"), ("D/E", "train")]
+        one_label = {"attr:one": ["x", "x", ""]}  # which teaches nothing
+        catalog = Catalog("/r", table(*leaves, **one_label))
+        assert describe(catalog, variant) == describe(catalog, same)
+        assert describe(catalog, variant)["levels"] == [1]
+
     @pytest.mark.parametrize(
         ("rows", "what"),
         [

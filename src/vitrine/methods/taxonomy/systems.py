@@ -18,7 +18,7 @@ class System:
     Attributes:
         salient: The salient-sensitive module (Section 3.2).
         levels: The coarser levels as further tasks (Section 3.4).
-        attributes: The attributes as further tasks (Section 3.4).
+        attributes: The attributes as further tasks (Section 3.4); the coarser levels where a catalog has none.
         refined: One net per level, refined by MCR (Section 3.3).
     """
 
@@ -79,9 +79,10 @@ def describe(catalog: Catalog, variant: str, attributes: Sequence[str] = ()) -> 
                 f"(it has: {', '.join(labels) or 'none'})"
             )
         labels = {kind: labels[kind] for kind in attributes} if attributes else labels
+    levels = system.levels or system.refined or (system.attributes and not labels)
     return {
         "leaves": list(tree.leaves),
-        "levels": tree.coarser_levels() if system.levels or system.refined else [],
+        "levels": tree.coarser_levels() if levels else [],
         "labels": labels,
         "salient": system.salient,
         "refined": system.refined,
