@@ -10,6 +10,8 @@ from vitrine.data.photo_store import fit_square
 from vitrine.errors import InputError
 from vitrine.report.thumbnails import data_uri
 
+DIM = 0.35  # of the light that is left where the net did not look; a tint would vanish on photos of that colour
+
 
 def spread(heat: np.ndarray) -> np.ndarray:
     """One photo's weights (h, w) stretched to 0 ... 1; all 0 where they are the same."""
@@ -18,16 +20,15 @@ def spread(heat: np.ndarray) -> np.ndarray:
 
 
 def shaded(uri: str, heat: np.ndarray, size: int = 112) -> Image.Image:
-    """A photo, squared as the net sees it, shaded red where `heat` (h, w) in [0, 1] is high.
+    """A photo, squared as the net sees it, in its colours where `heat` (h, w) in [0, 1] is high, dim and grey elsewhere.
 
     Raises:
         InputError: if the photo cannot be read.
     """
     photo = fit_square(open_photo(uri, near=size), size).astype(np.float64)
     cells = Image.fromarray((255 * np.clip(heat, 0, 1)).astype(np.uint8))
-    shade = np.asarray(cells.resize((size, size), Image.Resampling.BICUBIC), np.float64)[..., None] / 255
-    grey = photo.mean(axis=2, keepdims=True) * 0.5 + photo * 0.5
-    mixed = grey * (1 - 0.6 * shade) + np.array([230.0, 40.0, 20.0]) * 0.6 * shade
+    light = np.asarray(cells.resize((size, size), Image.Resampling.BICUBIC), np.float64)[..., None] / 255
+    mixed = photo * light + DIM * photo.mean(axis=2, keepdims=True) * (1 - light)
     return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
 
 

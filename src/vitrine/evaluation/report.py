@@ -250,7 +250,7 @@ def _looked_at(page: Page, answers: Answers, outcome: Outcome, catalog: Catalog)
         return
     from vitrine.data.heat import heat_thumbnail, spread
 
-    page.heading("Where the net looks", "Red: cells that weigh most. An even sample of right and wrong answers.")
+    page.heading("Where the net looks", "In colour: cells that weigh most. An even sample of right and wrong answers.")
     generator = np.random.default_rng(SEED)
     shown = []
     for right in (True, False):
