@@ -209,15 +209,15 @@ Eq. 3 as printed, lambda 1. CPU s: one core, the nets not there yet.
             found = [line for line in own if line["row"] == name]
             if found:
                 test = [line["test"] for line in found]
-                figures = [_spread([line.get(key) for line in test]) for key in FIGURES]
+                figures = [spread([line.get(key) for line in test]) for key in FIGURES]
                 kinds = [[line[key] for key in line if key.startswith("attr:")] for line in test]
-                attributes = _spread([float(np.mean(kind)) if kind else None for kind in kinds])
+                attributes = spread([float(np.mean(kind)) if kind else None for kind in kinds])
                 costs = [line["cpu_seconds"] for line in found if line.get("cpu_seconds")]
                 cost = f"{np.mean(costs):.0f}" if costs else ""
                 rows.append([name, *figures, attributes, cost, str(len(found))])
         names = [{"mistake_height": "height", "consistency": "agree"}.get(name, name) for name in FIGURES]
         header = ["system", *names, "attributes, mean top1", "CPU s", "seeds"]
-        parts.append(f"## {data} ({own[0]['test']['count']:.0f} test photos)\n\n{_table(header, rows)}")
+        parts.append(f"## {data} ({own[0]['test']['count']:.0f} test photos)\n\n{table(header, rows)}")
         parts.append(f"{_differences(own)}")
     return "\n".join(parts)
 
@@ -247,10 +247,10 @@ def _differences(lines: Sequence[Mapping[str, Any]]) -> str:
         if points:
             each = ", ".join(f"{value:+.1f}" for value in points)
             rows.append([f"{first} against {second}", key, f"{np.mean(points):+.1f}", each])
-    return "Points of difference, seed by seed:\n\n" + _table(["", "figure", "mean", "seeds"], rows)
+    return "Points of difference, seed by seed:\n\n" + table(["", "figure", "mean", "seeds"], rows)
 
 
-def _spread(values: Sequence[float | None]) -> str:
+def spread(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return ""
@@ -258,7 +258,7 @@ def _spread(values: Sequence[float | None]) -> str:
     return f"{mean:.1f} ± {deviation:.1f}" if len(known) > 1 else f"{mean:.1f}"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(row) for row in rows)]
     return "".join(f"| {line} |\n" for line in lines)
 
