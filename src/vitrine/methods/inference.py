@@ -17,6 +17,7 @@ from vitrine.data.corruptions import corrupt, photo_seed
 from vitrine.data.crops import crops_of
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
+from vitrine.memory import keep_freed_memory
 from vitrine.outcome import ListingOutcome, Outcome, Question
 
 BATCH = 128
@@ -41,6 +42,7 @@ def run_net(
     Returns:
         Features (n, dim) float32 and, by name, (n, m) float32.
     """
+    keep_freed_memory()
     device = next(net.parameters()).device
     was_training = net.training
     net.eval()

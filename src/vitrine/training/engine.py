@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from vitrine.errors import InputError
 from vitrine.files import atomic_write
+from vitrine.memory import keep_freed_memory
 from vitrine.methods.lesson import Lesson
 from vitrine.settings import Settings
 from vitrine.training import shared
@@ -81,6 +82,7 @@ def fit(
     Raises:
         InputError: if the checkpoint is of another training, or the loss is no longer finite.
     """
+    keep_freed_memory()
     fabric = start_fabric(settings)
     net.to(fabric.device).to(memory_format=torch.channels_last)
     shared.divide(net)
