@@ -20,7 +20,7 @@ def spread(heat: np.ndarray) -> np.ndarray:
 
 
 def shaded(uri: str, heat: np.ndarray, size: int = 112) -> Image.Image:
-    """A photo, squared as the net sees it, in its colours where `heat` (h, w) in [0, 1] is high, dim and grey elsewhere.
+    """A photo, squared as the net sees it, in colour where `heat` (h, w) in [0, 1] is high, dim and grey elsewhere.
 
     Raises:
         InputError: if the photo cannot be read.
