@@ -238,9 +238,8 @@ categories.
                 what = f"{100 * wrong:.0f} % of the training pairs wrong" if wrong else "clean"
                 text += f"\n## {data}, {what} ({asked})\n\n{table(own)}"
                 text += margins(own)
-        own = [
-            line for line in lines if line["data"] == data and not line["wrong"] and line["variant"] == "robust-softmax"
-        ]
+        own = [line for line in lines if line["data"] == data and line["variant"] == "robust-softmax"]
+        own = [line for line in own if not line["wrong"] and "background" not in line["settings"]]
         scales = sorted({line["settings"].get("margin_scale", 1.0) for line in own})
         if len(scales) > 1:
             text += f"\n## {data}: margin (Fig. 5), robust-softmax\n\n"

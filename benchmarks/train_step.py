@@ -1,0 +1,92 @@
+"""Training as `vitrine train` does it, against a bare torch loop over tensors that are ready.
+
+    python benchmarks/train_step.py [--rounds 5] [--photos 1280] [--batch 64]
+
+The bare loop has the same net (`bcnn`), optimiser, precision and batch size; it normalises photos that lie in memory
+and takes a step. Ours reads the photos of a rendered catalog, augments them, takes the step and writes its checkpoint:
+once from the cache of decoded photos, as in every epoch but the first, and once decoding them anew. The three take
+turns; the ratio is ours to bare, in photos/s.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from _rounds import alternating
+
+NETS = (("resnet18_narrow", 64), ("resnet18", 112))
+
+
+def main() -> None:
+    """Prints photos per second and the ratios for each net."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--photos", type=int, default=1280)
+    parser.add_argument("--batch", type=int, default=64)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["VITRINE_CACHE"] = home
+        print(
+            "net | size | bare, photos/s | from the cache | decoding | ratio, cache (least to most) | ratio, decoding"
+        )
+        for backbone, size in NETS:
+            measure(Path(home), backbone, size, options)
+
+
+def measure(home: Path, backbone: str, size: int, options: argparse.Namespace) -> None:
+    """One line of the table."""
+    import torch
+    from torch.nn import functional as F
+
+    from vitrine.catalog import read_catalog
+    from vitrine.data.augment import normalise
+    from vitrine.data.photo_store import PhotoStore
+    from vitrine.methods import taxonomy
+    from vitrine.settings import TaxonomySettings
+    from vitrine.synth import render_catalog
+    from vitrine.training.engine import fit, start_fabric
+
+    if not (home / "catalog").exists():
+        render_catalog(home / "catalog", listings=300)
+    catalog = read_catalog(home / "catalog")
+    table = catalog.table.iloc[np.arange(options.photos) % len(catalog.table)].reset_index(drop=True)
+    catalog = catalog.with_table(table.assign(split="train"))
+    settings = TaxonomySettings(epochs=1, batch_size=options.batch, image_size=size, backbone=backbone)
+    config = {"backbone": backbone, "image_size": size, "hidden": settings.hidden}
+    config |= taxonomy.describe(catalog, "bcnn")
+    net = taxonomy.build(config)
+    cached = PhotoStore.of_catalog(catalog, size)
+    plain = PhotoStore([catalog.uri(image) for image in table["image"]], size)
+    fabric = start_fabric(settings)
+    bare_net = taxonomy.build(config).to(fabric.device).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(bare_net.parameters(), lr=settings.learning_rate)
+    rows = np.array_split(np.arange(len(table)), len(table) // options.batch)
+    ready = [cached.read(own).to(fabric.device) for own in rows]
+    labels = [torch.randint(len(config["leaves"]), (len(own),), device=fabric.device) for own in rows]
+
+    def bare() -> None:
+        bare_net.train()
+        for pixels, truth in zip(ready, labels, strict=True):
+            with fabric.autocast():
+                loss = F.cross_entropy(bare_net(normalise(pixels))[1]["leaf"], truth)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def ours(store: PhotoStore) -> None:
+        lesson = taxonomy.lesson(net, catalog, store, config, settings)
+        with tempfile.TemporaryDirectory() as folder:
+            fit(net, lesson, settings, Path(folder) / "checkpoint.pt", "benchmark", "")
+
+    times = alternating([bare, lambda: ours(cached), lambda: ours(plain)], options.rounds, warm_up=1)
+    photos = " | ".join(f"{len(table) / statistics.median(own):.0f}" for own in times)
+    ratios = [[one / other for one, other in zip(times[0], own, strict=True)] for own in times[1:]]
+    spread = [f"{statistics.median(own):.2f} ({min(own):.2f} to {max(own):.2f})" for own in ratios]
+    print(f"{backbone} | {size} | {photos} | {' | '.join(spread)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
