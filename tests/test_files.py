@@ -1,5 +1,6 @@
 """Whole or nothing, on this machine and on S3."""
 
+import errno
 import os
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -193,6 +194,46 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
         fail_half_way()
     assert path.read_text() == "old"
     assert names(tmp_path) == ["file"]
+
+
+def as_a_library_says_it():
+    """PyTorch's way: the words are the library's, the reason comes before."""
+    try:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        raise RuntimeError("unexpected pos 704 vs 598")  # noqa: B904
+
+
+def as_rust_says_it():
+    raise ValueError("I/O error: No space left on device (os error 28)")
+
+
+def as_python_says_it():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("say", [as_a_library_says_it, as_rust_says_it, as_python_says_it])
+@pytest.mark.parametrize("writer", [files.atomic_write, files.new_folder])
+def test_a_full_disk_is_told_with_the_name_of_what_could_not_be_written(tmp_path, writer, say):
+    def fill():
+        with writer(tmp_path / "out"):
+            say()
+
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path / 'out'}'") as caught:
+        fill()
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "out"))
+    assert names(tmp_path) == []
+
+
+def test_a_disk_that_is_full_keeps_the_old_file(small_disk):
+    disk = small_disk("size=1m")
+    files.write_json(disk / "a.json", "old")
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.json'"):
+        files.write_json(disk / "a.json", "x" * 2_000_000)
+    with pytest.raises(OSError, match=r"No space left on device: '.*b'"), files.new_folder(disk / "b") as folder:
+        (folder / "c").write_bytes(bytes(2_000_000))
+    assert names(disk) == ["a.json"]
+    assert files.read_json(disk / "a.json") == "old"
 
 
 def test_absolute(monkeypatch, tmp_path):

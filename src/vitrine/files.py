@@ -3,6 +3,7 @@
 A local folder or file appears complete or not at all. S3 endpoint and credentials come from the usual AWS variables.
 """
 
+import errno
 import json
 import os
 import random
@@ -26,6 +27,7 @@ CONNECTIONS = 32  # to S3 at once; more gain little (docs/results)
 ATTEMPTS = 10  # of reading: with one request in five failing, one object in ten million is not read
 FIRST_WAIT, LONGEST_WAIT = 0.1, 20.0  # seconds before trying again
 TRANSIENT = (429, 500, 502, 503, 504)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # a disk that takes no more
 REFUSALS = {
     "NoSuchBucket": "no such bucket",
     "AccessDenied": "S3 refuses (AccessDenied): not for these credentials, or not there and they cannot list it",
@@ -242,6 +244,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
     Raises:
         InputError: if `out` exists and is not an empty folder, or its parent cannot be written.
+        OSError: with the name of `out`, if the disk takes no more, whatever the block raised then.
     """
     out = Path(os.path.abspath(out))
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
@@ -258,14 +261,19 @@ def new_folder(out: Path) -> Iterator[Path]:
             temporary.rename(out)
         except OSError as error:  # somebody else wrote it meanwhile
             raise InputError(f"{out}: cannot be put in place ({error.strerror})") from error
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        _raise_if_full(error, out)
         raise
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` that replaces it when the block ends well."""
+    """Yields a temporary path beside `path` that replaces it when the block ends well.
+
+    Raises:
+        OSError: with the name of `path`, if the disk takes no more, whatever the block raised then.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A process of another container may have the same number and write the same file.
@@ -273,9 +281,24 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        _raise_if_full(error, path)
         raise
+
+
+def _raise_if_full(error: BaseException, path: Path) -> None:
+    """Says that the disk takes no more where that is what stopped a block, and names what could not be written.
+
+    Python names no file where writing fails, and libraries that write by themselves (safetensors, PyTorch, faiss) raise
+    errors of their own, with the system's in their words or before them.
+    """
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, InputError):
+        for code in FULL:
+            if os.strerror(code) in str(reason):
+                raise OSError(code, os.strerror(code), getattr(reason, "filename", None) or str(path)) from error
+        reason = reason.__context__
 
 
 def s3_client() -> "BaseClient":

@@ -65,6 +65,19 @@ def unbroken(tmp_path):
     return history, weights(net)
 
 
+def test_a_full_disk_stops_a_training_that_goes_on_once_there_is_room(small_disk, unbroken):
+    disk = small_disk("size=64k")
+    (disk / "other").write_bytes(bytes(56 * 1024))
+    net = make_net()
+    with pytest.raises(OSError, match=r"No space left on device: '.*c\.pt'"):
+        fit(net, make_lesson(net), settings(), disk / "c.pt", "id", "t")
+    assert [path.name for path in disk.iterdir()] == ["other"]
+    (disk / "other").unlink()
+    net = make_net()
+    fit(net, make_lesson(net), settings(), disk / "c.pt", "id", "t")
+    assert equal(weights(net), unbroken[1])
+
+
 def test_it_learns(tmp_path):
     net = make_net()
     history = fit(net, make_lesson(net, (None,) * 40), settings(epochs=40), tmp_path / "c.pt", "id", "t")

@@ -111,8 +111,9 @@ def fit(
             "epochs": [asdict(epoch) for epoch in history.epochs],
             "best_epoch": history.best,
         }
-        with atomic_write(checkpoint) as temporary:
-            torch.save(state, temporary)
+        # Writing a path by itself, PyTorch does not say why it cannot.
+        with atomic_write(checkpoint) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
 
     total = settings.epochs * lesson.steps
     for epoch in range(len(history.epochs), settings.epochs):
