@@ -40,6 +40,15 @@ def cached(uris, folder, contents=None):
     return PhotoStore(uris, SIZE, workers=3, cache=folder, contents=contents or uris)
 
 
+def test_a_disk_that_others_filled_costs_the_cache_only(uris, plain, small_disk, monkeypatch):
+    disk = small_disk("size=64k")
+    (disk / "others").write_bytes(bytes(60 * 1024))
+    monkeypatch.setattr(photo_store, "make_room", lambda *_, **__: True)  # there was room a moment ago
+    store = cached(uris, disk / "cache")
+    assert torch.equal(store.read(np.arange(len(uris))), plain)  # writing to a map of a full disk would end the process
+    assert not list((disk / "cache").iterdir())
+
+
 def test_read_keeps_the_order_and_repeats(uris, plain):
     rows = np.array([7, 0, 22, 7])
     batch = PhotoStore(uris, SIZE).read(rows)

@@ -165,6 +165,8 @@ def _memory_map(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndar
     if not path.exists() or path.stat().st_size != pixels + shape[0]:
         with files.atomic_write(path) as temporary, temporary.open("wb") as handle:
             handle.truncate(pixels + shape[0])
+            if hasattr(os, "posix_fallocate"):  # a disk found full while the map is written kills the process (SIGBUS)
+                os.posix_fallocate(handle.fileno(), 0, pixels + shape[0])
     os.utime(path)  # reading alone would not show that it is in use
     whole = np.memmap(path, np.uint8, "r+")
     return whole[:pixels].reshape(shape), whole[pixels:]
