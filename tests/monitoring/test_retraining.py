@@ -101,6 +101,13 @@ def test_a_monitor_that_was_killed_gives_way_after_a_while(ask, registry):
     assert ask(monitor="m3", now=NOW + CLAIM_LASTS * 1.1).started
 
 
+@pytest.mark.parametrize("year", [timedelta(days=365), timedelta(days=-365)])
+def test_a_claim_by_a_clock_that_was_wrong_holds_nobody_up(ask, registry, year):
+    claim = {"state": "s0", "reason": "", "monitor": "m0", "at": (NOW + year).isoformat(), "run": ""}
+    pointer.replace(files.join(registry, "retraining.json"), json.dumps([claim]).encode(), "")
+    assert ask().started
+
+
 def test_what_could_not_be_started_is_no_claim(ask, registry):
     def refused():
         raise InputError("403")

@@ -79,7 +79,8 @@ def request(
     if state in started:
         return Request(False, f"this state of the data was retrained on before, by run {started[state]}.")
     for other in known:
-        if not other.run and now - datetime.fromisoformat(other.at) < CLAIM_LASTS:
+        # Either way: a claim of a clock that was ahead would else hold until that time has come.
+        if not other.run and abs(now - datetime.fromisoformat(other.at)) < CLAIM_LASTS:
             return Request(False, f"monitor {other.monitor} is starting a retraining at this moment.")
     if going := busy():
         return Request(False, f"retraining run {going} is still going; the next monitor decides.")
