@@ -5,8 +5,11 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
+
+from vitrine.errors import InputError
 
 WAITING = 4  # items per worker that are under way at any time
 
@@ -27,6 +30,9 @@ def in_order(
         items: What to work on; a single item is worked on here.
         workers: Processes; by default one per processor.
         start: Called first in each process.
+
+    Raises:
+        InputError: if a process was killed; which item it was at is not known.
     """
     count = min(workers or os.cpu_count() or 1, len(items))
     if count <= 1:
@@ -45,6 +51,11 @@ def in_order(
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"looking at photos: one of {count} processes was killed, most likely because memory ran out; "
+                "start again with more"
+            ) from error
         finally:
             for future in running:
                 future.cancel()
