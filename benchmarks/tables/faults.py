@@ -14,6 +14,7 @@ there are.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -36,7 +37,7 @@ from safetensors import safe_open
 from vitrine import steps
 from vitrine.catalog import read_catalog, write_catalog
 from vitrine.registry import Registry
-from vitrine.registry.store import RECORD, content_hash
+from vitrine.registry.store import RECORD, WEIGHTS, content_hash
 from vitrine.synth import render_catalog
 
 COLUMNS = {
@@ -240,7 +241,7 @@ def figures(runs: Path, dag: str) -> dict[str, Any]:
     if dag == "monitor":
         look = json.loads((runs / "summaries/monitor/history.jsonl").read_text().splitlines()[-1])
         return {name: look[name] for name in ("drifted", "reason", "furthest", "photos")}
-    champions = [Registry(runs / "registry").champion(task.name) for task in sorted((runs / "registry").iterdir())]
+    champions = [Registry(runs / "registry").champion(task.name) for task in sorted(runs.glob("registry/*/"))]
     return {
         best.task: {name: value for name, value in best.metrics.items() if name != CHANGING}
         for best in champions
@@ -249,10 +250,11 @@ def figures(runs: Path, dag: str) -> dict[str, Any]:
 
 
 def models(runs: Path) -> dict[str, str]:
-    """The champions' weights and settings, as one hash each."""
-    tasks = [path.name for path in sorted((runs / "registry").glob("*/")) if path.is_dir()]
+    """The hash of each champion's weights; its settings say how long the training took too."""
+    tasks = [path.name for path in sorted(runs.glob("registry/*/"))]
     champions = [Registry(runs / "registry").champion(task) for task in tasks]
-    return {best.task: best.content for best in champions if best is not None}
+    weights = {best.task: (Path(best.model) / WEIGHTS).read_bytes() for best in champions if best is not None}
+    return {task: hashlib.sha256(data).hexdigest() for task, data in weights.items()}
 
 
 def broken(runs: Path, dag: str) -> list[str]:
