@@ -69,8 +69,8 @@ compile: $(STAMP) ## build/NAME.yaml for each pipeline, ready to be uploaded in 
 		$(VENV)/bin/vitrine pipeline compile $$name build/$$name.yaml; \
 	done
 
-bench: $(STAMP) ## measure what docs/results claims
-	@set -e; for script in benchmarks/[!_]*.py; do echo "$$script"; $(VENV)/bin/python $$script; done
+bench: $(STAMP) ## measure every claim of speed anew and write docs/performance.md; ARGS="search features" for some
+	$(VENV)/bin/python -m benchmarks $(ARGS)
 
 image: ## the container image; BASE_IMAGE=..., IMAGE=..., ENGINE=docker|podman, BUILD_ARGS="..."
 	@test -n "$(ENGINE)" || { echo "neither docker nor podman is on the PATH" >&2; exit 1; }

@@ -1,6 +1,6 @@
 """Near copies among millions of hashes: seconds, growth, and what is found of the pairs that are known.
 
-    python benchmarks/near_duplicates.py [--codes 1000000 2000000]
+    python benchmarks/near_duplicates.py [--codes 500000 1000000 2000000]
 
 Random 64-bit codes, of which a tenth are copies of others with 0 to 12 bits changed.
 """
@@ -16,7 +16,7 @@ from vitrine.quality.duplicates import near_pairs
 def main() -> None:
     """Prints a line per number of codes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--codes", type=int, nargs="+", default=[1_000_000, 2_000_000])
+    parser.add_argument("--codes", type=int, nargs="+", default=[500_000, 1_000_000, 2_000_000])
     parser.add_argument("--distance", type=int, default=12)
     options = parser.parse_args()
     before = 0.0

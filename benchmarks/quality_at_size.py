@@ -1,9 +1,10 @@
-"""What validation, cleaning and splitting cost on a catalog of YSneaker's size: wall time and peak memory.
+"""What validation, cleaning and splitting cost as a catalog grows: wall time, growth and peak memory.
 
-    python benchmarks/quality_at_size.py [--listings 809394] [--keep FOLDER]
+    python benchmarks/quality_at_size.py [--listings 25000 50000 100000]
 
-The catalog and the photo table are generated; there are no photos, so nothing is decoded and thumbnails are left out.
-Of the rows 2 % are exact and 2 % near copies, and listings have the texts, views and verdicts of a sneaker forum.
+YSneaker has 809,394 listings. The catalog and the photo table are generated; there are no photos, so nothing is decoded
+and thumbnails are left out. Of the rows 2 % are exact and 2 % near copies, and listings have the texts, views and
+verdicts of a sneaker forum.
 """
 
 import argparse
@@ -31,34 +32,39 @@ PORTION = 200_000
 def main() -> None:
     """Generates the catalog and times each command in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--listings", type=int, default=809_394)
-    parser.add_argument("--keep", type=Path, help="where the generated tables are kept for another run")
+    parser.add_argument("--listings", type=int, nargs="+", default=[25_000, 50_000, 100_000])
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        home = options.keep or Path(folder)
-        if not (home / "photos" / FILE).exists():
-            rows = generate(home, options.listings, np.random.default_rng(0))
-            print(f"{options.listings:,} listings, {rows:,} rows", flush=True)
-        out = Path(folder) / "out"
-        photos = ["--photos", str(home / "photos")]
-        steps = {
-            "validate": ["validate", str(home), "--report", str(out / "report"), *photos],
-            "clean": ["clean", str(home), str(out / "cleaned"), *photos],
-            "split": ["split", str(out / "cleaned"), str(out / "parted")],
-        }
-        total = 0.0
-        for name, arguments in steps.items():
-            started = time.perf_counter()
-            memory = peak(arguments)
-            seconds = time.perf_counter() - started
-            total += seconds
-            print(f"{name}: {seconds:.0f} s, {memory:.1f} GB at most", flush=True)
-        print(f"together: {total:.0f} s")
+    print("listings | rows | step | s | GB at most | a row, against the smallest")
+    smallest: dict[str, float] = {}
+    for listings in options.listings:
+        with tempfile.TemporaryDirectory() as folder:
+            home, out = Path(folder) / "catalog", Path(folder) / "out"
+            rows = generate(home, listings, np.random.default_rng(0))
+            photos = ["--photos", str(home / "photos")]
+            steps = {
+                "validate": ["validate", str(home), "--report", str(out / "report"), *photos],
+                "clean": ["clean", str(home), str(out / "cleaned"), *photos],
+                "split": ["split", str(out / "cleaned"), str(out / "parted")],
+            }
+            together = 0.0
+            for name, arguments in steps.items():
+                started = time.perf_counter()
+                memory = peak(arguments)
+                seconds = time.perf_counter() - started
+                together += seconds
+                report(listings, rows, name, seconds, f"{memory:.1f}", smallest)
+            report(listings, rows, "together", together, "", smallest)
+
+
+def report(listings: int, rows: int, name: str, seconds: float, memory: str, smallest: dict[str, float]) -> None:
+    """Prints a line; `smallest` remembers what a row cost in the first catalog."""
+    growth = seconds / rows / smallest.setdefault(name, seconds / rows)
+    print(f"{listings:,} | {rows:,} | {name} | {seconds:.1f} | {memory} | {growth:.2f}", flush=True)
 
 
 def peak(arguments: list[str]) -> float:
     """Runs a command; its largest resident memory, GB."""
-    process = subprocess.Popen([sys.executable, "-m", "vitrine.cli", *arguments])
+    process = subprocess.Popen([sys.executable, "-m", "vitrine.cli", *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     code = os.waitstatus_to_exitcode(status)
     if code not in (0, 1):

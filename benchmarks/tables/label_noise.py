@@ -1,6 +1,6 @@
 """How many exchanged labels the label check finds, on real photos.
 
-    python benchmarks/label_noise.py CATALOG [CATALOG ...] [--share 0.05] [--seeds 0,1,2] [--sheet OUT.png]
+    python benchmarks/tables/label_noise.py CATALOG [CATALOG ...] [--share 0.05] [--seeds 0,1,2] [--sheet OUT.png]
 
 In each label column a known share of the labels is exchanged at random for another label of that column; the check runs
 on what comes out. Printed per column: what it knows (accuracy, the commonest label's share, skill), the precision among
