@@ -47,7 +47,7 @@ def measure(home: Path, backbone: str, size: int, options: argparse.Namespace) -
     from vitrine.methods import taxonomy
     from vitrine.settings import TaxonomySettings
     from vitrine.synth import render_catalog
-    from vitrine.training.engine import fit, start_fabric
+    from vitrine.training.engine import fit, training_device, uses_bfloat16
 
     if not (home / "catalog").exists():
         render_catalog(home / "catalog", listings=300)
@@ -60,17 +60,18 @@ def measure(home: Path, backbone: str, size: int, options: argparse.Namespace) -
     net = taxonomy.build(config)
     cached = PhotoStore.of_catalog(catalog, size)
     plain = PhotoStore([catalog.uri(image) for image in table["image"]], size)
-    fabric = start_fabric(settings)
-    bare_net = taxonomy.build(config).to(fabric.device).to(memory_format=torch.channels_last)
+    device = training_device()
+    mixed = uses_bfloat16(settings, device)
+    bare_net = taxonomy.build(config).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(bare_net.parameters(), lr=settings.learning_rate)
     rows = np.array_split(np.arange(len(table)), len(table) // options.batch)
-    ready = [cached.read(own).to(fabric.device) for own in rows]
-    labels = [torch.randint(len(config["leaves"]), (len(own),), device=fabric.device) for own in rows]
+    ready = [cached.read(own).to(device) for own in rows]
+    labels = [torch.randint(len(config["leaves"]), (len(own),), device=device) for own in rows]
 
     def bare() -> None:
         bare_net.train()
         for pixels, truth in zip(ready, labels, strict=True):
-            with fabric.autocast():
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
                 loss = F.cross_entropy(bare_net(normalise(pixels))[1]["leaf"], truth)
             loss.backward()
             optimizer.step()

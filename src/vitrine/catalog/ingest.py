@@ -20,10 +20,9 @@ from vitrine.catalog.mapping import (
     nearest,
     read_mapping,
 )
+from vitrine.catalog.photos import PHOTO_ENDINGS
 from vitrine.catalog.table import Catalog, write_catalog
 from vitrine.errors import InputError
-
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)

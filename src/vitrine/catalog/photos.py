@@ -16,6 +16,7 @@ from vitrine.errors import InputError
 
 MAX_PIXELS = 120_000_000  # phones make 108 million; a header that declares more is taken for a decompression bomb
 MAX_BYTES = 512 << 20
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # JPEG opens MPO (two-lens photos) too
 
 UPRIGHT = {  # EXIF orientation -> what undoes it

@@ -20,10 +20,9 @@ import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy  # its parts are loaded when they are asked for, which takes seconds
 import torch
 from PIL import Image
-from scipy.ndimage import gaussian_filter, zoom
-from scipy.signal import oaconvolve
 
 SEVERITIES = (1, 2, 3, 4, 5)
 PUBLISHED_SIDE = 224.0
@@ -151,7 +150,7 @@ def snow(photo: np.ndarray, level: int, draw: np.random.Generator) -> np.ndarray
     coarse = draw.standard_normal((height, width), dtype=np.float32)[
         : int(np.ceil(height / larger)), : int(np.ceil(width / larger))
     ]
-    field = zoom(coarse, (height / coarse.shape[0], width / coarse.shape[1]), order=1)
+    field = scipy.ndimage.zoom(coarse, (height / coarse.shape[0], width / coarse.shape[1]), order=1)
     flakes = mean + deviation * field / max(float(field.std()), 1e-6)  # interpolation flattened it
     flakes = np.where(flakes < threshold, 0, flakes.clip(0, 1))[:, :, None]
     flakes = _streaked(flakes, radius * _scale(photo), sigma * _scale(photo), draw.uniform(-135, -45))
@@ -199,7 +198,7 @@ def elastic_transform(photo: np.ndarray, level: int, draw: np.random.Generator) 
     y, x = np.mgrid[:height, :width].astype(np.float32)
     y, x = y - (height - 1) / 2, x - (width - 1) / 2
     sigma = 0.02 * min(height, width)
-    noise = [gaussian_filter(draw.uniform(-1, 1, (height, width)), sigma, truncate=3) for _ in range(2)]
+    noise = [scipy.ndimage.gaussian_filter(draw.uniform(-1, 1, (height, width)), sigma, truncate=3) for _ in range(2)]
     wrinkles = [wrinkle * field / max(float(field.std()), 1e-6) for field in noise]
     down = linear[0, 0] * y + linear[0, 1] * x + shift[0] + wrinkles[0]
     right = linear[1, 0] * y + linear[1, 1] * x + shift[1] + wrinkles[1]
@@ -242,7 +241,7 @@ def _image(photo: np.ndarray) -> Image.Image:
 
 
 def _smooth(photo: np.ndarray, sigma: float) -> np.ndarray:
-    return gaussian_filter(photo, (sigma, sigma, 0)) if sigma > 0 else photo
+    return scipy.ndimage.gaussian_filter(photo, (sigma, sigma, 0)) if sigma > 0 else photo
 
 
 def _filter(photo: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -250,7 +249,7 @@ def _filter(photo: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     kernel = (kernel / kernel.sum()).astype(np.float32)[:, :, None]
     down, right = kernel.shape[0] // 2, kernel.shape[1] // 2
     padded = np.pad(photo, ((down, down), (right, right), (0, 0)), "symmetric")
-    return oaconvolve(padded, kernel, mode="valid", axes=(0, 1))
+    return scipy.signal.oaconvolve(padded, kernel, mode="valid", axes=(0, 1))
 
 
 def _streaked(photo: np.ndarray, radius: float, sigma: float, angle: float) -> np.ndarray:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitrine.errors import InputError
+from vitrine.methods.auc import area_under_curve
 from vitrine.methods.decision import ASK, AUTHENTIC, COUNTERFEIT, verdicts
 from vitrine.outcome import ListingOutcome
 
@@ -102,20 +103,6 @@ def rates(probability: np.ndarray, authentic: np.ndarray) -> dict[str, float]:
         "f1": 2 * both / (answered + positives) if answered + positives else float("nan"),
         "auc": area_under_curve(probability, authentic),
     }
-
-
-def area_under_curve(probability: np.ndarray, authentic: np.ndarray) -> float:
-    """The chance that an authentic listing gets a higher probability than a counterfeit one; a tie counts half.
-
-    NaN without both. (The Mann-Whitney statistic, from ranks.)
-    """
-    from scipy.stats import rankdata
-
-    ups, downs = float(authentic.sum()), float((~authentic).sum())
-    if not ups or not downs:
-        return float("nan")
-    ranks = rankdata(probability)  # ties share their mean rank
-    return float((ranks[authentic].sum() - ups * (ups + 1) / 2) / (ups * downs))
 
 
 def calibration_error(probability: np.ndarray, authentic: np.ndarray) -> float:

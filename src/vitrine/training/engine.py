@@ -1,9 +1,8 @@
 """One training loop for every task: mixed precision, checkpoints, resumption, the best epoch kept.
 
-Devices, precision and checkpoints are Lightning Fabric's; the loop is here to be read.
+The loop is here to be read.
 """
 
-import logging
 import math
 import sys
 import time
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -83,8 +81,9 @@ def fit(
         InputError: if the checkpoint is of another training, or the loss is no longer finite.
     """
     keep_freed_memory()
-    fabric = start_fabric(settings)
-    net.to(fabric.device).to(memory_format=torch.channels_last)
+    device = training_device()
+    mixed = uses_bfloat16(settings, device)
+    net.to(device).to(memory_format=torch.channels_last)
     shared.divide(net)
     optimizer = _optimizer(net, settings)
     history, best, first_step, losses = History(), _copy(net), 0, 0.0
@@ -129,9 +128,9 @@ def fit(
             for step, batch in enumerate(lesson.batches(epoch, first_step), first_step):
                 for group in optimizer.param_groups:
                     group["lr"] = settings.learning_rate * schedule(epoch * lesson.steps + step, total)
-                with fabric.autocast():
-                    loss = lesson.loss(epoch, step, batch, fabric.device)
-                fabric.backward(loss)
+                with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+                    loss = lesson.loss(epoch, step, batch, device)
+                loss.backward()
                 shared.average(net.parameters())
                 nn.utils.clip_grad_norm_(net.parameters(), 5.0)
                 optimizer.step()
@@ -146,7 +145,7 @@ def fit(
                     saved = time.monotonic()
         net.eval()
         score = lesson.score()
-        score, figures = shared.agreed(score, lesson.figures(), fabric.device)
+        score, figures = shared.agreed(score, lesson.figures(), device)
         done = Epoch(losses / lesson.steps, score, time.monotonic() - started, figures)
         if history.add(done):
             best = _copy(net)
@@ -158,15 +157,20 @@ def fit(
     return history
 
 
-def start_fabric(settings: Settings) -> Fabric:
-    """The device and precision to train with: a GPU if there is one; bf16 where the hardware gains by it."""
-    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)  # its notes say nothing a user can act on
-    precision = settings.precision
-    if precision == "auto":
-        gains = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else _cpu_has_bf16()
-        precision = "bf16" if gains else "32"
-    devices = [shared.device_number()] if torch.cuda.is_available() else 1
-    return Fabric(accelerator="auto", devices=devices, precision="bf16-mixed" if precision == "bf16" else "32-true")
+def training_device() -> torch.device:
+    """This process's GPU if there is one."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", shared.device_number())
+    torch.cuda.set_device(device)
+    return device
+
+
+def uses_bfloat16(settings: Settings, device: torch.device) -> bool:
+    """Whether products are taken in bfloat16: by `precision`, or for `auto` where the hardware gains by it."""
+    if settings.precision != "auto":
+        return settings.precision == "bf16"
+    return torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
 
 
 def schedule(step: int, total: int) -> float:

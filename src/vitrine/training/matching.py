@@ -21,7 +21,7 @@ from vitrine.methods.matching.lessons import (
 )
 from vitrine.methods.model_folder import save_model
 from vitrine.settings import MatchingSettings
-from vitrine.training.engine import History, fit, start_fabric
+from vitrine.training.engine import History, fit, training_device
 from vitrine.training.model import start_config, training_identity, training_notes
 
 
@@ -53,7 +53,7 @@ def train_matching(catalog: Catalog, variant: str, out: Path, settings: Matching
             f"{identity} pretraining",
             f"matching {variant}, pretraining",
         )
-    taught.to(start_fabric(settings).device).to(memory_format=torch.channels_last)
+    taught.to(training_device()).to(memory_format=torch.channels_last)
     validation = Validation.of(catalog.table, plan.column)
     margin = margin_of(net, store, plan.pairable, settings)
     pairs = plan.pairable, plan.background, validation

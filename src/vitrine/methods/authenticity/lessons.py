@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,6 +14,7 @@ from vitrine.catalog import Catalog
 from vitrine.data.augment import augment
 from vitrine.data.bags import bag_batches, bags_of, rows_of, steps_of_epoch
 from vitrine.data.photo_store import PhotoStore
+from vitrine.methods.auc import area_under_curve
 from vitrine.methods.authenticity.listings import ask, could_be_judged, view_numbers
 from vitrine.methods.authenticity.net import LABELS, ListingNet
 from vitrine.methods.authenticity.ssa import SsaNet
@@ -100,7 +100,7 @@ def lesson(
                 torch.from_numpy(np.concatenate(asked.attention)), torch.tensor([len(bag) for bag in validation])
             )
             noted["attention_entropy"] = float(spread.nanmean())
-        return float(roc_auc_score([bag.verdict == LABELS[0] for bag in validation], asked.score))
+        return area_under_curve(asked.score, np.array([bag.verdict == LABELS[0] for bag in validation]))
 
     return Lesson(steps_of_epoch(sizes, settings.batch_size), batches, loss, score, lambda: noted, settings.tolerance)
 
@@ -124,6 +124,6 @@ def finish(
     slope, bias = calibration["listing"]
     metrics = {"validation/accuracy": float(((slope * asked.score + bias > 0) == truth).mean())}
     if 0 < truth.sum() < len(truth):
-        metrics["validation/auc"] = float(roc_auc_score(truth, asked.score))
+        metrics["validation/auc"] = area_under_curve(asked.score, truth)
     costs = Costs(settings.accept_counterfeit, settings.refuse_authentic, settings.ask)
     return metrics, {"calibration": calibration, "thresholds": choose_thresholds(costs)}

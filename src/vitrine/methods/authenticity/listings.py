@@ -14,7 +14,7 @@ from torch import nn
 
 from vitrine import files
 from vitrine.catalog import Catalog
-from vitrine.catalog.ingest import PHOTO_ENDINGS
+from vitrine.catalog.photos import PHOTO_ENDINGS
 from vitrine.data.augment import normalise
 from vitrine.data.bags import Bag, bags_of, packed, rows_of
 from vitrine.data.photo_store import PhotoStore
