@@ -4,6 +4,8 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from toys import OUTLINE
 
-from vitrine.catalog import Catalog, read_catalog
+from vitrine.catalog import Catalog, read_catalog, write_catalog
 from vitrine.catalog.ingest import ingest
 from vitrine.errors import InputError
 from vitrine.methods import attributes, taxonomy
@@ -348,3 +350,17 @@ def test_a_student_of_real_photos_beats_chance(datasets, tmp_path):
         known = matrix[matrix.any(axis=1)]
         chance = known.sum(axis=1).mean() / len(question.labels)
         assert top1_accuracy(question.scores, matrix) > 1.5 * chance
+
+
+UNNEEDED = ("torch._dynamo", "torchvision", "sklearn", "scipy.signal", "scipy.stats", "matplotlib", "evidently", "kfp")
+
+
+def test_a_training_loads_nothing_that_it_does_not_need(toys, tmp_path):
+    write_catalog(toys, tmp_path / "table")
+    code = (
+        "import sys; from vitrine.catalog import read_catalog; from vitrine.training.train import train\n"
+        f"train('taxonomy', 'bcnn', read_catalog({str(tmp_path / 'table')!r}), {str(tmp_path / 'm')!r}, {TASKS['bcnn'][2]!r})\n"
+        f"print('LOADED', sorted(set({UNNEEDED!r}) & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    assert said.splitlines()[-1] == "LOADED []"  # seconds each, in every step of a pipeline

@@ -3,6 +3,7 @@
 The loop is here to be read.
 """
 
+import inspect
 import math
 import sys
 import time
@@ -181,6 +182,16 @@ def schedule(step: int, total: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
 
 
+class AdamW(torch.optim.AdamW):
+    """The same without its decorators, which load torch's compiler: seconds of every training, for what none uses."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
 def _optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """AdamW; norms, biases and other vectors are not decayed."""
     trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
@@ -188,7 +199,7 @@ def _optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+    return AdamW(groups, lr=settings.learning_rate)
 
 
 def _read_checkpoint(checkpoint: Path, identity: str) -> dict[str, Any]:
