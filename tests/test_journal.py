@@ -97,6 +97,14 @@ def test_verdicts(tmp_path, state, steps, verdict):
     assert ("Failed" in text) == (state != "SUCCEEDED")
 
 
+def test_the_monitors_verdict_is_its_own_though_a_reused_step_has_a_clock_that_was_ahead(tmp_path, run):
+    write_note(tmp_path, Note("validate", "Validate", ["passed."], "good", at="2031-01-01T00:00:00"))
+    write_note(tmp_path, Note("retraining", "Retraining", ["a retraining is due."], "bad", at="2030-01-02T00:00:00"))
+    write_note(tmp_path, Note("drift", "Drift", ["brightness moved."], "bad", at="2030-01-01T00:00:00"))
+    publish(tmp_path, run)
+    assert '<span class="verdict bad">a retraining is due.</span>' in page_of(summarise(run, "SUCCEEDED"))
+
+
 def test_a_run_that_left_nothing_has_a_summary_too(run):
     assert "Failed" in page_of(summarise(run, "FAILED", "data-version: no such folder"))
 

@@ -85,13 +85,14 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain") -> 
     notes = _read_notes(run)
     promoted = [note for note in notes if note.step.startswith("promote")]
     refused = [note for note in notes if note.step.startswith("refuse")]
-    watched = [note for note in notes if note.step == "drift"]
+    watched = [note for step in ("drift", "retraining") for note in notes if note.step == step]
     versions = [f"data version {note.data_version}" for note in notes if note.data_version]
     page = Page(f"Run of {title}", " · ".join([_when(notes), *versions]))
     if state != "SUCCEEDED":
         page.verdict, page.tone = "Failed", "bad"
     elif watched:
-        page.verdict, page.tone = notes[-1].decided[0], notes[-1].tone
+        # Not of the newest note: a step that was reused may have run while the clock was ahead.
+        page.verdict, page.tone = watched[-1].decided[0], watched[-1].tone
     elif promoted:
         page.verdict, page.tone = "Promoted: " + ", ".join(note.title for note in promoted), "good"
     elif refused:
