@@ -2,6 +2,7 @@
 
 import http.client
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +14,9 @@ CODES = {"500": "InternalError", "503": "SlowDown", "403": "AccessDenied"}
 
 
 class FaultyS3(ThreadingHTTPServer):
-    """Passes GET requests on, but lets every nth one fail with the next of some faults; `with` runs it in a thread.
+    """Passes requests on, but lets every nth one fail with the next of some faults; `with` runs it in a thread.
+
+    `lost`: what was asked for is done, but there is no answer; `slow`: the answer takes a second.
 
     Attributes:
         url: Its address.
@@ -55,6 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: FaultyS3
 
     def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.server.next_fault()
         self.server.read[self.path] += 1
         self.server.ranges += self.headers.get_all("Range", [])
@@ -67,14 +71,22 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             if fault == "whole":
                 del self.headers["Range"]
+            if fault == "slow":
+                time.sleep(1)
+            del self.headers["Expect"]  # was answered already
             connection = http.client.HTTPConnection(self.server.target, timeout=60)
-            connection.request("GET", self.path, headers=dict(self.headers))
+            connection.request(self.command, self.path, body or None, headers=dict(self.headers))
             found = connection.getresponse()
             body = found.read()
             connection.close()
+            if fault == "lost":
+                self.close_connection = True
+                return
             if fault == "garbled":
                 body = body[::-1]
             self._answer(found.status, found.headers, body, len(body) // 2 if fault == "cut short" else len(body))
+
+    do_PUT = do_DELETE = do_GET
 
     def _answer(self, status: int, headers: Mapping[str, str], body: bytes, sent: int) -> None:
         self.send_response_only(status)

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from faulty_s3 import FaultyS3
 
 from vitrine import files
 from vitrine.errors import InputError
@@ -119,6 +120,39 @@ def test_a_killed_process_leaves_the_champion_whole(tmp_path, model):
     assert done.returncode == -9
     assert registry.champion("taxonomy") == first
     assert registry.promote("taxonomy", model("third", b"3"), METRICS, "x").previous == first.version
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "dropped", "cut short", "lost", "slow"])
+@pytest.mark.parametrize("first", [1, 2])
+def test_promotions_through_an_s3_that_fails_every_second_time(
+    s3_server, bucket, model, monkeypatch, tmp_path, fault, first
+):
+    registry = Registry(f"{bucket}/registry")
+    with FaultyS3(s3_server, [fault], every=2) as server:
+        for _ in range(first):
+            server.next_fault()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        files.forget_clients()
+        promoted = [registry.promote("taxonomy", model(name, name.encode()), METRICS, name) for name in "ab"]
+        assert registry.champion("taxonomy") == promoted[1]
+        assert promoted[1].previous == promoted[0].version
+        assert [line["version"] for line in registry.history("taxonomy")] == [own.version for own in promoted]
+        assert (registry.fetch(promoted[1], tmp_path / "copy") / "model.safetensors").read_bytes() == b"b"
+        assert server.faults[fault]
+
+
+def test_an_s3_that_stays_ill_is_one_line_and_the_champion_stays(s3_server, bucket, model, monkeypatch):
+    registry = Registry(f"{bucket}/registry")
+    first = registry.promote("taxonomy", model("first"), METRICS, "Promoted.")
+    with monkeypatch.context() as patch, FaultyS3(s3_server, ["cut short"], every=1) as server:
+        patch.setenv("AWS_ENDPOINT_URL", server.url)
+        files.forget_clients()
+        with pytest.raises(InputError, match=rf"{bucket}/registry/taxonomy/champion.json: ") as caught:
+            registry.promote("taxonomy", model("second", b"other"), METRICS, "Promoted.")
+        assert "\n" not in str(caught.value)
+    files.forget_clients()
+    assert registry.champion("taxonomy") == first
+    assert registry.versions("taxonomy") == [first.version]
 
 
 def test_a_promotion_that_was_overtaken_is_refused(root, model, monkeypatch):

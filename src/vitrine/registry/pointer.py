@@ -11,6 +11,7 @@ CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 UNSUPPORTED = ("NotImplemented", "501")  # a server without conditional writes: the last writer wins there
 ABSENT = ("NoSuchKey", "404")
 ATTEMPTS = 20  # of appending a line while others append theirs
+READS = 5  # of an answer that breaks off, which boto3 does not ask for again
 
 
 class ChangedError(Exception):
@@ -32,18 +33,21 @@ def read(uri: str) -> tuple[bytes | None, str]:
         except OSError as error:
             raise InputError(f"{uri}: cannot be read ({error.strerror})") from error
         return data, hashlib.sha256(data).hexdigest()
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 
     bucket, key = _split(uri)
-    try:
-        found = files.s3_client().get_object(Bucket=bucket, Key=key)
-        return found["Body"].read(), found["ETag"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ABSENT:
-            return None, ""
-        raise InputError(f"{uri}: S3 answered {error.response['Error']['Code']}") from error
-    except BotoCoreError as error:
-        raise InputError(f"{uri}: {error}") from error
+    for left in reversed(range(READS)):
+        try:
+            found = files.s3_client().get_object(Bucket=bucket, Key=key)
+            return found["Body"].read(), found["ETag"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ABSENT:
+                return None, ""
+            raise InputError(f"{uri}: S3 answered {error.response['Error']['Code']}") from error
+        except BotoCoreError as error:
+            if not left or not isinstance(error, IncompleteReadError | ResponseStreamingError):
+                raise InputError(f"{uri}: {error}") from error
+    raise AssertionError
 
 
 def replace(uri: str, data: bytes, tag: str) -> None:
@@ -93,6 +97,8 @@ def _put(uri: str, data: bytes, condition: dict[str, str]) -> None:
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code in CONFLICTS or (code in ABSENT and "IfMatch" in condition):  # deleted meanwhile
+            if read(uri)[0] == data:  # by us: the answer was lost, and boto3 asked again
+                return
             raise ChangedError(uri) from error
         if code in UNSUPPORTED and condition:
             _put(uri, data, {})
