@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -133,6 +134,26 @@ def before_the_next_write(monkeypatch, happens):
         real(uri, data, tag)
 
     monkeypatch.setattr(pointer, "replace", overtaken)
+
+
+def test_what_a_killed_promotion_had_copied_goes_after_an_hour(tmp_path, model):
+    registry = Registry(tmp_path / "registry")
+    registry.promote("taxonomy", model("a"), METRICS, "Promoted.", version="a")
+    code = (
+        "import os, sys; from pathlib import Path; from vitrine.registry import Registry, store;"
+        "store.shutil.copytree = lambda *_, **__: os.kill(os.getpid(), 9);"
+        "Registry(sys.argv[1]).promote('taxonomy', Path(sys.argv[2]), {}, 'x', version='b')"
+    )
+    path = os.pathsep.join([str(Path(store.__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", code, registry.root, str(model("b"))]
+    assert subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False).returncode == -9
+    stored = tmp_path / "registry/taxonomy/versions"
+    assert len(list(stored.iterdir())) == 2
+    assert registry.versions("taxonomy") == ["a"]
+    registry.prune("taxonomy", 10)
+    assert len(list(stored.iterdir())) == 2  # it may be in the making
+    registry.prune("taxonomy", 10, now=LATER)
+    assert [path.name for path in stored.iterdir()] == ["a"]
 
 
 def test_what_is_brought_back_meanwhile_is_not_deleted(filled, monkeypatch, tmp_path):

@@ -9,6 +9,7 @@ interrupted before that step leaves the old champion in use. Deleting goes throu
 named there as retired, so that of a rollback to it and its deletion, at once, only one succeeds.
 """
 
+import contextlib
 import hashlib
 import json
 import math
@@ -177,7 +178,8 @@ class Registry:
         """Deletes all but the newest versions.
 
         The champion, the one a rollback goes to, and whatever was stored within the last hour (a promotion may be at
-        work on it) stay in any case. A deletion that was interrupted is taken up again.
+        work on it) stay in any case. A deletion that was interrupted is taken up again; what promotions that were
+        killed had copied goes too.
 
         Args:
             task: Whose versions.
@@ -193,6 +195,7 @@ class Registry:
         if keep < 0:
             raise InputError(f"keep={keep}: a number of versions, or 0 for all")
         since = (now or datetime.now(UTC)) - NEW
+        self._remove_left(task, since)
         for _ in range(ATTEMPTS):
             state = self._state(task)
             if state.champion is None:
@@ -333,6 +336,15 @@ class Registry:
             raise InputError(
                 f"{self._file(task, 'versions')}: has no {version} (it has: {', '.join(known[-10:]) or 'none'})"
             )
+
+    def _remove_left(self, task: str, since: datetime) -> None:
+        """Deletes half-made copies from before; on S3 those have no name that could be told from one in the making."""
+        if files.is_s3(self.root):
+            return
+        for copy in Path(self._file(task, "versions")).glob(".*.tmp"):
+            with contextlib.suppress(OSError):  # whose promotion was only slow
+                if datetime.fromtimestamp(copy.stat().st_mtime, UTC) < since:
+                    shutil.rmtree(copy)
 
     def _check_whole(self, champion: Champion) -> None:
         with tempfile.TemporaryDirectory() as folder:
