@@ -2,6 +2,7 @@
 
 import builtins
 import contextlib
+import fcntl
 import io
 import logging
 import os
@@ -13,7 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from kfp import local
 
@@ -32,6 +33,9 @@ EPOCH = re.compile(r"^\s*(.+: epoch \d+/\d+.*)$")
 SAID = re.compile(rf"^\s*{SIGN} (.+)$")
 SUMMARY = re.compile(r"^\s*Summary: (.+)$")
 WRONG = re.compile(r"^\s*vitrine\.[\w.]+\.(?:Input|Photo)Error: (.+)$")
+SYSTEM = re.compile(r"^\s*OSError: \[Errno \d+\] ([^:]+)(?:: '(.+)')?$")  # no space, a read-only disk
+FAILED = re.compile(r"(Task|Pipeline) '([\w-]+)' finished with status FAILURE")
+AGAIN = re.compile(r"Task ([\w-]+) failed \(attempt .*Retrying in ([\d.]+)s")
 
 
 def run_pipeline(
@@ -45,6 +49,8 @@ def run_pipeline(
     verbose: bool = False,
 ) -> int:
     """Runs a pipeline on this machine and prints what each step decided, then where the summary is.
+
+    Runs of one pipeline in one folder wait for one another, and the later one reuses what the earlier one finished.
 
     Args:
         name: The pipeline.
@@ -87,8 +93,8 @@ def run_pipeline(
     log = runs / "logs" / f"{now}.log"
     # Two trainings at once with a thread per core each wait for one another most of the time (docs/decisions.md).
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // TRAININGS)))
-    started = time.monotonic()
-    with log.open("w", encoding="utf-8") as record, _sieved(record, verbose) as sieve:
+    with _alone(name, runs), log.open("wb", buffering=0) as record, _sieved(record, runs, verbose) as sieve:
+        started = time.monotonic()
         pipeline, where = (load(name), local.SubprocessRunner(use_venv=False))
         if runner == "docker":
             pipeline, where = in_containers(name, arguments, runs)
@@ -100,20 +106,36 @@ def run_pipeline(
             cache_root=str(runs / "cache"),
         )
         pipeline(**arguments)
-    print(f"{'Failed' if sieve.failed else 'Done'} in {time.monotonic() - started:.0f} s. Log: {log}")
+    ended = f"Failed ({', '.join(sieve.failed)})" if sieve.failed else "Done"
+    print(f"{ended} in {time.monotonic() - started:.0f} s. Log: {log}")
     print(f"Summary: {sieve.summary or 'none; the log says why'}")
-    if sieve.wrong_input:
+    if sieve.failed and sieve.wrong_input:
         raise InputError(sieve.wrong_input)
     return 1 if sieve.failed else 0
 
 
 @contextlib.contextmanager
-def _sieved(record: TextIO, verbose: bool) -> Iterator["_Sieve"]:
+def _alone(name: str, runs: Path) -> Iterator[None]:
+    """Waits until no other run of a pipeline is at work in a folder; whatever ends that one ends the waiting."""
+    with (runs / "logs" / f".{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Another run of {name} is at work in {runs}: waiting for its end (--runs names another folder).")
+            sys.stdout.flush()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:  # a volume without locks
+            pass
+        yield
+
+
+@contextlib.contextmanager
+def _sieved(record: BinaryIO, runs: Path, verbose: bool) -> Iterator["_Sieve"]:
     """Everything the runner prints goes to the log; a person sees what steps decided, and the epochs pass by.
 
     The runner replaces `print` and the root logger's handlers, and with parallel tasks does not put them back.
     """
-    sieve = _Sieve(sys.stdout, record, verbose)
+    sieve = _Sieve(sys.stdout, record, runs, verbose)
     plain_print, logger = builtins.print, logging.getLogger()
     handlers, level = logger.handlers[:], logger.level
     try:
@@ -130,19 +152,19 @@ def _sieved(record: TextIO, verbose: bool) -> Iterator["_Sieve"]:
 class _Sieve(io.TextIOBase):
     """A stream that logs all it is given and lets the lines through that tell a person something."""
 
-    def __init__(self, terminal: TextIO, record: TextIO, verbose: bool) -> None:
-        self._terminal, self._record, self._verbose = terminal, record, verbose
+    def __init__(self, terminal: TextIO, record: BinaryIO, runs: Path, verbose: bool) -> None:
+        self._terminal, self._record, self._runs, self._verbose = terminal, record, runs, verbose
         self._rest = ""
         self._passing = False
         self._lock = threading.Lock()
-        self.failed = False
+        self.failed: list[str] = []
         self.wrong_input = ""
         self.summary = ""
 
     def write(self, text: str) -> int:
         with self._lock:
-            self._record.write(text)
-            self._record.flush()
+            with contextlib.suppress(OSError):  # a full disk: what the steps say of it must be seen
+                self._record.write(text.encode(errors="replace"))
             *lines, self._rest = (self._rest + text).split("\n")
             for line in lines:
                 self._line(re.sub(r"\x1b\[\d+m", "", line))
@@ -155,12 +177,18 @@ class _Sieve(io.TextIOBase):
             self._terminal.write("\r\x1b[2K")
 
     def _line(self, line: str) -> None:
-        if "finished with status FAILURE" in line:
-            self.failed = True
+        failed, again = FAILED.search(line), AGAIN.search(line)
+        if failed and (failed[1] == "Task" or not self.failed):
+            self.failed.append(failed[2])
+        if again and again[1] in self.failed:
+            self.failed.remove(again[1])
+            self.wrong_input = ""
         if summary := SUMMARY.match(line):
             self.summary = summary[1]
         if wrong := WRONG.match(line):
-            self.failed, self.wrong_input = True, wrong[1]
+            self.wrong_input = wrong[1]
+        if system := SYSTEM.match(line):
+            self.wrong_input = f"{system[2] or self._runs}: {system[1]}"
         if self._verbose:
             self._terminal.write(line + "\n")
         elif epoch := EPOCH.match(line):
@@ -169,6 +197,8 @@ class _Sieve(io.TextIOBase):
                 self._passing = True
         elif said := SAID.match(line):
             self._say(f"  {said[1]}")
+        elif again:
+            self._say(f"  {again[1]} failed; it is tried again in {float(again[2]):.0f} s")
         elif starts := STARTS.search(line):
             self._say(f"> {starts[1]}")
         elif reused := REUSED.search(line):
