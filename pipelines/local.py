@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import re
+import shutil
 import sys
 import threading
 import time
@@ -93,8 +94,14 @@ def run_pipeline(
     log = runs / "logs" / f"{now}.log"
     # Two trainings at once with a thread per core each wait for one another most of the time (docs/decisions.md).
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // TRAININGS)))
-    with _alone(name, runs), log.open("wb", buffering=0) as record, _sieved(record, runs, verbose) as sieve:
+    with (
+        _alone(name, runs) as alone,
+        log.open("wb", buffering=0) as record,
+        _sieved(record, runs, verbose) as sieve,
+    ):
         started = time.monotonic()
+        if alone:
+            remove_left(runs / "artifacts", name)
         pipeline, where = (load(name), local.SubprocessRunner(use_venv=False))
         if runner == "docker":
             pipeline, where = in_containers(name, arguments, runs)
@@ -114,9 +121,23 @@ def run_pipeline(
     return 1 if sieve.failed else 0
 
 
+def remove_left(artifacts: Path, name: str) -> None:
+    """Deletes what steps of killed runs of a pipeline had half written; none of its runs may be at work."""
+    for left in artifacts.glob(f"{name}-*/**/.*.tmp"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
-def _alone(name: str, runs: Path) -> Iterator[None]:
-    """Waits until no other run of a pipeline is at work in a folder; whatever ends that one ends the waiting."""
+def _alone(name: str, runs: Path) -> Iterator[bool]:
+    """Waits until no other run of a pipeline is at work in a folder; whatever ends that one ends the waiting.
+
+    Yields:
+        False on a volume without locks, where nobody knows.
+    """
+    alone = True
     with (runs / "logs" / f".{name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,9 +145,9 @@ def _alone(name: str, runs: Path) -> Iterator[None]:
             print(f"Another run of {name} is at work in {runs}: waiting for its end (--runs names another folder).")
             sys.stdout.flush()
             fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError:  # a volume without locks
-            pass
-        yield
+        except OSError:
+            alone = False
+        yield alone
 
 
 @contextlib.contextmanager

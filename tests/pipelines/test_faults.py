@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from vitrine_command import environment
 
-from pipelines.local import _Sieve
+from pipelines.local import _Sieve, remove_left
 from vitrine.catalog import read_catalog, write_catalog
 from vitrine.registry import Registry
 from vitrine.synth import render_catalog
@@ -146,6 +146,17 @@ def test_a_file_in_the_place_of_the_folder_is_one_line(catalog, tmp_path):
     code, out, err = finish(start(catalog, tmp_path / "runs"))
     assert code == 2, out + err
     assert re.fullmatch(rf"{tmp_path}/runs\S*: (Not a directory|File exists)\n", err), err
+
+
+def test_what_killed_steps_had_half_written_goes(tmp_path):
+    step = tmp_path / "match-2026-11-26/for-loop-1/scan"
+    (step / ".photos.ab12.tmp").mkdir(parents=True)
+    for name in (".photos.ab12.tmp/photos.parquet", ".note.json.cd34.tmp", "executor_output.json"):
+        (step / name).write_text("{")
+    (tmp_path / "monitor-2026-11-26/scan/.photos.ef56.tmp").mkdir(parents=True)
+    remove_left(tmp_path, "match")
+    assert [path.name for path in step.iterdir()] == ["executor_output.json"]
+    assert list(tmp_path.glob("monitor-*/scan/.*.tmp"))  # another pipeline's may be in the making
 
 
 @pytest.fixture
