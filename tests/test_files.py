@@ -6,6 +6,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import faulty_s3
 import pytest
 from faulty_s3 import FAULTS, FaultyS3
 
@@ -316,6 +317,13 @@ def test_what_will_not_pass_is_not_tried_again(bucket, faulty):
     with pytest.raises(InputError, match=r"/a: S3 refuses \(AccessDenied\)"):
         files.read_bytes(f"{bucket}/a")
     assert server.faults == {"403": 1}
+
+
+def test_a_clock_that_is_wrong_is_told(bucket, faulty, monkeypatch):
+    monkeypatch.setitem(faulty_s3.CODES, "403", "RequestTimeTooSkewed")
+    faulty("403", every=1)
+    with pytest.raises(InputError, match="/a: S3 refuses: this machine's clock is wrong"):
+        files.read_bytes(f"{bucket}/a")
 
 
 def test_no_credentials(s3_environment, monkeypatch):

@@ -35,6 +35,7 @@ REFUSALS = {
     "InvalidAccessKeyId": "S3 does not know this AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "S3 refuses the signature: a wrong AWS_SECRET_ACCESS_KEY",
     "ExpiredToken": "S3 refuses: AWS_SESSION_TOKEN has expired",
+    "RequestTimeTooSkewed": "S3 refuses: this machine's clock is wrong",
     "PreconditionFailed": "was changed by somebody while it was being read",
     "412": "was changed by somebody while it was being read",
 }
