@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
 from vitrine import files
@@ -20,6 +21,20 @@ def catalog_of(folder, names):
 
 def pairs(links):
     return {tuple(sorted(pair)) for pair in zip(links[0].tolist(), links[1].tolist(), strict=True)}
+
+
+@pytest.mark.parametrize("options", ["size=64k", "size=64k,ro"])
+def test_a_disk_that_keeps_nothing_costs_time_only(tmp_path, small_disk, monkeypatch, options):
+    disk = small_disk("size=64k")
+    (disk / "others").write_bytes(bytes(60 * 1024))
+    small_disk(options)
+    monkeypatch.setenv("VITRINE_CACHE", str(disk))
+    draw(3).save(tmp_path / "a.png")
+    draw(3).save(tmp_path / "b.png", compress_level=1)
+    catalog = catalog_of(tmp_path, ["a.png", "b.png"] * 200)  # links of 400 rows do not fit
+    links = copy_links(catalog, scan_photos(catalog, workers=1), 16, workers=1)
+    assert linked(400, [*links.exact]).tolist() == [0] * 400
+    assert not list(disk.rglob("*.safetensors")) + list(disk.rglob("*.tmp"))
 
 
 def test_copies_of_each_kind_are_told_apart(tmp_path):

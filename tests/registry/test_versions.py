@@ -136,6 +136,26 @@ def before_the_next_write(monkeypatch, happens):
     monkeypatch.setattr(pointer, "replace", overtaken)
 
 
+@pytest.mark.parametrize("years", [1, -1])
+def test_a_clock_that_jumps_between_promotions(filled, model, monkeypatch, tmp_path, years):
+    class Jumped(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(days=365 * years)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "datetime", Jumped)
+        jumped = filled.promote("taxonomy", model("d", b"d"), METRICS, "Promoted: d.")
+        filled.prune("taxonomy", 1)
+    last = filled.promote("taxonomy", model("e", b"e"), METRICS, "Promoted: e.")
+    assert (filled.champion("taxonomy"), last.previous) == (last, jumped.version)
+    filled.prune("taxonomy", 1)
+    assert {last.version, jumped.version} <= set(filled.versions("taxonomy"))
+    assert decisions(filled)[-2:] == [("promoted", jumped.version), ("promoted", last.version)]
+    filled.rollback("taxonomy", "Back.")
+    assert weights(filled, tmp_path, "back") == b"d"
+
+
 def test_what_a_killed_promotion_had_copied_goes_after_an_hour(tmp_path, model):
     registry = Registry(tmp_path / "registry")
     registry.promote("taxonomy", model("a"), METRICS, "Promoted.", version="a")
