@@ -77,6 +77,7 @@ def main() -> None:
     options = parser.parse_args()
     work, until = options.work.absolute(), time.monotonic() + 60 * options.minutes
     work.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # takes the run along
     results = work / "results.jsonl"
     for dag in options.dags:
         home = Home(work, dag)
@@ -154,7 +155,7 @@ class Home:
         line |= {"broken": broken(runs, self.dag), "temporary": temporary(folder)}
         if code is None:
             return line
-        line |= {"figures": figures(runs, self.dag), "models": models(runs)}
+        line |= {"figures": {} if code else figures(runs, self.dag), "models": models(runs)}
         if kind != "killed" or undisturbed is None or repeated is None:
             assert code == 0, said
             return line
@@ -350,8 +351,8 @@ Written by
 A run is killed with all its processes (SIGKILL) after a time drawn uniformly over what is left of an undisturbed run's,
 the same command resumes it, is killed again, and so on until a run comes to its end; then in a new folder, until the
 kills are counted. Rendered catalogs of {LISTINGS} listings ({LISTINGS_OF["authenticate"]} for `authenticate`), nets of
-32 px, 4 epochs, one thread; {os.cpu_count()} cores, Python {platform.python_version()}. The machine was shared with
-other work.
+32 px, 4 epochs, one thread. Machine: {os.cpu_count()} cores, Python {platform.python_version()}, shared with other
+work, so the times are upper bounds.
 
 - `equal`: folders whose champions have the weights, bit for bit, and the test figures, all digits, of the undisturbed
   run (for `monitor`: the same decision and distances). Only the time for 1,000 photos is left out.
