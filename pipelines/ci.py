@@ -20,12 +20,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipelines.submit import submit
 from vitrine.errors import InputError
 from vitrine.registry import Registry
 from vitrine.registry.store import HEADLINES
+from vitrine.untrusted import parse_yaml
 
 MARK = "<!-- vitrine -->"  # by which the comment is found again
 HOURS = 24.0
@@ -69,8 +68,8 @@ def settings(what: str, environment: Mapping[str, str]) -> dict[str, Any]:
         if value := environment.get(f"VITRINE_{name.upper()}", ""):
             found[name] = value
     try:
-        own = yaml.safe_load(environment.get("VITRINE_SETTINGS", "")) or {}
-    except yaml.YAMLError as error:
+        own = parse_yaml(environment.get("VITRINE_SETTINGS", "")) or {}
+    except ValueError as error:
         raise InputError(f"VITRINE_SETTINGS: no YAML ({' '.join(str(error).split())})") from error
     if not isinstance(own, dict):
         raise InputError("VITRINE_SETTINGS: one `name: value` a line")
@@ -89,9 +88,9 @@ def revision(data: Path) -> str:
         InputError: if there is none.
     """
     try:
-        (out,) = yaml.safe_load(data.read_text(encoding="utf-8"))["outs"]
+        (out,) = parse_yaml(data.read_text(encoding="utf-8"))["outs"]
         return str(out["md5"])
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{data}: names no data ({error})") from error
 
 

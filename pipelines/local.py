@@ -25,6 +25,7 @@ from vitrine.catalog import read_catalog
 from vitrine.errors import InputError
 from vitrine.files import absolute, exists
 from vitrine.journal import SIGN
+from vitrine.untrusted import printable
 
 PATHS = ("catalog", "remote", "registry", "reports", "checkpoints")
 TRAININGS = 2  # that kfp.local runs at once at most
@@ -188,7 +189,7 @@ class _Sieve(io.TextIOBase):
                 self._record.write(text.encode(errors="replace"))
             *lines, self._rest = (self._rest + text).split("\n")
             for line in lines:
-                self._line(re.sub(r"\x1b\[\d+m", "", line))
+                self._line(printable(re.sub(r"\x1b\[\d+m", "", line)))
             self._terminal.flush()
         return len(text)
 

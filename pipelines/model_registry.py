@@ -26,6 +26,16 @@ CALL = 60.0  # seconds at most of one request
 IN_USE = "in_use"  # the property of a version that says so
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The token goes to the address that was named, and to no other that it points to."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirect)
+
+
 class ModelRegistry:
     """A Kubeflow Model Registry at one address.
 
@@ -131,7 +141,7 @@ class ModelRegistry:
         headers = {"Content-Type": "application/json", "Accept": "application/json"} | _credentials()
         request = urllib.request.Request(address, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=CALL) as answer:
+            with _opener.open(request, timeout=CALL) as answer:
                 found = json.loads(answer.read())
         except urllib.error.HTTPError as error:
             if error.code == 404 and method == "GET":

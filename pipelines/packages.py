@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kfp import compiler
 from kfp.dsl import graph_component
 
 from pipelines import PIPELINES
 from vitrine.errors import InputError
 from vitrine.files import atomic_write
+from vitrine.untrusted import parse_json, parse_yaml
 
 TYPES: Mapping[str, type | tuple[type, ...]] = {
     "String": str,
@@ -90,8 +90,8 @@ def read_parameters(path: Path) -> dict[str, Any]:
         InputError: if it is none.
     """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        found = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
     if not isinstance(found, dict):
         raise InputError(f"{path}: holds no parameters; one `name: value` a line")
@@ -113,5 +113,5 @@ def _typed(kind: str, text: str) -> Any:
     if kind in ("Integer", "Double", "Float"):
         return int(text) if kind == "Integer" else float(text)
     if kind in ("List", "Dict", "Struct"):
-        return json.loads(text)
+        return parse_json(text)
     return text

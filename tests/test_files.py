@@ -116,6 +116,38 @@ def test_an_object_key_cannot_leave_the_folder(bucket, tmp_path):
     assert not (tmp_path / "evil").exists()
 
 
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        "",
+        "arn:aws:s3:us-east-1:123456789012:accesspoint:x",
+        "user@host",
+        "host:80",
+        "a b",
+        "-a",
+        "..",
+        "a\0b",
+        "ü",
+        "a%2fb",
+    ],
+)
+def test_only_a_plain_name_is_a_bucket(bucket):
+    for ask in (files.read_bytes, files.exists, files.list_folder, lambda uri: files.write_bytes(uri, b"")):
+        with pytest.raises(InputError, match="reads s3://bucket/key"):
+            ask(f"s3://{bucket}/key")
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:9/x", "https://host/x", "ftp://host/x", "file:///etc/passwd", "file://host/x"]
+)
+def test_no_other_address_is_asked(uri, monkeypatch):
+    monkeypatch.setattr("socket.socket", None)
+    with pytest.raises(FileNotFoundError):
+        files.read_bytes(uri)
+    with pytest.raises(InputError, match="no such folder"):
+        files.list_folder(uri)
+
+
 def test_fetching_an_empty_prefix(bucket, tmp_path):
     with pytest.raises(InputError, match="nothing there"):
         files.fetch_folder(f"{bucket}/none", tmp_path / "back")

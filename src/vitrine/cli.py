@@ -3,7 +3,6 @@
 A command imports its room only when it runs, so that `--help` answers at once.
 """
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import click
 
 from vitrine import __version__
 from vitrine.errors import InputError
+from vitrine.untrusted import json_line, printable
 
 PATH = click.Path(path_type=Path)
 
@@ -35,7 +35,7 @@ def synth(out: Path, listings: int, seed: int, defects: bool) -> None:
     from vitrine.synth import render_catalog
 
     render_catalog(out, listings=listings, seed=seed, defects=defects)
-    click.echo(f"{out}: a catalog of {listings} listings")
+    _say(f"{out}: a catalog of {listings} listings")
 
 
 @cli.command()
@@ -48,7 +48,7 @@ def ingest(source: str, out: Path, name: str, mapping: Path | None) -> None:
     from vitrine.catalog.ingest import ingest as run
 
     for line in run(source, out, name, mapping).lines():
-        click.echo(line)
+        _say(line)
 
 
 @cli.command()
@@ -61,7 +61,7 @@ def fetch(catalog: str, out: Path, revision: str, remote: str) -> None:
     from vitrine.catalog.fetch import fetch as run
 
     found = run(catalog, out, revision, remote)
-    click.echo(f"{out}: {len(found):,} rows at {found.data_version}; photos in {found.root}")
+    _say(f"{out}: {len(found):,} rows at {found.data_version}; photos in {found.root}")
 
 
 PHOTOS = click.option("--photos", type=PATH, multiple=True, help="Folder that `vitrine scan` wrote; one per shard.")
@@ -79,7 +79,7 @@ def scan(catalog: str, out: Path, shard: str) -> None:
     part = parse_shard(shard)
     with _progress("scanning") as progress:
         done = write_photo_table(read_catalog(catalog, check_rows=False), out, part, progress=progress)
-    click.echo(f"{out}: {done} photos")
+    _say(f"{out}: {done} photos")
 
 
 @cli.command()
@@ -113,8 +113,8 @@ def validate(
         )
     for result in validation.results:
         if not result.passed and result.severity != "info":
-            click.echo(f"{result.severity}: {result.title}: {result.count} ({100 * result.share:.1f} %)")
-    click.echo(f"{'passed' if validation.passed else 'failed'}; see {report / 'report.html'}")
+            _say(f"{result.severity}: {result.title}: {result.count} ({100 * result.share:.1f} %)")
+    _say(f"{'passed' if validation.passed else 'failed'}; see {report / 'report.html'}")
     return 0 if validation.passed else 1
 
 
@@ -159,8 +159,8 @@ def clean(
         )
     for name, count in done.dropped.items():
         if count:
-            click.echo(f"dropped {count}: {name}")
-    click.echo(f"kept {done.kept} of {done.before} rows; see {out / 'report.html'}")
+            _say(f"dropped {count}: {name}")
+    _say(f"kept {done.kept} of {done.before} rows; see {out / 'report.html'}")
 
 
 @cli.command()
@@ -182,7 +182,7 @@ def split(
     source = read_catalog(catalog)
     with _progress("scanning") as progress:
         counts = split_catalog(source, out, shares, respect, seed, measured=measured, photos=photos, progress=progress)
-    click.echo(", ".join(f"{name} {count}" for name, count in counts.items()))
+    _say(", ".join(f"{name} {count}" for name, count in counts.items()))
 
 
 @cli.command()
@@ -198,7 +198,7 @@ def train(task: str, catalog: str, out: Path, variant: str, overrides: tuple[str
     from vitrine.training.train import train as run
 
     run(task, variant, read_catalog(catalog), out, overrides, resume=resume)
-    click.echo(f"{out}: a model; see {out / 'card.md'}")
+    _say(f"{out}: a model; see {out / 'card.md'}")
 
 
 @cli.command()
@@ -219,8 +219,8 @@ def evaluate(model: Path, catalog: str, out: Path, which: str, corrupted: bool, 
     with _progress("corrupting", "set") as progress:
         found = run(model, rows, out, which, corrupted=corrupted, against=against, progress=progress)
     for name, value in found.items():
-        click.echo(f"{name} {value:.4f}")
-    click.echo(f"see {out / 'report.html'}")
+        _say(f"{name} {value:.4f}")
+    _say(f"see {out / 'report.html'}")
 
 
 @cli.command()
@@ -241,7 +241,7 @@ def predict(model: Path, images: tuple[str, ...], top: int, explain: Path | None
 
         lines = run(model, images, top, explain)
     for line in lines:
-        click.echo(json.dumps(line, ensure_ascii=False))
+        click.echo(json_line(line))
 
 
 @cli.command("add-label")
@@ -254,7 +254,7 @@ def add_label(model: Path, out: Path, images: tuple[str, ...], kind: str, label:
     """Teach MODEL (of attributes) one label more from a few IMAGES of it, without training; OUT is the new model."""
     from vitrine.methods.new_label import add_label as run
 
-    click.echo(f"{out}: {kind} knows {label} now, {run(model, out, kind, label, images)}")
+    _say(f"{out}: {kind} knows {label} now, {run(model, out, kind, label, images)}")
 
 
 @cli.command()
@@ -275,7 +275,7 @@ def index(model: Path, catalog: str, out: Path, add: bool, which: str | None) ->
             raise InputError(f"{catalog}: no row has split {which!r}")
     with _progress("embedding") as progress:
         count = add_to_index(out, source, model, progress) if add else make_index(model, source, out, progress)
-    click.echo(f"{out}: {count:,} photos {'added' if add else 'indexed'}")
+    _say(f"{out}: {count:,} photos {'added' if add else 'indexed'}")
 
 
 @cli.command()
@@ -291,7 +291,7 @@ def unindex(index: Path, names: tuple[str, ...], images: bool, compact: bool) ->
     gone = opened.remove(images=names) if images else opened.remove(products=names)
     if compact:
         opened.compact()
-    click.echo(f"{index}: {gone:,} photos removed, {len(opened):,} left")
+    _say(f"{index}: {gone:,} photos removed, {len(opened):,} left")
 
 
 @cli.command()
@@ -305,7 +305,7 @@ def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: b
     from vitrine.visual_search import search_photos
 
     for line in search_photos(index, images, k, category, exact):
-        click.echo(json.dumps(line, ensure_ascii=False))
+        click.echo(json_line(line))
 
 
 @cli.command()
@@ -326,8 +326,8 @@ def drift(reference: str, current: str, out: Path, model: Path | None, tidy: boo
         if tidy:
             photos = cleaned(photos, Path(folder) / "cleaned", reference)
         found = compare_with_model(reference, photos, out, model)
-    click.echo(found.reason)
-    click.echo(f"see {out / 'report.html'}")
+    _say(found.reason)
+    _say(f"see {out / 'report.html'}")
     return 1 if found.drifted else 0
 
 
@@ -353,7 +353,7 @@ def models_list(task: str, registry: str, history: bool) -> int:
 
     lines = list(list_decisions(registry, task) if history else list_versions(registry, task))
     for line in lines:
-        click.echo(line)
+        _say(line)
     return 0 if lines else 1
 
 
@@ -385,7 +385,7 @@ def models_promote(
         raise InputError(f"{model}: not a model folder; --evaluation and --reference are of one")
     else:
         champion = store.bring_back(task, model, reason)
-    click.echo(f"{task}: {champion.version} is in use now")
+    _say(f"{task}: {champion.version} is in use now")
     _announce(model_registry, champion)
 
 
@@ -399,7 +399,7 @@ def models_rollback(task: str, registry: str, reason: str, model_registry: str) 
     from vitrine.registry import Registry
 
     champion = Registry(registry).rollback(task, reason)
-    click.echo(f"{task}: {champion.version} is in use again")
+    _say(f"{task}: {champion.version} is in use again")
     _announce(model_registry, champion)
 
 
@@ -414,7 +414,7 @@ def models_prune(task: str, registry: str, keep: int) -> None:
     if keep < 1:
         raise InputError(f"--keep {keep}: at least 1")
     gone = Registry(registry).prune(task, keep)
-    click.echo(f"{task}: {len(gone)} versions deleted{': ' if gone else ''}{', '.join(gone)}")
+    _say(f"{task}: {len(gone)} versions deleted{': ' if gone else ''}{', '.join(gone)}")
 
 
 @models.command("announce")
@@ -436,7 +436,7 @@ def _announce(address: str, champion: Any) -> None:
         from pipelines.model_registry import ModelRegistry
 
         version = ModelRegistry(address).announce(champion)
-        click.echo(f"{address}: vitrine-{champion.task} {champion.version} is version {version}, in use")
+        _say(f"{address}: vitrine-{champion.task} {champion.version} is version {version}, in use")
 
 
 @cli.group()
@@ -450,7 +450,7 @@ def pipeline_list() -> None:
     from pipelines import PIPELINES
 
     for name, summary in PIPELINES.items():
-        click.echo(f"{name}\t{summary}" if sys.stdout.isatty() else name)
+        _say(f"{name}\t{summary}" if sys.stdout.isatty() else name)
 
 
 @pipeline.command("compile")
@@ -462,7 +462,7 @@ def pipeline_compile(name: str, out: Path, image: str) -> None:
     from pipelines.packages import compile_pipeline
 
     compile_pipeline(name, out, image)
-    click.echo(f"{out}: upload it in the Kubeflow UI under Pipelines")
+    _say(f"{out}: upload it in the Kubeflow UI under Pipelines")
 
 
 @pipeline.command("run")
@@ -515,10 +515,10 @@ def pipeline_submit(
     """Publish a pipeline on a cluster (once per commit) and start a run of it."""
     from pipelines.submit import submit
 
-    started, cluster = submit(name, image, version, title, start=not publish_only, tell=click.echo, **asked)
+    started, cluster = submit(name, image, version, title, start=not publish_only, tell=_say, **asked)
     if started is None or not wait:
         return 0
-    return 0 if cluster.wait(started, timeout * 3600, click.echo) else 1
+    return 0 if cluster.wait(started, timeout * 3600, _say) else 1
 
 
 @pipeline.command("schedule")
@@ -531,7 +531,7 @@ def pipeline_schedule(name: str, title: str, cron: str, off: bool, version: str,
     """Publish a pipeline on a cluster and run it by the clock: one run at a time, without catching up."""
     from pipelines.submit import schedule
 
-    schedule(name, image, version, title, cron, off=off, tell=click.echo, **asked)
+    schedule(name, image, version, title, cron, off=off, tell=_say, **asked)
 
 
 @cli.command()
@@ -544,9 +544,13 @@ def demo(runs: Path) -> int:
     if not data.exists():
         from vitrine.synth import render_catalog
 
-        click.echo("Rendering the demo catalog into data/ ...")
+        _say("Rendering the demo catalog into data/ ...")
         render_catalog(data)
     return run_pipeline("retrain", ("catalog=data", "epochs=40", "student_epochs=20", "batch_size=32"), runs)
+
+
+def _say(text: str) -> None:
+    click.echo(printable(text))
 
 
 @contextmanager
@@ -575,9 +579,17 @@ def _progress(what: str, unit: str = "photo") -> Iterator[Callable[[int, int], N
         yield advance
 
 
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        lines = super().format(record).split("\n")  # of a traceback
+        return "\n".join(map(printable, lines))
+
+
 def main() -> None:
     """Entry point: runs a command, and turns what the user did wrong into one line and exit code 2."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("botocore", "great_expectations", "matplotlib", "evidently", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
@@ -602,7 +614,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    print(" ".join(message.split()), file=sys.stderr)
+    print(printable(" ".join(message.split())), file=sys.stderr)
     sys.exit(2)
 
 

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import random
+import re
 import secrets
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitrine.errors import InputError
+from vitrine.untrusted import parse_json
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -26,6 +28,7 @@ PART = 2**18  # bytes that are read at a time
 CONNECTIONS = 32  # to S3 at once; more gain little (docs/results)
 ATTEMPTS = 10  # of reading: with one request in five failing, one object in ten million is not read
 FIRST_WAIT, LONGEST_WAIT = 0.1, 20.0  # seconds before trying again
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")  # old ones may hold capitals and _
 TRANSIENT = (429, 500, 502, 503, 504)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # a disk that takes no more
 REFUSALS = {
@@ -94,7 +97,7 @@ def read_parts(uri: str) -> Iterator[bytes]:
         return
     from botocore.exceptions import BotoCoreError, ClientError
 
-    bucket, key = _split(uri)
+    bucket, key = split_s3(uri)
     rest: dict[str, str] = {}  # once something is read: the range that is not, of the same state of the object
     read = failed = 0
     while True:
@@ -120,7 +123,7 @@ def exists(uri: str) -> bool:
     """Whether a local file or an S3 object is there."""
     if not is_s3(uri):
         return Path(uri).exists()
-    bucket, key = _split(uri)
+    bucket, key = split_s3(uri)
     with _s3_errors(uri):
         found = s3_client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
     return any(item["Key"] == key for item in found.get("Contents", []))
@@ -136,7 +139,7 @@ def list_folder(uri: str) -> list[str]:
         InputError: if there is no such folder or bucket, or it cannot be read.
     """
     if is_s3(uri):
-        bucket, prefix = _split(uri.rstrip("/") + "/")
+        bucket, prefix = split_s3(uri.rstrip("/") + "/")
         with _s3_errors(uri):
             pages = s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
             keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
@@ -159,7 +162,7 @@ def list_folder(uri: str) -> list[str]:
 def write_bytes(uri: str, data: bytes) -> None:
     """Writes a whole local file (atomically) or an S3 object."""
     if is_s3(uri):
-        bucket, key = _split(uri)
+        bucket, key = split_s3(uri)
         with _s3_errors(uri):
             s3_client().put_object(Bucket=bucket, Key=key, Body=data)
         return
@@ -174,7 +177,7 @@ def delete(uri: str) -> None:
         InputError: if it cannot be.
     """
     if is_s3(uri):
-        bucket, key = _split(uri)
+        bucket, key = split_s3(uri)
         with _s3_errors(uri):
             s3_client().delete_object(Bucket=bucket, Key=key)
         return
@@ -227,7 +230,7 @@ def read_json(path: Path) -> Any:
         InputError: if it is missing or no JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:
@@ -367,8 +370,13 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError | exceptions.IncompleteReadError)
 
 
-def _split(uri: str) -> tuple[str, str]:
+def split_s3(uri: str) -> tuple[str, str]:
+    """The bucket and the key of an S3 URI.
+
+    Raises:
+        InputError: if it names no bucket by a plain name. An ARN, which boto3 takes too, would choose the host.
+    """
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not bucket:
+    if not BUCKET.fullmatch(bucket):
         raise InputError(f"{uri}: an S3 URI reads s3://bucket/key")
     return bucket, key

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vitrine import files
 from vitrine.report import Page, Photo, Tile
+from vitrine.untrusted import parse_json
 
 FOLDER = "journal"
 SIGN = "»"  # begins the lines of a log that are for people
@@ -122,7 +123,7 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain") -> 
 
 def _read_notes(run: str) -> list[Note]:
     own = [name for name in _names(run) if "/" not in name.removeprefix(files.join(run, ""))]  # folders hold reports
-    notes = [Note(**json.loads(files.read_bytes(name))) for name in own if name.endswith(".json")]
+    notes = [Note(**parse_json(files.read_bytes(name))) for name in own if name.endswith(".json")]
     return sorted(notes, key=lambda note: note.at)
 
 

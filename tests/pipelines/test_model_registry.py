@@ -1,6 +1,8 @@
 """Announcing champions to a Kubeflow Model Registry, over HTTP."""
 
+import http.server
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -54,6 +56,36 @@ def test_a_first_champion_makes_the_model_its_version_and_its_artifact(server):
     }
     assert (artifact["uri"], artifact["parent"]) == (FIRST.model, number)
     assert artifact["modelFormatName"] == "safetensors"
+
+
+def test_a_token_does_not_follow_to_another_address(server, monkeypatch, tmp_path):
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    (tmp_path / "token").write_text("secret")
+    seen = []
+
+    class Elsewhere(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(self.headers["Authorization"])
+            self.send_response(302)
+            self.send_header("Location", server.address)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Elsewhere) as elsewhere:
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        with pytest.raises(InputError, match="302"):
+            ModelRegistry(f"http://127.0.0.1:{elsewhere.server_address[1]}")
+        elsewhere.shutdown()
+    assert seen == ["Bearer secret"]
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://host", "gopher://host", "host:80", ""])
+def test_an_address_is_http(address):
+    with pytest.raises(InputError, match="begins with http"):
+        ModelRegistry(address)
 
 
 def test_saying_it_again_adds_nothing(server):

@@ -1,5 +1,6 @@
 """Promotion, refusal, interruption and races, in a folder and on S3."""
 
+import json
 import os
 import re
 import subprocess
@@ -243,6 +244,35 @@ def test_what_cannot_be_stored_is_refused(tmp_path, model):
     registry.promote("taxonomy", folder, METRICS, "x", version="v1")
     with pytest.raises(InputError, match="exists already"):
         registry.promote("taxonomy", folder, METRICS, "x", version="v1")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metrics": 5}, {"metrics": {"top1": "high"}}, {"version": 5}, {"version": "../up"}, {"reason": None},
+        {"promoted_at": "soon"}, {"promoted_at": "2026-01-01"}, {"previous": ["v0"]}, {"retired": 5},
+        {"retired": ["../../up"]}, {"retired": ["v1"]}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_a_champion_that_is_none_is_refused(tmp_path, model, change):
+    registry = Registry(tmp_path / "registry")
+    registry.promote("taxonomy", model("m"), METRICS, "x", version="v1")
+    path = tmp_path / "registry/taxonomy/champion.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    for ask in (registry.champion, lambda task: registry.prune(task, 1), lambda task: registry.rollback(task, "x")):
+        with pytest.raises(InputError, match=r"champion\.json|version '|\.\./up"):
+            ask("taxonomy")
+    assert registry.versions("taxonomy") == ["v1"]
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", "{}", "5", "[" * 99_999, '{"at": 5, "decision": "x", "reason": "x", "metrics": {}}']
+)
+def test_a_history_that_is_none_is_refused(tmp_path, line):
+    (tmp_path / "taxonomy").mkdir()
+    (tmp_path / "taxonomy/history.jsonl").write_text(line + "\n")
+    with pytest.raises(InputError, match=r"history\.jsonl: cannot be read"):
+        Registry(tmp_path).history("taxonomy")
 
 
 def test_a_model_changed_after_its_promotion_is_not_fetched(root, model, tmp_path):

@@ -132,3 +132,52 @@ def test_a_broken_addition_leaves_the_index_as_it_was(grown):
             Index(folder).add(table, [features])
     assert (json.loads((folder / "index.json").read_text()), sorted(path.name for path in folder.iterdir())) == before
     assert len(Index(folder)) == len(known)
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        [],
+        {"format": 1},
+        {"format": 1, "segments": "segment-a", "removed": {}},
+        {"format": 1, "segments": ["../other/segment-a"], "removed": {}},
+        {"format": 1, "segments": ["/etc"], "removed": {}},
+        {"format": 1, "segments": [5], "removed": {}},
+        {"format": 1, "segments": [], "removed": {"segment-a": "../../secret.npy"}},
+        {"format": 1, "segments": ["segment-gone"], "removed": {}},
+    ],
+)
+def test_a_list_of_segments_that_is_none(tmp_path, contents):
+    (tmp_path / "index.json").write_text(json.dumps(contents))
+    with pytest.raises(InputError):
+        Index(tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x93NUMPY", b"PK\x05\x06" + bytes(18), b"\x80\x04N.", b"x"])
+@pytest.mark.parametrize("name", ["rows.parquet", "vectors.npy", "code.npy", "scale.npy", "slack.npy"])
+def test_a_damaged_file_is_named(tmp_path, monkeypatch, name, data):
+    monkeypatch.setattr("vitrine.retrieval.index.fast_codes", lambda: True)
+    Index.create(tmp_path).add(rows(np.random.default_rng(0), 5), [np.eye(5, dtype=np.float32)])
+    (path,) = tmp_path.glob(f"segment-*/{name}")
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=f"{name}: damaged"):
+        Index(tmp_path).search(np.ones((1, 5)), 1, exact=True)
+
+
+def test_arrays_that_do_not_belong_together(tmp_path):
+    Index.create(tmp_path).add(rows(np.random.default_rng(0), 5), [np.eye(5, dtype=np.float32)])
+    (path,) = tmp_path.glob("segment-*/vectors.npy")
+    for wrong in (np.eye(4, dtype=np.float32), np.eye(5), np.ones(5, np.float32), np.array([None] * 5)):
+        np.save(path, wrong, allow_pickle=True)
+        with pytest.raises(InputError, match="damaged"):
+            Index(tmp_path)
+
+
+def test_codes_that_are_not_those_of_the_vectors(tmp_path):
+    vectors = np.random.default_rng(0).standard_normal((300, 4)).astype(np.float32)
+    approximate.build(vectors, tmp_path / "codes")
+    with pytest.raises(InputError, match="not the codes of 301 vectors"):
+        approximate.load(tmp_path / "codes", 301, 4)
+    (tmp_path / "codes").write_bytes((tmp_path / "codes").read_bytes()[:100])
+    with pytest.raises(InputError, match="damaged"):
+        approximate.load(tmp_path / "codes", 300, 4)

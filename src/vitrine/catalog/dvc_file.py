@@ -1,14 +1,12 @@
 """What DVC writes about a folder: the `.dvc` file with its hash, and the list of files that this hash names."""
 
-import json
 import re
 from dataclasses import dataclass
-
-import yaml
 
 from vitrine import files
 from vitrine.catalog import schema
 from vitrine.errors import InputError
+from vitrine.untrusted import parse_json, parse_yaml
 
 DVC_3, DVC_2 = "files/md5/", ""  # where they keep objects, below a cache or a remote
 
@@ -35,10 +33,10 @@ def read_dvc_file(dvc_file: str) -> Tracked:
         InputError: if it cannot be read, or tracks no folder whose objects `dvc push` puts on a remote by their MD5.
     """
     try:
-        content = yaml.safe_load(files.read_bytes(dvc_file))
+        content = parse_yaml(files.read_bytes(dvc_file))
     except OSError as error:
         raise InputError(f"{dvc_file}: cannot be read ({error.strerror or 'no such file'})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"{dvc_file}: is not YAML ({' '.join(str(error).split())})") from error
     outs = content.get("outs") if isinstance(content, dict) else None
     if not isinstance(outs, list) or len(outs) != 1 or not isinstance(outs[0], dict):
@@ -76,7 +74,7 @@ def parse_listing(data: bytes, version: str) -> dict[str, str]:
         InputError: if it is no such list, or one of both would lead out of its folder.
     """
     try:
-        items = json.loads(data)
+        items = parse_json(data)
         entries = {str(item["relpath"]): str(item["md5"]) for item in items}
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{version}: is not a DVC list of files") from error

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vitrine.catalog import schema
 from vitrine.errors import InputError
+from vitrine.untrusted import parse_yaml
 
 Values = Mapping[str, Sequence[str]]  # column name -> one value per row
 
@@ -104,10 +104,10 @@ def read_mapping(path: Path) -> CatalogMapping:
         InputError: if it cannot be read, or one of its keys or values is unusable: one line that says where.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
     try:
         mapping = CatalogMapping.model_validate(content)

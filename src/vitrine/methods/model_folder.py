@@ -1,6 +1,5 @@
 """The model folder: model.safetensors, config.json, metrics.json, card.md. Tensors and text, nothing executable."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from vitrine import __version__, files
 from vitrine.errors import InputError
+from vitrine.untrusted import parse_json
 
 FILES = ("model.safetensors", "config.json", "metrics.json", "card.md")
 
@@ -47,10 +47,10 @@ def load_config(model: Path) -> dict[str, Any]:
     """
     path = Path(model) / FILES[1]
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"{model}: not a model folder (no config.json)") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
     if not isinstance(config, dict):
         raise InputError(f"{path}: does not hold an object")

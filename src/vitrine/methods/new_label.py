@@ -5,7 +5,6 @@ placing its d at the centre of the cluster that a few photos of it form, which l
 """
 
 import difflib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vitrine import files
 from vitrine.blocks.cosine import cosines
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
@@ -87,7 +87,7 @@ def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[st
     if prior := config.get("priors", {}).get(kind):
         prior.append(float(np.mean(prior)))  # how often the new label comes, nobody has said
     config["added_labels"] = [*config.get("added_labels", []), {"type": kind, "label": label, "photos": len(store)}]
-    metrics = json.loads((Path(model) / "metrics.json").read_text(encoding="utf-8"))
+    metrics = files.read_json(Path(model) / "metrics.json")
     notes = "".join(
         f"- `{one['label']}` of `{one['type']}`, from {one['photos']} photos\n" for one in config["added_labels"]
     )

@@ -19,6 +19,7 @@ from vitrine.methods.decision import ASK, AUTHENTIC, COUNTERFEIT, verdicts
 from vitrine.monitoring.detection import DriftRules, Finding, detect, new_labels
 from vitrine.monitoring.statistics import photo_statistics
 from vitrine.outcome import ListingOutcome, Outcome, Question
+from vitrine.untrusted import parse_json
 
 REFERENCE = "reference.json"
 TABLE = "reference.parquet"
@@ -226,7 +227,7 @@ def read_reference(reference: str | Path) -> tuple[Side, DriftRules]:
     if not files.exists(files.join(root, REFERENCE)):
         return describe(read_catalog(root), None), DriftRules()
     try:
-        description = json.loads(files.read_bytes(files.join(root, REFERENCE)))
+        description = parse_json(files.read_bytes(files.join(root, REFERENCE)))
         table = pd.read_parquet(io.BytesIO(files.read_bytes(files.join(root, TABLE))))
         projection = None
         if files.exists(files.join(root, PROJECTION)):

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from vitrine import files
 from vitrine.errors import InputError
 from vitrine.registry import pointer
+from vitrine.untrusted import parse_json
 
 FILE = "retraining.json"
 CLAIM_LASTS = timedelta(minutes=15)
@@ -120,7 +121,7 @@ def _change(uri: str, claim: Retraining, by: Retraining | None) -> None:
 def _read(uri: str) -> tuple[list[Retraining], str]:
     data, tag = pointer.read(uri)
     try:
-        return [Retraining(**entry) for entry in json.loads(data or b"[]")], tag
+        return [Retraining(**entry) for entry in parse_json(data or b"[]")], tag
     except (ValueError, TypeError) as error:
         raise InputError(f"{uri}: does not list retrainings ({error})") from error
 

@@ -13,6 +13,7 @@ from vitrine.monitoring.drift import REFERENCE, Drift, compare_with_model
 from vitrine.registry import Registry, pointer
 from vitrine.registry.store import HEADLINES
 from vitrine.report import Page, Tile
+from vitrine.untrusted import parse_json
 
 DECISION = "decision.json"
 HISTORY = "monitor/history.jsonl"
@@ -98,7 +99,7 @@ def history(reports: str) -> list[Look]:
     uri = files.join(reports, HISTORY)
     data, _ = pointer.read(uri)
     try:
-        looks = [Look(**json.loads(line)) for line in (data or b"").decode().splitlines()]
+        looks = [Look(**parse_json(line)) for line in (data or b"").decode().splitlines()]
     except (ValueError, TypeError) as error:
         raise InputError(f"{uri}: cannot be read ({error})") from error
     return looks

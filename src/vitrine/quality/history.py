@@ -5,7 +5,6 @@ kilobytes, and bounded whatever the catalog's size) and `sample.parquet` (5,000 
 """
 
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log, sqrt
@@ -23,6 +22,7 @@ from vitrine.catalog import ATTRIBUTE_PREFIX
 from vitrine.errors import InputError
 from vitrine.quality.hashes import lowest, text_hashes
 from vitrine.quality.labels import label_columns, label_counts
+from vitrine.untrusted import parse_json
 
 RESULTS, SUMMARY, SAMPLE = "results.json", "summary.json", "sample.parquet"
 FORMAT = 1
@@ -257,7 +257,7 @@ def read_revision(report: str) -> Revision:
     """
     root = files.absolute(report)
     try:
-        results, summary = (json.loads(files.read_bytes(files.join(root, name))) for name in (RESULTS, SUMMARY))
+        results, summary = (parse_json(files.read_bytes(files.join(root, name))) for name in (RESULTS, SUMMARY))
         where = files.join(root, SAMPLE)
         sampled = pd.read_parquet(io.BytesIO(files.read_bytes(where))) if files.exists(where) else None
         return revision(results, summary, sampled)

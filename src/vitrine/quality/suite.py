@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
-import yaml
 
 from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
@@ -19,6 +18,7 @@ from vitrine.quality.expectations import domain, failure, judge, quiet
 from vitrine.quality.rules import EXAMPLES, Finding
 from vitrine.quality.settings import RuleSettings
 from vitrine.report.harmless import harmless
+from vitrine.untrusted import parse_json, parse_yaml
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationValidationResult
@@ -185,10 +185,10 @@ def great_expectations_page(results: "Sequence[ExpectationValidationResult]", su
 def _read(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        return parse_json(text) if path.suffix == ".json" else parse_yaml(text)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+    except ValueError as error:
         kind = "JSON" if path.suffix == ".json" else "YAML"
         raise InputError(f"{path}: is not {kind} ({_line(error)})") from error
 

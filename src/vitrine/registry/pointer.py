@@ -35,7 +35,7 @@ def read(uri: str) -> tuple[bytes | None, str]:
         return data, hashlib.sha256(data).hexdigest()
     from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 
-    bucket, key = _split(uri)
+    bucket, key = files.split_s3(uri)
     for left in reversed(range(READS)):
         try:
             found = files.s3_client().get_object(Bucket=bucket, Key=key)
@@ -91,7 +91,7 @@ def append(uri: str, line: str) -> None:
 def _put(uri: str, data: bytes, condition: dict[str, str]) -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
-    bucket, key = _split(uri)
+    bucket, key = files.split_s3(uri)
     try:
         files.s3_client().put_object(Bucket=bucket, Key=key, Body=data, **condition)
     except ClientError as error:
@@ -106,8 +106,3 @@ def _put(uri: str, data: bytes, condition: dict[str, str]) -> None:
         raise InputError(f"{uri}: S3 answered {code}") from error
     except BotoCoreError as error:
         raise InputError(f"{uri}: {error}") from error
-
-
-def _split(uri: str) -> tuple[str, str]:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return bucket, key

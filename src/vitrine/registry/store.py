@@ -25,6 +25,7 @@ from typing import Any
 from vitrine import files
 from vitrine.errors import InputError
 from vitrine.registry import pointer
+from vitrine.untrusted import parse_json
 
 WEIGHTS = "model.safetensors"
 RECORD = "version.json"  # in a version's folder: what is known of it, as of its champion
@@ -233,8 +234,15 @@ class Registry:
         data, _ = pointer.read(uri)
         found: dict[Any, dict[str, Any]] = {}
         try:
-            for number, text in enumerate((data or b"").decode().splitlines()):
-                line = json.loads(text)
+            for number, text in enumerate((data or b"").decode().split("\n")):
+                if not text:
+                    continue
+                line = parse_json(text)
+                if not all(isinstance(line[name], str) for name in ("at", "decision", "reason")):
+                    raise ValueError("a decision without its time or reason")
+                _check_figures(line["metrics"])
+                if not isinstance(line.get("version", ""), str):
+                    raise ValueError("a version that is no name")
                 # The next promotion adds a line that it misses; the one it is of may only have been slow.
                 key = (line["version"], line["at"]) if "version" in line else number
                 if key not in found or "replaced" in line:
@@ -262,7 +270,7 @@ class Registry:
             return sorted(path.parent.name for path in Path(folder).glob(f"[!.]*/{WEIGHTS}"))
         from botocore.exceptions import BotoCoreError, ClientError
 
-        bucket, _, prefix = folder.removeprefix("s3://").partition("/")
+        bucket, prefix = files.split_s3(folder)
         try:
             pages = files.s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/")
             keys = [item["Key"].removeprefix(f"{prefix}/") for page in pages for item in page.get("Contents", [])]
@@ -314,7 +322,12 @@ class Registry:
         if data is None:
             return _State(None, (), tag)
         champion = self._parsed(task, data, uri)
-        return _State(champion, tuple(json.loads(data).get("retired", ())), tag)
+        retired = parse_json(data).get("retired", [])
+        if not isinstance(retired, list):
+            raise InputError(f"{uri}: retired is not a list of versions")
+        if champion.version in retired:
+            raise InputError(f"{uri}: names the version in use among those to be deleted")
+        return _State(champion, tuple(_checked(name, "version") for name in retired), tag)
 
     def _write(self, task: str, state: "_State") -> None:
         assert state.champion is not None
@@ -323,12 +336,19 @@ class Registry:
 
     def _parsed(self, task: str, data: bytes, uri: str) -> Champion:
         try:
-            found = json.loads(data)
+            found = parse_json(data)
             found = {key: value for key, value in found.items() if key != "retired"}
             model = self._version(task, found["version"])  # the root may be mounted elsewhere than when promoted
-            return Champion(**{**found, "task": task, "model": model})
+            champion = Champion(**{**found, "task": task, "model": model})
+            for name, value in asdict(champion).items():
+                if name != "metrics" and not isinstance(value, str):
+                    raise ValueError(f"{name} is no text")
+            _check_figures(champion.metrics)
+            if datetime.fromisoformat(champion.promoted_at).tzinfo is None:
+                raise ValueError("promoted_at is in no time zone")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{uri}: does not describe a champion ({error})") from error
+        return champion
 
     def _check_known(self, task: str, version: str, state: "_State") -> None:
         known = [name for name in self.versions(task) if name not in state.retired]
@@ -418,7 +438,7 @@ def check_model(model: Path, task: str) -> dict[str, Any]:
     if missing := [name for name in MODEL_FILES if not (model / name).is_file()]:
         raise InputError(f"{model}: not a model folder (no {', '.join(missing)})")
     try:
-        config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+        config = parse_json((model / "config.json").read_bytes())
     except ValueError as error:
         raise InputError(f"{model / 'config.json'}: is not JSON ({error})") from error
     if not isinstance(config, dict) or config.get("task", task) != task:
@@ -461,8 +481,13 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _checked(name: str, what: str) -> str:
-    if not NAME.fullmatch(name):
+def _check_figures(metrics: Any) -> None:
+    if not isinstance(metrics, dict) or not all(isinstance(value, int | float) for value in metrics.values()):
+        raise ValueError("metrics are not figures by name")
+
+
+def _checked(name: Any, what: str) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InputError(f"{what} {name!r}: letters, digits, '.', '_' and '-' only")
     return name
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from vitrine.errors import InputError
+
 TRAINED_ON = 8192
 SMALLEST = 20_000  # rows; below, exact search is as fast
 
@@ -28,11 +30,21 @@ def build(vectors: np.ndarray, path: Path) -> None:
     faiss.write_index(index, str(path))
 
 
-def load(path: Path) -> Any:
-    """What `build` wrote, memory-mapped where faiss can."""
+def load(path: Path, count: int, dim: int) -> Any:
+    """What `build` wrote of so many vectors, memory-mapped where faiss can.
+
+    Raises:
+        InputError: if it is damaged, or of other vectors.
+    """
     import faiss
 
-    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    try:
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    except (RuntimeError, MemoryError) as error:
+        raise InputError(f"{path}: damaged ({' '.join(str(error).split())})") from error
+    if not isinstance(index, faiss.IndexPQFastScan) or (index.ntotal, index.d) != (count, dim + dim % 2):
+        raise InputError(f"{path}: damaged (not the codes of {count} vectors)")
+    return index
 
 
 def candidates(index: Any, queries: np.ndarray, count: int) -> np.ndarray:

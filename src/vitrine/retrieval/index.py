@@ -1,5 +1,6 @@
 """An index of photos by embedding: a folder of segments that grows and shrinks without being rebuilt."""
 
+import re
 import secrets
 import shutil
 import tempfile
@@ -14,10 +15,11 @@ from vitrine import files
 from vitrine.errors import InputError
 from vitrine.retrieval import approximate
 from vitrine.retrieval.exact import best_of, fast_codes, search_exact
-from vitrine.retrieval.segment import Segment, in_order, unit_rows, write_segment
+from vitrine.retrieval.segment import Segment, in_order, mapped, unit_rows, write_segment
 
 CONTENTS = "index.json"
 FORMAT = 1
+NAME = re.compile(r"(segment|removed)-[A-Za-z0-9_]+(\.npy)?")  # of what index.json may name
 CANDIDATES = 50  # approximate answers looked at again, for each that is wanted
 LEAST_CANDIDATES = 1000
 THIN = 0.2  # share of a segment that a category or what was removed leaves; below, exact search looks at it alone
@@ -50,14 +52,19 @@ class Index:
         if not (self.folder / CONTENTS).is_file():
             raise InputError(f"{folder}: not an index (no {CONTENTS}); make one with `vitrine index`")
         contents = files.read_json(self.folder / CONTENTS)
-        if contents.get("format") != FORMAT:
+        if not isinstance(contents, dict) or contents.get("format") != FORMAT:
             raise InputError(f"{folder}: an index of another format; make it anew with `vitrine index`")
-        self.segments = [Segment(self.folder / name) for name in contents["segments"]]
-        self._removed: dict[str, str] = contents["removed"]
-        try:
-            self._alive = [self._read_alive(segment) for segment in self.segments]
-        except (OSError, ValueError) as error:
-            raise InputError(f"{folder}: damaged ({error})") from error
+        names, removed = contents.get("segments"), contents.get("removed")
+        if not isinstance(names, list) or not isinstance(removed, dict):
+            raise InputError(f"{folder}: damaged ({CONTENTS} names no segments)")
+        for name in (*names, *removed, *removed.values()):
+            if not isinstance(name, str) or not NAME.fullmatch(name):
+                raise InputError(f"{folder}: damaged ({CONTENTS} names {name!r}, which is nothing of an index)")
+        self.segments = [Segment(self.folder / name) for name in names]
+        self._removed: dict[str, str] = removed
+        self._alive = [self._read_alive(segment) for segment in self.segments]
+        if len({segment.vectors.shape[1] for segment in self.segments}) > 1:
+            raise InputError(f"{folder}: damaged (embeddings of different lengths)")
 
     def __len__(self) -> int:
         return sum(int(alive.sum()) for alive in self._alive)
@@ -173,11 +180,12 @@ class Index:
         return Hit(known["image"], known["uri"], known["product"], known["category"], score)
 
     def _read_alive(self, segment: Segment) -> np.ndarray:
+        segment.check()
         name = segment.folder.name
-        if name in self._removed:
-            removed: np.ndarray = ~np.load(self.folder / self._removed[name], allow_pickle=False)
-            return removed
-        return np.ones(len(segment.rows), bool)
+        if name not in self._removed:
+            return np.ones(len(segment.rows), bool)
+        removed = mapped(self.folder / self._removed[name], np.bool_, (len(segment.rows),))
+        return ~removed
 
     def _without(self, gone: Sequence[np.ndarray]) -> dict[str, str]:
         """Files of removed rows after some more are gone."""

@@ -3,6 +3,7 @@
 Rows lie in the order of their category path, so that every node of the tree is one slice.
 """
 
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.lib.format import open_memmap
 
 from vitrine.errors import InputError
@@ -19,6 +22,7 @@ from vitrine.retrieval.exact import Codes, encode
 
 ROWS, VECTORS, PRODUCT_CODES = "rows.parquet", "vectors.npy", "codes.faiss"
 COLUMNS = ("image", "uri", "product", "category")
+TEXTS = pa.schema([(name, pa.string()) for name in COLUMNS])
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
@@ -77,26 +81,42 @@ class Segment:
 
     folder: Path
 
+    def check(self) -> None:
+        """Opens the rows and the vectors.
+
+        Raises:
+            InputError: if they are missing, damaged, or not of one another.
+        """
+        if len(self.rows) != len(self.vectors):
+            raise InputError(f"{self.folder}: damaged ({len(self.vectors)} embeddings for {len(self.rows)} rows)")
+
     @cached_property
     def rows(self) -> pd.DataFrame:
         """image, uri, product, category."""
-        return pd.read_parquet(self.folder / ROWS)
+        path = self.folder / ROWS
+        try:
+            return pq.ParquetFile(path).read(list(COLUMNS)).cast(TEXTS).to_pandas()
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            raise InputError(f"{path}: damaged ({' '.join(str(error).split())})") from error
 
     @cached_property
     def vectors(self) -> np.ndarray:
         """(n, dim) float32."""
-        return self._map(VECTORS)
+        return mapped(self.folder / VECTORS, np.float32, (-1, -1))
 
     @cached_property
     def codes(self) -> Codes:
         """Of the vectors."""
-        return Codes(self._map("code.npy"), np.array(self._map("scale.npy")), np.array(self._map("slack.npy")))
+        count, dim = self.vectors.shape
+        code = mapped(self.folder / "code.npy", np.int8, (count, dim))
+        scale, slack = (mapped(self.folder / f"{name}.npy", np.float32, (count,)) for name in ("scale", "slack"))
+        return Codes(code, np.array(scale), np.array(slack))
 
     @cached_property
     def product_codes(self) -> Any:
         """For approximate search; None in a small segment."""
         path = self.folder / PRODUCT_CODES
-        return approximate.load(path) if path.exists() else None
+        return approximate.load(path, *self.vectors.shape) if path.exists() else None
 
     def slice_of(self, category: str) -> slice:
         """The rows at or below a node of the category tree; all for ""."""
@@ -109,7 +129,20 @@ class Segment:
     def _keys(self) -> np.ndarray:
         return (self.rows["category"] + "/").to_numpy(dtype=object)
 
-    def _map(self, name: str) -> np.ndarray:
+
+def mapped(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> np.ndarray:
+    """An array on disk, mapped into memory; -1 in `shape` is any length.
+
+    Raises:
+        InputError: if it is missing, damaged or of another kind.
+    """
+    try:
         # Copy on write: torch takes no read-only memory, and what is mapped must not change.
-        mapped: np.ndarray = np.load(self.folder / name, mmap_mode="c", allow_pickle=False)
-        return mapped
+        array = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError, EOFError, OverflowError, MemoryError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: damaged ({' '.join(str(error).split())})") from error
+    fits = isinstance(array, np.ndarray) and array.dtype == kind and array.ndim == len(shape)
+    if not fits or any(wanted not in (-1, found) for wanted, found in zip(shape, array.shape, strict=True)):
+        raise InputError(f"{path}: damaged (not the array that belongs there)")
+    found: np.ndarray = array
+    return found
