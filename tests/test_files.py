@@ -384,3 +384,18 @@ def test_two_processes_of_one_number_do_not_write_one_temporary_file(tmp_path):
         assert one != other
         one.write_bytes(b"1")
         other.write_bytes(b"2")
+
+
+def test_links_out_of_a_folder_are_not_copied(tmp_path):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key").write_text("key")
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "inside").symlink_to("sub")
+    files.refuse_links_out(source)
+    for name, target in (("a", tmp_path / "secret"), ("sub/b", "../../secret/key"), ("c", "/nowhere")):
+        (source / name).symlink_to(target)
+        with pytest.raises(InputError, match=f"{name}: a link that leads out"):
+            files.copy_folder(source, str(tmp_path / "copy"))
+        (source / name).unlink()
+    assert not (tmp_path / "copy").exists()

@@ -187,8 +187,28 @@ def delete(uri: str) -> None:
         raise InputError(f"{uri}: cannot be deleted ({error.strerror})") from error
 
 
+def refuse_links_out(folder: Path) -> None:
+    """Refuses a local folder that is about to be copied and holds a link to something outside.
+
+    Copying follows links, and what they lead to may be nothing that whoever sees the copy should see.
+
+    Raises:
+        InputError: naming the link.
+    """
+    home = Path(folder).resolve()
+    for parent, folders, names in os.walk(folder):
+        for path in (Path(parent, name) for name in (*folders, *names)):
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                raise InputError(f"{path}: a link that leads out of its folder is not copied")
+
+
 def copy_folder(source: Path, target: str) -> None:
-    """Copies a local folder to a new local folder or S3 prefix."""
+    """Copies a local folder to a new local folder or S3 prefix.
+
+    Raises:
+        InputError: if it holds a link that leads out of it.
+    """
+    refuse_links_out(source)
     if not is_s3(target):
         with new_folder(Path(target)) as temporary:
             shutil.copytree(source, temporary, dirs_exist_ok=True)

@@ -31,6 +31,7 @@ def make_index(model: Path, catalog: Catalog, out: Path, progress: Progress | No
     Raises:
         InputError: if `out` exists, the model or a photo cannot be read, or there is no photo to index.
     """
+    files.refuse_links_out(model)
     with files.new_folder(out) as folder:
         shutil.copytree(model, folder / MODEL)
         return _add(Index.create(folder), catalog, progress)

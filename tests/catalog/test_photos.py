@@ -1,9 +1,13 @@
 """A photo is opened upright and in RGB, or refused in one line."""
 
+import contextlib
 import io
 import os
 import random
 import struct
+import time
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -90,6 +94,58 @@ def test_a_bomb_is_refused_before_it_is_decoded():
     huge = header.replace(struct.pack("<ii", 9000, 9000), struct.pack("<ii", 90000, 90000))
     with pytest.raises(PhotoError, match="more than"):
         open_header(huge)
+
+
+def test_a_jpeg_of_many_passes_is_refused_before_it_is_decoded():
+    whole = encoded(noise(), "JPEG", progressive=True)
+    last = whole[whole.rfind(b"\xff\xda") : -2]
+    started = time.monotonic()
+    with pytest.raises(PhotoError, match="has more than 64 scans"):
+        decode_photo(whole[:-2] + last * 20_000 + whole[-2:])
+    assert time.monotonic() - started < 1
+    decode_photo(whole + last * 100)  # what follows its end is not read
+
+
+HTML = b"<!doctype html><script>alert(1)</script>"
+
+
+@pytest.mark.parametrize("added", [HTML, b"PK\x05\x06" + bytes(18)], ids=["page", "zip"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_photo_that_is_something_else_too_is_pixels_only(format, added):
+    whole = encoded(noise(), format)
+    shown = io.BytesIO()
+    decode_photo(whole + added).save(shown, "PNG")  # as thumbnails are made: nothing but pixels goes on
+    assert added not in shown.getvalue()
+    assert decode_photo(whole + added).tobytes() == decode_photo(whole).tobytes()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HTML,
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"%PDF-1.7",
+        b"PK\x03\x04",
+        b"GIF89a",
+        b"\xff\xd8\xff",
+        b"%!PS",
+    ],
+)
+def test_what_is_no_photo(data):
+    with pytest.raises(PhotoError):
+        decode_photo(data)
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
+def test_texts_in_a_png_that_unfold_without_end(kind):
+    whole = encoded(noise(), "PNG")
+    data = kind + b"x\0\0" + zlib.compress(bytes(200 << 20))
+    part = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+    tracemalloc.start()
+    with contextlib.suppress(PhotoError):
+        decode_photo(whole[:33] + part + whole[33:])
+    assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    tracemalloc.stop()
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about the damage

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from vitrine.catalog import Catalog, read_catalog, schema, write_catalog
+from vitrine.catalog import table as tables
 from vitrine.errors import InputError
 
 ANYWHERE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -249,3 +250,28 @@ def test_of_split_renumbers():
     catalog = Catalog("/", pd.DataFrame({"image": ["a", "b"], "split": ["train", "test"]}))
     assert catalog.of_split("test").table.to_dict("index") == {0: {"image": "b", "split": "test"}}
     assert len(Catalog("/", pd.DataFrame({"image": ["a"]})).of_split("test")) == 0
+
+
+def test_a_few_bytes_of_parquet_cannot_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_DECODED", 100 << 20)
+    cells = pa.array(["x" * 1_000_000]).dictionary_encode().take(pa.array([0] * 1000))
+    bomb = parquet(pa.table({"image": cells}).cast(pa.schema([("image", pa.string())])))
+    assert len(bomb) < 100_000
+    with pytest.raises(InputError, match=r"cannot be read as a table .decodes to more than"):
+        read(tmp_path, bomb, "catalog.parquet")
+
+
+def test_large_tables_come_in_pieces_and_stay_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 3)
+    names = [f"{i}.jpg" for i in range(10)]
+    data = parquet(pa.table({"image": names, "n": range(10)}), {"vitrine.root": b"/photos"})
+    found = read(tmp_path, data, "catalog.parquet")
+    assert found.table["image"].tolist() == names
+    assert found.table["n"].tolist() == list(range(10))
+    assert found.root == "/photos"
+
+
+def test_a_huge_cell_is_a_cell(tmp_path):
+    found = read(tmp_path, "image,description\na.jpg," + "x" * 5_000_000 + "\n").table
+    assert len(found["description"][0]) == 5_000_000
+    assert len(read(tmp_path, "image\n" + "a" * 100_000 + "\n").table) == 1

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -301,3 +302,32 @@ def test_an_unreadable_pointer_is_an_input_error(tmp_path):
 def test_a_bucket_that_is_not_there_is_an_input_error(s3_environment):
     with pytest.raises(InputError, match="S3 answered NoSuchBucket"):
         Registry("s3://no-such-bucket-here/x").champion("taxonomy")
+
+
+def test_links_out_of_a_model_are_neither_stored_nor_fetched(root, model, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    registry, folder = Registry(root), model("m")
+    (folder / "notes").symlink_to(tmp_path / "secret")
+    with pytest.raises(InputError, match="notes: a link that leads out"):
+        registry.promote("taxonomy", folder, METRICS, "x")
+    assert registry.versions("taxonomy") == []
+    (folder / "notes").unlink()
+    champion = registry.promote("taxonomy", folder, METRICS, "x")
+    if root.startswith("s3://"):
+        return
+    (Path(champion.model) / "notes").symlink_to(tmp_path / "secret")
+    with pytest.raises(InputError, match="notes: a link that leads out"):
+        registry.fetch(champion, tmp_path / "copy")
+
+
+def test_deleting_a_version_follows_no_links(model, tmp_path):
+    registry = Registry(tmp_path / "registry")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "work").write_text("work")
+    for i in range(3):
+        champion = registry.promote("taxonomy", model(f"m{i}", weights=bytes([i])), METRICS, "x", version=f"v{i}")
+        (Path(champion.model) / "link").symlink_to(home)
+    assert registry.prune("taxonomy", 1, now=datetime.now(UTC) + timedelta(days=1)) == ["v0"]
+    assert (home / "work").read_text() == "work"
+    assert registry.versions("taxonomy") == ["v1", "v2"]

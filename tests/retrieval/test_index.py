@@ -174,10 +174,21 @@ def test_arrays_that_do_not_belong_together(tmp_path):
 
 
 def test_codes_that_are_not_those_of_the_vectors(tmp_path):
-    vectors = np.random.default_rng(0).standard_normal((300, 4)).astype(np.float32)
-    approximate.build(vectors, tmp_path / "codes")
-    with pytest.raises(InputError, match="not the codes of 301 vectors"):
-        approximate.load(tmp_path / "codes", 301, 4)
-    (tmp_path / "codes").write_bytes((tmp_path / "codes").read_bytes()[:100])
-    with pytest.raises(InputError, match="damaged"):
-        approximate.load(tmp_path / "codes", 300, 4)
+    path = tmp_path / "codes"
+    for count, dim in ((300, 5), (320, 8)):
+        vectors = np.random.default_rng(0).standard_normal((count, dim)).astype(np.float32)
+        approximate.build(vectors, path)
+        assert approximate.candidates(approximate.load(path, count, dim), vectors[:3], 9).shape == (3, 9)
+    whole = path.read_bytes()
+    first, between, codes = approximate._layout(320, 8)
+    numbers = {*range(len(first), len(first) + 16 * 8 * 4), *range(len(whole) - codes, len(whole))}
+    lengths = [place for place in range(len(whole)) if place not in numbers]
+    assert len(lengths) == len(first) + len(between)
+    for place in lengths:  # faiss would believe them
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x81]) + whole[place + 1 :])
+        with pytest.raises(InputError, match="not the codes of 320 vectors"):
+            approximate.load(path, 320, 8)
+    for wrong in (whole[:-1], whole + b"x", b""):
+        path.write_bytes(wrong)
+        with pytest.raises(InputError, match="not the codes of 320 vectors"):
+            approximate.load(path, 320, 8)

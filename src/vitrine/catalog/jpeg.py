@@ -4,6 +4,7 @@ libjpeg fills what it cannot read with grey and says so in a warning, which Pill
 and closed with an end marker would otherwise count as a photo, as would many that have a hole.
 """
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 LOST = ("premature end", "bad huffman code", "bad arithmetic code", "instead of rst")
 MODES = {"gray": "L", "ycbcr": "RGB", "rgb": "RGB"}  # colour space -> Pillow's mode
 SCALES = (8, 4, 2, 1)
+MAX_SCANS = 64  # a progressive JPEG has some ten
+MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 
 
 class LostPixelsError(ValueError):
@@ -41,6 +44,19 @@ def plain_header(data: bytes) -> Plain | None:
         return None
     mode = MODES.get(str(colours).lower())
     return Plain(int(width), int(height), mode) if mode else None
+
+
+def has_many_scans(data: bytes) -> bool:
+    """Whether a JPEG has more than `MAX_SCANS` passes over its pixels, each a few bytes and as slow as a photo."""
+    if data.count(b"\xff\xda") <= MAX_SCANS:
+        return False
+    count = position = 0
+    while (found := MARKER.search(data, position)) and found[1] != b"\xd9" and count <= MAX_SCANS:
+        count += found[1] == b"\xda"
+        position = found.end()
+        if found[1] not in (b"\xd8", b"\x01"):
+            position += int.from_bytes(data[position : position + 2], "big")
+    return count > MAX_SCANS
 
 
 def jpeg_pixels(data: bytes, width: int, height: int, near: int | None = None) -> NDArray[np.uint8] | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from vitrine import files
-from vitrine.catalog.jpeg import LostPixelsError, jpeg_pixels, plain_header
+from vitrine.catalog.jpeg import MAX_SCANS, LostPixelsError, has_many_scans, jpeg_pixels, plain_header
 from vitrine.errors import InputError
 
 MAX_PIXELS = 120_000_000  # phones make 108 million; a header that declares more is taken for a decompression bomb
@@ -92,8 +92,10 @@ def stored_pixels(data: bytes, width: int, height: int, near: int | None = None)
     """The RGB pixels of a JPEG as they are stored, (height, width, 3); None where Pillow must decode.
 
     Raises:
-        PhotoError: if a part of the photo is missing.
+        PhotoError: if a part of the photo is missing, or it would take minutes to decode.
     """
+    if has_many_scans(data):
+        raise PhotoError(f"has more than {MAX_SCANS} scans; decoding them all would take too long")
     try:
         return jpeg_pixels(data, width, height, near)
     except LostPixelsError as error:

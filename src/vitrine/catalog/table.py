@@ -18,6 +18,8 @@ TABLE_NAMES = ("catalog.parquet", "catalog.csv")
 ROOT_KEY = b"vitrine.root"
 VERSION_KEY = b"vitrine.data_version"
 REMOTE_KEY = b"vitrine.remote"
+MAX_DECODED = 8 << 30  # bytes of a table in memory; a few hundred of Parquet can stand for any number
+ROWS_AT_ONCE = 2048  # with cells of a megabyte, what is decoded before its size is known takes 2 GB
 TEXT = pd.StringDtype("pyarrow", na_value=float("nan"))
 
 
@@ -180,10 +182,34 @@ def parse_csv(
     return table
 
 
+def decode_parquet(data: bytes) -> pa.Table:
+    """A Parquet file that somebody else wrote.
+
+    Raises:
+        ValueError: if it cannot be read (pyarrow's errors are of this kind, or OSErrors), or decodes to more than
+            `MAX_DECODED`.
+    """
+    file = pq.ParquetFile(pa.BufferReader(data))
+    tables: list[pa.Table] = []
+    waiting: list[pa.RecordBatch] = []
+    size = joined = 0
+    for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+        size += batch.nbytes
+        if size > MAX_DECODED:
+            raise ValueError(f"decodes to more than {MAX_DECODED >> 30} GB")
+        waiting.append(batch)
+        if size - joined > 1 << 28:  # few large pieces: looking at many small ones takes longer
+            tables.append(pa.Table.from_batches(waiting).combine_chunks())
+            waiting, joined = [], size
+    tables.append(pa.Table.from_batches(waiting, file.schema_arrow).combine_chunks())
+    whole = pa.concat_tables(tables).replace_schema_metadata(file.schema_arrow.metadata)
+    whole.validate(full=True)  # text that is not UTF-8
+    return whole
+
+
 def _parse_parquet(data: bytes) -> tuple[pd.DataFrame, dict[bytes, str]]:
     """The table with contract columns as text, and what its metadata records."""
-    arrow = pq.ParquetFile(pa.BufferReader(data)).read()
-    arrow.validate(full=True)  # text that is not UTF-8
+    arrow = decode_parquet(data)
     arrow = arrow.select(
         [i for i, name in enumerate(_without_duplicates(arrow.column_names)) if not name.startswith("__index_level_")]
     )

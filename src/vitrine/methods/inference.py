@@ -251,7 +251,13 @@ def _explain(
 
 
 def _questions(config: Mapping[str, Any], scores: Mapping[str, np.ndarray], table: pd.DataFrame) -> list[Question]:
-    return _method(config["task"]).questions(config, scores, table, config["temperatures"])
+    try:
+        asked: list[Question] = _method(config["task"]).questions(config, scores, table, config["temperatures"])
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise InputError(
+            f"config.json does not describe the net's answers ({type(error).__name__}: {error})"
+        ) from error
+    return asked
 
 
 def _method(task: str) -> Any:

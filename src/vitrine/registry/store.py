@@ -289,6 +289,7 @@ class Registry:
                 temporary.rmdir()
                 files.fetch_folder(champion.model, temporary)
             elif Path(champion.model).is_dir():
+                files.refuse_links_out(Path(champion.model))
                 shutil.copytree(champion.model, temporary, dirs_exist_ok=True)
             else:
                 raise InputError(f"{champion.model}: no such model folder")
@@ -449,6 +450,8 @@ def check_model(model: Path, task: str) -> dict[str, Any]:
 def _store(model: Path, extra: Mapping[str, Path], target: str, champion: Champion) -> None:
     """Copies everything; on S3 the weights come last, because a version without them is not listed."""
     record = _json(asdict(champion))
+    for folder in (model, *extra.values()):
+        files.refuse_links_out(folder)
     if not files.is_s3(target):
         with files.new_folder(Path(target)) as temporary:
             shutil.copytree(model, temporary, dirs_exist_ok=True)
@@ -466,10 +469,14 @@ def _store(model: Path, extra: Mapping[str, Path], target: str, champion: Champi
 
 def _delete(target: str) -> None:
     """Deletes a version: the weights first, by which it is listed, and its record last, by which it is found again."""
-    names = files.list_folder(target)
+    local = not files.is_s3(target)
+    names = [path.name for path in Path(target).iterdir()] if local else files.list_folder(target)
     for name in sorted(names, key=lambda name: (name != WEIGHTS, name == RECORD)):
-        files.delete(files.join(target, name))
-    if not files.is_s3(target):
+        if local and Path(target, name).is_dir() and not Path(target, name).is_symlink():
+            shutil.rmtree(Path(target, name), ignore_errors=True)  # which follows no links
+        else:
+            files.delete(files.join(target, name))
+    if local:
         shutil.rmtree(target, ignore_errors=True)
 
 

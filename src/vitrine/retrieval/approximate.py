@@ -6,6 +6,8 @@ graph it needs no structure in the data to find its way, so it finds neighbours 
 seconds and takes new vectors as they come.
 """
 
+import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 from vitrine.errors import InputError
 
 TRAINED_ON = 8192
+CENTRES, BLOCK = 16, 32  # of four bits; vectors that faiss scans at once
 SMALLEST = 20_000  # rows; below, exact search is as fast
 
 
@@ -33,18 +36,32 @@ def build(vectors: np.ndarray, path: Path) -> None:
 def load(path: Path, count: int, dim: int) -> Any:
     """What `build` wrote of so many vectors, memory-mapped where faiss can.
 
+    faiss believes every length in a file. So all of it but the numbers is compared with what `build` writes.
+
     Raises:
         InputError: if it is damaged, or of other vectors.
     """
     import faiss
 
-    try:
-        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    except (RuntimeError, MemoryError) as error:
-        raise InputError(f"{path}: damaged ({' '.join(str(error).split())})") from error
-    if not isinstance(index, faiss.IndexPQFastScan) or (index.ntotal, index.d) != (count, dim + dim % 2):
-        raise InputError(f"{path}: damaged (not the codes of {count} vectors)")
-    return index
+    first, between, codes = _layout(count, dim + dim % 2)
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(len(first))
+        file.seek(CENTRES * (dim + dim % 2) * 4, os.SEEK_CUR)
+        if (start, file.read(len(between)), size - file.tell()) != (first, between, codes):
+            raise InputError(f"{path}: damaged (not the codes of {count} vectors)")
+    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+
+
+def _layout(count: int, dim: int) -> tuple[bytes, bytes, int]:
+    """Of a file of codes: the bytes before the centres, those between centres and codes, and how many codes follow."""
+    parts = dim // 2
+    unused = 1 << 20
+    head = struct.pack("<iqqq?i", dim, count, unused, unused, True, 0)  # 0: inner product
+    quantiser = struct.pack("<QQQQ", dim, parts, 4, CENTRES * dim)
+    blocks, even = -(-count // BLOCK) * BLOCK, parts + parts % 2
+    codes = blocks * even // 2
+    return b"IPfs" + head + quantiser, struct.pack("<iiiQQQ", 0, BLOCK, 0, blocks, even, codes), codes
 
 
 def candidates(index: Any, queries: np.ndarray, count: int) -> np.ndarray:

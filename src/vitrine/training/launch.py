@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vitrine.errors import InputError
-from vitrine.files import atomic_write, new_folder
+from vitrine.files import atomic_write, new_folder, refuse_links_out
 
 # Runs a command on several nodes: (name of the training, the command, the file in which wrong input is told).
 Run = Callable[[str, Sequence[str], Path], None]
@@ -102,6 +102,7 @@ def _share(table: Path, overrides: Sequence[str], home: Path) -> list[str]:
             copies = [home / "teachers" / str(number) for number in range(len(teachers))]
             for teacher, copy in zip(teachers, copies, strict=True):
                 if not copy.exists():
+                    refuse_links_out(teacher)
                     with new_folder(copy) as folder:
                         shutil.copytree(teacher, folder, dirs_exist_ok=True)
             shared[place] = f"teachers={','.join(map(str, copies))}"

@@ -5,11 +5,10 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vitrine import files
 from vitrine.catalog.mapping import TableFile
-from vitrine.catalog.table import parse_csv
+from vitrine.catalog.table import decode_parquet, parse_csv
 from vitrine.errors import InputError
 from vitrine.untrusted import parse_json
 
@@ -150,7 +149,7 @@ def _read_bytes(uri: str) -> bytes:
 
 
 def _parse_parquet(data: bytes, names: Sequence[str]) -> pd.DataFrame:
-    table = pq.ParquetFile(pa.BufferReader(data)).read()
+    table = decode_parquet(data)
     if names:
         table = table.rename_columns(list(names))
     return pd.DataFrame(
