@@ -16,7 +16,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make pins"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-containers lint compile bench image pins pin-data clean
+.PHONY: help install demo audit fuzz test test-containers lint compile bench image pins pin-data clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +56,12 @@ test: $(STAMP) ## every test, the slow ones too, on all cores
 
 test-containers: $(STAMP) ## builds the image and runs the retrain DAG in containers of it; starts an engine where none is
 	.ci/engine sh -ec '$(MAKE) image IMAGE=$(IMAGE); VITRINE_TEST_IMAGE=$(IMAGE) $(VENV)/bin/pytest -s tests/pipelines/test_in_containers.py'
+
+audit: $(STAMP) ## pins, licences and known vulnerabilities of all packages; build/sbom.json, CycloneDX, of the image's
+	$(VENV)/bin/python .ci/audit.py build/sbom.json
+
+fuzz: $(STAMP) ## hostile bytes for every reader, ARGS="--seconds 60 [TARGET ...]"; needs atheris in .venv
+	$(VENV)/bin/python benchmarks/tables/fuzz.py $(ARGS)
 
 lint: $(STAMP) ## ruff (rules and format) and mypy
 	$(VENV)/bin/ruff check .
