@@ -1,0 +1,121 @@
+"""Addresses where a path is asked for are asked nothing, what is printed does nothing, and tables are no formulas."""
+
+import ast
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+from toys import toy_catalog
+
+from vitrine.catalog import read_catalog
+from vitrine.cli import main
+from vitrine.errors import InputError
+from vitrine.synth import render_catalog
+from vitrine.training.train import train
+
+ROOT = Path(__file__).parents[1]
+ADDRESSES = [
+    "http://127.0.0.1:9/x",
+    "https://host/x",
+    "ftp://host/x",
+    "file:///etc/passwd",
+    "file://host/share",
+    "//host/x",
+]
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory):
+    return toy_catalog(tmp_path_factory.mktemp("toys") / "toys", photos=48)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    ("task", "variant", "key"),
+    [
+        ("taxonomy", "ssmtl-ca", "start"), ("taxonomy", "bcnn-mcr", "nets"), ("attributes", "student", "teachers"),
+        ("attributes", "student", "unlabelled"), ("taxonomy", "bcnn", "weights"),
+    ],
+)  # fmt: skip
+def test_no_setting_asks_an_address(toys, tmp_path, monkeypatch, task, variant, key, address):
+    monkeypatch.setattr("socket.socket.connect", None)
+    monkeypatch.setattr("socket.getaddrinfo", None)
+    with pytest.raises(InputError) as refused:
+        train(task, variant, toys, tmp_path / "model", [f"{key}={address}", "epochs=1", "workers=1"])
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_types_and_labels_name_no_files(toys, tmp_path):
+    table = toys.table.drop(columns=[name for name in toys.table if name.startswith("attr:")])
+    table["attr:../../up"] = ["../../red" if i % 2 else "/etc/blue" for i in range(len(table))]
+    settings = [
+        "epochs=1",
+        "image_size=32",
+        "workers=1",
+        "batch_size=16",
+        f"teacher_store={tmp_path / 'in/side/store'}",
+    ]
+    train("attributes", "student", toys.with_table(table), tmp_path / "in/side/model", settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["side"]
+    assert {path.name for path in (tmp_path / "in/side").iterdir()} == {"model", "store"}
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_no_catalog_is_asked_of_an_address(address, monkeypatch):
+    monkeypatch.setattr("socket.socket.connect", None)
+    for source in (address, f"{address}.csv", f"{address}.parquet"):
+        with pytest.raises(InputError):
+            read_catalog(source)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["validate", "\x1b]0;title\x07none", "--report", "r"],
+        ["train", "taxo\x1b[2Jnomy", "none", "out"],
+        ["models", "list", "\x9b31m"],
+        ["scan", "none", "out", "--shard", "\x1b[31m"],
+        ["split", "none", "out", "--ratios", "\x1b[31m"],
+        ["predict", "model\u202e", "photo"],
+    ],
+)
+def test_a_refusal_does_nothing_to_a_terminal(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["vitrine", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    err = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert len(err.splitlines()) == 1
+    assert err.rstrip("\n").isprintable()
+
+
+def test_a_history_does_nothing_to_a_terminal(tmp_path, monkeypatch, capsys):
+    (tmp_path / "taxonomy").mkdir()
+    line = '{"at": "2026", "decision": "refused", "reason": "\\u001b[2Jno\\u202e\\n", "metrics": {}}\n'
+    (tmp_path / "taxonomy/history.jsonl").write_text(line)
+    monkeypatch.setattr(sys, "argv", ["vitrine", "models", "list", "--history", "--registry", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().out.rstrip("\n").isprintable()
+
+
+def test_no_table_for_spreadsheets_holds_what_somebody_else_wrote(tmp_path):
+    writing = set()
+    for path in (path for folder in ("src", "components", "pipelines") for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                made = (node.func.attr == "to_csv" and node.args) or node.func.attr in (
+                    "to_excel",
+                    "DictWriter",
+                    "writer",
+                )
+                if made:
+                    writing.add(path.relative_to(ROOT).as_posix())
+    assert writing == {"src/vitrine/synth/render.py"}  # defects.csv, of faults that are drawn
+    render_catalog(tmp_path / "demo", listings=10, defects=True)
+    with (tmp_path / "demo/defects.csv").open(newline="", encoding="utf-8") as file:
+        assert not [
+            cell for row in csv.reader(file) for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+        ]
