@@ -137,7 +137,7 @@ class MatchingSettings(Settings):
     pairs: str = Field("1:1:4", description="positive : hard negative : background negative pairs, the first 1")
     margin: float = Field(0.0, ge=0, description="m of the losses, in units of the features; 0 = from the data")
     margin_scale: float = Field(1.0, gt=0, description="m over the median distance of photos of different things")
-    softmax_weight: float = Field(1.0, ge=0, description="of the softmax loss beside that of pairs, in units of m²")
+    softmax_weight: float = Field(0.1, ge=0, description="of the softmax loss beside that of pairs, in units of m²")
     hard: int = Field(10, ge=1, description="nearest false answers that hard negatives are drawn from")
     refresh: int = Field(1, ge=1, description="passes after which hard negatives are looked for anew")
     stop_at: int = Field(20, ge=1, description="k of the validation top-k that chooses the pass to keep")
