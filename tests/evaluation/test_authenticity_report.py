@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from toy_listings import an_outcome, catalog_of
 
+from vitrine.data.heat import DIM
 from vitrine.evaluation.authenticity import listing_metrics
 from vitrine.evaluation.authenticity_report import heat_thumbnail, listing_examples, listing_page, verdict_confusion
 
@@ -147,11 +148,10 @@ def test_examples_show_the_deciding_photo_and_whether_it_was_right(answered):
     assert len(listing_examples(outcome, catalog, 3)) == 3
 
 
-def test_the_shade_lies_where_the_heat_is(tmp_path):
-    Image.new("RGB", (40, 40), (90, 90, 90)).save(tmp_path / "grey.png")
-    uri = heat_thumbnail(str(tmp_path / "grey.png"), np.array([[1.0, 0.0], [0.0, 0.0]]))
+def test_a_photo_keeps_its_colours_where_the_heat_is_and_is_dim_and_grey_elsewhere(tmp_path):
+    Image.new("RGB", (40, 40), (200, 90, 40)).save(tmp_path / "orange.png")
+    uri = heat_thumbnail(str(tmp_path / "orange.png"), np.array([[1.0, 0.0], [0.0, 0.0]]))
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))), np.int16)
-    redness = pixels[..., 0] - pixels[..., 1]
-    assert redness[:40, :40].mean() > 60
-    assert abs(redness[72:, 72:].mean()) < 8
+    assert abs(pixels[:16, :16].mean((0, 1)) - (200, 90, 40)).max() < 8
+    assert abs(pixels[80:, 80:].mean((0, 1)) - DIM * 110).max() < 4
     assert heat_thumbnail(str(tmp_path / "none.png"), np.ones((2, 2))) is None

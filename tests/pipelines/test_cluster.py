@@ -143,7 +143,7 @@ def test_a_run_is_named_after_its_data_and_the_figure_to_beat(tmp_path, monkeypa
     (tmp_path / "data.dvc").write_text("outs:\n- md5: 0a1b2c3d4e5f60718293a4b5c6d7e8f9.dir\n  path: data\n")
     (tmp_path / "registry/taxonomy").mkdir(parents=True)
     champion = {"task": "taxonomy", "version": "v1", "model": "", "content": "c", "metrics": {"top1": 0.9123}}
-    champion |= {"promoted_at": "", "reason": ""}
+    champion |= {"promoted_at": "2026-01-01T00:00:00+00:00", "reason": ""}
     (tmp_path / "registry/taxonomy/champion.json").write_text(json.dumps(champion))
     given = {"catalog": str(tmp_path / "data.dvc"), "registry": str(tmp_path / "registry")}
     assert run_name("retrain", given) == "retrain 0a1b2c3d taxonomy top1 0.912"
