@@ -39,7 +39,7 @@ OTHER = {"grocery": "rendered", "rendered": "grocery"}
 SEEDS = (0, 1, 2)
 WRONG = 0.2
 MARGINS = (0.5, 1.5, 2.0, 3.0)  # beside the default 1, times the median distance of different things
-COMMON = {"image_size": 32, "workers": 1, "patience": 0, "softmax_weight": 1}
+COMMON = {"image_size": 32, "workers": 1, "patience": 0}
 PASSES = {"grocery": {"epochs": 4, "pretraining": 8}, "rendered": {"epochs": 10, "pretraining": 20}}
 RENDERED = 500
 TOP = (1, 5, 20, 200)
@@ -224,9 +224,9 @@ Written by
 `grocery`: photos taken in shops ask for the iconic photo of their class, by the set's own splits. `rendered`:
 customers' photos of {RENDERED} rendered listings ask for the shop's photos of products held out of the training. Top-k
 in percent, every shop photo searched; `level 1` within the query's first-level category. Mean over runs (one per seed)
-and, after ±, their standard deviation. `resnet18_narrow`, {COMMON["image_size"]} px, {passes}, the best pass by
-validation top-20, the rest by default; before the pairs each net learns the background set, here the product set's own
-categories.
+and, after ±, their standard deviation. `resnet18_narrow`, {COMMON["image_size"]} px,
+{passes}, the best pass by validation top-20, the rest
+by default; before the pairs each net learns the background set, here the product set's own categories.
 `seconds` are processor time of the training. What to make of it stands in [docs/matching.md](../matching.md).
 """
     for data in DATA:
