@@ -193,6 +193,9 @@ def test_labels_that_photos_contradict_are_reported_and_their_rows_go_on_request
     (found,) = (result for result in report.results if result.name == "label_noise")
     assert (set(found.examples), found.severity, found.passed) == ({31, 62}, "info", True)
     assert "row 31, colour: blue looks like red" in found.details
+    page = (tmp_path / "report/report.html").read_text()
+    assert "Labels held against their photos" in page
+    assert page.count("blue looks like red") == 1  # with its photo, and not once more as a rule's example
     kept, _, _ = clean(catalog, tmp_path / "kept", min_class_count=0)
     assert kept.dropped["label_noise"] == 0
     result, _, dropped = clean(catalog, tmp_path / "out", min_class_count=0, drop_suspects=True)

@@ -85,7 +85,7 @@ def test_copies_are_found_and_products_kept_apart(tmp_path):
     photo.save(tmp_path / "exact.png", pnginfo=None, compress_level=1)
     names = [f"{seed}.png" for seed in range(60)] + ["jpeg.jpg", "small.png", "crop.jpg", "exact.png"]
     photos = scan(tmp_path, names)
-    exact = duplicates.exact_groups(photos)
+    exact = duplicates.linked(len(photos), duplicates.exact_links(photos))
     assert [rows.tolist() for rows in duplicates.members(exact)] == [[0, 63]]  # other bytes, the same pixels
     near = duplicates.near_duplicate_groups(photos)
     assert [rows.tolist() for rows in duplicates.members(near)] == [[0, 60, 61, 62, 63]]
@@ -126,5 +126,5 @@ def test_unreadable_rows_are_nobodys_copies(tmp_path):
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_bytes(io.BytesIO(b"no photo").getvalue())
     photos = scan(tmp_path, ["a.jpg", "b.jpg", "gone.jpg", "../up.jpg"])
-    assert (duplicates.exact_groups(photos) == -1).all()
+    assert (duplicates.linked(len(photos), duplicates.exact_links(photos)) == -1).all()
     assert (duplicates.near_duplicate_groups(photos, turned=True) == -1).all()

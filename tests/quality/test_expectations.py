@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vitrine.catalog.table import TEXT
 from vitrine.quality import expectations
-from vitrine.quality.expectations import domain, failure, judge, quiet, unexpected_rows
+from vitrine.quality.expectations import build, domain, failure, judge, quiet, unexpected
 
 SINGLE = [
     known.ExpectColumnValuesToBeInSet(column="word", value_set=["a", "bb", "c|d"]),
@@ -119,13 +119,11 @@ def test_any_text_is_judged_as_one_by_one(words, pattern, allowed, size):
     frame = pd.DataFrame({"word": pd.Series(words, dtype=TEXT)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(expectations, "SLICE", size)
-        (wrong, rows), (strange, others) = unexpected_rows(
-            frame,
-            [
-                ("ExpectColumnValuesToNotMatchRegex", {"column": "word", "regex": pattern}),
-                ("ExpectColumnValuesToBeInSet", {"column": "word", "value_set": sorted(allowed)}),
-            ],
-        )
+        asked = [
+            ("ExpectColumnValuesToNotMatchRegex", {"column": "word", "regex": pattern}),
+            ("ExpectColumnValuesToBeInSet", {"column": "word", "value_set": sorted(allowed)}),
+        ]
+        (wrong, rows), (strange, others) = map(unexpected, judge(frame, build(asked)))
     expected = [row for row, word in enumerate(words) if word is not None and re.search(pattern, word)]
     assert (wrong, rows) == (len(expected), expected)
     expected = [row for row, word in enumerate(words) if word is not None and word not in allowed]
@@ -135,11 +133,10 @@ def test_any_text_is_judged_as_one_by_one(words, pattern, allowed, size):
 def test_counts_are_exact_and_the_listed_rows_the_first(monkeypatch):
     monkeypatch.setattr(expectations, "SLICE", 700)
     frame = pd.DataFrame({"word": pd.Series(["good", "bad"] * 2500, dtype=TEXT)})
-    specification = ("ExpectColumnValuesToBeInSet", {"column": "word", "value_set": ["good"]})
-    [(count, rows)] = unexpected_rows(frame, [specification])
+    [result] = judge(frame, [known.ExpectColumnValuesToBeInSet(column="word", value_set=["good"])])
+    count, rows = unexpected(result)
     assert count == 2500
     assert rows == list(range(1, 2000, 2))
-    [result] = judge(frame, [known.ExpectColumnValuesToBeInSet(column="word", value_set=["good"])])
     assert result.result["partial_unexpected_counts"] == [{"value": "bad", "count": 2500}]
 
 
@@ -149,7 +146,7 @@ def test_small_and_empty_tables(rows):
     results = judge(frame, SINGLE[:10])
     assert [failure(result) for result in results] == [""] * 10
     assert [result.result["element_count"] for result in results] == [rows] * 10
-    assert unexpected_rows(frame, []) == []
+    assert judge(frame, []) == []
 
 
 def test_a_column_without_values_passes():
@@ -180,4 +177,4 @@ def test_what_cannot_be_judged_says_why():
     assert "\n" not in "".join(map(failure, results))
     assert failure(results[2]) == ""
     with pytest.raises(RuntimeError, match="expect_column_values_to_be_between"):
-        unexpected_rows(frame, [("ExpectColumnValuesToBeBetween", {"column": "word", "min_value": 3})])
+        unexpected(results[0])

@@ -31,7 +31,7 @@ EVEN = 0.98  # attention this even, of 1, weighs no photo over another
 DRAWS = 500
 PROJECTED = 2000
 SEED = 0
-INK, SOFT, ACCENT, GOOD, WARN, BAD = "#1d2330", "#667085", "#3454d1", "#12805c", "#b25e09", "#c4320a"
+SOFT, ACCENT, GOOD, WARN, BAD = "#667085", "#3454d1", "#12805c", "#b25e09", "#c4320a"
 
 
 def listing_page(

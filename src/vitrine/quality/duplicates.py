@@ -32,15 +32,6 @@ Links = tuple[Rows, Rows]
 Turns = NDArray[np.uint8]
 
 
-def exact_groups(photos: pd.DataFrame) -> Groups:
-    """Groups rows whose photos have the same bytes or decode to the same pixels.
-
-    Returns:
-        A group number per row, -1 for a row that is alone or unreadable.
-    """
-    return linked(len(photos), exact_links(photos))
-
-
 def near_duplicate_groups(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE, turned: bool = False) -> Groups:
     """Groups rows whose photos are copies of one another, exact ones included.
 

@@ -46,18 +46,6 @@ OF_SINGLE_VALUES = {
 OF_TYPES = {"expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list"}
 
 
-def unexpected_rows(
-    frame: pd.DataFrame, expectations: Sequence[tuple[str, Mapping[str, Any]]]
-) -> list[tuple[int, list[int]]]:
-    """How many rows break each expectation, and which (the first `SHOWN`).
-
-    Args:
-        frame: A table with a RangeIndex.
-        expectations: Class names of `great_expectations.expectations` and their arguments.
-    """
-    return [unexpected(result) for result in judge(frame, build(expectations))] if expectations else []
-
-
 def build(expectations: Sequence[tuple[str, Mapping[str, Any]]]) -> list["Expectation"]:
     """Expectations from their class names and arguments."""
     with quiet():

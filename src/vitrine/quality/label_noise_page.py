@@ -50,4 +50,4 @@ def label_noise_section(page: Page, noise: LabelNoise, catalog: Catalog) -> None
 def _title(column: str) -> str:
     if column.startswith("level"):
         return f"Category, level {column.removeprefix('level')}"
-    return column.removeprefix(ATTRIBUTE_PREFIX).capitalize()
+    return column.removeprefix(ATTRIBUTE_PREFIX).replace("_", " ").capitalize()

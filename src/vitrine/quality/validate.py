@@ -20,6 +20,8 @@ from vitrine.quality.history import (
     write_revision,
 )
 from vitrine.quality.history_page import difference_sections, evidently_page
+from vitrine.quality.label_noise import LabelNoise
+from vitrine.quality.label_noise_page import label_noise_section
 from vitrine.quality.labels import label_counts
 from vitrine.quality.links import copy_links
 from vitrine.quality.rules import Finding, evaluate, gather
@@ -133,7 +135,7 @@ def validate_catalog(
         version = f"data version {catalog.data_version or 'unknown'}"
         name = f"vitrine and {own.name}" if own else "vitrine"
         (folder / EXPECTATIONS).write_text(great_expectations_page(judged, name, version), encoding="utf-8")
-        page = _page(catalog, looks, validation)
+        page = _page(catalog, looks, validation, evidence.noise)
         attached = [
             ("Great Expectations' page", EXPECTATIONS, "The rules about single cells, as that library shows them.")
         ]
@@ -179,7 +181,7 @@ def _status(result: RuleResult) -> str:
     return STATUS["info"] if result.severity == "info" and result.count else "Passed"
 
 
-def _page(catalog: Catalog, photos: pd.DataFrame, validation: Validation) -> Page:
+def _page(catalog: Catalog, photos: pd.DataFrame, validation: Validation, noise: LabelNoise) -> Page:
     table = catalog.table
     failed = [result for result in validation.results if not result.passed and result.severity == "error"]
     warned = [result for result in validation.results if not result.passed and result.severity == "warning"]
@@ -221,7 +223,9 @@ def _page(catalog: Catalog, photos: pd.DataFrame, validation: Validation) -> Pag
             for result in ranked
         ],
     )
-    _offenders(page, catalog, photos, [result for result in ranked if _status(result) != "Passed"])
+    worth_showing = [result for result in ranked if _status(result) != "Passed" and result.name != "label_noise"]
+    _offenders(page, catalog, photos, worth_showing)
+    label_noise_section(page, noise, catalog)
     _labels(page, table)
     _sizes(page, photos)
     if "split" in table and (table["split"] != "").any():

@@ -195,4 +195,3 @@ _PRINTS = {
     "zigzag": _zigzag,
     "colour-block": _blocks,
 }
-PATTERNS = tuple(_PRINTS)
