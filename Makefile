@@ -38,7 +38,7 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	@rm -f $@
 	@sed -n '/^uv==/,/# via/p' requirements-dev.txt > $(VENV)/uv.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
-	$(UV) pip sync --python $(VENV)/bin/python --require-hashes --build-constraints requirements-dev.txt requirements-dev.txt
+	$(UV) pip sync --python $(VENV)/bin/python --compile-bytecode --require-hashes --build-constraints requirements-dev.txt requirements-dev.txt
 	$(UV) pip install --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -74,8 +74,9 @@ def run_in_process(home: Path, epochs: int) -> None:
     settings: dict[str, object] = {"epochs": epochs, **SETTINGS}
     steps.data_state(data, "")
     steps.fetch_data(data, "", "", at / "fetched")
-    steps.validate(at / "fetched", at / "validation", strict=False)
-    steps.clean(at / "fetched", at / "validation", at / "cleaned", 20)
+    steps.scan(at / "fetched", at / "photos", "1/1")
+    steps.validate(at / "fetched", at / "validation", [at / "photos"])
+    steps.clean(at / "fetched", at / "validation", at / "cleaned", 20, photos=[at / "photos"])
     table = at / "parted"
     steps.split(at / "cleaned", table)
     steps.find_tasks(table)

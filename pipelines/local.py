@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from kfp import local
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from pipelines.containers import in_containers
 from pipelines.packages import load, parameters
@@ -28,7 +29,7 @@ from vitrine.journal import SIGN
 from vitrine.untrusted import printable
 
 PATHS = ("catalog", "remote", "registry", "reports", "checkpoints")
-TRAININGS = 2  # that kfp.local runs at once at most
+AT_ONCE = 2  # steps of a loop that kfp.local runs side by side at most
 STARTS = re.compile(r"Executing task '([\w-]+)'")
 REUSED = re.compile(r"Task ([\w-]+) cache hit")
 EPOCH = re.compile(r"^\s*(.+: epoch \d+/\d+.*)$")
@@ -93,8 +94,6 @@ def run_pipeline(
     for folder in ("artifacts", "cache", "logs"):
         (runs / folder).mkdir(parents=True, exist_ok=True)
     log = runs / "logs" / f"{now}.log"
-    # Two trainings at once with a thread per core each wait for one another most of the time (docs/decisions.md).
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // TRAININGS)))
     with (
         _alone(name, runs) as alone,
         log.open("wb", buffering=0) as record,
@@ -106,6 +105,8 @@ def run_pipeline(
         pipeline, where = (load(name), local.SubprocessRunner(use_venv=False))
         if runner == "docker":
             pipeline, where = in_containers(name, arguments, runs)
+        if "OMP_NUM_THREADS" not in os.environ:
+            share_cores(pipeline.pipeline_spec, os.cpu_count() or 1)
         local.init(
             runner=where,
             pipeline_root=str(runs / "artifacts"),
@@ -120,6 +121,25 @@ def run_pipeline(
     if sieve.failed and sieve.wrong_input:
         raise InputError(sieve.wrong_input)
     return 1 if sieve.failed else 0
+
+
+def share_cores(spec: PipelineSpec, cores: int) -> None:
+    """Gives the steps inside loops, which kfp.local runs two at once, half of the cores each.
+
+    With a thread per core both would wait for one another most of the time (docs/decisions.md). All other steps are
+    alone on the machine and have all of it.
+    """
+    dags = [(spec.root.dag, False)]
+    while dags:
+        dag, looped = dags.pop()
+        for task in dag.tasks.values():
+            inside = looped or task.WhichOneof("iterator") is not None
+            part = spec.components[task.component_ref.name]
+            if part.HasField("dag"):
+                dags.append((part.dag, inside))
+            elif inside:
+                container = spec.deployment_spec["executors"][part.executor_label]["container"]
+                container["env"] = [{"name": "OMP_NUM_THREADS", "value": str(max(1, cores // AT_ONCE))}]
 
 
 def remove_left(artifacts: Path, name: str) -> None:

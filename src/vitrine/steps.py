@@ -389,7 +389,7 @@ def compare(
 
     With `only_compare` the answer is always `refuse`, and the reason says what it would have been.
     """
-    from vitrine.evaluation.evaluate import EXAMPLES, REPORT
+    from vitrine.evaluation import EXAMPLES, REPORT
     from vitrine.registry.challenge import challenge
     from vitrine.registry.store import Registry
 
@@ -504,7 +504,7 @@ def promote(
     Raises:
         InputError: if the champion is no longer the one that the gate compared with, or a model cannot be stored.
     """
-    from vitrine.evaluation.evaluate import METRICS
+    from vitrine.evaluation import METRICS
     from vitrine.registry.challenge import DECISION
     from vitrine.registry.store import Registry
 
@@ -533,7 +533,7 @@ def promote(
 
 def refuse(task: str, evaluation: Path, decision: Path, registry: str, run: str) -> None:
     """The champion stays; the reason is kept."""
-    from vitrine.evaluation.evaluate import METRICS
+    from vitrine.evaluation import METRICS
     from vitrine.registry.challenge import DECISION
     from vitrine.registry.store import Registry
 
@@ -557,7 +557,7 @@ def _close(note: Note, decision: Path, run: str) -> None:
 
 
 def _headlines(evaluation: Path) -> Sequence[str]:
-    from vitrine.evaluation.evaluate import METRICS
+    from vitrine.evaluation import METRICS
 
     metrics = files.read_json(evaluation / METRICS)
     names = ("top1", "macro_top1", "top5", "top20", "recall@1", "f1@1", "recall@3", "accuracy", "f1", "auc")

@@ -8,6 +8,7 @@ import numpy as np
 from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
+from vitrine.evaluation import CONFUSION, EXAMPLES, METRICS, REPORT
 from vitrine.evaluation.authenticity import VIEW_LISTINGS, listing_metrics
 from vitrine.evaluation.authenticity_report import listing_examples, listing_page, verdict_confusion
 from vitrine.evaluation.corrupted import corrupted_metrics
@@ -16,13 +17,12 @@ from vitrine.evaluation.metrics import compute_metrics
 from vitrine.evaluation.per_class import Compared
 from vitrine.evaluation.report import classification_artifacts, write_report
 from vitrine.evaluation.representation import write_page
-from vitrine.evaluation.roc import roc
+from vitrine.evaluation.roc import NO_CURVE
 from vitrine.outcome import ListingOutcome, Outcome
 from vitrine.report import thumbnail
 
 EXAMPLE_PHOTOS = 12
-METRICS, REPORT, CONFUSION, EXAMPLES = "metrics.json", "report.html", "confusion.json", "examples.json"
-NOTHING_ASKED = {"question": "", "categories": [], "matrix": [], "roc": roc(np.zeros(0), np.zeros(0, bool))}
+NOTHING_ASKED = {"question": "", "categories": [], "matrix": [], "roc": NO_CURVE}
 
 
 def evaluate(

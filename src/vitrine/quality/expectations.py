@@ -228,15 +228,22 @@ def _short(value: Any) -> Any:
 def quiet() -> Iterator[None]:
     """Great Expectations without telemetry and chatter."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations.data_context.types.base as chatty  # sets its own level as it is imported
+    with contextlib.ExitStack() as silenced:
+        silenced.enter_context(_silent("great_expectations"))  # its import alone says 200 lines
+        import great_expectations.data_context.types.base as chatty  # sets its own level as it is imported
 
-    loggers = [logging.getLogger(name) for name in ("great_expectations", chatty.__name__, "posthog")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+        for name in (chatty.__name__, "posthog"):
+            silenced.enter_context(_silent(name))
+        silenced.enter_context(np.errstate(all="ignore"))
+        yield
+
+
+@contextlib.contextmanager
+def _silent(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
-        with np.errstate(all="ignore"):
-            yield
+        yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logger.setLevel(level)

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from vitrine import files
 from vitrine.catalog import Catalog
-from vitrine.evaluation.evaluate import METRICS, measured_rows
+from vitrine.evaluation import METRICS
 from vitrine.evaluation.gate import Decision, decide, rules_for
-from vitrine.evaluation.metrics import compute_metrics
 from vitrine.registry.store import Registry, content_hash
 from vitrine.report import Page, Tile
 
@@ -52,6 +51,8 @@ def challenge(
     champion = registry.champion(task)
     against = None
     if champion is not None and champion.content != candidate_id:
+        from vitrine.evaluation.evaluate import measured_rows
+        from vitrine.evaluation.metrics import compute_metrics
         from vitrine.methods.inference import apply
 
         with tempfile.TemporaryDirectory() as folder:

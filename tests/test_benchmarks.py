@@ -1,0 +1,17 @@
+"""Benchmarks call the library by hand, and nobody runs them for weeks: those that wire steps together run here once."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.dag_overhead import run_in_process
+from vitrine.registry.store import Registry
+from vitrine.synth import render_catalog
+
+
+@pytest.mark.slow
+def test_steps_in_one_process_promote_both_models(tmp_path: Path) -> None:
+    render_catalog(tmp_path / "data", listings=60)
+    run_in_process(tmp_path, epochs=1)
+    registry = Registry(str(tmp_path / "plain" / "r"))
+    assert all(registry.champion(task) for task in ("attributes", "taxonomy"))
