@@ -2,8 +2,8 @@
 
     python benchmarks/dag_overhead.py [--listings 150] [--epochs 15] [--rounds 3]
 
-Both begin with nothing cached. The in-process side imports torch once; the DAG's steps are processes, two teachers at
-a time.
+Both begin with nothing cached. The in-process side imports torch once; the DAG's steps are 29 processes, two teachers
+at a time. What they cost is a constant: the longer the trainings, the nearer to 1 the ratio.
 """
 
 import argparse

@@ -9,6 +9,8 @@ turns; the ratio is ours to bare, in photos/s.
 """
 
 import argparse
+import contextlib
+import io
 import os
 import statistics
 import tempfile
@@ -79,7 +81,7 @@ def measure(home: Path, backbone: str, size: int, options: argparse.Namespace) -
 
     def ours(store: PhotoStore) -> None:
         lesson = taxonomy.lesson(net, catalog, store, config, settings)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             fit(net, lesson, settings, Path(folder) / "checkpoint.pt", "benchmark", "")
 
     times = alternating([bare, lambda: ours(cached), lambda: ours(plain)], options.rounds, warm_up=1)
