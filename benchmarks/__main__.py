@@ -28,7 +28,8 @@ Written by
     make bench
 
 or `python -m benchmarks NAME ...` for some of them. Each claim has its reference in the same run: what a busy machine
-does falls on both. `load` is how many processes wanted a core in the minute before.
+does falls on both. `load` is how many processes wanted a core in the minute before. What it came to beside what was
+asked, and why: [speed.md](speed.md).
 """
 NAMES = sorted(path.stem for path in HERE.glob("*.py") if not path.name.startswith("_"))
 
