@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitrine.data.bags import MAX_PHOTOS, bag_batches, bags_of, packed, rows_of, steps_of_epoch
+from vitrine.data.bags import MAX_PHOTOS, bag_batches, bags_of, balanced, packed, rows_of, steps_of_epoch
 from vitrine.errors import InputError
 
 
@@ -119,3 +119,16 @@ def test_packed_keeps_the_order_and_the_limit(sizes, photos):
 def test_rows_of_bags_one_after_the_other():
     bags = bags_of(table(listing=["b", "a", "b"]))
     assert rows_of(bags, [1, 0]).tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("decided", "undecided", "times"), [(3, 27, 9), (3, 8, 2), (3, 5, 1), (5, 3, 1), (5, 0, 1), (0, 4, 0)]
+)
+def test_balanced_repeats_decided_bags_until_they_are_as_many(decided, undecided, times):
+    count = decided + undecided
+    verdict = ["authentic"] * decided + [""] * undecided
+    listings = [f"l{i}" for i in range(count)]
+    bags = bags_of(table(listing=listings, image=listings, verdict=verdict, split=["train"] * count))
+    found = balanced(bags)
+    assert found[:count] == bags
+    assert [sum(bag is own for own in found) for bag in bags] == [times] * decided + [1] * undecided

@@ -12,7 +12,7 @@ from vitrine.blocks.attention_pooling import attention_entropy
 from vitrine.blocks.prototypes import UNLABELLED, PrototypicalLoss
 from vitrine.catalog import Catalog
 from vitrine.data.augment import augment
-from vitrine.data.bags import bag_batches, bags_of, rows_of, steps_of_epoch
+from vitrine.data.bags import bag_batches, bags_of, balanced, rows_of, steps_of_epoch
 from vitrine.data.photo_store import PhotoStore
 from vitrine.methods.auc import area_under_curve
 from vitrine.methods.authenticity.listings import ask, could_be_judged, view_numbers
@@ -42,7 +42,8 @@ def lesson(
     settings: AuthenticitySettings,
 ) -> Lesson[ListingBatch]:
     """Eq. 2 for ssa's three: cross entropy on the decided listings + lambda * Eq. 3 on all; see `SsaNet` for what `ssa`
-    judges besides, and `ListingNet` for the other systems.
+    judges besides, and `ListingNet` for the other systems. An epoch takes every listing once, and those with a verdict
+    more often where they are few (`balanced`).
 
     The validation score is the area under the ROC curve: which probability separates the verdicts is settled after
     training (calibration, costs), and accuracy moves in coarse steps where validation listings are few.
@@ -57,7 +58,8 @@ def lesson(
     net = parts["net"]
     assert isinstance(net, ListingNet)
     everything = bags_of(catalog.table)
-    bags = could_be_judged([bag for bag in everything if bag.split == "train"], catalog.table)
+    different = could_be_judged([bag for bag in everything if bag.split == "train"], catalog.table)
+    bags = balanced(different)
     validation = [bag for bag in everything if bag.split == "validation" and bag.verdict]
     sizes = np.array([len(bag) for bag in bags])
     verdicts = torch.tensor([LABELS.index(bag.verdict) if bag.verdict else UNLABELLED for bag in bags])
@@ -65,7 +67,8 @@ def lesson(
     targets = 1 - verdicts.float()  # P(authentic)
     targets[verdicts == UNLABELLED] = 0.5
     weights = torch.where(verdicts == UNLABELLED, settings.undecided_weight, 1.0)
-    print(f"{labelled.sum()} listings with a verdict and {(~labelled).sum()} without to learn from", flush=True)
+    decided = sum(bool(bag.verdict) for bag in different)
+    print(f"{decided} listings with a verdict and {len(different) - decided} without to learn from", flush=True)
 
     def batches(epoch: int, first_step: int) -> Iterator[ListingBatch]:
         drawn = bag_batches(sizes, labelled, settings.batch_size, settings.seed, epoch)[first_step:]
@@ -82,12 +85,12 @@ def lesson(
             return net.loss(answer, lengths, targets[indices].to(device), weights[indices].to(device))
         own = verdicts[indices].to(device)
         known = own != UNLABELLED
-        decided = sum(
+        judged = sum(
             F.cross_entropy(logits.float(), own, ignore_index=UNLABELLED, reduction="sum")
             for logits in (answer.logits, *answer.branches)
         )
         pull = parts["prototypes"](answer.features, own)
-        return decided / known.sum().clamp(min=1) + settings.lambda_ * pull
+        return judged / known.sum().clamp(min=1) + settings.lambda_ * pull
 
     noted: dict[str, float] = {}
 
