@@ -1,4 +1,4 @@
-"""Benchmarks call the library by hand, and nobody runs them for weeks: those that wire steps together run here once."""
+"""Benchmarks call the library by hand: the one that wires all steps together runs here once."""
 
 from pathlib import Path
 

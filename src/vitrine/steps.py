@@ -17,6 +17,7 @@ from typing import Any
 from vitrine import __version__, files
 from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version
 from vitrine.errors import InputError
+from vitrine.evaluation import EXAMPLES, METRICS, REPORT
 from vitrine.journal import SIGN, Note, publish, run_folder, write_note
 from vitrine.registry import Champion
 from vitrine.report import percent
@@ -389,7 +390,6 @@ def compare(
 
     With `only_compare` the answer is always `refuse`, and the reason says what it would have been.
     """
-    from vitrine.evaluation import EXAMPLES, REPORT
     from vitrine.registry.challenge import challenge
     from vitrine.registry.store import Registry
 
@@ -504,7 +504,6 @@ def promote(
     Raises:
         InputError: if the champion is no longer the one that the gate compared with, or a model cannot be stored.
     """
-    from vitrine.evaluation import METRICS
     from vitrine.registry.challenge import DECISION
     from vitrine.registry.store import Registry
 
@@ -533,7 +532,6 @@ def promote(
 
 def refuse(task: str, evaluation: Path, decision: Path, registry: str, run: str) -> None:
     """The champion stays; the reason is kept."""
-    from vitrine.evaluation import METRICS
     from vitrine.registry.challenge import DECISION
     from vitrine.registry.store import Registry
 
@@ -557,8 +555,6 @@ def _close(note: Note, decision: Path, run: str) -> None:
 
 
 def _headlines(evaluation: Path) -> Sequence[str]:
-    from vitrine.evaluation import METRICS
-
     metrics = files.read_json(evaluation / METRICS)
     names = ("top1", "macro_top1", "top5", "top20", "recall@1", "f1@1", "recall@3", "accuracy", "f1", "auc")
     shown = ", ".join(f"{key} {metrics[key]:.3f}" for key in names if key in metrics)

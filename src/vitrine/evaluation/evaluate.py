@@ -17,12 +17,12 @@ from vitrine.evaluation.metrics import compute_metrics
 from vitrine.evaluation.per_class import Compared
 from vitrine.evaluation.report import classification_artifacts, write_report
 from vitrine.evaluation.representation import write_page
-from vitrine.evaluation.roc import NO_CURVE
+from vitrine.evaluation.roc import roc
 from vitrine.outcome import ListingOutcome, Outcome
 from vitrine.report import thumbnail
 
 EXAMPLE_PHOTOS = 12
-NOTHING_ASKED = {"question": "", "categories": [], "matrix": [], "roc": NO_CURVE}
+NOTHING_ASKED = {"question": "", "categories": [], "matrix": [], "roc": roc(np.zeros(0), np.zeros(0, bool))}
 
 
 def evaluate(

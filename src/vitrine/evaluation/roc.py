@@ -4,7 +4,6 @@ import numpy as np
 
 from vitrine.outcome import Question
 
-NO_CURVE: dict[str, list[float]] = {"fpr": [], "tpr": [], "threshold": []}
 POINTS = 200  # the UI draws no more, and they are stored as an artifact's metadata
 
 
@@ -23,10 +22,10 @@ def roc(score: np.ndarray, positive: np.ndarray, points: int = POINTS) -> dict[s
         `fpr`, `tpr` and `threshold`, equally long. The first threshold is just above the highest score, where sklearn
         has an infinity: the UI cannot draw that. All are empty where there are no positives or no negatives.
     """
+    if positive.all() or not positive.any():
+        return {"fpr": [], "tpr": [], "threshold": []}
     from sklearn.metrics import roc_curve
 
-    if positive.all() or not positive.any():
-        return dict(NO_CURVE)
     fpr, tpr, threshold = roc_curve(positive, score.astype(np.float64), drop_intermediate=False)
     threshold[0] = np.nextafter(threshold[1], np.inf)
     kept = np.unique(np.searchsorted(fpr + tpr, np.linspace(0, fpr[-1] + tpr[-1], points)))
