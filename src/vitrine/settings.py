@@ -8,22 +8,36 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from vitrine.errors import InputError
 
+Trunk = Literal["auto", "frozen", "upper", "tuned", "scratch"]
+
 
 class Settings(BaseModel):
     """What every task knows. Image size is in pixels, learning rate that of AdamW at its peak."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: int = Field(30, ge=1, description="passes over the training photos")
+    epochs: int = Field(0, ge=0, description="passes over the training photos; 0 = as many as the trunk's start asks")
     batch_size: int = Field(64, ge=2, description="photos per step")
-    image_size: int = Field(64, ge=16, le=1024, description="pixels of the square the net sees")
-    backbone: str = Field("resnet18_narrow", description="a torchvision net, <name>_small, or resnet18_narrow")
-    weights: str = Field("none", description="none, imagenet, or a .safetensors/.pth file")
-    learning_rate: float = Field(2e-3, gt=0, description="AdamW's peak learning rate")
+    image_size: int = Field(0, ge=0, le=1024, description="pixels of the square the net sees; 0 = what suits the net")
+    backbone: str = Field("auto", description="a torchvision net, timm:NAME, or auto: a small one where no GPU is")
+    weights: str = Field(
+        "auto", description="auto = published ones, none, or a file, s3:// or https:// address[#sha256=...]"
+    )
+    trunk: Trunk = Field("auto", description="what is trained beside the heads: nothing, the upper half, all of it")
+    copies: int = Field(4, ge=0, description="frozen, upper: ways in which each photo is augmented")
+    learning_rate: float = Field(0.0, ge=0, description="AdamW's peak, of the heads; 0 = what the trunk's start asks")
+    trunk_rate: float = Field(0.0, ge=0, le=1, description="the trunk's share of learning_rate; 0 = by its start")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's weight decay (not on norms and biases)")
     seed: int = Field(0, ge=0, lt=2**32, description="of weights, order and augmentation")
     workers: int = Field(0, ge=0, description="threads that decode photos; 0 = one per core")
     precision: Literal["auto", "32", "bf16"] = Field("auto", description="auto = bf16 where the machine gains")
+
+    @field_validator("image_size")
+    @classmethod
+    def _large_enough(cls, size: int) -> int:
+        if 0 < size < 16:
+            raise ValueError("is 0, or from 16 pixels on")
+        return size
 
 
 class TeacherSettings(Settings):
@@ -62,8 +76,12 @@ class StudentSettings(TeacherSettings):
     teachers: str = Field("", description="teachers' model folders, comma separated; empty = train them first")
     teacher_store: str = Field("", description="folder where finished teachers are kept, and found by a later training")
     beta: float = Field(1.0, ge=0, description="exponent of the certainty weight in Eq. 4")
-    views: int = Field(3, ge=1, description="how often an epoch shows each photo, each time augmented anew")
-    speed: float = Field(3.0, gt=0, description="the student's learning rate, as a multiple of learning_rate")
+    views: int = Field(
+        0, ge=0, description="how often an epoch shows each photo, augmented; 0 = 3 from nothing, else 1"
+    )
+    speed: float = Field(
+        0.0, ge=0, description="the student's learning rate over learning_rate; 0 = 3 from nothing, else 1"
+    )
     labelled: float = Field(0.0, ge=0, lt=1, description="share of photos drawn evenly over the types annotated for")
     unlabelled: str = Field("", description="further catalogs, comma separated, whose photos the student learns from")
     unlabelled_share: float = Field(0.25, ge=0, lt=1, description="share of photos drawn from these catalogs")
@@ -129,8 +147,7 @@ class MaskConSettings(RepresentationSettings):
 class MatchingSettings(Settings):
     """The siamese nets and what they are compared with (matching paper, Sections 3 and 4.1.2)."""
 
-    epochs: int = Field(10, ge=1, description="passes over the training user photos, each with its pairs")
-    learning_rate: float = Field(1e-3, gt=0, description="AdamW's peak learning rate")
+    epochs: int = Field(0, ge=0, description="passes over the training user photos, each with its pairs; 0 = by start")
     identity: str = Field("", description="column that says what is the same; empty = product, else item")
     background: str = Field("", description="labelled catalogs for the softmax, comma separated; empty = the own one")
     pretraining: int = Field(10, ge=0, description="passes over the background set before, where weights=none")

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision import models
 
-from vitrine.blocks.backbones import InceptionScale, build_backbone
+from vitrine.blocks.backbones import INCEPTION_MEAN, INCEPTION_STD, Rescale, build_backbone
 from vitrine.data.augment import normalise
 from vitrine.errors import InputError
 
@@ -95,7 +95,7 @@ def test_the_trunk_computes_what_the_whole_net_does(name):
 
 def test_inception_sees_its_own_normalisation():
     photos = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
-    assert torch.allclose(InceptionScale()(normalise(photos)), photos / 127.5 - 1, atol=1e-5)
+    assert torch.allclose(Rescale(INCEPTION_MEAN, INCEPTION_STD)(normalise(photos)), photos / 127.5 - 1, atol=1e-5)
 
 
 @pytest.mark.parametrize(

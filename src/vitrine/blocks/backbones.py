@@ -1,6 +1,6 @@
 """Convolutional (or transformer) trunks by name: photos in, a feature map out, no classifier."""
 
-import difflib
+import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -9,18 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from vitrine.blocks.narrow_resnet import NARROW, narrow_resnet18
+from vitrine.blocks.pretrained import TIMM, find_weights, import_timm, read_tensors, say, unknown
 from vitrine.data.augment import MEAN, STD
 from vitrine.errors import InputError
+
+OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")  # how torchvision's files name these layers
+POSITIONS = "encoder.pos_embedding"
+INCEPTION_MEAN = INCEPTION_STD = (0.5, 0.5, 0.5)  # of the photos that the published Inception weights were trained on
 
 
 def build_backbone(name: str, image_size: int, weights: str = "none") -> tuple[nn.Module, tuple[int, int, int]]:
     """A trunk and the shape of the feature map it makes of one photo.
 
     Args:
-        name: `resnet18_narrow` (0.7 M parameters, for CPUs), any classification net of torchvision, or
+        name: `resnet18_narrow` (0.7 M parameters, for CPUs), any classification net of torchvision, `timm:NAME`, or
             `<resnet>_small`: the same net with a 3x3 stem of stride 1 and no first pooling, for photos up to 64 px.
         image_size: Edge of the photos, pixels.
-        weights: `none`, `imagenet` (torchvision's own, downloaded once), or a `.safetensors` or `.pth` file of tensors.
+        weights: See `find_weights`.
 
     Returns:
         The trunk, and (channels, height, width) of its feature map.
@@ -28,11 +33,16 @@ def build_backbone(name: str, image_size: int, weights: str = "none") -> tuple[n
     Raises:
         InputError: for an unknown name, weights that cannot be had or do not fit, or photos too small for the net.
     """
-    trunk = narrow_resnet18() if name == NARROW else _torchvision_trunk(name, image_size, weights == "imagenet")
-    if weights == "imagenet" and name == NARROW:
-        raise InputError(f"backbone {name}: no published weights; use weights=none or a file")
-    if weights not in ("none", "imagenet"):
-        _load_weights(trunk, name, Path(weights))
+    known_name(name)
+    found = find_weights(weights, name)
+    if name.startswith(TIMM):
+        trunk: nn.Module = _timm_trunk(name, image_size, found.path if found else None)
+    else:
+        trunk = narrow_resnet18() if name == NARROW else _torchvision_trunk(name, image_size)
+        if found is not None:
+            _load_weights(trunk, name, found.path, image_size)
+    if found is not None:
+        say(found)
     trunk.eval()
     try:
         with torch.inference_mode():
@@ -43,28 +53,46 @@ def build_backbone(name: str, image_size: int, weights: str = "none") -> tuple[n
     return trunk, (channels, height, width)
 
 
-def _torchvision_trunk(name: str, image_size: int, pretrained: bool) -> nn.Module:
+def known_name(name: str) -> None:
+    """Refuses a name that no net has.
+
+    Raises:
+        InputError: naming the nearest known one.
+    """
+    if name.startswith(TIMM):
+        timm = import_timm()
+        if not timm.is_model(name.removeprefix(TIMM)):
+            raise unknown(name, [TIMM + own for own in timm.list_models()])
+        return
     from torchvision import models
 
     known = [*models.list_models(models), NARROW]
-    small = name.endswith("_small") and name not in known  # torchvision has a convnext_small of its own
+    if name not in known and (name.removesuffix("_small") not in known or name == f"{NARROW}_small"):
+        raise unknown(name, [*known, "resnet18_small", "resnet50_small"])
+
+
+def native_size(name: str) -> int | None:
+    """The edge of the photos, pixels, that a net of timm was trained on; None for the nets that take any size."""
+    if not name.startswith(TIMM):
+        return None
+    config = import_timm().get_pretrained_cfg(name.removeprefix(TIMM))
+    return int(config.input_size[-1]) if config else None
+
+
+def _torchvision_trunk(name: str, image_size: int) -> nn.Module:
+    from torchvision import models
+
+    small = name.endswith("_small") and name not in models.list_models(models)  # there is a convnext_small
     plain = name.removesuffix("_small") if small else name
-    if plain not in known or plain == NARROW:
-        near = difflib.get_close_matches(name, [*known, "resnet18_small", "resnet50_small"], n=1, cutoff=0.0)[0]
-        raise InputError(f"backbone {name}: unknown; did you mean {near}?")
-    options: dict[str, object] = {"weights": "DEFAULT" if pretrained else None}
-    if plain.startswith("vit_") and not pretrained:
-        options["image_size"] = image_size  # else the net keeps the size it was published for
+    options: dict[str, object] = {"weights": None}
+    if plain.startswith("vit_"):
+        options["image_size"] = image_size
     if plain in ("googlenet", "inception_v3"):
-        options.update({"aux_logits": pretrained, "init_weights": False})
+        options.update({"aux_logits": False, "init_weights": False})
     try:
         net = models.get_model(plain, **options)
     except AssertionError as error:
         raise InputError(f"backbone {name}: photos of {image_size} px do not fit this net") from error
-    except OSError as error:  # urllib's errors are OSErrors
-        raise InputError(
-            f"weights=imagenet: {plain} cannot be downloaded here ({error}); give a file: --set weights=PATH"
-        ) from error
     if small:
         if not isinstance(net, models.ResNet):
             raise InputError(f"backbone {name}: only ResNets have a _small form")
@@ -89,20 +117,50 @@ def _without_classifier(net: nn.Module, name: str) -> nn.Module:
         raise InputError(f"backbone {name}: not a net Vitrine knows how to take the classifier off")
     trunk = nn.Sequential()
     if isinstance(net, models.GoogLeNet | models.Inception3):
-        trunk.add_module("rescale", InceptionScale())
+        trunk.add_module("rescale", Rescale(INCEPTION_MEAN, INCEPTION_STD))
     for key, child in children:
         trunk.add_module(key, child)
     return trunk
 
 
-class InceptionScale(nn.Module):
-    """From ImageNet's mean and deviation to (x - 0.5) / 0.5, which the published Inception weights were trained on."""
+class Rescale(nn.Module):
+    """From ImageNet's mean and deviation to those that a net's published weights were trained on."""
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.mean, self.std = mean, std
 
     def forward(self, photos: Tensor) -> Tensor:
         """(n, 3, h, w), normalised, to the same shape."""
-        mean = torch.tensor(MEAN, device=photos.device).view(1, 3, 1, 1)
-        std = torch.tensor(STD, device=photos.device).view(1, 3, 1, 1)
-        return (photos * std + mean - 0.5) / 0.5
+        old_mean, old_std, mean, std = (
+            torch.tensor(own, device=photos.device).view(1, 3, 1, 1) for own in (MEAN, STD, self.mean, self.std)
+        )
+        return (photos * old_std + old_mean - mean) / std
+
+
+class TimmTrunk(nn.Module):
+    """A net of timm without its head; tokens of transformers are laid out as a feature map.
+
+    Args:
+        net: Made with `num_classes=0`.
+        mean: Of the photos its weights were trained on.
+        std: Of the same.
+    """
+
+    def __init__(self, net: Any, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.net: nn.Module = net
+        self.rescale = nn.Identity() if (mean, std) == (MEAN, STD) else Rescale(mean, std)
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """(n, 3, h, w) to (n, channels, rows, columns)."""
+        net: Any = self.net
+        features: Tensor = net.forward_features(self.rescale(photos))
+        if features.ndim == 3:  # (n, prefix + rows * columns, channels)
+            features = features[:, getattr(net, "num_prefix_tokens", 0) :]
+            edge = round(features.shape[1] ** 0.5)
+            return features.transpose(1, 2).unflatten(2, (edge, edge))
+        return features if features.shape[1] == net.num_features else features.permute(0, 3, 1, 2)
 
 
 class VitTrunk(nn.Module):
@@ -110,7 +168,7 @@ class VitTrunk(nn.Module):
 
     def __init__(self, net: Any) -> None:
         super().__init__()
-        self.conv_proj: nn.Module = net.conv_proj
+        self.conv_proj: nn.Conv2d = net.conv_proj
         self.class_token: nn.Parameter = net.class_token
         self.encoder: nn.Module = net.encoder
 
@@ -123,20 +181,35 @@ class VitTrunk(nn.Module):
         return encoded.transpose(1, 2).unflatten(2, patches.shape[2:])
 
 
-def _load_weights(trunk: nn.Module, name: str, path: Path) -> None:
+def _timm_trunk(name: str, image_size: int, path: Path | None) -> nn.Module:
+    timm = import_timm()
+    own = name.removeprefix(TIMM)
+    config = timm.get_pretrained_cfg(own)
+    options: dict[str, Any] = {"num_classes": 0}
+    if config is not None and config.fixed_input_size:
+        options["img_size"] = image_size  # its position embeddings are resampled
+    if path is not None:
+        read_tensors(path)  # refuses what is no file of tensors, in our words
+        options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(path)}}
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+        net = timm.create_model(own, **options)
+    except AssertionError as error:
+        raise InputError(f"backbone {name}: photos of {image_size} px do not fit this net") from error
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise InputError(f"weights={path}: the tensors do not fit backbone {name}") from error
+    mean, std = (config.mean, config.std) if config is not None else (MEAN, STD)
+    return TimmTrunk(net, tuple(mean), tuple(std))
 
-            tensors = load_file(path)
-        else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"weights={path}: no such file") from error
-    except Exception as error:  # each format has its own family of errors
-        raise InputError(f"weights={path}: not a file of tensors ({type(error).__name__})") from error
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise InputError(f"weights={path}: not a flat dictionary of tensors")
+
+def _load_weights(trunk: nn.Module, name: str, path: Path, image_size: int) -> None:
+    tensors = {OLD_DENSENET.sub(r"\1\2", key): own for key, own in read_tensors(path).items()}
+    if isinstance(trunk, VitTrunk) and POSITIONS in tensors:
+        from torchvision.models.vision_transformer import interpolate_embeddings
+
+        try:
+            tensors = dict(interpolate_embeddings(image_size, trunk.conv_proj.kernel_size[0], OrderedDict(tensors)))
+        except ValueError as error:
+            raise InputError(f"weights={path}: the tensors do not fit backbone {name}") from error
     # Older files lack the batch norms' counters, which nothing here reads.
     wanted = {key: own.shape for key, own in trunk.state_dict().items() if not key.endswith("num_batches_tracked")}
     for prefix in ("", "features.", "trunk."):

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet's, so that published weights fit
 STD = (0.229, 0.224, 0.225)
+DRAWS = 9  # random numbers that a view takes
 
 
 def normalise(photos: Tensor) -> Tensor:
@@ -18,10 +19,8 @@ def normalise(photos: Tensor) -> Tensor:
 
 
 def augment(photos: Tensor, seed: tuple[int, ...]) -> Tensor:
-    """Normalised photos under a random view each: mirrored, scaled, shifted, turned, sheared, brighter or darker.
-
-    What is drawn depends on `seed` alone (say: run, epoch, step), so a resumed training repeats it. Hue is left as it
-    is, because colour is a label.
+    """Normalised photos under a random view each; what is drawn depends on `seed` alone (say: run, epoch, step), so
+    that a resumed training repeats it.
 
     Args:
         photos: (n, 3, h, w) uint8.
@@ -30,11 +29,24 @@ def augment(photos: Tensor, seed: tuple[int, ...]) -> Tensor:
     Returns:
         (n, 3, h, w) float32, channels last.
     """
-    generator = torch.Generator().manual_seed(_mix(seed))
-    n = len(photos)
+    return transformed(photos, torch.rand(DRAWS, len(photos), generator=generator_of(seed)))
+
+
+def transformed(photos: Tensor, draws: Tensor) -> Tensor:
+    """Normalised photos mirrored, scaled, shifted, turned, sheared, brighter or darker. Hue is left as it is, because
+    colour is a label.
+
+    Args:
+        photos: (n, 3, h, w) uint8.
+        draws: Uniform random numbers, a column a photo, (`DRAWS`, n), in [0, 1).
+
+    Returns:
+        (n, 3, h, w) float32, channels last.
+    """
+    n, left = len(photos), iter(draws)
 
     def uniform(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(n, generator=generator)
+        return low + (high - low) * next(left)
 
     mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
     zoom, squeeze = uniform(0.75, 1.05), uniform(0.9, 1.1)  # < 1: a crop
@@ -56,6 +68,11 @@ def augment(photos: Tensor, seed: tuple[int, ...]) -> Tensor:
         views = F.grid_sample(normalise(photos), grid, padding_mode="border", align_corners=False)
     views = views * gain.to(device).view(n, 1, 1, 1) + offset.to(device).view(n, 1, 1, 1)
     return views.contiguous(memory_format=torch.channels_last)
+
+
+def generator_of(seed: tuple[int, ...]) -> torch.Generator:
+    """A generator that depends on all of some integers."""
+    return torch.Generator().manual_seed(_mix(seed))
 
 
 def _mix(seed: tuple[int, ...]) -> int:

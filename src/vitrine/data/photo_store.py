@@ -16,6 +16,7 @@ from torch import Tensor
 from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.catalog.photos import open_photo
+from vitrine.data.augment import augment, normalise
 from vitrine.data.crops import USER, cropped
 
 LAYOUT = "2"  # changes when the pixels made from a photo, or the file that keeps them, change
@@ -109,6 +110,16 @@ class PhotoStore:
                 yield _joined(*waiting.popleft())
         while waiting:
             yield _joined(*waiting.popleft())
+
+    @staticmethod
+    def normalised(batch: Tensor, device: torch.device) -> Tensor:
+        """What a net is asked about: photos of `batches` as they are, (n, 3, size, size), on a device."""
+        return normalise(batch.to(device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def augmented(batch: Tensor, device: torch.device, seed: tuple[int, ...]) -> Tensor:
+        """What a net learns from: photos of `batches` under a random view each, see `augment`."""
+        return augment(batch.to(device, non_blocking=True), seed)
 
     def _decode(self, index: int) -> np.ndarray:
         crop = self._crops[index]

@@ -20,9 +20,8 @@ from vitrine.blocks.cosine import cosines
 from vitrine.blocks.pairwise_ranking import pairwise_ranking_loss
 from vitrine.blocks.weighted_cosine import certainty, distillation_loss
 from vitrine.catalog import Catalog
-from vitrine.data.augment import augment
 from vitrine.data.corruptions import corrupt_some
-from vitrine.data.photo_store import PhotoStore
+from vitrine.data.inputs import Inputs
 from vitrine.data.sampling import Mixture, class_balanced, mixed
 from vitrine.errors import InputError
 from vitrine.methods.inference import probabilities, run_net
@@ -123,7 +122,7 @@ def tasks(config: Mapping[str, Any], table: pd.DataFrame) -> list[tuple[str, lis
 
 
 def teacher_lesson(
-    net: AttributeNet, catalog: Catalog, store: PhotoStore, kind: str, classes: Sequence[str], settings: TeacherSettings
+    net: AttributeNet, catalog: Catalog, store: Inputs, kind: str, classes: Sequence[str], settings: TeacherSettings
 ) -> Lesson[tuple[np.ndarray, np.ndarray, Tensor]]:
     """One teacher: classes drawn evenly, pairwise focal ranking (Eq. 1-2).
 
@@ -145,7 +144,7 @@ def teacher_lesson(
 
     def loss(epoch: int, step: int, batch: tuple[np.ndarray, np.ndarray, Tensor], device: torch.device) -> Tensor:
         rows, labels, pixels = batch
-        photos = augment(pixels.to(device, non_blocking=True), (settings.seed, epoch, step))
+        photos = store.augmented(pixels, device, (settings.seed, epoch, step))
         carries = torch.from_numpy(matrix[rows][:, labels].T.copy()).to(device)  # [i, j]: j carries i's class
         _, embeddings = net.embed(photos)
         return pairwise_ranking_loss(
@@ -161,7 +160,7 @@ def teacher_lesson(
 
 
 def bce_lesson(
-    net: LogisticNet, catalog: Catalog, store: PhotoStore, labels: Mapping[str, Sequence[str]], settings: BceSettings
+    net: LogisticNet, catalog: Catalog, store: Inputs, labels: Mapping[str, Sequence[str]], settings: BceSettings
 ) -> Lesson[tuple[np.ndarray, Tensor]]:
     """The compared system on the footing of the teachers: the same draws, steps, augmentation and choice of the epoch.
 
@@ -185,7 +184,7 @@ def bce_lesson(
 
     def loss(epoch: int, step: int, batch: tuple[np.ndarray, Tensor], device: torch.device) -> Tensor:
         rows, pixels = batch
-        photos = augment(pixels.to(device, non_blocking=True), (settings.seed, epoch, step))
+        photos = store.augmented(pixels, device, (settings.seed, epoch, step))
         _, scores = net(photos)
         terms = [
             annotated_cross_entropy(scores[kind], torch.from_numpy(train[kind][rows]).to(device)) for kind in labels
@@ -198,7 +197,7 @@ def bce_lesson(
 def student_lesson(
     net: AttributeNet,
     catalog: Catalog,
-    store: PhotoStore,
+    store: Inputs,
     taught: Mapping[str, np.ndarray],
     settings: StudentSettings,
     labels: Mapping[str, Sequence[str]],
@@ -237,7 +236,7 @@ def student_lesson(
 
     def loss(epoch: int, step: int, batch: tuple[np.ndarray, Tensor], device: torch.device) -> Tensor:
         rows, pixels = batch
-        photos = augment(pixels.to(device, non_blocking=True), (settings.seed, epoch, step))
+        photos = store.augmented(pixels, device, (settings.seed, epoch, step))
         _, embeddings = net.embed(photos)
         return distillation_loss(
             embeddings,
@@ -248,9 +247,7 @@ def student_lesson(
     return Lesson(len(mixture(0)), batches, loss, lambda: _mean_top1(net, store, matrices, split))
 
 
-def _mean_top1(
-    net: nn.Module, store: PhotoStore, matrices: Mapping[str, np.ndarray], split: np.ndarray
-) -> float | None:
+def _mean_top1(net: nn.Module, store: Inputs, matrices: Mapping[str, np.ndarray], split: np.ndarray) -> float | None:
     """The mean over types of the accuracy on the validation photos; None if none of them is annotated."""
     validation = np.flatnonzero(split == "validation")
     if not len(validation):

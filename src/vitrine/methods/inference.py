@@ -12,9 +12,9 @@ from scipy.special import softmax
 from torch import Tensor, nn
 
 from vitrine.catalog import Catalog
-from vitrine.data.augment import normalise
 from vitrine.data.corruptions import corrupt, photo_seed
 from vitrine.data.crops import crops_of
+from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.memory import keep_freed_memory
@@ -25,7 +25,7 @@ BATCH = 128
 
 def run_net(
     net: nn.Module,
-    store: PhotoStore,
+    store: Inputs,
     rows: np.ndarray,
     embeddings: bool = False,
     change: Callable[[np.ndarray, Tensor], Tensor] | None = None,
@@ -52,8 +52,7 @@ def run_net(
         for own, pixels in store.batches(np.array_split(rows, range(BATCH, len(rows), BATCH))):
             if change is not None:
                 pixels = change(own, pixels)
-            photos = normalise(pixels.to(device)).contiguous(memory_format=torch.channels_last)
-            pooled, named = ask(photos)
+            pooled, named = ask(store.normalised(pixels, device))
             features.append(pooled.float().cpu().numpy())
             answers.append({name: value.float().cpu().numpy() for name, value in named.items()})
     net.train(was_training)

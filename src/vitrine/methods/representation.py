@@ -18,8 +18,7 @@ from torch.nn import functional as F
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.instance_softmax import InstanceSoftmax, megabytes
 from vitrine.catalog import Catalog
-from vitrine.data.augment import augment
-from vitrine.data.photo_store import PhotoStore
+from vitrine.data.inputs import Inputs
 from vitrine.data.sampling import shuffled
 from vitrine.errors import InputError
 from vitrine.methods.inference import probabilities, run_net
@@ -125,7 +124,7 @@ def taught(
 def lesson(
     taught: Taught,
     catalog: Catalog,
-    store: PhotoStore,
+    store: Inputs,
     config: Mapping[str, Any],
     settings: RepresentationSettings,
 ) -> Lesson[tuple[np.ndarray, Tensor]]:
@@ -149,11 +148,11 @@ def lesson(
 
     def loss(epoch: int, step: int, batch: tuple[np.ndarray, Tensor], device: torch.device) -> Tensor:
         rows, pixels = batch
-        features, scores = net(augment(pixels.to(device, non_blocking=True), (settings.seed, epoch, step)))
+        features, scores = net(store.augmented(pixels, device, (settings.seed, epoch, step)))
         total = features.new_zeros((), dtype=torch.float32)
         known = labels[rows].to(device)
         if maskcon is not None:
-            other = augment(pixels.to(device, non_blocking=True), (settings.seed, epoch, step, OTHER_VIEW))
+            other = store.augmented(pixels, device, (settings.seed, epoch, step, OTHER_VIEW))
             total = total + maskcon(net.trunk, features, other, known, torch.from_numpy(rows).to(device))
         if SUPER in scores and (known >= 0).any():
             total = total + F.cross_entropy(scores[SUPER].float(), known, ignore_index=-1)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from vitrine.methods import attributes
 from vitrine.methods.inference import load_model
 from vitrine.methods.teachings import teachings
 from vitrine.methods.truth import teachable_types
-from vitrine.settings import BceSettings, StudentSettings, TeacherSettings, numbers
+from vitrine.settings import BceSettings, Settings, StudentSettings, TeacherSettings, numbers
 from vitrine.training.engine import fit
 from vitrine.training.model import finish, start_config, training_identity, training_notes
+from vitrine.training.recipe import trained_part
 
 
 def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder: Path) -> None:
@@ -52,9 +53,10 @@ def _fit_teacher(
     net = attributes.AttributeNet(
         settings.backbone, settings.image_size, {kind: classes}, settings.embedding_dim, settings.weights
     )
-    lesson = attributes.teacher_lesson(net, catalog, store, kind, classes, settings)
     identity = training_identity(catalog, "attributes/teacher", settings)
-    return net, fit(net, lesson, settings, checkpoint, identity, title)
+    with trained_part(net, store, settings) as shown:
+        lesson = attributes.teacher_lesson(net, catalog, shown, kind, classes, settings)
+        return net, fit(net, lesson, settings, checkpoint, identity, title)
 
 
 def _try_gammas(catalog: Catalog, store: PhotoStore, settings: TeacherSettings, folder: Path) -> dict[float, float]:
@@ -79,9 +81,10 @@ def train_bce(catalog: Catalog, out: Path, settings: BceSettings, folder: Path) 
     torch.manual_seed(settings.seed)
     net = attributes.LogisticNet(settings.backbone, settings.image_size, labels, settings.weights)
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
-    lesson = attributes.bce_lesson(net, catalog, store, labels, settings)
     identity = training_identity(catalog, "attributes/bce", settings)
-    history = fit(net, lesson, settings, folder / "checkpoint.pt", identity, "bce")
+    with trained_part(net, store, settings) as shown:
+        lesson = attributes.bce_lesson(net, catalog, shown, labels, settings)
+        history = fit(net, lesson, settings, folder / "checkpoint.pt", identity, "bce")
     finish(
         out,
         net,
@@ -115,7 +118,8 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
         own = PhotoStore.of_catalog(catalog, config["image_size"], settings.workers, further=further)
         labels[kind] = config["labels"][kind]
         dictionaries[kind] = teacher.dictionaries[0].detach().cpu()
-        taught[kind], computed = teachings(path, teacher, own)
+        with trained_part(teacher, own, _start_of(config)) as shown:
+            taught[kind], computed = teachings(path, teacher, shown)
         print(f"teacher {kind}: {len(labels[kind])} classes, {computed} of {len(own)} photos embedded", flush=True)
     widths = {len(dictionary[0]) for dictionary in dictionaries.values()}
     if len(widths) > 1:
@@ -125,7 +129,6 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
         parameter.data.copy_(dictionaries[kind])
         parameter.requires_grad_(False)  # the student learns to reach the teachers' label embeddings, not to move them
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers, further=further)
-    lesson = attributes.student_lesson(net, catalog, store, taught, settings, labels)
     digest = hashlib.sha256(b"".join((path / "model.safetensors").read_bytes() for path in paths))
     digest.update("\n".join(store.contents[len(catalog) :]).encode())
     identity = training_identity(catalog, f"attributes/student/{digest.hexdigest()}", settings)
@@ -134,13 +137,21 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
         "weight_decay": settings.weight_decay / settings.speed,
     }
     faster = settings.model_copy(update=rates)  # AdamW decays by rate x weight_decay: a step decays as a teacher's
-    history = fit(net, lesson, faster, folder / "checkpoint.pt", identity, "student")
+    with trained_part(net, store, settings) as shown:
+        lesson = attributes.student_lesson(net, catalog, shown, taught, settings, labels)
+        history = fit(net, lesson, faster, folder / "checkpoint.pt", identity, "student")
     config = start_config("attributes", "student", settings, catalog) | {
         "embedding_dim": len(dictionaries[net.kinds[0]][0]),
         "labels": labels,
         "further_data": [source.data_version for source in further],
     }
     finish(out, net, config, catalog, store, training_notes(history))
+
+
+def _start_of(config: Mapping[str, Any]) -> Settings:
+    """Which part of a finished net was trained."""
+    trunk = config["settings"].get("trunk", "scratch")
+    return Settings(trunk=trunk, backbone=config["backbone"], image_size=config["image_size"])
 
 
 def _further_catalogs(named: str) -> list[Catalog]:

@@ -128,7 +128,7 @@ def fit(
         with _progress(title, epoch, settings.epochs, lesson.steps, first_step) as bar:
             for step, batch in enumerate(lesson.batches(epoch, first_step), first_step):
                 for group in optimizer.param_groups:
-                    group["lr"] = settings.learning_rate * schedule(epoch * lesson.steps + step, total)
+                    group["lr"] = settings.learning_rate * group["share"] * schedule(epoch * lesson.steps + step, total)
                 with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
                     loss = lesson.loss(epoch, step, batch, device)
                 loss.backward()
@@ -193,13 +193,20 @@ class AdamW(torch.optim.AdamW):
 
 
 def _optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """AdamW; norms, biases and other vectors are not decayed."""
-    trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return AdamW(groups, lr=settings.learning_rate)
+    """AdamW; trunks learn more slowly than heads; norms, biases and other vectors are not decayed."""
+    in_trunk = {
+        id(parameter)
+        for name, module in net.named_modules()
+        if name.rpartition(".")[2] == "trunk"
+        for parameter in module.parameters()
+    }
+    groups = []
+    for share, trunk in ((1.0, False), (settings.trunk_rate, True)):
+        own = [p for p in net.parameters() if p.requires_grad and (id(p) in in_trunk) == trunk]
+        for decay, matrices in ((settings.weight_decay, True), (0.0, False)):
+            parameters = [p for p in own if (p.ndim > 1) == matrices]
+            groups.append({"params": parameters, "weight_decay": decay, "share": share})
+    return AdamW([group for group in groups if group["params"]], lr=settings.learning_rate)
 
 
 def _read_checkpoint(checkpoint: Path, identity: str) -> dict[str, Any]:

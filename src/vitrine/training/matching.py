@@ -9,6 +9,7 @@ import torch
 
 from vitrine.catalog import Catalog
 from vitrine.data.crops import crops_of
+from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
 from vitrine.methods import matching
 from vitrine.methods.matching.lessons import (
@@ -23,6 +24,7 @@ from vitrine.methods.model_folder import save_model
 from vitrine.settings import MatchingSettings
 from vitrine.training.engine import History, fit, training_device
 from vitrine.training.model import start_config, training_identity, training_notes
+from vitrine.training.recipe import trained_part
 
 
 def train_matching(catalog: Catalog, variant: str, out: Path, settings: MatchingSettings, folder: Path) -> None:
@@ -38,40 +40,48 @@ def train_matching(catalog: Catalog, variant: str, out: Path, settings: Matching
     crops = crops_of(catalog.table) + [""] * sum(map(len, plan.further))
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers, crops, plan.further)
     classes = len(plan.background.classes) if len(plan.background.classes) > 1 else 0
-    taught = Taught(net, classes, len(plan.pairable.users), settings.hard)
     identity = training_identity(catalog, f"matching/{variant}", settings)
-    # What weights published elsewhere would have brought along.
-    before = settings.pretraining if settings.weights == "none" and classes else 0
-    if before:
-        own = settings.model_copy(update={"epochs": before})
-        lesson = pretraining_lesson(taught, store, plan.background, settings)
-        fit(
-            taught,
-            lesson,
-            own,
-            folder / "pretraining.pt",
-            f"{identity} pretraining",
-            f"matching {variant}, pretraining",
-        )
-    taught.to(training_device()).to(memory_format=torch.channels_last)
     validation = Validation.of(catalog.table, plan.column)
-    margin = margin_of(net, store, plan.pairable, settings)
-    pairs = plan.pairable, plan.background, validation
-    title, checkpoint = f"matching {variant}", folder / "checkpoint.pt"
-    history = History()
-    if variant == "ft-similarity":
-        learnt = similarity_lesson(taught, store, plan.pairable, validation, places, settings)
-        history = fit(taught, learnt, settings, checkpoint, identity, title)
-    elif variant != "pretrained":
-        print(f"margin {margin:.4g}", flush=True)
-        siamese = siamese_lesson(taught, store, *pairs, variant, margin, settings)
-        history = fit(taught, siamese, settings, checkpoint, identity, title)
+    with trained_part(net, store, settings) as shown:
+        taught = Taught(net, classes, len(plan.pairable.users), settings.hard)
+        before = _pretrain(taught, shown, plan, variant, settings, folder, identity) if classes else 0
+        taught.to(training_device()).to(memory_format=torch.channels_last)
+        margin = margin_of(net, shown, plan.pairable, settings)
+        title, checkpoint = f"matching {variant}", folder / "checkpoint.pt"
+        history = History()
+        if variant == "ft-similarity":
+            learnt = similarity_lesson(taught, shown, plan.pairable, validation, places, settings)
+            history = fit(taught, learnt, settings, checkpoint, identity, title)
+        elif variant != "pretrained":
+            print(f"margin {margin:.4g}", flush=True)
+            pairs = plan.pairable, plan.background, validation
+            siamese = siamese_lesson(taught, shown, *pairs, variant, margin, settings)
+            history = fit(taught, siamese, settings, checkpoint, identity, title)
     net.eval()
     validation.score(net, store, settings.stop_at)
     metrics = {f"validation/{name}": value for name, value in validation.figures().items()}
     config |= _trained(plan, variant, margin, before, history)
     notes = training_notes(history) if history.epochs else "## Training\n\nThe net as it came.\n"
     save_model(out, net, config, metrics, notes + "".join(f"\n- {note}" for note in plan.notes) + "\n")
+
+
+def _pretrain(
+    taught: Taught,
+    store: Inputs,
+    plan: matching.Plan,
+    variant: str,
+    settings: MatchingSettings,
+    folder: Path,
+    identity: str,
+) -> int:
+    """Passes over the background set that stand in for what published weights bring along; 0 where there are some."""
+    if settings.weights != "none" or not settings.pretraining:
+        return 0
+    own = settings.model_copy(update={"epochs": settings.pretraining})
+    lesson = pretraining_lesson(taught, store, plan.background, settings)
+    what = f"{identity} pretraining"
+    fit(taught, lesson, own, folder / "pretraining.pt", what, f"matching {variant}, pretraining")
+    return settings.pretraining
 
 
 def _trained(plan: matching.Plan, variant: str, margin: float, before: int, history: History) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from vitrine.methods.model_folder import save_model
 from vitrine.settings import RepresentationSettings
 from vitrine.training.engine import fit
 from vitrine.training.model import start_config, training_identity, training_notes
+from vitrine.training.recipe import trained_part
 
 
 def train_representation(
@@ -26,10 +27,11 @@ def train_representation(
     torch.manual_seed(settings.seed)
     net = representation.build(config, settings.weights)
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
-    taught = representation.taught(net, catalog, config, settings)
-    lesson = representation.lesson(taught, catalog, store, config, settings)
     identity = training_identity(catalog, f"representation/{variant}", settings)
-    history = fit(taught, lesson, settings, folder / "checkpoint.pt", identity, f"representation {variant}")
+    with trained_part(net, store, settings) as shown:
+        taught = representation.taught(net, catalog, config, settings)
+        lesson = representation.lesson(taught, catalog, shown, config, settings)
+        history = fit(taught, lesson, settings, folder / "checkpoint.pt", identity, f"representation {variant}")
     split = catalog.table["split"].to_numpy()
     rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
     _, scores = run_net(net, store, rows)

@@ -14,6 +14,7 @@ from vitrine.methods.model_folder import load_config, load_tensors
 from vitrine.settings import TaxonomySettings
 from vitrine.training.engine import fit
 from vitrine.training.model import finish, start_config, training_identity, training_notes
+from vitrine.training.recipe import trained_part
 
 
 def train_taxonomy(catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path) -> None:
@@ -43,9 +44,10 @@ def _train_net(catalog: Catalog, variant: str, out: Path, settings: TaxonomySett
         new = taxonomy.warm_start(net, config, load_tensors(earlier), known, settings.start)
         print(f"taxonomy {variant}: goes on from {earlier}; {len(new)} leaves are new to it", flush=True)
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
-    lesson = taxonomy.lesson(net, catalog, store, config, settings)
     identity = training_identity(catalog, f"taxonomy/{variant}", settings)
-    history = fit(net, lesson, settings, folder / "checkpoint.pt", identity, f"taxonomy {variant}")
+    with trained_part(net, store, settings) as shown:
+        lesson = taxonomy.lesson(net, catalog, shown, config, settings)
+        history = fit(net, lesson, settings, folder / "checkpoint.pt", identity, f"taxonomy {variant}")
     kept, noted = taxonomy.balance(net, catalog, store, config) if settings.balance else ({}, "")
     finish(out, net, config | kept, catalog, store, training_notes(history) + noted)
 

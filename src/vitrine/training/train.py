@@ -28,6 +28,7 @@ from vitrine.training.attributes import train_bce, train_student, train_teacher
 from vitrine.training.authenticity import train_authenticity
 from vitrine.training.matching import train_matching
 from vitrine.training.model import training_identity
+from vitrine.training.recipe import resolve
 from vitrine.training.representation import train_representation
 from vitrine.training.taxonomy import train_taxonomy
 
@@ -98,7 +99,7 @@ def train(
     if "split" not in catalog.table or not (catalog.table["split"] == "train").any():
         raise InputError(f"{catalog.root}: no row has split 'train'; run `vitrine split` first")
     folder = (checkpoints or out.parent).absolute() / f".{out.name}.training"
-    settings = parse_settings(SETTINGS.get(variant) or SETTINGS[task], overrides)
+    settings = resolve(parse_settings(SETTINGS.get(variant) or SETTINGS[task], overrides), task)
     with shared.together():
         if not shared.rank():
             _open_checkpoints(folder, training_identity(catalog, f"{task}/{variant}", settings), resume)

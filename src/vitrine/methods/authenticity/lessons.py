@@ -11,9 +11,8 @@ from torch.nn import functional as F
 from vitrine.blocks.attention_pooling import attention_entropy
 from vitrine.blocks.prototypes import UNLABELLED, PrototypicalLoss
 from vitrine.catalog import Catalog
-from vitrine.data.augment import augment
 from vitrine.data.bags import bag_batches, bags_of, balanced, rows_of, steps_of_epoch
-from vitrine.data.photo_store import PhotoStore
+from vitrine.data.inputs import Inputs
 from vitrine.methods.auc import area_under_curve
 from vitrine.methods.authenticity.listings import ask, could_be_judged, view_numbers
 from vitrine.methods.authenticity.net import LABELS, ListingNet
@@ -37,7 +36,7 @@ def taught(net: ListingNet, settings: AuthenticitySettings) -> nn.ModuleDict:
 def lesson(
     parts: nn.ModuleDict,
     catalog: Catalog,
-    store: PhotoStore,
+    store: Inputs,
     config: Mapping[str, Any],
     settings: AuthenticitySettings,
 ) -> Lesson[ListingBatch]:
@@ -77,7 +76,7 @@ def lesson(
 
     def loss(epoch: int, step: int, batch: ListingBatch, device: torch.device) -> Tensor:
         indices, pixels = batch
-        photos = augment(pixels.to(device, non_blocking=True), (settings.seed, epoch, step))
+        photos = store.augmented(pixels, device, (settings.seed, epoch, step))
         lengths = torch.from_numpy(sizes[indices])
         views = view_numbers([bags[i] for i in indices], config["views"]).to(device)
         answer = net(photos, lengths, views)
@@ -109,7 +108,7 @@ def lesson(
 
 
 def finish(
-    net: ListingNet, catalog: Catalog, store: PhotoStore, config: Mapping[str, Any], settings: AuthenticitySettings
+    net: ListingNet, catalog: Catalog, store: Inputs, config: Mapping[str, Any], settings: AuthenticitySettings
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Calibrates on the validation listings (the training listings where there are none), and sets the thresholds.
 

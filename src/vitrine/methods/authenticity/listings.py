@@ -15,8 +15,8 @@ from torch import nn
 from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.catalog.photos import PHOTO_ENDINGS
-from vitrine.data.augment import normalise
 from vitrine.data.bags import Bag, bags_of, packed, rows_of
+from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.methods.authenticity.net import Answer
@@ -45,7 +45,7 @@ class Asked:
     maps: list[np.ndarray] | None
 
 
-def ask(net: nn.Module, store: PhotoStore, bags: Sequence[Bag], views: Sequence[str]) -> Asked:
+def ask(net: nn.Module, store: Inputs, bags: Sequence[Bag], views: Sequence[str]) -> Asked:
     """What a net says about some listings, in evaluation mode.
 
     Args:
@@ -61,7 +61,7 @@ def ask(net: nn.Module, store: PhotoStore, bags: Sequence[Bag], views: Sequence[
     batches = packed([len(bag) for bag in bags], BATCH)
     with torch.inference_mode():
         for batch, (_, pixels) in zip(batches, store.batches(rows_of(bags, batch) for batch in batches), strict=True):
-            photos = normalise(pixels.to(device)).contiguous(memory_format=torch.channels_last)
+            photos = store.normalised(pixels, device)
             own = [bags[i] for i in batch]
             lengths = torch.tensor([len(bag) for bag in own])
             answers.append(net(photos, lengths, view_numbers(own, views).to(device)))

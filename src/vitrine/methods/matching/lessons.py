@@ -11,8 +11,7 @@ from torch.nn import functional as F
 
 from vitrine.blocks.contrastive import contrastive
 from vitrine.blocks.robust_contrastive import robust_contrastive
-from vitrine.data.augment import augment
-from vitrine.data.photo_store import PhotoStore
+from vitrine.data.inputs import Inputs
 from vitrine.data.sampling import shuffled
 from vitrine.methods.inference import run_net
 from vitrine.methods.lesson import Lesson
@@ -70,7 +69,7 @@ class Validation:
         tested = table["split"].eq("test").to_numpy()
         return cls(queries, gallery[~tested[gallery]], identities(table, column))
 
-    def score(self, net: MatchingNet, store: PhotoStore, k: int) -> float | None:
+    def score(self, net: MatchingNet, store: Inputs, k: int) -> float | None:
         """Top-k, None without queries; a thousandth of top-1 decides between equals, which small galleries have."""
         self.last = None
         if not len(self.queries) or not len(self.gallery):
@@ -90,7 +89,7 @@ class Validation:
 
 
 def pretraining_lesson(
-    taught: Taught, store: PhotoStore, background: Background, settings: MatchingSettings
+    taught: Taught, store: Inputs, background: Background, settings: MatchingSettings
 ) -> Lesson[tuple[np.ndarray, Tensor]]:
     """The softmax loss on the background set alone: the "pre-trained model" where there are no published weights."""
     label_of = dict(zip(background.rows.tolist(), background.labels.tolist(), strict=True))
@@ -101,7 +100,7 @@ def pretraining_lesson(
 
     def loss(epoch: int, step: int, batch: tuple[np.ndarray, Tensor], device: torch.device) -> Tensor:
         rows, pixels = batch
-        features, _ = taught.net(augment(pixels.to(device, non_blocking=True), (settings.seed, epoch, step, 1)))
+        features, _ = taught.net(store.augmented(pixels, device, (settings.seed, epoch, step, 1)))
         assert taught.head is not None
         labels = torch.tensor([label_of[row] for row in rows.tolist()], device=device)
         return F.cross_entropy(taught.head(features).float(), labels)
@@ -114,7 +113,7 @@ Pixels = tuple[Step, Tensor]
 
 def siamese_lesson(
     taught: Taught,
-    store: PhotoStore,
+    store: Inputs,
     pairable: Pairable,
     background: Background,
     validation: Validation,
@@ -145,7 +144,7 @@ def siamese_lesson(
 
     def loss(epoch: int, step: int, batch: Pixels, device: torch.device) -> Tensor:
         places, pixels = batch
-        features, _ = taught.net(augment(pixels.to(device, non_blocking=True), (settings.seed, epoch, step)))
+        features, _ = taught.net(store.augmented(pixels, device, (settings.seed, epoch, step)))
         n, h = places.wrong.shape
         user, right, wrong, far = features.split([n, n, n * h, len(places.background)])
         labels = torch.from_numpy(background.labels[places.background]).to(device)
@@ -183,7 +182,7 @@ def step_rows(step: Step, pairable: Pairable, background: Background, hard: np.n
     return np.concatenate([pairable.users[step.users], step.right, drawn.reshape(-1), background.rows[step.background]])
 
 
-def mine(taught: Taught, store: PhotoStore, pairable: Pairable, margin: float) -> float:
+def mine(taught: Taught, store: Inputs, pairable: Pairable, margin: float) -> float:
     """Refreshes the hard negatives with the net as it is: the false positives of each user photo's first answers.
 
     Returns:
@@ -204,7 +203,7 @@ def mine(taught: Taught, store: PhotoStore, pairable: Pairable, margin: float) -
     return beyond / max(1, pairs)
 
 
-def margin_of(net: MatchingNet, store: PhotoStore, pairable: Pairable, settings: MatchingSettings) -> float:
+def margin_of(net: MatchingNet, store: Inputs, pairable: Pairable, settings: MatchingSettings) -> float:
     """m: the one asked for, or `margin_scale` times the median distance of user and shop photos of different things.
 
     Measured on the net as it is before the pairs are learnt: the paper's 40 is of the scale of its own net's features.
@@ -232,7 +231,7 @@ Chosen = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def similarity_lesson(
     taught: Taught,
-    store: PhotoStore,
+    store: Inputs,
     pairable: Pairable,
     validation: Validation,
     categories: np.ndarray,

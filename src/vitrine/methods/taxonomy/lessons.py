@@ -16,8 +16,7 @@ from vitrine.blocks.multitask import (
     subtree_cross_entropy,
 )
 from vitrine.catalog import Catalog
-from vitrine.data.augment import augment
-from vitrine.data.photo_store import PhotoStore
+from vitrine.data.inputs import Inputs
 from vitrine.data.sampling import shuffled
 from vitrine.errors import InputError
 from vitrine.methods.inference import run_net
@@ -30,7 +29,7 @@ from vitrine.settings import TaxonomySettings
 
 
 def lesson(
-    net: TaxonomyNet, catalog: Catalog, store: PhotoStore, config: Mapping[str, Any], settings: TaxonomySettings
+    net: TaxonomyNet, catalog: Catalog, store: Inputs, config: Mapping[str, Any], settings: TaxonomySettings
 ) -> Lesson[tuple[np.ndarray, Tensor]]:
     """Eq. 5: the weighted sum of the tasks' losses, each over the photos annotated for it.
 
@@ -56,7 +55,7 @@ def lesson(
 
     def loss(epoch: int, step: int, batch: tuple[np.ndarray, Tensor], device: torch.device) -> Tensor:
         rows, pixels = batch
-        photos = augment(pixels.to(device, non_blocking=True), (settings.seed, epoch, step))
+        photos = store.augmented(pixels, device, (settings.seed, epoch, step))
         _, scores = net(photos)
         terms = []
         for name, allowed in categories.items():
@@ -76,9 +75,7 @@ def lesson(
     return Lesson(steps, batches, loss, score)
 
 
-def balance(
-    net: nn.Module, catalog: Catalog, store: PhotoStore, config: Mapping[str, Any]
-) -> tuple[dict[str, Any], str]:
+def balance(net: nn.Module, catalog: Catalog, store: Inputs, config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Chooses tau of `choose_balance` on the validation photos.
 
     Returns:

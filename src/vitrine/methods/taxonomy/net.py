@@ -56,16 +56,15 @@ class TaxonomyNet(nn.Module):
         self.attention: SpatialAttention | None = None
         self._heat: Tensor | None = None
         if salient:
-            layer = self.trunk
             if stage:
                 places = stages(self.trunk, image_size)
                 if stage >= len(places):
                     has = max(len(places) - 1, 0)
                     raise InputError(f"salient_stage={stage}: {backbone} has {has} stages before its last")
                 place, inside = places[stage]
-                layer = cast(nn.Sequential, self.trunk)[place]
+                cast(nn.Sequential, self.trunk)[place].register_forward_hook(self._weigh)
             self.attention = SpatialAttention(*(inside if stage else shape))
-            layer.register_forward_hook(self._weigh)
+        self.salient_stage = stage
         self.public = nn.Sequential(nn.Linear(shape[0], hidden), nn.ReLU(inplace=True))
         self.leaf = CategoryBranch(hidden, leaves)
         self.levels = nn.ModuleDict({name: CategoryBranch(hidden, nodes) for name, nodes in levels.items()})
@@ -77,6 +76,8 @@ class TaxonomyNet(nn.Module):
         A salient-sensitive net adds its heat maps (n, rows, columns) as `HEAT`.
         """
         features = self.trunk(photos)
+        if self.attention is not None and not self.salient_stage:
+            features = self._weigh(self.trunk, (), features)
         heat, self._heat = self._heat, None
         public = self.public(features.mean(dim=(2, 3)))
         scores = {LEAF: self.leaf(public)}

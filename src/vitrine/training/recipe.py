@@ -1,0 +1,138 @@
+"""What a training starts from and how it goes on: the settings that are left to the net, the machine and the task."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from vitrine.blocks.backbones import known_name, native_size
+from vitrine.blocks.cut import cut_off, middle
+from vitrine.blocks.narrow_resnet import NARROW
+from vitrine.blocks.pretrained import find_weights
+from vitrine.data.feature_store import FeatureStore
+from vitrine.data.inputs import Inputs
+from vitrine.data.photo_store import PhotoStore
+from vitrine.errors import InputError
+from vitrine.settings import AnySettings, Settings, StudentSettings, Trunk
+from vitrine.training import shared
+from vitrine.training.engine import training_device
+
+ON_CPU, ON_GPU = "mobilenet_v2", "convnext_tiny"
+SIZE_ON_CPU, SIZE_ON_GPU, SIZE_FROM_NOTHING = 128, 224, 64  # pixels
+FROM_FEATURES = ("frozen", "upper")  # what learns from maps that were computed once
+
+
+class Recipe(NamedTuple):
+    """Passes, AdamW's peak learning rate of the heads, and the trunk's share of it."""
+
+    epochs: int
+    learning_rate: float
+    trunk_rate: float
+
+
+FROM_NOTHING = {"matching": Recipe(10, 1e-3, 1.0)}
+RECIPES = {
+    "frozen": Recipe(30, 2e-3, 1.0),
+    "upper": Recipe(12, 2e-3, 0.5),
+    "tuned": Recipe(12, 2e-3, 0.25),
+    "scratch": Recipe(30, 2e-3, 1.0),
+}
+
+
+def resolve(settings: AnySettings, task: str) -> AnySettings:
+    """The settings with nothing left open: net, size, what is trained of it, for how long and how fast.
+
+    Raises:
+        InputError: for an unknown net, weights that cannot be had here, or settings that contradict each other.
+    """
+    weights = settings.weights
+    if settings.trunk == "scratch":
+        if weights not in ("auto", "none"):
+            raise InputError("--set trunk=scratch: trains from nothing; leave weights out, or set another trunk")
+        weights = "none"
+    backbone = settings.backbone
+    if backbone == "auto":
+        backbone = NARROW if weights == "none" else _suitable(weights)
+    known_name(backbone)
+    fresh = find_weights(weights, backbone) is None
+    trunk: Trunk = settings.trunk
+    if trunk == "auto":
+        trunk = "scratch" if fresh else _suitable_trunk(settings)
+    if fresh and trunk != "scratch":
+        raise InputError(f"--set trunk={trunk}: weights=none has nothing to start from; name weights, or trunk=scratch")
+    if trunk in FROM_FEATURES and isinstance(settings, StudentSettings) and settings.corrupted:
+        raise InputError(f"--set trunk={trunk}: corrupted photos are made anew in each pass; set trunk=tuned")
+    size = settings.image_size or native_size(backbone) or _suitable_size(backbone, fresh)
+    recipe = FROM_NOTHING.get(task, RECIPES["scratch"]) if trunk == "scratch" else RECIPES[trunk]
+    own: dict[str, object] = {}
+    if isinstance(settings, StudentSettings):
+        often = 3 if trunk == "scratch" else 1
+        own = {"views": settings.views or often, "speed": settings.speed or float(often)}
+    return settings.model_copy(
+        update=own
+        | {
+            "backbone": backbone,
+            "weights": weights,
+            "image_size": size,
+            "trunk": trunk,
+            "epochs": settings.epochs or recipe.epochs,
+            "learning_rate": settings.learning_rate or recipe.learning_rate,
+            "trunk_rate": settings.trunk_rate or recipe.trunk_rate,
+        }
+    )
+
+
+@contextmanager
+def trained_part(net: nn.Module, store: PhotoStore, settings: Settings) -> Iterator[Inputs]:
+    """Within, a net is no more than what is trained of it, and the store gives what that is shown.
+
+    Args:
+        net: With trunks; see `cut_off`.
+        store: The photos.
+        settings: Resolved.
+    """
+    trunk = next((own for name, own in net.named_modules() if name.rpartition(".")[2] == "trunk"), None)
+    layers = trunk_layers(trunk, settings) if trunk is not None else 0
+    if not layers:
+        yield store
+        return
+    with cut_off(net, layers) as first:
+        yield FeatureStore(store, first.to(training_device()).to(memory_format=torch.channels_last), settings.copies)
+
+
+def trunk_layers(trunk: nn.Module, settings: Settings) -> int:
+    """How many first layers of a trunk are frozen; a trunk that is no `nn.Sequential` is one layer."""
+    if settings.trunk == "frozen":
+        return len(trunk) if isinstance(trunk, nn.Sequential) else 1
+    if settings.trunk != "upper":
+        return 0
+    found = middle(trunk, settings.image_size) if isinstance(trunk, nn.Sequential) else 0
+    if not found:
+        print(f"trunk=upper: {settings.backbone} has no middle to cut it at; all of it is tuned", flush=True)
+    return found
+
+
+def _suitable(weights: str) -> str:
+    """The net for this machine; on a GPU without a way to its weights the one that the environment carries."""
+    if not torch.cuda.is_available() or weights not in ("auto", "imagenet"):
+        return ON_CPU
+    try:
+        find_weights(weights, ON_GPU)
+    except InputError as error:
+        print(f"backbone=auto: {ON_CPU}; {error}", flush=True)
+        return ON_CPU
+    return ON_GPU
+
+
+def _suitable_trunk(settings: Settings) -> Trunk:
+    """CPUs train behind the frozen lower half; where there is a GPU, or photos change in each pass, all is tuned."""
+    pixels = isinstance(settings, StudentSettings) and settings.corrupted
+    return "tuned" if pixels or shared.size() > 1 or torch.cuda.is_available() else "upper"
+
+
+def _suitable_size(backbone: str, fresh: bool) -> int:
+    if torch.cuda.is_available() and backbone != NARROW and not backbone.endswith("_small"):
+        return SIZE_ON_GPU
+    return SIZE_FROM_NOTHING if fresh or backbone.endswith("_small") else SIZE_ON_CPU
