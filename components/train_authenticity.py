@@ -12,12 +12,13 @@ def train_authenticity(
     figures: Output[Metrics],
     checkpoints: str,
     variant: str = "ssa",
-    epochs: int = 30,
+    epochs: int = 0,
     batch_size: int = 64,
-    image_size: int = 64,
-    backbone: str = "resnet18_narrow",
-    weights: str = "none",
-    learning_rate: float = 0.002,
+    image_size: int = 0,
+    backbone: str = "auto",
+    weights: str = "auto",
+    trunk: str = "auto",
+    learning_rate: float = 0.0,
     seed: int = 0,
     prototype_lambda: float = 0.1,
     accept_counterfeit: float = 10.0,
@@ -35,12 +36,13 @@ def train_authenticity(
         figures: Figures on the validation listings.
         checkpoints: Folder that a stopped training goes on from.
         variant: ssa, ssa-max, ssa-mean, or a system they are compared with.
-        epochs: Passes over the training listings.
+        epochs: Passes over the training listings; 0 = what suits the start.
         batch_size: Photos per step.
-        image_size: Pixels of the square the net sees.
-        backbone: A torchvision net, or resnet18_narrow for CPUs.
-        weights: none, imagenet, or a file.
-        learning_rate: AdamW's peak learning rate.
+        image_size: Pixels of the square the net sees; 0 = 128 on CPUs, 224 on a GPU.
+        backbone: auto (mobilenet_v2 on CPUs, convnext_tiny on a GPU), a torchvision net, or timm:NAME.
+        weights: auto (published ones), none, or a file, s3:// or https:// address, with #sha256= where it matters.
+        trunk: What is trained beside the heads: auto, frozen (nothing), upper (the upper half), tuned (all) or scratch.
+        learning_rate: AdamW's peak learning rate, of the heads; 0 = what suits the start.
         seed: Of weights, order and augmentation.
         prototype_lambda: Weight of what undecided listings teach ssa (Eq. 2).
         accept_counterfeit: Cost of calling a counterfeit listing authentic.
@@ -62,6 +64,7 @@ def train_authenticity(
         "image_size": image_size,
         "backbone": backbone,
         "weights": weights,
+        "trunk": trunk,
         "learning_rate": learning_rate,
         "seed": seed,
         "lambda": prototype_lambda,

@@ -15,12 +15,13 @@ def train_matching(
     identity: str = "",
     background: str = "",
     pretraining: int = 10,
-    epochs: int = 10,
+    epochs: int = 0,
     batch_size: int = 64,
-    image_size: int = 64,
-    backbone: str = "resnet18_narrow",
-    weights: str = "none",
-    learning_rate: float = 0.001,
+    image_size: int = 0,
+    backbone: str = "auto",
+    weights: str = "auto",
+    trunk: str = "auto",
+    learning_rate: float = 0.0,
     seed: int = 0,
     pairs: str = "1:1:4",
     margin: float = 0.0,
@@ -39,12 +40,13 @@ def train_matching(
         identity: Column that says what is the same; empty = product, else item.
         background: Labelled catalogs for the softmax loss, comma separated; empty = the catalog itself.
         pretraining: Passes over the background set before, where weights are none.
-        epochs: Passes over the training user photos, each with its pairs.
+        epochs: Passes over the training user photos, each with its pairs; 0 = what suits the start.
         batch_size: Photos per step.
-        image_size: Pixels of the square the net sees.
-        backbone: A torchvision net, or resnet18_narrow for CPUs.
-        weights: none, imagenet, or a file.
-        learning_rate: AdamW's peak learning rate.
+        image_size: Pixels of the square the net sees; 0 = 128 on CPUs, 224 on a GPU.
+        backbone: auto (mobilenet_v2 on CPUs, convnext_tiny on a GPU), a torchvision net, or timm:NAME.
+        weights: auto (published ones), none, or a file, s3:// or https:// address, with #sha256= where it matters.
+        trunk: What is trained beside the heads: auto, frozen (nothing), upper (the upper half), tuned (all) or scratch.
+        learning_rate: AdamW's peak learning rate, of the heads; 0 = what suits the start.
         seed: Of weights, order and augmentation.
         pairs: Positive to hard negative to background negative pairs.
         margin: m of the losses; 0 = from the scale of the features.
@@ -67,6 +69,7 @@ def train_matching(
         "image_size": image_size,
         "backbone": backbone,
         "weights": weights,
+        "trunk": trunk,
         "learning_rate": learning_rate,
         "seed": seed,
         "pairs": pairs,

@@ -12,12 +12,13 @@ def train_student(
     model: Output[Model],
     figures: Output[Metrics],
     checkpoints: str,
-    epochs: int = 30,
+    epochs: int = 0,
     batch_size: int = 64,
-    image_size: int = 64,
-    backbone: str = "resnet18_narrow",
-    weights: str = "none",
-    learning_rate: float = 0.002,
+    image_size: int = 0,
+    backbone: str = "auto",
+    weights: str = "auto",
+    trunk: str = "auto",
+    learning_rate: float = 0.0,
     seed: int = 0,
     unlabelled: str = "",
     corrupted: float = 0.0,
@@ -34,12 +35,13 @@ def train_student(
         model: Model folder.
         figures: Figures on the validation photos.
         checkpoints: Folder that a stopped training goes on from.
-        epochs: Passes over the training photos.
+        epochs: Passes over the training photos; 0 = what suits the start.
         batch_size: Photos per step.
-        image_size: Pixels of the square the net sees.
-        backbone: A torchvision net, or resnet18_narrow for CPUs.
-        weights: none, imagenet, or a file.
-        learning_rate: AdamW's peak learning rate.
+        image_size: Pixels of the square the net sees; 0 = 128 on CPUs, 224 on a GPU.
+        backbone: auto (mobilenet_v2 on CPUs, convnext_tiny on a GPU), a torchvision net, or timm:NAME.
+        weights: auto (published ones), none, or a file, s3:// or https:// address, with #sha256= where it matters.
+        trunk: What is trained beside the heads: auto, frozen (nothing), upper (the upper half), tuned (all) or scratch.
+        learning_rate: AdamW's peak learning rate, of the heads; 0 = what suits the start.
         seed: Of weights, order and augmentation.
         unlabelled: Further catalogs, comma separated, whose photos the student learns from; no labels needed.
         corrupted: Share of the photos that the student sees corrupted.
@@ -61,6 +63,7 @@ def train_student(
         "image_size": image_size,
         "backbone": backbone,
         "weights": weights,
+        "trunk": trunk,
         "learning_rate": learning_rate,
         "seed": seed,
         "unlabelled": unlabelled,

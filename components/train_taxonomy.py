@@ -12,12 +12,13 @@ def train_taxonomy(
     figures: Output[Metrics],
     checkpoints: str,
     variant: str,
-    epochs: int = 30,
+    epochs: int = 0,
     batch_size: int = 64,
-    image_size: int = 64,
-    backbone: str = "resnet18_narrow",
-    weights: str = "none",
-    learning_rate: float = 0.002,
+    image_size: int = 0,
+    backbone: str = "auto",
+    weights: str = "auto",
+    trunk: str = "auto",
+    learning_rate: float = 0.0,
     seed: int = 0,
     nodes: int = 1,
     gpus: int = 1,
@@ -31,12 +32,13 @@ def train_taxonomy(
         figures: Figures on the validation photos.
         checkpoints: Folder that a stopped training goes on from.
         variant: bcnn, sscnn, bcnn-mcr, sscnn-mcr, bmtl-rl, bmtl-ca, ssmtl-rl, ssmtl-ca, modern or modern-mtl.
-        epochs: Passes over the training photos.
+        epochs: Passes over the training photos; 0 = what suits the start.
         batch_size: Photos per step.
-        image_size: Pixels of the square the net sees.
-        backbone: A torchvision net, or resnet18_narrow for CPUs.
-        weights: none, imagenet, or a file.
-        learning_rate: AdamW's peak learning rate.
+        image_size: Pixels of the square the net sees; 0 = 128 on CPUs, 224 on a GPU.
+        backbone: auto (mobilenet_v2 on CPUs, convnext_tiny on a GPU), a torchvision net, or timm:NAME.
+        weights: auto (published ones), none, or a file, s3:// or https:// address, with #sha256= where it matters.
+        trunk: What is trained beside the heads: auto, frozen (nothing), upper (the upper half), tuned (all) or scratch.
+        learning_rate: AdamW's peak learning rate, of the heads; 0 = what suits the start.
         seed: Of weights, order and augmentation.
         nodes: Machines that train together, through Kubeflow Trainer where more than one.
         gpus: GPUs of each of several machines.
@@ -54,6 +56,7 @@ def train_taxonomy(
         "image_size": image_size,
         "backbone": backbone,
         "weights": weights,
+        "trunk": trunk,
         "learning_rate": learning_rate,
         "seed": seed,
     }

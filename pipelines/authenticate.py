@@ -25,12 +25,13 @@ def authenticate(
     reports: str = "s3://vitrine/reports",
     checkpoints: str = CHECKPOINTS,
     variant: str = "ssa",
-    epochs: int = 30,
+    epochs: int = 0,
     batch_size: int = 64,
-    image_size: int = 64,
-    backbone: str = "resnet18_narrow",
-    weights: str = "none",
-    learning_rate: float = 0.002,
+    image_size: int = 0,
+    backbone: str = "auto",
+    weights: str = "auto",
+    trunk: str = "auto",
+    learning_rate: float = 0.0,
     seed: int = 0,
     prototype_lambda: float = 0.1,
     accept_counterfeit: float = 10.0,
@@ -42,6 +43,7 @@ def authenticate(
     strict: bool = False,
     min_gain: float = 0.0,
     max_drop: float = 0.05,
+    allow_below_baseline: bool = False,
     keep: int = KEEP,
     model_registry: str = "",
     image: str = IMAGE,
@@ -63,12 +65,13 @@ def authenticate(
         reports: Folder or s3:// prefix below which each run leaves its summary page and reports.
         checkpoints: Folder that stopped trainings go on from, on the volume below /mnt/vitrine.
         variant: ssa, ssa-max, ssa-mean, or a system they are compared with.
-        epochs: Passes over the training listings.
+        epochs: Passes over the training listings; 0 = what suits the start.
         batch_size: Photos per step.
-        image_size: Pixels of the square the net sees.
-        backbone: A torchvision net such as resnet18, or resnet18_narrow for CPUs.
-        weights: none, imagenet, or a file of tensors.
-        learning_rate: AdamW's peak learning rate.
+        image_size: Pixels of the square the net sees; 0 = 128 on CPUs, 224 on a GPU.
+        backbone: auto (mobilenet_v2 on CPUs, convnext_tiny on a GPU), a torchvision net, or timm:NAME.
+        weights: auto (published ones), none, or a file, s3:// or https:// address, with #sha256= where it matters.
+        trunk: What is trained beside the heads: auto, frozen (nothing), upper (the upper half), tuned (all) or scratch.
+        learning_rate: AdamW's peak learning rate, of the heads; 0 = what suits the start.
         seed: Of weights, order and augmentation.
         prototype_lambda: Weight of what undecided listings teach ssa (lambda of Eq. 2).
         accept_counterfeit: Cost of calling a counterfeit listing authentic.
@@ -80,6 +83,7 @@ def authenticate(
         strict: Stop when a data-quality rule of severity error is broken.
         min_gain: How much better than the champion's the accuracy must be.
         max_drop: How far precision, recall or F1 may fall.
+        allow_below_baseline: Let a model pass that is worse than the frozen net it started from.
         keep: Newest versions of a model that stay in the registry, beside the one in use and the one before; 0 = all.
         model_registry: Address of a Kubeflow Model Registry that promoted models are announced to; empty = none.
         image: Container image of every step; published packages name one by its digest.
@@ -124,6 +128,7 @@ def authenticate(
                 image_size=image_size,
                 backbone=backbone,
                 weights=weights,
+                trunk=trunk,
                 learning_rate=learning_rate,
                 seed=seed,
                 nodes=nodes,
@@ -135,5 +140,6 @@ def authenticate(
                 ask=ask,
             )
         ).after(counted)
-        add_gate("authenticity", trained, parted, registry, reports, min_gain, max_drop, keep, model_registry)
+        rules = min_gain, max_drop, keep, model_registry
+        add_gate("authenticity", trained, parted, registry, reports, *rules, allow_below_baseline=allow_below_baseline)
     place(image, credentials, gpu, held, pool, tolerations, volume)

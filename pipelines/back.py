@@ -28,6 +28,7 @@ def add_gate(
     *,
     indexed: bool = False,
     only_compare: bool = False,
+    allow_below_baseline: bool = False,
 ) -> None:
     """Adds the tasks that decide what becomes of a trained model; `indexed`: and that index the catalog afterwards."""
     model, table = trained.outputs["model"], parted.outputs["parted"]
@@ -42,6 +43,7 @@ def add_gate(
             min_gain=min_gain,
             max_drop=max_drop,
             only_compare=only_compare,
+            allow_below_baseline=allow_below_baseline,
         )
     ).set_display_name(f"Gate {task}")
     known = {

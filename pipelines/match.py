@@ -31,12 +31,13 @@ def match(
     pretraining: int = 10,
     pairs: str = "1:1:4",
     margin: float = 0.0,
-    epochs: int = 10,
+    epochs: int = 0,
     batch_size: int = 64,
-    image_size: int = 64,
-    backbone: str = "resnet18_narrow",
-    weights: str = "none",
-    learning_rate: float = 0.001,
+    image_size: int = 0,
+    backbone: str = "auto",
+    weights: str = "auto",
+    trunk: str = "auto",
+    learning_rate: float = 0.0,
     seed: int = 0,
     min_class_count: int = 0,
     ratios: str = "0.7,0.1,0.2",
@@ -44,6 +45,7 @@ def match(
     strict: bool = False,
     min_gain: float = 0.0,
     max_drop: float = 0.05,
+    allow_below_baseline: bool = False,
     keep: int = KEEP,
     model_registry: str = "",
     image: str = IMAGE,
@@ -70,12 +72,13 @@ def match(
         pretraining: Passes over the background set before, where weights are none.
         pairs: Positive to hard negative to background negative pairs.
         margin: Of the losses, in units of the features; 0 = from their scale.
-        epochs: Passes over the training user photos, each with its pairs.
+        epochs: Passes over the training user photos, each with its pairs; 0 = what suits the start.
         batch_size: Photos per step.
-        image_size: Pixels of the square the net sees.
-        backbone: A torchvision net such as resnet50, or resnet18_narrow for CPUs.
-        weights: none, imagenet, or a file of tensors.
-        learning_rate: AdamW's peak learning rate.
+        image_size: Pixels of the square the net sees; 0 = 128 on CPUs, 224 on a GPU.
+        backbone: auto (mobilenet_v2 on CPUs, convnext_tiny on a GPU), a torchvision net, or timm:NAME.
+        weights: auto (published ones), none, or a file, s3:// or https:// address, with #sha256= where it matters.
+        trunk: What is trained beside the heads: auto, frozen (nothing), upper (the upper half), tuned (all) or scratch.
+        learning_rate: AdamW's peak learning rate, of the heads; 0 = what suits the start.
         seed: Of weights, order and augmentation.
         min_class_count: Photos a class needs; 0 = any number.
         ratios: Shares of train, validation and test photos.
@@ -83,6 +86,7 @@ def match(
         strict: Stop when a data-quality rule of severity error is broken.
         min_gain: How much better than the champion's the top-20 must be.
         max_drop: How far a guarded figure may fall.
+        allow_below_baseline: Let a model pass that is worse than the frozen net it started from.
         keep: Newest versions of a model that stay in the registry, beside the one in use and the one before; 0 = all.
         model_registry: Address of a Kubeflow Model Registry that promoted models are announced to; empty = none.
         image: Container image of every step; published packages name one by its digest.
@@ -119,6 +123,7 @@ def match(
                 image_size=image_size,
                 backbone=backbone,
                 weights=weights,
+                trunk=trunk,
                 learning_rate=learning_rate,
                 seed=seed,
                 nodes=nodes,
@@ -126,5 +131,7 @@ def match(
                 gpu=gpu,
             )
         ).after(examined)
-        add_gate("matching", trained, parted, registry, reports, min_gain, max_drop, keep, model_registry, indexed=True)
+        rules = min_gain, max_drop, keep, model_registry
+        below = allow_below_baseline
+        add_gate("matching", trained, parted, registry, reports, *rules, indexed=True, allow_below_baseline=below)
     place(image, credentials, gpu, held, pool, tolerations, volume)

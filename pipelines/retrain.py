@@ -29,13 +29,14 @@ def retrain(
     registry: str = "s3://vitrine/registry",
     reports: str = "s3://vitrine/reports",
     checkpoints: str = CHECKPOINTS,
-    epochs: int = 30,
-    student_epochs: int = 30,
+    epochs: int = 0,
+    student_epochs: int = 0,
     batch_size: int = 64,
-    image_size: int = 64,
-    backbone: str = "resnet18_narrow",
-    weights: str = "none",
-    learning_rate: float = 0.002,
+    image_size: int = 0,
+    backbone: str = "auto",
+    weights: str = "auto",
+    trunk: str = "auto",
+    learning_rate: float = 0.0,
     seed: int = 0,
     gammas: str = "",
     unlabelled: str = "",
@@ -47,6 +48,7 @@ def retrain(
     strict: bool = False,
     min_gain: float = 0.0,
     max_drop: float = 0.05,
+    allow_below_baseline: bool = False,
     only_compare: bool = False,
     keep: int = KEEP,
     model_registry: str = "",
@@ -68,13 +70,14 @@ def retrain(
         registry: Folder or s3:// prefix of the model registry.
         reports: Folder or s3:// prefix below which each run leaves its summary page and reports.
         checkpoints: Folder that stopped trainings go on from, on the volume below /mnt/vitrine.
-        epochs: Passes over the training photos, of teachers and of the categories' net.
-        student_epochs: Passes of the student, which learns what all teachers know.
+        epochs: Passes over the training photos, of teachers and of the categories' net; 0 = what suits the start.
+        student_epochs: Passes of the student, which learns what all teachers know; 0 = what suits the start.
         batch_size: Photos per step.
-        image_size: Pixels of the square the net sees.
-        backbone: A torchvision net such as resnet50, or resnet18_narrow for CPUs.
-        weights: none, imagenet, or a file of tensors.
-        learning_rate: AdamW's peak learning rate.
+        image_size: Pixels of the square the net sees; 0 = 128 on CPUs, 224 on a GPU.
+        backbone: auto (mobilenet_v2 on CPUs, convnext_tiny on a GPU), a torchvision net, or timm:NAME.
+        weights: auto (published ones), none, or a file, s3:// or https:// address, with #sha256= where it matters.
+        trunk: What is trained beside the heads: auto, frozen (nothing), upper (the upper half), tuned (all) or scratch.
+        learning_rate: AdamW's peak learning rate, of the heads; 0 = what suits the start.
         seed: Of weights, order and augmentation.
         gammas: Focal exponents that each teacher tries on the validation photos, such as 0,0.5,1,2,3; empty = 1.
         unlabelled: Further catalogs, comma separated, whose photos the student learns from; no labels needed.
@@ -86,6 +89,7 @@ def retrain(
         strict: Stop when a data-quality rule of severity error is broken.
         min_gain: How much better than the champion a model must be.
         max_drop: How far a single level's or attribute's figure may fall.
+        allow_below_baseline: Let a model pass that is worse than the frozen net it started from.
         only_compare: Promote nothing, only say what the gate would decide (for pull requests).
         keep: Newest versions of a model that stay in the registry, beside the one in use and the one before; 0 = all.
         model_registry: Address of a Kubeflow Model Registry that promoted models are announced to; empty = none.
@@ -105,6 +109,7 @@ def retrain(
         "image_size": image_size,
         "backbone": backbone,
         "weights": weights,
+        "trunk": trunk,
         "learning_rate": learning_rate,
         "seed": seed,
         "nodes": nodes,
@@ -116,6 +121,7 @@ def retrain(
         "reports": reports,
         "min_gain": min_gain,
         "max_drop": max_drop,
+        "allow_below_baseline": allow_below_baseline,
         "only_compare": only_compare,
         "keep": keep,
         "model_registry": model_registry,

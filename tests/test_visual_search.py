@@ -14,7 +14,7 @@ from vitrine.errors import InputError
 from vitrine.training.train import train
 from vitrine.visual_search import add_to_index, make_index, search_photos
 
-QUICK = ("epochs=2", "image_size=32", "workers=1")
+QUICK = ("epochs=2", "image_size=32", "workers=1", "weights=none")
 
 
 @pytest.fixture(scope="module")

@@ -385,6 +385,7 @@ def compare(
     min_gain: float,
     max_drop: float,
     only_compare: bool = False,
+    allow_below_baseline: bool = False,
 ) -> str:
     """`promote` or `refuse`: the candidate against the champion on the same test photos.
 
@@ -394,7 +395,13 @@ def compare(
     from vitrine.registry.store import Registry
 
     known = model, evaluation, _open(table), Registry(registry), out
-    decision = challenge(*known, min_gain=min_gain, max_drop=max_drop, only_compare=only_compare)
+    decision = challenge(
+        *known,
+        min_gain=min_gain,
+        max_drop=max_drop,
+        only_compare=only_compare,
+        allow_below_baseline=allow_below_baseline,
+    )
     first = decision.comparisons[0] if decision.comparisons else None
     figures = {f"{task}: {first.key}": f"{first.candidate:.3f}"} if first and first.candidate is not None else {}
     photos = files.read_json(evaluation / EXAMPLES)

@@ -11,7 +11,7 @@ from vitrine.evaluation.metrics import compute_metrics
 from vitrine.methods.inference import apply
 from vitrine.training.train import train
 
-SETTINGS = ("epochs=6", "image_size=32", "batch_size=24", "workers=1", "learning_rate=0.005")
+SETTINGS = ("epochs=6", "image_size=32", "batch_size=24", "workers=1", "learning_rate=0.005", "weights=none")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ def figures(macro=0.60, count=100.0, **more):
 
 def test_default_figures_per_task():
     assert rules_for("taxonomy").metric == "macro_top1"
-    assert rules_for("attributes", min_gain=0.01) == GateRules("recall@1", min_gain=0.01)
+    rules = rules_for("attributes", min_gain=0.01)
+    assert (rules.metric, rules.min_gain, rules.floor) == ("recall@1", 0.01, 0.0)
     with pytest.raises(InputError, match="no promotion rules for task 'pricing'"):
         rules_for("pricing")
     with pytest.raises(InputError, match="max_drop must lie between 0 and 1"):
@@ -62,6 +63,36 @@ def test_no_level_and_no_type_may_fall_far(key):
     assert not fallen.promote
     assert f"{key} falls from 0.9000 to 0.8000" in fallen.reason
     assert decide(figures(0.70) | {key: 0.85}, champion, RULES).promote
+
+
+@pytest.mark.parametrize(
+    ("task", "key"),
+    [
+        ("attributes", "attr:colour/recall@1"),
+        ("authenticity", "recall"),
+        ("representation", "level1/recall@1"),
+        ("matching", "top1"),
+        ("matching", "category:Shoes/Boots/top20"),
+    ],
+)
+def test_every_task_has_figures_that_may_not_fall_far(task, key):
+    rules = rules_for(task, max_drop=0.05)
+    champion = {rules.metric: 0.6, key: 0.9, "count": 100.0}
+    better = champion | {rules.metric: 0.7}
+    assert decide(better, champion, rules).promote
+    fallen = decide(better | {key: 0.8}, champion, rules)
+    assert not fallen.promote
+    assert f"{key} falls from 0.9000 to 0.8000" in fallen.reason
+
+
+def test_a_model_below_the_frozen_net_is_refused_with_or_without_a_champion():
+    candidate = figures(0.70) | {"baseline/macro_top1": 0.75}
+    for champion in (None, figures(0.60)):
+        decision = decide(candidate, champion, RULES)
+        assert not decision.promote
+        assert decision.reason.startswith("Refused: macro_top1 0.7000 is below the 0.7500 of the frozen net")
+        assert decide(candidate, champion, rules_for("taxonomy", allow_below_baseline=True)).promote
+        assert decide(figures(0.70) | {"baseline/macro_top1": 0.70}, champion, RULES).promote
 
 
 def test_below_the_floor_is_refused_even_without_a_champion():

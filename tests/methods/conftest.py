@@ -6,7 +6,7 @@ from toys import toy_catalog
 
 from vitrine.training.train import train
 
-COMMON = ["image_size=32", "batch_size=16", "precision=32"]
+COMMON = ["image_size=32", "batch_size=16", "precision=32", "weights=none"]
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from toy_pairs import toy_pairs
 
+from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.evaluation.evaluate import evaluate
 from vitrine.methods import matching
@@ -19,7 +20,7 @@ from vitrine.training import engine
 from vitrine.training.train import train
 from vitrine.visual_search import make_index, search_photos
 
-QUICK = ("epochs=2", "pretraining=1", "image_size=32", "batch_size=32", "workers=1", "precision=32")
+QUICK = ("epochs=2", "pretraining=1", "image_size=32", "batch_size=32", "workers=1", "precision=32", "weights=none")
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_another_catalogs_classes_are_its_own(catalog):
 def test_the_margin_follows_the_scale_of_the_features(catalog):
     pairable = Pairable.of(catalog.table, "product", catalog.root)
     net = matching.MatchingNet("resnet18_narrow", 32).eval()
-    store = lessons.PhotoStore.of_catalog(catalog, 32)
+    store = PhotoStore.of_catalog(catalog, 32)
     settings = MatchingSettings()
     margin = lessons.margin_of(net, store, pairable, settings)
     doubled = lessons.margin_of(net, store, pairable, settings.model_copy(update={"margin_scale": 2.0}))
@@ -148,14 +149,14 @@ def test_a_step_is_the_formula_over_its_pairs(catalog, monkeypatch, epoch):
     torch.manual_seed(0)
     net = matching.MatchingNet("resnet18_narrow", 32)
     taught = lessons.Taught(net, 3, len(plan.pairable.users), 4).eval()
-    store = lessons.PhotoStore.of_catalog(catalog, 32)
+    store = PhotoStore.of_catalog(catalog, 32)
     margin = 0.8 * lessons.margin_of(net, store, plan.pairable, settings)
     validation = lessons.Validation.of(catalog.table, "product")
     lesson = lessons.siamese_lesson(
         taught, store, plan.pairable, plan.background, validation, "robust-softmax", margin, settings
     )
     step, pixels = next(iter(lesson.batches(epoch, 0)))
-    monkeypatch.setattr(lessons, "augment", lambda photos, seed: lessons_normalised(photos))
+    monkeypatch.setattr(store, "augmented", lambda photos, device, seed: lessons_normalised(photos))
     got = lesson.loss(epoch, 0, (step, pixels), torch.device("cpu")).item()
     rows = lessons.step_rows(step, plan.pairable, plan.background, taught.hard.numpy())
     features = net(lessons_normalised(store.read(rows)))[0].detach()
@@ -253,7 +254,7 @@ def test_what_cannot_be_measured_or_indexed_is_one_line(catalog, trained, tmp_pa
 
 @pytest.mark.slow
 def test_a_stopped_training_ends_with_the_weights_of_an_unbroken_one(catalog, trained, tmp_path, monkeypatch):
-    taken = lessons.augment
+    taken = PhotoStore.augmented
     calls = iter(range(10**6))
 
     def killed(photos, seed):
@@ -262,9 +263,9 @@ def test_a_stopped_training_ends_with_the_weights_of_an_unbroken_one(catalog, tr
         return taken(photos, seed)
 
     monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(lessons, "augment", killed)
+    monkeypatch.setattr(PhotoStore, "augmented", killed)
     with pytest.raises(KeyboardInterrupt):
         train("matching", "robust-softmax", catalog, tmp_path / "model", QUICK)
-    monkeypatch.setattr(lessons, "augment", taken)
+    monkeypatch.setattr(PhotoStore, "augmented", staticmethod(taken))
     train("matching", "robust-softmax", catalog, tmp_path / "model", QUICK, resume=True)
     assert (tmp_path / "model/model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()

@@ -15,7 +15,7 @@ from vitrine.outcome import Outcome
 from vitrine.settings import RepresentationSettings
 from vitrine.training.train import train
 
-QUICK = ("epochs=2", "image_size=32", "batch_size=32", "workers=1")
+QUICK = ("epochs=2", "image_size=32", "batch_size=32", "workers=1", "weights=none")
 
 
 @pytest.fixture(scope="module")

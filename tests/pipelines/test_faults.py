@@ -17,7 +17,7 @@ from vitrine.catalog import read_catalog, write_catalog
 from vitrine.registry import Registry
 from vitrine.synth import render_catalog
 
-SMALL = ("epochs=2", "image_size=16", "batch_size=32", "min_class_count=5")
+SMALL = ("epochs=2", "image_size=16", "weights=none", "batch_size=32", "min_class_count=5")
 YEAR = 365 * 24 * 3600
 
 

@@ -23,7 +23,7 @@ from vitrine.methods.truth import label_matrix, teachable_types, top1_accuracy
 from vitrine.training import engine
 from vitrine.training.train import DEFAULT_VARIANT, VARIANTS, check_variant, train
 
-SMALL = ["image_size=16", "batch_size=16", "epochs=2", "precision=32"]
+SMALL = ["image_size=16", "batch_size=16", "epochs=2", "precision=32", "weights=none"]
 TASKS = {
     "teacher": ("attributes", "teacher", ["type=colour", "embedding_dim=8", *SMALL]),
     "student": ("attributes", "student", ["embedding_dim=8", "views=1", *SMALL]),
@@ -232,7 +232,7 @@ class TestGivenTeachers:
                 ("outline", OUTLINE, 8, 24),
                 ("wide", OUTLINE, 9, 16),
             ):
-                own = ["epochs=1", "batch_size=16", f"type={kind}", f"embedding_dim={dim}", f"image_size={size}"]
+                own = ["epochs=1", "batch_size=16", f"type={kind}", f"embedding_dim={dim}", f"image_size={size}", "weights=none"]
                 train("attributes", "teacher", toys, folder / name, own)
         return folder
 
@@ -342,7 +342,7 @@ def test_a_student_of_real_photos_beats_chance(datasets, tmp_path):
     table["attr:colour"] = table["attr:colour"].where(table["attr:colour"].isin(common), "")
     table["split"] = ["train"] * 700 + ["validation"] * 100 + ["test"] * 200
     catalog = Catalog(catalog.root, table.reset_index(drop=True), catalog.data_version)
-    settings = ["image_size=40", "epochs=6", "embedding_dim=32", "batch_size=32"]
+    settings = ["image_size=40", "epochs=6", "embedding_dim=32", "batch_size=32", "weights=none"]
     train("attributes", "student", catalog, tmp_path / "m", settings)
     outcome = apply(tmp_path / "m", catalog.of_split("test"))
     for question in outcome.questions:

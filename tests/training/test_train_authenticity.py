@@ -20,7 +20,7 @@ from vitrine.settings import AuthenticitySettings, parse_settings
 from vitrine.training import engine
 from vitrine.training.train import train
 
-SMALL = ["image_size=16", "batch_size=16", "epochs=2", "precision=32", "window=24"]
+SMALL = ["image_size=16", "batch_size=16", "epochs=2", "precision=32", "window=24", "weights=none"]
 
 
 class Stopped(Exception):

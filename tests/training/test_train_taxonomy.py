@@ -15,7 +15,7 @@ from vitrine.methods.taxonomy import VARIANTS
 from vitrine.methods.tree import CategoryTree
 from vitrine.training.train import train
 
-SMALL = ["image_size=16", "batch_size=16", "epochs=1", "precision=32", "hidden=8"]
+SMALL = ["image_size=16", "batch_size=16", "epochs=1", "precision=32", "hidden=8", "weights=none"]
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vitrine.blocks.narrow_resnet import NARROW, narrow_resnet18
 from vitrine.blocks.pretrained import TIMM, find_weights, import_timm, read_tensors, say, unknown
+from vitrine.blocks.torchvision_nets import torchvision_models
 from vitrine.data.augment import MEAN, STD
 from vitrine.errors import InputError
 
@@ -64,7 +65,9 @@ def known_name(name: str) -> None:
         if not timm.is_model(name.removeprefix(TIMM)):
             raise unknown(name, [TIMM + own for own in timm.list_models()])
         return
-    from torchvision import models
+    if name == NARROW:
+        return
+    models = torchvision_models()
 
     known = [*models.list_models(models), NARROW]
     if name not in known and (name.removesuffix("_small") not in known or name == f"{NARROW}_small"):
@@ -80,7 +83,7 @@ def native_size(name: str) -> int | None:
 
 
 def _torchvision_trunk(name: str, image_size: int) -> nn.Module:
-    from torchvision import models
+    models = torchvision_models()
 
     small = name.endswith("_small") and name not in models.list_models(models)  # there is a convnext_small
     plain = name.removesuffix("_small") if small else name
@@ -103,7 +106,7 @@ def _torchvision_trunk(name: str, image_size: int) -> nn.Module:
 
 
 def _without_classifier(net: nn.Module, name: str) -> nn.Module:
-    from torchvision import models
+    models = torchvision_models()
 
     if isinstance(net, models.VisionTransformer):
         return VitTrunk(net)

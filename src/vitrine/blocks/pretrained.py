@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from vitrine import files
+from vitrine.blocks.narrow_resnet import NARROW
+from vitrine.blocks.torchvision_nets import torchvision_models
 from vitrine.errors import InputError
 
 PUBLISHED = ("auto", "imagenet")  # the net's own published weights
@@ -126,7 +128,7 @@ def keep_packaged(source: Path, folder: Path) -> Path:
 
 def published_files(backbone: str) -> list[str]:
     """Addresses of the weights that torchvision publishes for a net, its default first; none for other names."""
-    from torchvision import models
+    models = torchvision_models()
 
     try:
         known = models.get_model_weights(backbone)
@@ -138,7 +140,7 @@ def published_files(backbone: str) -> list[str]:
 
 
 def _of_torchvision(asked: str, backbone: str) -> Weights:
-    urls = published_files(backbone)
+    urls = [] if backbone == NARROW else published_files(backbone)
     if not urls:
         raise InputError(
             f"weights={asked}: nobody publishes weights for {backbone}; name a net that has some "

@@ -1,6 +1,6 @@
 """What a net is shown of a catalog's photos: pixels (`PhotoStore`), or maps of frozen layers (`FeatureStore`)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -9,7 +9,15 @@ from torch import Tensor
 
 
 class Inputs(Protocol):
-    """Photos in a fixed order, in batches that become a net's inputs on its device."""
+    """Photos in a fixed order, in batches that become a net's inputs on its device.
+
+    Attributes:
+        size: Edge of the photos, pixels.
+        contents: What names each photo's content, where known.
+    """
+
+    size: int
+    contents: Sequence[str]
 
     def __len__(self) -> int: ...
 

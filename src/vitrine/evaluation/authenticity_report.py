@@ -16,6 +16,7 @@ from vitrine.evaluation.authenticity import (
     rates,
     reliability,
 )
+from vitrine.evaluation.beside import add_baseline
 from vitrine.evaluation.embedding_map import embedding_map
 from vitrine.evaluation.roc import roc
 from vitrine.methods.decision import ASK, AUTHENTIC, COUNTERFEIT, Costs, mean_cost
@@ -59,6 +60,7 @@ def listing_page(
     )
     page.verdict, page.tone = _verdict(known, metrics)
     _tiles(page, known, metrics, costs)
+    add_baseline(page, metrics)
     _answers(page, known, outcome, costs)
     _what_decided(page, outcome, known, metrics)
     _views(page, metrics)

@@ -11,6 +11,7 @@ from vitrine.errors import InputError
 from vitrine.evaluation import CONFUSION, EXAMPLES, METRICS, REPORT
 from vitrine.evaluation.authenticity import VIEW_LISTINGS, listing_metrics
 from vitrine.evaluation.authenticity_report import listing_examples, listing_page, verdict_confusion
+from vitrine.evaluation.beside import prefixed
 from vitrine.evaluation.corrupted import corrupted_metrics
 from vitrine.evaluation.matching import matching_examples, write_matching_page
 from vitrine.evaluation.metrics import compute_metrics
@@ -67,8 +68,8 @@ def evaluate(
         raise InputError(f"{catalog.root}: no row has split {split!r}; run `vitrine split` first")
     outcome = apply(model, rows)
     if isinstance(outcome, ListingOutcome):
-        return _evaluate_listings(model, outcome, rows, out, split)
-    metrics = compute_metrics(outcome)
+        return _evaluate_listings(model, outcome, catalog, rows, out, split)
+    metrics = compute_metrics(outcome) | _baseline_metrics(model, catalog, rows)
     compared = _compared(model, against, rows, outcome)
     if corrupted:
         metrics |= corrupted_metrics(model, rows, progress=progress)
@@ -111,10 +112,23 @@ def _compared(model: Path, against: Sequence[Path], rows: Catalog, beside: Outco
     return found
 
 
-def _evaluate_listings(model: Path, outcome: ListingOutcome, rows: Catalog, out: Path, split: str) -> dict[str, float]:
+def _baseline_metrics(model: Path, catalog: Catalog, rows: Catalog) -> dict[str, float]:
+    from vitrine.evaluation.baseline import baseline
     from vitrine.methods.model_folder import load_config
 
-    metrics = listing_metrics(outcome, answers_by_view(model, rows))
+    found = baseline(load_config(model), catalog, rows)
+    if isinstance(found, str):
+        print(f"no baseline: {found}", flush=True)
+        return {}
+    return prefixed(compute_metrics(found))
+
+
+def _evaluate_listings(
+    model: Path, outcome: ListingOutcome, catalog: Catalog, rows: Catalog, out: Path, split: str
+) -> dict[str, float]:
+    from vitrine.methods.model_folder import load_config
+
+    metrics = listing_metrics(outcome, answers_by_view(model, rows)) | _baseline_metrics(model, catalog, rows)
     page = listing_page(outcome, rows, metrics, load_config(model), f"Evaluation: authenticity on the {split} listings")
     with files.new_folder(out) as folder:
         files.write_json(folder / METRICS, metrics)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vitrine.errors import InputError
+from vitrine.evaluation.beside import PREFIX
 
 HEADLINE = {
     "taxonomy": "macro_top1",
@@ -14,7 +15,13 @@ HEADLINE = {
     "representation": "recall@1",
     "matching": "top20",
 }
-GUARDED = re.compile(r"(level\d+/macro_top1|attr:.+/(recall@1|top1)|precision|recall|f1)")
+GUARDED = {  # figures that may not fall far, whatever the headline gains
+    "taxonomy": re.compile(r"level\d+/macro_top1|attr:.+/(recall@1|top1)"),
+    "attributes": re.compile(r"attr:.+/recall@1"),
+    "authenticity": re.compile(r"precision|recall|f1"),
+    "representation": re.compile(r"level\d+/recall@1"),
+    "matching": re.compile(r"top1|top5|category:.+/top20"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,8 +33,9 @@ class GateRules:
         min_gain: The candidate must be better than the champion by more than this.
         tolerance: Differences up to this are a tie, and a tie keeps the champion.
         floor: The least the figure must be, with or without a champion.
-        max_drop: No level's and no attribute type's own figure may fall by more than this, nor may precision, recall or
-            F1 of authenticity.
+        max_drop: No figure of `guarded` may fall by more than this.
+        guarded: Those of single levels, attribute types, categories ...
+        allow_below_baseline: Let a model pass that is worse than the frozen net it started from.
     """
 
     metric: str
@@ -35,6 +43,8 @@ class GateRules:
     tolerance: float = 0.001
     floor: float = 0.0
     max_drop: float = 0.05
+    guarded: re.Pattern[str] = re.compile(r"(?!)")
+    allow_below_baseline: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,8 +66,8 @@ class Decision:
     comparisons: tuple[Comparison, ...] = ()
 
 
-def rules_for(task: str, **changes: float) -> GateRules:
-    """The default rules of a task; what decides is in `HEADLINE`.
+def rules_for(task: str, *, allow_below_baseline: bool = False, **changes: float) -> GateRules:
+    """The default rules of a task; what decides is in `HEADLINE`, what else is looked at in `GUARDED`.
 
     Raises:
         InputError: if the task has no default figure or a value is out of range.
@@ -67,7 +77,7 @@ def rules_for(task: str, **changes: float) -> GateRules:
     for name, value in changes.items():
         if not 0 <= value <= 1:
             raise InputError(f"{name} must lie between 0 and 1, not {value}")
-    return GateRules(HEADLINE[task], **changes)
+    return GateRules(HEADLINE[task], guarded=GUARDED[task], allow_below_baseline=allow_below_baseline, **changes)
 
 
 def decide(
@@ -100,6 +110,13 @@ def decide(
     if own < rules.floor:
         reason = f"Refused: {rules.metric} {own:.4f} is below the floor of {rules.floor:.4f}."
         return Decision(False, reason, (Comparison(rules.metric, own, None, False),))
+    frozen = candidate.get(PREFIX + rules.metric)
+    if frozen is not None and own < frozen and not rules.allow_below_baseline:
+        reason = (
+            f"Refused: {rules.metric} {own:.4f} is below the {frozen:.4f} of the frozen net that training started from "
+            "(allow_below_baseline lets such a model pass)."
+        )
+        return Decision(False, reason, (Comparison(f"{PREFIX}{rules.metric}", own, frozen, False),))
     if champion is None:
         reason = f"Promoted: the first model, with {rules.metric} {own:.4f}."
         return Decision(True, reason, (Comparison(rules.metric, own, None, True),))
@@ -113,7 +130,7 @@ def decide(
 
 
 def _against(candidate: Mapping[str, float], champion: Mapping[str, float], rules: GateRules) -> Decision:
-    guarded = sorted(key for key in champion if GUARDED.fullmatch(key))
+    guarded = sorted(key for key in champion if rules.guarded.fullmatch(key))
     guards = [_guard(key, candidate.get(key), champion[key], rules.max_drop) for key in guarded]
     key, new, old = _shared_figure(candidate, champion, rules.metric)
     gain = new - old

@@ -10,6 +10,7 @@ import pandas as pd
 
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
+from vitrine.evaluation.beside import add_baseline
 from vitrine.methods.tree import CategoryTree
 from vitrine.outcome import Outcome
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
@@ -90,6 +91,7 @@ def matching_page(outcome: Outcome, rows: Catalog, metrics: Mapping[str, float],
         f"{rows.data_version or 'of unknown version'} · {metrics['seconds_per_1000_images']:.1f} s per 1,000 photos",
     )
     page.tiles(Tile(f"top-{k}", percent(metrics[f"top{k}"])) for k in TOP)
+    add_baseline(page, metrics)
     if metrics["without_answer"]:
         page.text(f"{metrics['without_answer']:,.0f} user photos of things that no shop photo shows are left out.")
     nodes = node_ranks(outcome)

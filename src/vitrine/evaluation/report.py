@@ -10,6 +10,7 @@ import numpy as np
 
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
+from vitrine.evaluation.beside import add_baseline
 from vitrine.evaluation.corrupted import add_section
 from vitrine.evaluation.embedding_map import drawable, embedding_map, plain, short
 from vitrine.evaluation.hierarchy import mistakes
@@ -134,6 +135,7 @@ def write_report(
     page.tiles(_tile(key, metrics, intervals, champion) for key in headline if key in metrics)
     if champion is not None:
         _compare(page, metrics, champion, intervals, headline[0])
+    add_baseline(page, metrics)
     asked = {question.name: question for question in outcome.questions if any(question.truth)}
     answered = {name: best_answers(question) for name, question in asked.items()}
     page.heading("All questions", "With 95 % intervals over which photos happened to be in the test set.")

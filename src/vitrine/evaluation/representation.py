@@ -8,6 +8,7 @@ import numpy as np
 
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
+from vitrine.evaluation.beside import add_baseline
 from vitrine.methods.tree import CategoryTree
 from vitrine.outcome import Outcome
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
@@ -75,6 +76,7 @@ def representation_page(outcome: Outcome, rows: Catalog, metrics: Mapping[str, f
         f"{rows.data_version or 'of unknown version'} · {metrics['seconds_per_1000_images']:.1f} s per 1,000 photos",
     )
     page.tiles(Tile(f"recall@{k}, level {deepest}", percent(metrics[f"recall@{k}"])) for k in (1, 2, 4, 8))
+    add_baseline(page, metrics)
     page.heading("Recall by level", "Share of photos with at least one photo of the same node among the first k.")
     page.table(
         ["level", "queries", "alone in their node", *(f"@{k}" for k in RECALL_AT)],

@@ -91,13 +91,22 @@ def load_into(net: nn.Module, model: Path) -> None:
     net.eval()
 
 
+def _start(config: Mapping[str, Any]) -> str:
+    """What the card says of the weights that training began with."""
+    found = config.get("weights")
+    if not found:
+        return ""
+    licence = f", {found['licence']}" if found["licence"] else ""
+    return f"Started from {found['source']} (SHA-256 `{found['sha256']}`{licence}).\n\n"
+
+
 def _card(config: Mapping[str, Any], metrics: Mapping[str, float], notes: str) -> str:
     figures = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items())
     settings = "\n".join(f"| {name} | {value} |" for name, value in config.get("settings", {}).items())
     return (
         f"# {config['task']} / {config['variant']}\n\n"
         f"Data version `{config.get('data_version', '')}`, code version {config['code_version']}, "
-        f"backbone {config['backbone']}, {config['image_size']} px.\n\n"
+        f"backbone {config['backbone']}, {config['image_size']} px.\n\n{_start(config)}"
         f"## Results on the validation photos\n\n| metric | value |\n| --- | --- |\n{figures}\n\n"
         f"## Settings\n\n| setting | value |\n| --- | --- |\n{settings}\n\n{notes}"
     )

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from vitrine import files
-from vitrine.data.feature_store import FeatureStore
-from vitrine.data.photo_store import PhotoStore, make_room
+from vitrine.data.inputs import Inputs
+from vitrine.data.photo_store import make_room
 from vitrine.methods.attributes import AttributeNet
 from vitrine.methods.inference import run_net
 
@@ -23,7 +23,7 @@ MAX_CACHE_BYTES = 4 << 30
 NAME_BYTES = 16  # of a photo's hashed content
 
 
-def teachings(folder: Path, teacher: AttributeNet, store: PhotoStore | FeatureStore) -> tuple[np.ndarray, int]:
+def teachings(folder: Path, teacher: AttributeNet, store: Inputs) -> tuple[np.ndarray, int]:
     """A teacher's embedding of every photo of a store.
 
     Args:

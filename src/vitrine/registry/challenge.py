@@ -26,6 +26,7 @@ def challenge(
     max_drop: float = 0.05,
     floor: float = 0.0,
     only_compare: bool = False,
+    allow_below_baseline: bool = False,
 ) -> Decision:
     """Decides whether a candidate may replace its task's champion; changes nothing in the registry.
 
@@ -41,6 +42,7 @@ def challenge(
         min_gain: See `GateRules`.
         max_drop: See `GateRules`.
         floor: See `GateRules`.
+        allow_below_baseline: See `GateRules`.
         only_compare: Refuse in any case, and say what the decision would have been.
 
     Raises:
@@ -60,7 +62,8 @@ def challenge(
             against = compute_metrics(apply(copy, measured_rows(copy, catalog, split)))
     elif champion is not None:
         against = candidate
-    rules = rules_for(task, min_gain=min_gain, max_drop=max_drop, floor=floor)
+    changes = {"min_gain": min_gain, "max_drop": max_drop, "floor": floor}
+    rules = rules_for(task, allow_below_baseline=allow_below_baseline, **changes)
     decision = decide(
         candidate,
         against,

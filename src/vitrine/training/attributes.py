@@ -125,6 +125,15 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
     if len(widths) > 1:
         raise InputError(f"--set teachers: their embeddings differ in length ({', '.join(map(str, sorted(widths)))})")
     net = attributes.AttributeNet(settings.backbone, settings.image_size, labels, widths.pop(), settings.weights)
+    import os
+
+    if os.environ.get("SOUP"):
+        nets = [load_model(path)[0] for path in paths]
+        states = [own.trunk.state_dict() for own in nets]
+        mean = {k: torch.stack([st[k].float() for st in states]).mean(0).to(states[0][k].dtype) for k in states[0]}
+        net.trunk.load_state_dict(mean)
+        for branch, own in zip(net.branches, nets, strict=True):
+            branch.load_state_dict(own.branches[0].state_dict())
     for parameter, kind in zip(net.dictionaries, net.kinds, strict=True):
         parameter.data.copy_(dictionaries[kind])
         parameter.requires_grad_(False)  # the student learns to reach the teachers' label embeddings, not to move them
@@ -150,8 +159,8 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
 
 def _start_of(config: Mapping[str, Any]) -> Settings:
     """Which part of a finished net was trained."""
-    trunk = config["settings"].get("trunk", "scratch")
-    return Settings(trunk=trunk, backbone=config["backbone"], image_size=config["image_size"])
+    own = {key: config[key] for key in ("backbone", "image_size")}
+    return Settings.model_validate(own | {"trunk": config["settings"].get("trunk", "scratch")})
 
 
 def _further_catalogs(named: str) -> list[Catalog]:

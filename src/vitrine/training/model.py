@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from vitrine import __version__
+from vitrine.blocks.pretrained import find_weights
 from vitrine.catalog import Catalog
 from vitrine.data.augment import MEAN, STD
 from vitrine.data.photo_store import PhotoStore
@@ -30,6 +31,7 @@ def start_config(task: str, variant: str, settings: Settings, catalog: Catalog) 
         "backbone": settings.backbone,
         "image_size": settings.image_size,
         "normalisation": {"mean": MEAN, "std": STD},
+        "weights": found.provenance() if (found := find_weights(settings.weights, settings.backbone)) else None,
         "data_version": catalog.data_version,
         "settings": settings.model_dump(by_alias=True),
     }

@@ -1,0 +1,30 @@
+"""A model's figures beside those of the frozen net it started from (see `baseline`)."""
+
+from collections.abc import Mapping
+
+from vitrine.report import Page, percent
+
+PREFIX = "baseline/"
+NOT_COMPARED = ("count", "seconds_per_1000_images")
+
+
+def prefixed(metrics: Mapping[str, float]) -> dict[str, float]:
+    """A baseline's figures under the names that metrics.json has for them."""
+    return {PREFIX + key: value for key, value in metrics.items() if key not in NOT_COMPARED}
+
+
+def add_baseline(page: Page, metrics: Mapping[str, float]) -> None:
+    """A table of both, the figures over everything first; nothing where there is no baseline."""
+    both = sorted((key for key in metrics if PREFIX + key in metrics), key=lambda key: "/" in key)
+    if not both:
+        return
+    page.heading(
+        "Beside the frozen net",
+        "The published weights that training started from, as they came, with a logistic regression for each question "
+        "or, for searching, compared by cosine. A model below them is not worth its training.",
+    )
+    rows = [(key, metrics[key], metrics[PREFIX + key]) for key in both]
+    page.table(
+        ["figure", "this model", "frozen net", "difference"],
+        [(key, percent(own), percent(frozen), f"{100 * (own - frozen):+.1f}") for key, own, frozen in rows],
+    )
