@@ -19,7 +19,10 @@ from pipelines import PIPELINES
 from vitrine import __version__, cli
 from vitrine.catalog import read_catalog
 
-SMALL = [f"--set={pair}" for pair in ("epochs=1", "batch_size=16", "image_size=32", "precision=32", "workers=1", "weights=none")]
+SMALL = [
+    f"--set={pair}"
+    for pair in ("epochs=1", "batch_size=16", "image_size=32", "precision=32", "workers=1", "weights=none")
+]
 COLOUR = ["--set=type=colour"]
 HEAVY = ("torch", "pandas", "kfp", "numpy", "PIL", "sklearn", "evidently", "great_expectations", "boto3")
 

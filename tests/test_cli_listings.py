@@ -11,7 +11,15 @@ from toy_listings import learnable_catalog
 from vitrine.catalog import write_catalog
 from vitrine.training.train import train
 
-SETTINGS = ("epochs=6", "image_size=32", "batch_size=24", "workers=1", "learning_rate=0.005", "precision=32", "weights=none")
+SETTINGS = (
+    "epochs=6",
+    "image_size=32",
+    "batch_size=24",
+    "workers=1",
+    "learning_rate=0.005",
+    "precision=32",
+    "weights=none",
+)
 
 
 @pytest.fixture(scope="module")

@@ -136,7 +136,9 @@ class TestWeights:
         monkeypatch.setattr(torch.hub, "urlopen", unreachable)
 
     def test_imagenet_offline_says_how_to_give_a_path(self, offline):
-        with pytest.raises(InputError, match=r"weights=imagenet: resnet18-f37072fd.pth .*--set weights=PATH.*--set weights=none") as caught:
+        with pytest.raises(
+            InputError, match=r"weights=imagenet: resnet18-f37072fd.pth .*--set weights=PATH.*--set weights=none"
+        ) as caught:
             build_backbone("resnet18", 32, "imagenet")
         assert len(str(caught.value).splitlines()) == 1
 

@@ -383,7 +383,14 @@ def trained(tmp_path_factory):
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         for variant, rate in (("ssa", 2e-3), ("ms-cnn", 1e-3), ("ssa-max", 2e-3)):
-            settings = ["epochs=8", "batch_size=16", "image_size=32", "precision=32", "weights=none", f"learning_rate={rate}"]
+            settings = [
+                "epochs=8",
+                "batch_size=16",
+                "image_size=32",
+                "precision=32",
+                "weights=none",
+                f"learning_rate={rate}",
+            ]
             train("authenticity", variant, catalog, folder / variant, settings)
         yield catalog, folder
         torch.set_num_threads(threads)

@@ -257,10 +257,10 @@ def test_a_stopped_training_ends_with_the_weights_of_an_unbroken_one(catalog, tr
     taken = PhotoStore.augmented
     calls = iter(range(10**6))
 
-    def killed(photos, seed):
+    def killed(self, batch, device, seed):
         if next(calls) == 12:  # in the second pass over the pairs
             raise KeyboardInterrupt
-        return taken(photos, seed)
+        return taken(batch, device, seed)
 
     monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(PhotoStore, "augmented", killed)

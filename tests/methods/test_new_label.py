@@ -78,7 +78,14 @@ def test_a_second_one_and_one_photo_alone(trained, yellow, tmp_path):
 def test_the_next_student_knows_it_from_its_teacher(trained, yellow, tmp_path):
     catalog, folder = trained
     add_label(folder / "teacher colour", tmp_path / "more", "colour", "yellow", yellow[:5])
-    settings = [f"teachers={tmp_path / 'more'}", "image_size=32", "batch_size=16", "epochs=1", "views=1", "weights=none"]
+    settings = [
+        f"teachers={tmp_path / 'more'}",
+        "image_size=32",
+        "batch_size=16",
+        "epochs=1",
+        "views=1",
+        "weights=none",
+    ]
     train("attributes", "student", catalog, tmp_path / "student", settings)
     assert load_model(tmp_path / "student")[1]["labels"]["colour"][-1] == "yellow"
 

@@ -20,7 +20,16 @@ def test_from_listings_to_the_verdict_on_a_new_one(tmp_path):
     rendered = read_catalog(tmp_path / "data")
     shoes = rendered.table["listing"].isin(rendered.table.loc[rendered.table["view"] == "tag", "listing"])
     write_catalog(rendered.with_table(rendered.table[shoes]), tmp_path / "data")
-    settings = ["catalog=data", "shards=2", "epochs=1", "batch_size=32", "image_size=16", "weights=none", "ratios=0.4,0.2,0.4", "ask=2"]
+    settings = [
+        "catalog=data",
+        "shards=2",
+        "epochs=1",
+        "batch_size=32",
+        "image_size=16",
+        "weights=none",
+        "ratios=0.4,0.2,0.4",
+        "ask=2",
+    ]
     run = vitrine(
         tmp_path, "pipeline", "run", "authenticate", "--runs", "runs", *(f"--set={pair}" for pair in settings)
     )

@@ -232,7 +232,14 @@ class TestGivenTeachers:
                 ("outline", OUTLINE, 8, 24),
                 ("wide", OUTLINE, 9, 16),
             ):
-                own = ["epochs=1", "batch_size=16", f"type={kind}", f"embedding_dim={dim}", f"image_size={size}", "weights=none"]
+                own = [
+                    "epochs=1",
+                    "batch_size=16",
+                    f"type={kind}",
+                    f"embedding_dim={dim}",
+                    f"image_size={size}",
+                    "weights=none",
+                ]
                 train("attributes", "teacher", toys, folder / name, own)
         return folder
 

@@ -191,17 +191,36 @@ def _timm_trunk(name: str, image_size: int, path: Path | None) -> nn.Module:
     options: dict[str, Any] = {"num_classes": 0}
     if config is not None and config.fixed_input_size:
         options["img_size"] = image_size  # its position embeddings are resampled
-    if path is not None:
-        read_tensors(path)  # refuses what is no file of tensors, in our words
-        options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(path)}}
     try:
         net = timm.create_model(own, **options)
     except AssertionError as error:
         raise InputError(f"backbone {name}: photos of {image_size} px do not fit this net") from error
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise InputError(f"weights={path}: the tensors do not fit backbone {name}") from error
+    if path is not None:
+        net = _filled(timm, own, options, path)
     mean, std = (config.mean, config.std) if config is not None else (MEAN, STD)
     return TimmTrunk(net, tuple(mean), tuple(std))
+
+
+def _filled(timm: Any, name: str, options: dict[str, Any], path: Path) -> Any:
+    """A net of timm with the tensors of a file, which timm renames for many publishers.
+
+    Of tensors that it then lacks timm only warns; so a net is made from the same random numbers without the file, and
+    what is the same in both was not filled.
+    """
+    read_tensors(path)  # refuses what is no file of tensors, in our words
+    made = []
+    for file in ({}, {"pretrained": True, "pretrained_cfg_overlay": {"file": str(path)}}):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            try:
+                made.append(timm.create_model(name, **options, **file))
+            except (RuntimeError, KeyError, ValueError) as error:
+                raise InputError(f"weights={path}: the tensors do not fit backbone {TIMM}{name}") from error
+    fresh, filled = made
+    for key, parameter in fresh.named_parameters():
+        if parameter.ndim > 1 and torch.equal(parameter, filled.get_parameter(key)):
+            raise InputError(f"weights={path}: the tensors do not fit backbone {TIMM}{name} (it lacks {key})")
+    return filled
 
 
 def _load_weights(trunk: nn.Module, name: str, path: Path, image_size: int) -> None:

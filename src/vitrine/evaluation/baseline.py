@@ -22,7 +22,7 @@ from vitrine.data.feature_store import FeatureStore
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.methods import attributes, taxonomy
-from vitrine.methods.taxonomy.net import LEAF
+from vitrine.methods.tree import CategoryTree
 from vitrine.methods.truth import label_matrix
 from vitrine.outcome import ListingOutcome, Outcome
 
@@ -110,14 +110,19 @@ def _rows_to_fit(catalog: Catalog, task: str) -> Catalog | None:
 def _labels(own: Frozen, config: Mapping[str, Any], rows: Catalog, images: list[str]) -> Outcome:
     method: ModuleType = taxonomy if config["task"] == "taxonomy" else attributes
     plain = {key: config[key] for key in ("leaves", "labels") if key in config}
+    if method is taxonomy:  # every level is a question of its own
+        plain["levels"] = list(range(1, CategoryTree(plain["leaves"]).depth))
     scores, temperatures = {}, {}
     for name, truth, labels in method.tasks(plain, own.table):
         allowed = label_matrix(truth, labels)
-        if name == LEAF:  # a category that stops at an inner node says nothing of its leaf
+        if method is taxonomy and not name.startswith("attr:"):  # a category cut short says nothing of what is below
             allowed &= (allowed.sum(axis=1) == 1)[:, None]
         scores[name] = _regression(own, allowed).scores(own.photos).astype(np.float32)
         temperatures[name] = 1.0
     asked = method.questions(plain, scores, rows.table, temperatures)
+    if len(plain.get("levels", ())):
+        levels = taxonomy.separate_levels(plain, scores, rows.table, temperatures)
+        asked = [*levels, *(question for question in asked if question.name.startswith("attr:"))]
     return Outcome(config["task"], images, asked, own.photos, 0.0)
 
 

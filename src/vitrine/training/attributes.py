@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from vitrine import __version__
+from vitrine.blocks.pretrained import find_weights
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, attribute_types, read_catalog
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
@@ -104,6 +105,7 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
     labels: dict[str, list[str]] = {}
     dictionaries: dict[str, torch.Tensor] = {}
     taught: dict[str, np.ndarray] = {}
+    soup = _Soup()
     for path in paths:
         teacher, config = load_model(path)
         if config["task"] != "attributes":
@@ -118,6 +120,7 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
         own = PhotoStore.of_catalog(catalog, config["image_size"], settings.workers, further=further)
         labels[kind] = config["labels"][kind]
         dictionaries[kind] = teacher.dictionaries[0].detach().cpu()
+        soup.add(teacher, config)
         with trained_part(teacher, own, _start_of(config)) as shown:
             taught[kind], computed = teachings(path, teacher, shown)
         print(f"teacher {kind}: {len(labels[kind])} classes, {computed} of {len(own)} photos embedded", flush=True)
@@ -125,15 +128,8 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
     if len(widths) > 1:
         raise InputError(f"--set teachers: their embeddings differ in length ({', '.join(map(str, sorted(widths)))})")
     net = attributes.AttributeNet(settings.backbone, settings.image_size, labels, widths.pop(), settings.weights)
-    import os
-
-    if os.environ.get("SOUP"):
-        nets = [load_model(path)[0] for path in paths]
-        states = [own.trunk.state_dict() for own in nets]
-        mean = {k: torch.stack([st[k].float() for st in states]).mean(0).to(states[0][k].dtype) for k in states[0]}
-        net.trunk.load_state_dict(mean)
-        for branch, own in zip(net.branches, nets, strict=True):
-            branch.load_state_dict(own.branches[0].state_dict())
+    if settings.trunk != "scratch" and soup.made_of(settings):
+        soup.pour_into(net)
     for parameter, kind in zip(net.dictionaries, net.kinds, strict=True):
         parameter.data.copy_(dictionaries[kind])
         parameter.requires_grad_(False)  # the student learns to reach the teachers' label embeddings, not to move them
@@ -155,6 +151,41 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
         "further_data": [source.data_version for source in further],
     }
     finish(out, net, config, catalog, store, training_notes(history))
+
+
+class _Soup:
+    """The mean of the teachers' trunks, and each one's branch: where a student of published weights begins.
+
+    Nets that were fine-tuned from the same weights lie in one basin, where their mean is a net too, one that knows
+    what each of them learnt (Wortsman et al., Model soups, ICML 2022).
+    """
+
+    def __init__(self) -> None:
+        self.trunk: dict[str, torch.Tensor] = {}  # sums
+        self.branches: list[dict[str, torch.Tensor]] = []
+        self.starts: list[tuple[Any, ...]] = []
+
+    def add(self, teacher: attributes.AttributeNet, config: Mapping[str, Any]) -> None:
+        """One more teacher."""
+        start = config.get("weights") or {}
+        self.starts.append((config["backbone"], config["image_size"], start.get("sha256")))
+        self.branches.append({key: own.detach().cpu() for key, own in teacher.branches[0].state_dict().items()})
+        if self.starts[-1] == self.starts[0]:
+            for key, own in teacher.trunk.state_dict().items():
+                self.trunk[key] = self.trunk.get(key, 0) + own.detach().cpu().double()
+
+    def made_of(self, settings: Settings) -> bool:
+        """Whether all teachers began where this student would."""
+        found = find_weights(settings.weights, settings.backbone)
+        return set(self.starts) == {(settings.backbone, settings.image_size, found and found.sha256)}
+
+    def pour_into(self, student: attributes.AttributeNet) -> None:
+        """Fills the trunk and the branches, which stand in the teachers' order."""
+        own = student.trunk.state_dict()
+        count = len(self.starts)
+        student.trunk.load_state_dict({key: (self.trunk[key] / count).to(own[key].dtype) for key in own})
+        for branch, learnt in zip(student.branches, self.branches, strict=True):
+            branch.load_state_dict(learnt)
 
 
 def _start_of(config: Mapping[str, Any]) -> Settings:

@@ -1,0 +1,155 @@
+"""What is left to the net, the machine and the task is settled before anything else, and contradictions are refused."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from vitrine.blocks.backbones import build_backbone
+from vitrine.blocks.pretrained import find_weights
+from vitrine.data.feature_store import FeatureStore
+from vitrine.data.photo_store import PhotoStore
+from vitrine.errors import InputError
+from vitrine.settings import MatchingSettings, Settings, StudentSettings, parse_settings
+from vitrine.training import recipe
+from vitrine.training.recipe import RECIPES, resolve, trained_part
+
+
+def settled(*overrides, kind=Settings, task="taxonomy"):
+    return resolve(parse_settings(kind, overrides), task)
+
+
+class TestDefaults:
+    def test_a_cpu_tunes_the_upper_half_of_mobilenet_at_128_px(self):
+        own = settled()
+        assert (own.backbone, own.image_size, own.weights, own.trunk) == ("mobilenet_v2", 128, "auto", "upper")
+        assert (own.epochs, own.learning_rate, own.trunk_rate) == RECIPES["upper"]
+
+    def test_a_gpu_tunes_a_strong_net_at_224_px(self, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(recipe, "find_weights", lambda asked, backbone: find_weights("auto", "mobilenet_v2"))
+        own = settled()
+        assert (own.backbone, own.image_size, own.trunk) == ("convnext_tiny", 224, "tuned")
+
+    def test_a_gpu_without_a_network_takes_the_net_it_has_and_says_so(self, monkeypatch, capsys):
+        def found(asked, backbone):
+            if backbone == "convnext_tiny":
+                raise InputError("weights=auto: it cannot be downloaded")
+            return find_weights(asked, backbone)
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(recipe, "find_weights", found)
+        own = settled()
+        assert (own.backbone, own.image_size, own.trunk) == ("mobilenet_v2", 224, "tuned")
+        assert "backbone=auto: mobilenet_v2; weights=auto: it cannot be downloaded" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("start", ["weights=none", "trunk=scratch"])
+    def test_from_nothing_the_narrow_net_learns_at_64_px(self, start):
+        own = settled(start)
+        assert (own.backbone, own.image_size, own.weights, own.trunk) == ("resnet18_narrow", 64, "none", "scratch")
+        assert (own.epochs, own.learning_rate) == (30, 2e-3)
+
+    def test_matching_from_nothing_keeps_its_own_passes(self):
+        own = settled("weights=none", kind=MatchingSettings, task="matching")
+        assert (own.epochs, own.learning_rate) == (10, 1e-3)
+
+    def test_what_is_named_stays(self):
+        own = settled("epochs=3", "learning_rate=0.1", "trunk_rate=0.7", "image_size=96", "trunk=frozen")
+        assert (own.epochs, own.learning_rate, own.trunk_rate, own.image_size, own.trunk) == (3, 0.1, 0.7, 96, "frozen")
+
+    def test_nets_of_timm_see_the_size_they_were_made_for(self):
+        pytest.importorskip("timm", reason="the extra timm is not installed")
+        assert settled("backbone=timm:vit_small_patch14_dinov2.lvd142m", "weights=none").image_size == 518
+        assert (
+            settled("backbone=timm:vit_small_patch14_dinov2.lvd142m", "weights=none", "image_size=224").image_size
+            == 224
+        )
+
+    def test_a_student_from_nothing_needs_more_views(self):
+        own = settled("weights=none", kind=StudentSettings, task="attributes")
+        assert (own.views, own.speed) == (3, 3.0)
+        own = settled(kind=StudentSettings, task="attributes")
+        assert (own.views, own.speed) == (1, 1.0)
+
+    def test_photos_that_change_in_each_pass_need_the_whole_net(self):
+        assert settled("corrupted=0.2", kind=StudentSettings, task="attributes").trunk == "tuned"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["trunk=frozen", "weights=none"], "--set trunk=frozen: weights=none has nothing to start from"),
+        (["trunk=scratch", "weights=imagenet"], "--set trunk=scratch: trains from nothing"),
+        (["backbone=resnet18_narrow"], "nobody publishes weights for resnet18_narrow"),
+        (["backbone=mobilenet_v9"], "backbone mobilenet_v9: unknown; did you mean mobilenet_v"),
+        (["trunk=upper", "corrupted=0.1"], "--set trunk=upper: corrupted photos are made anew in each pass"),
+    ],
+)
+def test_contradictions_are_one_line(overrides, said):
+    with pytest.raises(InputError) as refused:
+        settled(*overrides, kind=StudentSettings)
+    assert said in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+class Net(nn.Module):
+    def __init__(self, path):
+        super().__init__()
+        self.trunk, _ = build_backbone("mobilenet_v2", 32, str(path))
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "own.safetensors"
+    trunk, _ = build_backbone("mobilenet_v2", 32)
+    save_file({key: own.contiguous() for key, own in trunk.state_dict().items()}, path)
+    return Net(path)
+
+
+@pytest.mark.parametrize(("trunk", "left"), [("frozen", 0), ("upper", 12), ("tuned", 19), ("scratch", 19)])
+def test_what_is_trained_of_a_trunk(net, tmp_path, monkeypatch, trunk, left):
+    monkeypatch.setenv("VITRINE_CACHE", str(tmp_path))
+    store = PhotoStore([], 32)
+    own = Settings.model_validate({"trunk": trunk, "backbone": "mobilenet_v2", "image_size": 32})
+    with trained_part(net, store, own) as shown:
+        assert len(net.trunk) == left
+        assert isinstance(shown, FeatureStore if left < 19 else PhotoStore)
+    assert len(net.trunk) == 19
+
+
+def test_a_net_without_a_middle_is_tuned_whole_and_says_so(capsys):
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.trunk = nn.ModuleDict()
+
+    store = PhotoStore([], 32)
+    own = Settings.model_validate({"trunk": "upper", "backbone": "vit_b_16", "image_size": 32})
+    with trained_part(Whole(), store, own) as shown:
+        assert shown is store
+    assert "vit_b_16 has no middle to cut it at; all of it is tuned" in capsys.readouterr().out
+
+
+def test_maps_and_photos_teach_the_same_when_nothing_is_augmented(tmp_path, monkeypatch):
+    """The loss of a step on frozen maps is that on the photos themselves."""
+    from toys import toy_catalog
+
+    from vitrine.methods import taxonomy
+
+    monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
+    catalog = toy_catalog(tmp_path / "toys", photos=24)
+    store = PhotoStore.of_catalog(catalog, 32)
+    torch.manual_seed(0)
+    own = settled("image_size=32", "batch_size=8", "copies=0", "trunk=upper")
+    config = {"backbone": "mobilenet_v2", "image_size": 32, "hidden": 8, "salient_stage": 0, "variant": "sscnn"}
+    config |= taxonomy.describe(catalog, "sscnn", ())
+    net = taxonomy.build(config, own.weights).eval()
+    batch = np.arange(6)
+    photos = store.normalised(store.read(batch), torch.device("cpu"))
+    with torch.no_grad():
+        wanted = net(photos)[1]["leaf"]
+        with trained_part(net, store, own) as shown:
+            ((_, rows),) = shown.batches([batch])
+            got = net(shown.augmented(rows, torch.device("cpu"), (0,)))[1]["leaf"]
+    assert torch.allclose(got, wanted, atol=5e-3)
