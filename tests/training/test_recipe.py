@@ -93,6 +93,12 @@ def test_contradictions_are_one_line(overrides, said):
     assert len(str(refused.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("task", ["representation", "matching"])
+def test_features_are_not_learnt_by_a_frozen_trunk(task):
+    with pytest.raises(InputError, match=f"--set trunk=frozen: {task} teaches the trunk itself"):
+        settled("trunk=frozen", task=task)
+
+
 class Net(nn.Module):
     def __init__(self, path):
         super().__init__()

@@ -21,6 +21,7 @@ from vitrine.training.engine import training_device
 
 ON_CPU, ON_GPU = "mobilenet_v2", "convnext_tiny"
 SIZE_ON_CPU, SIZE_ON_GPU, SIZE_FROM_NOTHING = 128, 224, 64  # pixels
+OF_THE_TRUNK = ("representation", "matching")  # whose answers are features
 FROM_FEATURES = ("frozen", "upper")  # what learns from maps that were computed once
 
 
@@ -34,9 +35,9 @@ class Recipe(NamedTuple):
 
 FROM_NOTHING = {"matching": Recipe(10, 1e-3, 1.0)}
 RECIPES = {
-    "frozen": Recipe(30, 2e-3, 1.0),
-    "upper": Recipe(12, 2e-3, 0.5),
-    "tuned": Recipe(12, 2e-3, 0.25),
+    "frozen": Recipe(30, 5e-3, 1.0),
+    "upper": Recipe(10, 5e-3, 0.2),
+    "tuned": Recipe(10, 5e-3, 0.1),
     "scratch": Recipe(30, 2e-3, 1.0),
 }
 
@@ -62,6 +63,8 @@ def resolve(settings: AnySettings, task: str) -> AnySettings:
         trunk = "scratch" if fresh else _suitable_trunk(settings)
     if fresh and trunk != "scratch":
         raise InputError(f"--set trunk={trunk}: weights=none has nothing to start from; name weights, or trunk=scratch")
+    if trunk == "frozen" and task in OF_THE_TRUNK:
+        raise InputError(f"--set trunk=frozen: {task} teaches the trunk itself and would learn nothing; set upper")
     if trunk in FROM_FEATURES and isinstance(settings, StudentSettings) and settings.corrupted:
         raise InputError(f"--set trunk={trunk}: corrupted photos are made anew in each pass; set trunk=tuned")
     size = settings.image_size or native_size(backbone) or _suitable_size(backbone, fresh)
