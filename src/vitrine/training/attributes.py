@@ -12,17 +12,19 @@ import torch
 from vitrine import __version__
 from vitrine.blocks.pretrained import find_weights
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, attribute_types, read_catalog
+from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.files import absolute
 from vitrine.methods import attributes
 from vitrine.methods.inference import load_model
+from vitrine.methods.lesson import Lesson
 from vitrine.methods.teachings import teachings
 from vitrine.methods.truth import teachable_types
 from vitrine.settings import BceSettings, Settings, StudentSettings, TeacherSettings, numbers
 from vitrine.training.engine import fit
 from vitrine.training.model import finish, start_config, training_identity, training_notes
-from vitrine.training.recipe import trained_part
+from vitrine.training.recipe import train_net, trained_part
 
 
 def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder: Path) -> None:
@@ -35,7 +37,7 @@ def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder
         tried = _try_gammas(catalog, store, settings, folder)
         config["gamma_tried"] = {f"{gamma:g}": score for gamma, score in tried.items()}
         settings = settings.model_copy(update={"gamma": max(tried, key=lambda gamma: (tried[gamma], -abs(gamma - 1)))})
-    net, history = _fit_teacher(catalog, store, settings, folder / "checkpoint.pt", f"teacher {kind}")
+    net, history = _fit_teacher(catalog, store, settings, folder, f"teacher {kind}")
     finish(
         out,
         net,
@@ -47,7 +49,7 @@ def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder
 
 
 def _fit_teacher(
-    catalog: Catalog, store: PhotoStore, settings: TeacherSettings, checkpoint: Path, title: str
+    catalog: Catalog, store: PhotoStore, settings: TeacherSettings, folder: Path, title: str
 ) -> tuple[attributes.AttributeNet, Any]:
     kind, classes = settings.type, attributes.classes_of(catalog, settings.type)
     torch.manual_seed(settings.seed)
@@ -55,9 +57,11 @@ def _fit_teacher(
         settings.backbone, settings.image_size, {kind: classes}, settings.embedding_dim, settings.weights
     )
     identity = training_identity(catalog, "attributes/teacher", settings)
-    with trained_part(net, store, settings) as shown:
-        lesson = attributes.teacher_lesson(net, catalog, shown, kind, classes, settings)
-        return net, fit(net, lesson, settings, checkpoint, identity, title)
+
+    def lesson_on(shown: Inputs) -> Lesson[Any]:
+        return attributes.teacher_lesson(net, catalog, shown, kind, classes, settings)
+
+    return net, train_net(net, lesson_on, store, settings, folder, identity, title)
 
 
 def _try_gammas(catalog: Catalog, store: PhotoStore, settings: TeacherSettings, folder: Path) -> dict[float, float]:
@@ -67,7 +71,7 @@ def _try_gammas(catalog: Catalog, store: PhotoStore, settings: TeacherSettings, 
     for gamma in numbers(settings.gammas):
         own = settings.model_copy(update={"gamma": gamma, "epochs": epochs, "gammas": ""})
         title = f"teacher {settings.type}, gamma {gamma:g}"
-        _, history = _fit_teacher(catalog, store, own, folder / f"gamma-{gamma:g}.pt", title)
+        _, history = _fit_teacher(catalog, store, own, folder / f"gamma-{gamma:g}", title)
         score = history.epochs[history.best].score
         if score is None:
             raise InputError(f"--set gammas: {catalog.root} has no validation photo annotated for {settings.type}")
@@ -83,9 +87,11 @@ def train_bce(catalog: Catalog, out: Path, settings: BceSettings, folder: Path) 
     net = attributes.LogisticNet(settings.backbone, settings.image_size, labels, settings.weights)
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
     identity = training_identity(catalog, "attributes/bce", settings)
-    with trained_part(net, store, settings) as shown:
-        lesson = attributes.bce_lesson(net, catalog, shown, labels, settings)
-        history = fit(net, lesson, settings, folder / "checkpoint.pt", identity, "bce")
+
+    def lesson_on(shown: Inputs) -> Lesson[Any]:
+        return attributes.bce_lesson(net, catalog, shown, labels, settings)
+
+    history = train_net(net, lesson_on, store, settings, folder, identity, "bce")
     finish(
         out,
         net,

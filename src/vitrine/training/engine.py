@@ -66,7 +66,14 @@ class History:
 
 
 def fit(
-    net: nn.Module, lesson: Lesson[Any], settings: Settings, checkpoint: Path, identity: str, title: str
+    net: nn.Module,
+    lesson: Lesson[Any],
+    settings: Settings,
+    checkpoint: Path,
+    identity: str,
+    title: str,
+    *,
+    quiet: bool = False,
 ) -> History:
     """Trains a net in place and leaves the weights of its best epoch in it.
 
@@ -77,6 +84,7 @@ def fit(
         checkpoint: File that a stopped training goes on from; kept until the caller removes it.
         identity: Names this training exactly (data, settings, code); a checkpoint of another one is refused.
         title: For the progress lines.
+        quiet: Tell the end only, not each epoch.
 
     Raises:
         InputError: if the checkpoint is of another training, or the loss is no longer finite.
@@ -152,7 +160,8 @@ def fit(
             best = _copy(net)
         losses, first_step = 0.0, 0
         save()
-        _report(title, epoch, settings.epochs, done)
+        if not quiet or epoch + 1 == settings.epochs:
+            _report(title, epoch, settings.epochs, done)
     net.load_state_dict(best)
     net.eval()
     return history

@@ -1,8 +1,9 @@
 """What a training starts from and how it goes on: the settings that are left to the net, the machine and the task."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -15,13 +16,15 @@ from vitrine.data.feature_store import FeatureStore
 from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
+from vitrine.methods.lesson import Lesson
 from vitrine.settings import AnySettings, Settings, StudentSettings, Trunk
 from vitrine.training import shared
-from vitrine.training.engine import training_device
+from vitrine.training.engine import History, fit, training_device
 
 ON_CPU, ON_GPU = "mobilenet_v2", "convnext_tiny"
 SIZE_ON_CPU, SIZE_ON_GPU, SIZE_FROM_NOTHING = 128, 224, 64  # pixels
 OF_THE_TRUNK = ("representation", "matching")  # whose answers are features
+KEPT_PHOTOS = 100_000  # whose last maps are kept: 4 GB of MobileNetV2's at 128 px
 FROM_FEATURES = ("frozen", "upper")  # what learns from maps that were computed once
 
 
@@ -98,11 +101,53 @@ def trained_part(net: nn.Module, store: PhotoStore, settings: Settings) -> Itera
     """
     trunk = next((own for name, own in net.named_modules() if name.rpartition(".")[2] == "trunk"), None)
     layers = trunk_layers(trunk, settings) if trunk is not None else 0
+    inside = getattr(net, "salient_layer", None)
+    if inside is not None:  # what is learnt inside the trunk sees maps of layers before it
+        layers = min(layers, inside)
     if not layers:
         yield store
         return
     with cut_off(net, layers) as first:
         yield FeatureStore(store, first.to(training_device()).to(memory_format=torch.channels_last), settings.copies)
+
+
+def train_net(
+    net: nn.Module,
+    lesson_on: Callable[[Inputs], Lesson[Any]],
+    store: PhotoStore,
+    settings: Settings,
+    folder: Path,
+    identity: str,
+    title: str,
+    *,
+    trained: nn.Module | None = None,
+) -> History:
+    """Trains a net in place: its heads first where it begins with published weights, then what `trunk` says.
+
+    Heads with random weights would pull a trunk that knows something out of shape before they know where to (Kumar et
+    al., Fine-Tuning can Distort Pretrained Features, ICLR 2022). Alone, on maps that are kept, they take seconds.
+
+    Args:
+        net: With trunks.
+        lesson_on: What to learn, on photos or on maps.
+        store: The photos.
+        settings: Resolved.
+        folder: Of checkpoints.
+        identity: See `fit`.
+        title: See `fit`.
+        trained: What holds the net and all else that is trained; default: the net.
+
+    Returns:
+        How the second part went.
+    """
+    whole = trained if trained is not None else net
+    heads = settings.head_epochs if settings.trunk in ("upper", "tuned") and len(store) <= KEPT_PHOTOS else 0
+    if heads:
+        alone = settings.model_copy(update={"trunk": "frozen", "copies": 0, "epochs": heads})
+        with trained_part(net, store, alone) as shown:
+            fit(whole, lesson_on(shown), alone, folder / "heads.pt", f"{identity} heads", f"{title}, heads", quiet=True)
+    with trained_part(net, store, settings) as shown:
+        return fit(whole, lesson_on(shown), settings, folder / "checkpoint.pt", identity, title)
 
 
 def trunk_layers(trunk: nn.Module, settings: Settings) -> int:

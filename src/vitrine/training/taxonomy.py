@@ -7,14 +7,15 @@ from typing import Any
 import torch
 
 from vitrine.catalog import Catalog
+from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
 from vitrine.methods import taxonomy
 from vitrine.methods.inference import load_model
+from vitrine.methods.lesson import Lesson
 from vitrine.methods.model_folder import load_config, load_tensors
 from vitrine.settings import TaxonomySettings
-from vitrine.training.engine import fit
 from vitrine.training.model import finish, start_config, training_identity, training_notes
-from vitrine.training.recipe import trained_part
+from vitrine.training.recipe import train_net
 
 
 def train_taxonomy(catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path) -> None:
@@ -45,9 +46,11 @@ def _train_net(catalog: Catalog, variant: str, out: Path, settings: TaxonomySett
         print(f"taxonomy {variant}: goes on from {earlier}; {len(new)} leaves are new to it", flush=True)
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
     identity = training_identity(catalog, f"taxonomy/{variant}", settings)
-    with trained_part(net, store, settings) as shown:
-        lesson = taxonomy.lesson(net, catalog, shown, config, settings)
-        history = fit(net, lesson, settings, folder / "checkpoint.pt", identity, f"taxonomy {variant}")
+
+    def lesson_on(shown: Inputs) -> Lesson[Any]:
+        return taxonomy.lesson(net, catalog, shown, config, settings)
+
+    history = train_net(net, lesson_on, store, settings, folder, identity, f"taxonomy {variant}")
     kept, noted = taxonomy.balance(net, catalog, store, config) if settings.balance else ({}, "")
     finish(out, net, config | kept, catalog, store, training_notes(history) + noted)
 

@@ -54,6 +54,7 @@ class TaxonomyNet(nn.Module):
         super().__init__()
         self.trunk, shape = build_backbone(backbone, image_size, weights)
         self.attention: SpatialAttention | None = None
+        self.salient_layer: int | None = None  # the trunk's layer behind which the module sits, if inside the trunk
         self._heat: Tensor | None = None
         if salient:
             if stage:
@@ -62,6 +63,7 @@ class TaxonomyNet(nn.Module):
                     has = max(len(places) - 1, 0)
                     raise InputError(f"salient_stage={stage}: {backbone} has {has} stages before its last")
                 place, inside = places[stage]
+                self.salient_layer = place
                 cast(nn.Sequential, self.trunk)[place].register_forward_hook(self._weigh)
             self.attention = SpatialAttention(*(inside if stage else shape))
         self.salient_stage = stage
