@@ -1,5 +1,6 @@
 """Opening one photo safely: what every room that looks at pixels calls."""
 
+import hashlib
 import io
 import os
 import stat
@@ -34,19 +35,23 @@ class PhotoError(InputError):
     """A photo that is missing, truncated, too large or no photo at all."""
 
 
-def open_photo(uri: str, near: int | None = None) -> Image.Image:
+def open_photo(uri: str, near: int | None = None, sha256: str = "") -> Image.Image:
     """Reads and decodes one photo: upright by its EXIF orientation, RGB, transparency on white.
 
     Args:
         uri: Local path or s3:// URI.
         near: The pixels of the shorter side that are enough; a JPEG is then decoded at a fraction of its size
             (1/2, 1/4 or 1/8) that keeps at least this many.
+        sha256: What the file's SHA-256 must be, in hexadecimal digits; "" takes any.
 
     Raises:
-        PhotoError: if there is no such photo or it cannot be decoded whole.
+        PhotoError: if there is no such photo, it is another than `sha256` says, or it cannot be decoded whole.
     """
     try:
-        return decode_photo(read_photo(uri), near)
+        data = read_photo(uri)
+        if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+            raise PhotoError("is not the photo that was cleaned (its SHA-256 is another); clean and split the data anew")
+        return decode_photo(data, near)
     except FileNotFoundError as error:
         raise PhotoError(f"{uri}: no such photo") from error
     except OSError as error:
