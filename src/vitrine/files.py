@@ -148,7 +148,7 @@ def list_folder(uri: str) -> list[str]:
     found: list[str] = []
     above: dict[str, frozenset[str]] = {}  # folder -> where it and those above it really are
     for folder, folders, names in os.walk(Path(uri), followlinks=True, onerror=_unreadable):
-        parents = above.get(os.path.dirname(folder), frozenset())
+        parents = above.get(folder.rpartition(os.sep)[0], frozenset())
         real = os.path.realpath(folder)
         if real in parents:  # a link that leads back to a folder above it
             folders.clear()
@@ -203,7 +203,7 @@ def states(uris: Iterable[str]) -> dict[str, str]:
 
 def _size_and_time(path: str) -> str:
     try:
-        status = os.stat(path)
+        status = Path(path).stat()
     except (OSError, ValueError) as error:
         return type(error).__name__
     return f"{status.st_size} {status.st_mtime_ns}"

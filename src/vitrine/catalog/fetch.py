@@ -104,8 +104,8 @@ def _open_catalog(source: str, revision: str) -> Catalog:
 def _version_beside(source: str) -> str:
     """What the `.dvc` file beside a folder says of it; "" if there is none, or the folder is not what was added.
 
-    Every file is hashed, on S3 by its ETag. DVC 2 hashed text with its line ends changed: a folder of text with Windows'
-    line ends that it added counts as changed.
+    Every file is hashed, on S3 by its ETag. DVC 2 hashed text as if its lines ended in a line feed alone: a folder with
+    text of other line ends that it added counts as changed.
     """
     dvc_file = f"{source}.dvc"
     if not files.exists(dvc_file):

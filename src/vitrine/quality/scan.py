@@ -19,6 +19,7 @@ from vitrine import files
 from vitrine.catalog import UNSAFE_PATH_REASON, Catalog, is_safe_path
 from vitrine.catalog.jpeg import plain_header
 from vitrine.catalog.photos import (
+    ENDINGS,
     MAX_PIXELS,
     PhotoError,
     decode_opened,
@@ -41,15 +42,6 @@ FILE = "photos.parquet"
 GREY = np.arange(256, dtype=np.float64)
 OPPONENT = np.array([[1, -1, 0], [0.5, 0.5, -1]], dtype=np.float32)  # red against green, yellow against blue
 BORDER = 10  # grey levels within which a rim counts as one colour
-EXTENSIONS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".jpg", ".jpeg", ".mpo"),
-    "PNG": (".png",),
-    "WEBP": (".webp",),
-    "GIF": (".gif",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-}
 
 cv2.setNumThreads(1)  # photos are spread over processes; a pool of threads would not survive their fork
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
@@ -496,7 +488,7 @@ def _borders(grey: NDArray[np.uint8]) -> float:
 
 def _extension_matches(uri: str, format_name: str) -> bool:
     suffix = os.path.splitext(uri)[1].lower()  # noqa: PTH122  ten times as fast as a Path, once per photo
-    return not suffix or suffix in EXTENSIONS.get(format_name, ())
+    return not suffix or suffix in ENDINGS.get(format_name, ())
 
 
 def _frame(photos: pa.Table) -> pd.DataFrame:
