@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vitrine import files
 from vitrine.catalog import Catalog
-from vitrine.catalog.photos import open_photo
+from vitrine.catalog.photos import PhotoError, open_photo
 from vitrine.data.augment import augment, normalise
 from vitrine.data.crops import USER, cropped
 
@@ -40,10 +40,11 @@ class PhotoStore:
         contents: What names each photo's content in the cache (a hash); needed with `cache`.
         crops: What is kept of each photo (see `vitrine.data.crops`); default: all of it.
         digests: The SHA-256 each photo must have, "" for any; default: any.
+        unreadable: Where given, a photo that cannot be read is black, and why is noted here by its place.
 
     Raises:
-        PhotoError: (while reading) if a photo is missing, cannot be decoded (`vitrine clean` drops such rows) or was
-            replaced by one of another SHA-256.
+        PhotoError: (while reading, without `unreadable`) if a photo is missing or cannot be decoded (`vitrine clean`
+            drops such rows), or was replaced by one of another SHA-256.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class PhotoStore:
         contents: Sequence[str] = (),
         crops: Sequence[str] = (),
         digests: Sequence[str] = (),
+        unreadable: dict[int, PhotoError] | None = None,
     ) -> None:
         self.size = size
         self.contents = contents
         self._uris = uris
         self._crops = crops or [""] * len(uris)
         self._digests = digests or [""] * len(uris)
+        self._unreadable = unreadable
         self._workers = workers or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._workers)
         self._pixels, self._filled = self._open_cache(cache, contents) if cache else (None, None)
@@ -132,7 +135,13 @@ class PhotoStore:
         crop = self._crops[index]
         # A box is in pixels of the original, so the photo is decoded at its full size.
         near = self.size if crop in ("", USER) else None
-        image = open_photo(self._uris[index], near, self._digests[index])
+        try:
+            image = open_photo(self._uris[index], near, self._digests[index])
+        except PhotoError as error:
+            if self._unreadable is None:
+                raise
+            self._unreadable[index] = error
+            return np.zeros((self.size, self.size, 3), np.uint8)
         return cropped(image, crop, self.size) if crop else fit_square(image, self.size)
 
     def _open_cache(self, folder: Path, contents: Sequence[str]) -> tuple[np.ndarray | None, np.ndarray | None]:
