@@ -19,6 +19,7 @@ MODES = {"gray": "L", "ycbcr": "RGB", "rgb": "RGB"}  # colour space -> Pillow's 
 SCALES = (8, 4, 2, 1)
 MAX_SCANS = 64  # a progressive JPEG has some ten
 SOS = b"\xda"  # the marker that begins a scan
+EOI = b"\xff\xd9"  # what closes a photo
 MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 
 
@@ -55,6 +56,11 @@ def has_many_scans(data: bytes) -> bool:
         return False
     scans = (marker for marker, _ in _segments(data) if marker == SOS)
     return sum(1 for _ in itertools.islice(scans, MAX_SCANS + 1)) > MAX_SCANS
+
+
+def lacks_end(data: bytes) -> bool:
+    """Whether a JPEG that could be decoded goes on to the end of its file, where a marker should close it."""
+    return not data.endswith(EOI) and data.rfind(EOI) < data.rfind(b"\xff" + SOS)
 
 
 def _segments(data: bytes) -> Iterator[tuple[bytes, int]]:
@@ -96,7 +102,7 @@ def jpeg_pixels(data: bytes, width: int, height: int, near: int | None = None) -
     except LostPixelsError:
         if not _in_one_scan(data):
             raise
-        return _pixels(data + b"\xff\xd9", width, height, near)
+        return _pixels(data + EOI, width, height, near)
 
 
 def _pixels(data: bytes, width: int, height: int, near: int | None) -> NDArray[np.uint8] | None:

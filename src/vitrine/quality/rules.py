@@ -164,6 +164,7 @@ def _frame(evidence: Evidence) -> pd.DataFrame:
         "photo:frames": photos["frames"].astype("float64").where(readable),
         "photo:mode": photos["mode"].where(readable),
         "photo:extension": photos["extension_matches"].astype("float64").where(readable),
+        "photo:error": photos["error"].where(readable),
     }
     return table[list(names)].assign(**measures)
 
@@ -199,6 +200,7 @@ def _expectations(frame: pd.DataFrame, settings: Settings) -> Iterable[tuple[str
         arguments = {"column": "photo:mode", "value_set": UNUSUAL_MODES}
         yield "unusual_mode", "ExpectColumnValuesToNotBeInSet", arguments
         yield "unusual_mode", between, {"column": "photo:frames", "max_value": 1}
+        yield "no_end_marker", "ExpectColumnValuesToBeInSet", {"column": "photo:error", "value_set": [""]}
 
 
 # Rules over several rows, and over photos.

@@ -17,7 +17,7 @@ from PIL import Image
 
 from vitrine import files
 from vitrine.catalog import UNSAFE_PATH_REASON, Catalog, is_safe_path
-from vitrine.catalog.jpeg import plain_header
+from vitrine.catalog.jpeg import lacks_end, plain_header
 from vitrine.catalog.photos import (
     ENDINGS,
     MAX_PIXELS,
@@ -34,7 +34,7 @@ from vitrine.quality import signature
 from vitrine.quality.pool import in_order
 from vitrine.quality.scan_cache import ScanCache
 
-LAYOUT = 3  # changes when the same photo would be described by other values
+LAYOUT = 4  # changes when the same photo would be described by other values
 WORKING_SIZE = 96  # pixels of the shorter side, or up to twice that, that the measures are taken at
 BATCH = 128
 TOGETHER = 24  # photos measured at once: their pixels stay in the processor's cache
@@ -55,7 +55,7 @@ class Scan(NamedTuple):
     Attributes:
         readable: Whether the photo can be decoded whole.
         problem: "", or the kind: `unsafe` path, `missing` or `unreadable`.
-        error: The reason, one line.
+        error: The reason, one line; of a photo that is read all the same, what its file lacks.
         format: As Pillow names it: JPEG, PNG ...
         extension_matches: Whether the file's name promises that format (or none).
         mode: Pillow's pixel mode, as stored; `RGB;16` and `RGBA;16` for PNGs of 16 bits a colour.
@@ -379,6 +379,8 @@ def _decoded(row: dict[str, Any], data: bytes) -> Pixels | None:
             width, height = header.size if turned < 5 else header.size[::-1]
             row |= {"width": width, "height": height, "orientation": turned}
             pixels = np.asarray(decode_opened(header, data, WORKING_SIZE))
+        if row["format"] in ("JPEG", "MPO") and lacks_end(data):
+            row["error"] = "lacks its end marker"
         factor = min(pixels.shape[:2]) // WORKING_SIZE
         if factor > 1:
             size = (pixels.shape[1] // factor, pixels.shape[0] // factor)
