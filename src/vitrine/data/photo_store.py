@@ -79,8 +79,8 @@ class PhotoStore:
     ) -> "PhotoStore":
         """The photos of a catalog's rows, then those of further catalogs, cached below `files.cache_folder()`.
 
-        A photo is known by its SHA-256, which `vitrine clean` adds, and by what can be seen of the file: one that was
-        replaced since is read anew here and on any other machine, and refused, for its row was judged by another photo.
+        A photo is known by its SHA-256, which `vitrine clean` adds, and by what can be seen of the file. So one that
+        was replaced since is not taken from the cache, and is refused where it is read: its row was judged by another.
         """
         uris: list[str] = []
         digests: list[str] = []
