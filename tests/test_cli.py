@@ -388,6 +388,15 @@ def test_predictions_alone_go_to_stdout(home):
     assert done.stderr == ""
 
 
+def test_one_unreadable_photo_does_not_cost_the_others_their_answers(home, tmp_path):
+    photos = [home / "data" / image for image in read_catalog(home / "data").table["image"][:2]]
+    (tmp_path / "bad.jpg").write_bytes(b"no photo")
+    done = start("predict", home / "taxonomy", photos[0], tmp_path / "bad.jpg", photos[1])
+    assert done.returncode == 2
+    assert [json.loads(line)["image"] for line in done.stdout.splitlines()] == [str(photo) for photo in photos]
+    assert done.stderr == f"{tmp_path}/bad.jpg: is not a photo\n"
+
+
 def test_a_reader_that_went_away_is_no_answer():
     read, write = os.pipe()
     os.close(read)

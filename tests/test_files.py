@@ -90,6 +90,16 @@ def test_follows_a_link_to_a_folder_elsewhere(tmp_path):
     assert files.list_folder(str(tmp_path / "here")) == ["link/photo"]
 
 
+def test_two_links_to_one_folder_are_two_folders(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/photo").write_bytes(b"")
+    (tmp_path / "here").mkdir()
+    for name in ("boots", "shoes"):
+        (tmp_path / "here" / name).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/back").symlink_to(tmp_path / "here")  # from which the walk does not set out again
+    assert files.list_folder(f"{tmp_path}/here/") == ["boots/photo", "shoes/photo"]
+
+
 def test_listing_no_folder(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         files.list_folder(str(tmp_path / "none"))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tracked import store
 
-from vitrine import steps
+from vitrine import files, steps
 from vitrine.catalog import Catalog, read_catalog, write_catalog
 from vitrine.errors import InputError
 
@@ -94,6 +94,34 @@ def test_the_state_on_s3(catalog, bucket):
     relabel(catalog)
     write_catalog(read_catalog(catalog), f"{bucket}/data")
     assert steps.data_state(f"{bucket}/data", "") != before
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("change", ["overwritten", "deleted"])
+def test_the_state_on_s3_follows_the_photos(catalog, bucket, elsewhere, change):
+    source = read_catalog(catalog)
+    if elsewhere:
+        source = source.with_table(source.table.assign(image=f"{bucket}/photos/" + source.table["image"]))
+    write_catalog(Catalog("", source.table), f"{bucket}/data")
+    photos = f"{bucket}/{'photos' if elsewhere else 'data'}/images"
+    for i in range(3):
+        files.write_bytes(f"{photos}/{i}.png", b"as long as before")
+    before = steps.data_state(f"{bucket}/data", "")
+    files.write_bytes(f"{photos}/note.txt", b"not of the catalog")
+    assert steps.data_state(f"{bucket}/data", "") == before
+    if change == "overwritten":
+        files.write_bytes(f"{photos}/1.png", b"as long as BEFORE")
+    else:
+        files.delete(f"{photos}/1.png")
+    assert steps.data_state(f"{bucket}/data", "") != before
+
+
+def test_photos_that_may_not_be_listed_are_never_taken_for_known(catalog, bucket, caplog):
+    table = pd.DataFrame({"image": ["s3://no-such-bucket/a.jpg"]})
+    write_catalog(Catalog("", table), f"{bucket}/data")
+    states = {steps.data_state(f"{bucket}/data", "") for _ in range(2)}
+    assert len(states) == 2
+    assert "s3://no-such-bucket: no such bucket (listing it); whether photos there were replaced" in caplog.text
 
 
 def test_the_state_of_tracked_data_is_its_hash(tmp_path):

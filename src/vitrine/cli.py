@@ -43,11 +43,12 @@ def synth(out: Path, listings: int, seed: int, defects: bool) -> None:
 @click.argument("out", type=PATH)
 @click.option("--format", "name", required=True, help="folder, table (with --map), or a known data set.")
 @click.option("--map", "mapping", type=PATH, help="Mapping file of a table (configs/ingest/README.md).")
-def ingest(source: str, out: Path, name: str, mapping: Path | None) -> None:
+@click.option("--skip-bad-lines", is_flag=True, help="Leave out lines of a table that cannot be read, and count them.")
+def ingest(source: str, out: Path, name: str, mapping: Path | None, skip_bad_lines: bool) -> None:
     """Make a catalog of the photos in SOURCE, a folder or s3:// prefix."""
     from vitrine.catalog.ingest import ingest as run
 
-    for line in run(source, out, name, mapping).lines():
+    for line in run(source, out, name, mapping, skip_bad_lines=skip_bad_lines).lines():
         _say(line)
 
 
@@ -228,20 +229,28 @@ def evaluate(model: Path, catalog: str, out: Path, which: str, corrupted: bool, 
 @click.argument("images", nargs=-1, required=True)
 @click.option("-k", "--top", default=5, show_default=True, help="Labels to name per question.")
 @click.option("--explain", type=PATH, help="New folder for pictures of where a salient-sensitive net looked.")
-def predict(model: Path, images: tuple[str, ...], top: int, explain: Path | None) -> None:
-    """Print what a model says about each photo, one JSON line each. For authenticity IMAGES are listings' folders."""
+def predict(model: Path, images: tuple[str, ...], top: int, explain: Path | None) -> int:
+    """Print what a model says about each photo, one JSON line each. For authenticity IMAGES are listings' folders.
+
+    Photos that cannot be read are named on the error output, the others answered, and the exit code is 2.
+    """
+    from vitrine.catalog.photos import PhotoError
     from vitrine.methods.model_folder import load_config
 
+    unreadable: dict[int, PhotoError] = {}
     if load_config(model)["task"] == "authenticity":
         from vitrine.methods.authenticity import predict_listings
 
-        lines = predict_listings(model, images)
+        lines = predict_listings(model, images, unreadable)
     else:
         from vitrine.methods.inference import predict as run
 
-        lines = run(model, images, top, explain)
+        lines = run(model, images, top, explain, unreadable)
     for line in lines:
         click.echo(json_line(line))
+    for place in sorted(unreadable):
+        click.echo(printable(str(unreadable[place])), err=True)
+    return 2 if unreadable else 0
 
 
 @cli.command("add-label")

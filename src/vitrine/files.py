@@ -5,6 +5,7 @@ A local folder or file appears complete or not at all. S3 endpoint and credentia
 
 import errno
 import json
+import logging
 import os
 import random
 import re
@@ -13,7 +14,8 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +45,7 @@ REFUSALS = {
     "412": "was changed by somebody while it was being read",
 }
 
+_log = logging.getLogger(__name__)
 _clients: dict[str, "BaseClient"] = {}
 _making = threading.Lock()
 _waits = random.Random()  # of its own: a training may have seeded the common one
@@ -139,24 +142,86 @@ def list_folder(uri: str) -> list[str]:
         InputError: if there is no such folder or bucket, or it cannot be read.
     """
     if is_s3(uri):
-        bucket, prefix = split_s3(uri.rstrip("/") + "/")
-        with _s3_errors(uri):
-            pages = s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-            keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-        return sorted(key.removeprefix(prefix) for key in keys if not key.endswith("/"))
+        return sorted(list_objects(uri))
     if not Path(uri).is_dir():
         raise InputError(f"{uri}: no such folder")
     found: list[str] = []
-    walked: set[str] = set()  # a link may lead back to a folder above it
-    for folder, folders, names in os.walk(uri, followlinks=True, onerror=_unreadable):
+    above: dict[str, frozenset[str]] = {}  # folder -> where it and those above it really are
+    for folder, folders, names in os.walk(Path(uri), followlinks=True, onerror=_unreadable):
+        parents = above.get(folder.rpartition(os.sep)[0], frozenset())
         real = os.path.realpath(folder)
-        if real in walked:
+        if real in parents:  # a link that leads back to a folder above it
             folders.clear()
             continue
-        walked.add(real)
+        above[folder] = parents | {real}
         inside = Path(folder).relative_to(uri).as_posix()
         found += names if inside == "." else [f"{inside}/{name}" for name in names]
     return sorted(found)
+
+
+def list_objects(prefix: str, *, deep: bool = True) -> dict[str, tuple[int, str]]:
+    """Size in bytes and ETag of the objects under an S3 prefix, by their names below it.
+
+    S3 gives an object another ETag when its content changes; it is its MD5, unless the object came in parts or is
+    encrypted with a key of AWS KMS. Empty objects that stand for folders are left out.
+
+    Args:
+        prefix: An `s3://` URI.
+        deep: Whether what lies in folders below it counts.
+
+    Raises:
+        InputError: if there is no such bucket, or it cannot be read.
+    """
+    bucket, start = split_s3(prefix.rstrip("/") + "/")
+    found = {}
+    near = {} if deep else {"Delimiter": "/"}
+    with _s3_errors(prefix):
+        for page in s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start, **near):
+            for item in page.get("Contents", []):
+                if not item["Key"].endswith("/"):
+                    found[item["Key"].removeprefix(start)] = (int(item["Size"]), item["ETag"].strip('"'))
+    return found
+
+
+def states(uris: Iterable[str]) -> dict[str, str]:
+    """What can be seen of files without reading them: for each URI a word that is another after a file is replaced.
+
+    On S3 it is made of size and ETag, from one listing of each folder. Of a local file it is made of size and time of
+    change: one replaced by another of the same size under the same time (`cp -p`, a clock set back) is not noticed.
+    What is not there has a word too. Objects whose folder may not be listed get one that never comes again, and a
+    warning says so: nothing that was found in them earlier counts.
+    """
+    wanted = set(uris)
+    local = {uri: _size_and_time(uri) for uri in wanted if not is_s3(uri)}
+    folders = sorted({uri.rpartition("/")[0] for uri in wanted if is_s3(uri)})
+    if not folders:
+        return local
+    with ThreadPoolExecutor(min(CONNECTIONS, len(folders))) as pool:
+        listed = dict(zip(folders, pool.map(_list_or_warn, folders), strict=True))
+    return local | {uri: _listed_state(listed[uri.rpartition("/")[0]], uri) for uri in wanted - local.keys()}
+
+
+def _size_and_time(path: str) -> str:
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError) as error:
+        return type(error).__name__
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _list_or_warn(folder: str) -> dict[str, tuple[int, str]] | None:
+    try:
+        return list_objects(folder, deep=False)
+    except InputError as error:
+        _log.warning("%s (listing it); whether photos there were replaced cannot be told", error)
+        return None
+
+
+def _listed_state(listed: Mapping[str, tuple[int, str]] | None, uri: str) -> str:
+    if listed is None:
+        return secrets.token_hex(8)
+    size, etag = listed.get(uri.rpartition("/")[2], (0, "FileNotFoundError"))
+    return f"{size} {etag}"
 
 
 def write_bytes(uri: str, data: bytes) -> None:

@@ -50,8 +50,8 @@ def name_period(catalog: str, period: str) -> str:
 def data_state(catalog: str, revision: str) -> str:
     """A short name for the state of the data, which decides whether later steps can be reused.
 
-    The hash of the folder where a `.dvc` file tracks the data; otherwise a hash of the table and of the sizes and times
-    of its photos (only of the table where photos are on S3), whatever revision is asked for: a folder can change.
+    The hash of the folder where a `.dvc` file tracks the data; otherwise a hash of the table and of what can be seen of
+    its photos without reading them (`files.states`), whatever revision is asked for: a folder can change.
 
     Raises:
         InputError: if there is no readable catalog, or `revision` is no DVC hash.
@@ -64,18 +64,11 @@ def data_state(catalog: str, revision: str) -> str:
     # The rows, not only the version: a derived table keeps the version of the data it was made from.
     digest = hashlib.sha256(f"{source.root} {source.data_version}\n".encode())
     digest.update(source.table.to_csv(index=False).encode())
-    for image in source.table["image"].unique():
-        if is_safe_path(image) and not files.is_s3(uri := source.uri(image)):
-            digest.update(f"{image} {_size_and_time(Path(uri))}\n".encode())
+    photos = {image: source.uri(image) for image in source.table["image"].unique() if is_safe_path(image)}
+    seen = files.states(photos.values())
+    for image, uri in photos.items():
+        digest.update(f"{image} {seen[uri]}\n".encode())
     return digest.hexdigest()[:16]
-
-
-def _size_and_time(path: Path) -> str:
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        return type(error).__name__  # validation reports it
-    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _open(table: Path, *, check_rows: bool = True) -> Catalog:

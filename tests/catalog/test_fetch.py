@@ -18,7 +18,7 @@ from tracked import dvc, push, tracked_hash
 
 from vitrine import files
 from vitrine.catalog import Catalog, read_catalog, write_catalog
-from vitrine.catalog.dvc_file import DVC_2, DVC_3, object_name
+from vitrine.catalog.dvc_file import DVC_2, DVC_3, object_name, version_of
 from vitrine.catalog.fetch import at_hand, fetch
 from vitrine.errors import InputError
 
@@ -452,9 +452,17 @@ def test_a_catalog_on_s3(bucket, tmp_path):
     catalog = fetch(f"{bucket}/data/", tmp_path / "out")
     assert read_catalog(tmp_path / "out").uri("a.jpg") == f"{bucket}/data/a.jpg"
     assert fetch(f"{bucket}/data", tmp_path / "again", catalog.data_version).data_version == catalog.data_version
-    version = f"{'0' * 32}.dir"
-    files.write_bytes(f"{bucket}/data.dvc", f"outs: [{{md5: {version}, hash: md5, path: data}}]".encode())
-    assert fetch(f"{bucket}/data", tmp_path / "tracked").data_version == version
+
+
+def test_a_tracked_folder_on_s3_has_its_revision_while_its_hashes_agree(project, bucket, tmp_path, caplog):
+    files.copy_folder(project / "repo/data", f"{bucket}/data")
+    files.write_bytes(f"{bucket}/data.dvc", (project / "data.dvc").read_bytes())
+    version = tracked_hash(project / "data.dvc")
+    assert fetch(f"{bucket}/data", tmp_path / "before").data_version == version
+    photo = f"{bucket}/data/images/new.jpg"
+    files.write_bytes(photo, b"wen")  # as long as before
+    assert fetch(f"{bucket}/data", tmp_path / "after").data_version.startswith("table-")
+    assert "data: has changed since `dvc add` (its files have other hashes)" in caplog.text
 
 
 def test_a_folder_beside_its_dvc_file_has_that_version(project, tmp_path):
@@ -471,6 +479,29 @@ def test_a_folder_that_changed_since_it_was_added_has_no_revision(project, tmp_p
     (tmp_path / "data/images/one more.jpg").write_bytes(b"new")
     assert fetch(str(tmp_path / "data"), tmp_path / "after").data_version.startswith("table-")
     assert "data: has changed since `dvc add` (7 files of" in caplog.text
+    refuse(f"is at table-.*, not at {version}", tmp_path / "data", tmp_path, revision=version)
+
+
+@pytest.mark.parametrize(
+    ("name", "edited"),
+    [("catalog.csv", b"image,attr:kind\na.jpg,boot\nb.jpg,shoe\n"), ("a.jpg", b"B")],
+    ids=["two labels swapped", "a photo replaced"],
+)
+def test_an_edit_that_keeps_size_and_time_is_another_state(tmp_path, caplog, name, edited):
+    kept = {"catalog.csv": b"image,attr:kind\na.jpg,shoe\nb.jpg,boot\n", "a.jpg": b"A", "b.jpg": b"B"}
+    for file, content in kept.items():
+        files.write_bytes(str(tmp_path / "data" / file), content)
+    version = version_of({file: hashlib.md5(content).hexdigest() for file, content in kept.items()})
+    size = sum(map(len, kept.values()))
+    (tmp_path / "data.dvc").write_text(f"outs: [{{md5: {version}, size: {size}, nfiles: 3, hash: md5, path: data}}]")
+    assert fetch(str(tmp_path / "data"), tmp_path / "before").data_version == version
+    changed = tmp_path / "data" / name
+    status = changed.stat()
+    changed.write_bytes(edited)
+    os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert changed.stat().st_size == status.st_size
+    assert fetch(str(tmp_path / "data"), tmp_path / "after").data_version.startswith("table-")
+    assert "data: has changed since `dvc add` (its files have other hashes)" in caplog.text
     refuse(f"is at table-.*, not at {version}", tmp_path / "data", tmp_path, revision=version)
 
 

@@ -1,6 +1,8 @@
 """Folders, tables and the three real data sets become catalogs."""
 
+import json
 import time
+import unicodedata
 
 import pandas as pd
 import pytest
@@ -51,6 +53,20 @@ def test_folders_are_categories(source, tmp_path):
     assert catalog.uri("c.png") == str(root / "c.png")
     assert account.rows == 3
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["catalog.parquet"]
+
+
+def test_whatever_phones_write_is_read_or_counted(source, tmp_path):
+    read = ("shirts/a.jpg", "shirts/b.jfif", "shirts/c.JPE", "shirts/d.heic", "shirts/e.avif", "shirts/f.jp2", "g.mpo")
+    root = source(photos(*read, "shirts/1.jxl", "shirts/2.JXL", "3.dng", "list.csv", ".hidden/4.jxl"))
+    account = ingest(root, tmp_path / "out", "folder")
+    assert sorted(read_catalog(tmp_path / "out").table["image"]) == sorted(read)
+    assert account.lines()[2] == "Of a photo's kind and not read: 1 .dng, 2 .jxl (left out; convert them)."
+
+
+def test_a_folder_of_unread_kinds_says_so(source, tmp_path):
+    root = source(photos("1.jxl", "2.jxl"))
+    with pytest.raises(InputError, match=r"no photos there, only 2 \.jxl \(read are \.jpg"):
+        ingest(root, tmp_path / "out", "folder")
 
 
 def test_an_s3_prefix_like_a_folder(bucket, tmp_path):
@@ -111,6 +127,11 @@ def test_unusable_arguments(source, tmp_path, format, mapping, message):
     root = source(photos("a.jpg"))
     with pytest.raises(InputError, match=message):
         ingest(root, tmp_path / "out", format, mapping and tmp_path / mapping)
+
+
+def test_skipping_lines_goes_with_tables(source, tmp_path):
+    with pytest.raises(InputError, match=r"--skip-bad-lines goes with tables .table, clothing.*, not folder"):
+        ingest(source(photos("a.jpg")), tmp_path / "out", "folder", skip_bad_lines=True)
 
 
 def test_an_existing_folder_is_kept(source, tmp_path):
@@ -223,6 +244,168 @@ def test_parquet_tables(source, tmp_path):
     assert catalog.table["verdict"].tolist() == ["authentic", ""]
 
 
+def test_whole_numbers_of_a_float_column_are_written_in_full(source, tmp_path):
+    root = source(photos("1.jpg", "2.jpg", "3.jpg"))
+    codes = pd.DataFrame({"id": [1, 2, 3], "ean": [4006381333931.0, None, 12.5], "small": [0.1, 7.0, float("nan")]})
+    codes.astype({"small": "float32"}).to_parquet(root / "t.parquet")
+    mapping = "tables: [{file: t.parquet}]\ncolumns: {image: '{id}.jpg', product: '{ean}', listing: '{small}'}"
+    _, catalog = ingest_table(tmp_path, root, mapping)
+    assert catalog.table["product"].tolist() == ["4006381333931", "", "12.5"]
+    assert catalog.table["listing"].tolist() == ["0.1", "7", ""]
+
+
+PHOTO_TABLE = {
+    "file": ["1.jpg", "2.jpg", "3.jpg"],
+    "colours": [["red", "blue|green"], [], None],
+    "sizes": [[1, 2], None, []],
+    "box": [{"x": 1}, None, {"x": 2}],
+    "thumbnail": [b"\xff\xd8", b"", None],
+}
+
+
+def test_columns_that_are_no_text_hurt_only_where_they_are_used(source, tmp_path):
+    root = source(photos("1.jpg", "2.jpg", "3.jpg"))
+    pd.DataFrame(PHOTO_TABLE).to_parquet(root / "t.parquet")
+    mapping = "tables: [{file: t.parquet}]\ncolumns: {image: '{file}', attr:colour: '{colours}'}\nextra: {box: '{box}'}"
+    _, catalog = ingest_table(tmp_path, root, mapping)
+    assert catalog.table["attr:colour"].tolist() == ["red|blue-green", "", ""]
+    assert catalog.table["box"].tolist() == ['{"x": 1}', "", '{"x": 2}']
+    (tmp_path / "out/catalog.parquet").unlink()
+    with pytest.raises(InputError, match=r"column 'thumbnail' holds binary, not text"):
+        ingest_table(tmp_path, root, mapping.replace("{box}", "{thumbnail}"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("['red', 'blue']", "red|blue"),
+        ('["red", "d\\u00e9j\u00e0 vu"]', "red|d\u00e9j\u00e0 vu"),
+        ("['red' 'blue']", "red|blue"),  # as pandas writes arrays of numpy
+        ("[red, dark blue]", "red|dark blue"),
+        ("['a, b', 'it\\'s']", "a, b|it's"),
+        ("['x|y', None, nan]", "x-y"),
+        ("[]", ""),
+        ("[ 'not sure', 'red' ]", "red"),
+        ("red|blue", "red|blue"),
+        ("[limited] red", "[limited] red"),
+    ],
+)
+def test_cells_that_are_lists(source, tmp_path, cell, expected):
+    root = source(photos("a.jpg", "b.jpg"))
+    pd.DataFrame({"photo": ["a.jpg", "b.jpg"], "colours": [cell, "plain"]}).to_csv(root / "t.csv", index=False)
+    mapping = "tables: [{file: t.csv}]\ncolumns: {image: '{photo}', attr:colour: '{colours}'}\nunlabelled: [not sure]"
+    _, catalog = ingest_table(tmp_path, root, mapping)
+    assert catalog.table["attr:colour"].tolist() == [expected, "plain"]
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.ndjson", "t.json"])
+def test_json_tables(source, tmp_path, name):
+    rows = [
+        {"id": 1, "ean": 4006381333931.0, "colours": ["red", "blue"], "on sale": True, "box": {"x": 1}},
+        {"id": 2, "colours": None, "note": "é", "ean": float("nan")},
+    ]
+    text = json.dumps(rows) if name == "t.json" else "\n".join(map(json.dumps, rows)) + "\n\n"
+    root = source({name: text, **photos("1.jpg", "2.jpg")})
+    mapping = f"""
+tables: [{{file: {name}}}]
+columns: {{image: '{{id}}.jpg', product: '{{ean}}', attr:colour: '{{colours}}', description: '{{note}}'}}
+extra: {{sale: '{{on sale}}', box: '{{box}}'}}
+"""
+    _, catalog = ingest_table(tmp_path, root, mapping)
+    assert catalog.table.to_dict("list") == {
+        "image": ["1.jpg", "2.jpg"],
+        "product": ["4006381333931", ""],
+        "description": ["", "é"],
+        "attr:colour": ["red|blue", ""],
+        "sale": ["true", ""],
+        "box": ['{"x": 1}', ""],
+    }
+
+
+BAD_LINES = {
+    "t.csv": "photo,kind\na.jpg,x\nb.jpg,y,z\n\nc.jpg\nd.jpg,x,y,z\n",
+    "t.jsonl": '{"photo": "a.jpg"}\n{"photo": \n{"photo": "c.jpg"}\n\n[1]\n',
+    "t.txt": "photo kind\na.jpg x\nb.jpg\nc.jpg y\nd.jpg\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "t.csv",
+            r"Expected 2 fields in line 3, saw 3; in line 6, saw 4\); --skip-bad-lines leaves these 2 lines out$",
+        ),
+        ("t.jsonl", r"no JSON object in line 2, 5\); --skip-bad-lines leaves these 2 lines out$"),
+        ("t.txt", r"line 3 has 1 columns, not 2; line 5 has 1 columns, not 2\); --skip-bad-lines leaves these 2"),
+    ],
+)
+def test_all_bad_lines_are_named_or_left_out_and_counted(source, tmp_path, name, message):
+    root = source({name: BAD_LINES[name], **photos("a.jpg", "b.jpg", "c.jpg", "d.jpg")})
+    mapping = tmp_path / "map.yaml"
+    aligned = ", aligned: true" if name == "t.txt" else ""
+    mapping.write_text(f"tables: [{{file: {name}{aligned}}}]\ncolumns: {{image: '{{photo}}'}}")
+    with pytest.raises(InputError, match=message):
+        ingest(root, tmp_path / "out", "table", mapping)
+    account = ingest(root, tmp_path / "out", "table", mapping, skip_bad_lines=True)
+    assert read_catalog(tmp_path / "out").table["image"].tolist() == ["a.jpg", "c.jpg"]
+    assert account.lines()[2] == "Lines that cannot be read: 2 (left out)."
+
+
+def test_bad_lines_are_those_of_the_file_not_of_quoted_cells(source, tmp_path):
+    root = source({"t.csv": 'photo,text\na.jpg,"one\ntwo, three"\nb.jpg,"x",y\n', **photos("a.jpg")})
+    with pytest.raises(InputError, match=r"in line 4, saw 3.; --skip-bad-lines leaves this line out"):
+        ingest_table(tmp_path, root, "tables: [{file: t.csv}]\ncolumns: {image: '{photo}'}")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_in_the_other_unicode_form(source, tmp_path, form):
+    other = "NFD" if form == "NFC" else "NFC"
+    name, key = unicodedata.normalize(form, "Kleid_grün.jpg"), unicodedata.normalize(form, "Größe")
+    root = source(
+        {
+            "t.csv": f"file,brand\n{name},{key}\n0.jpg,x\n",
+            "brands.csv": f"id,title\n{unicodedata.normalize(other, key)},Acme\n",
+            **photos(unicodedata.normalize(other, name), "0.jpg"),
+        }
+    )
+    mapping = """
+tables: [{file: t.csv}]
+lookups: [{file: brands.csv, key: {brand: id}}]
+columns: {image: "{file}", description: "{title}"}
+"""
+    account, catalog = ingest_table(tmp_path, root, mapping)
+    assert catalog.table["image"].tolist() == [unicodedata.normalize(other, name), "0.jpg"]
+    assert catalog.table["description"].tolist() == ["Acme", ""]
+    assert (account.missing, account.unlisted) == (0, 0)
+
+
+def test_corners_become_boxes(source, tmp_path):
+    root = source({"t.csv": "photo;x1;y1;x2;y2\na.jpg;10;20;40;60.5\nb.jpg;;;;\nc.jpg;-3;0;7;9\nd.jpg;5;5;5;9\n"})
+    for name in "abcd":
+        (root / f"{name}.jpg").write_bytes(b"")
+    mapping = """
+tables: [{file: t.csv, delimiter: ";"}]
+columns: {image: "{photo}", bbox: "{x1},{y1},{x2},{y2}"}
+boxes: corners
+"""
+    _, catalog = ingest_table(tmp_path, root, mapping)
+    assert catalog.table["bbox"].tolist() == ["10,20,30,40.5", "", "0,0,7,9", ""]
+    (root / "t.csv").write_text("photo;x1;y1;x2;y2\na.jpg;10;20;40;wide\n")
+    (tmp_path / "out/catalog.parquet").unlink()
+    with pytest.raises(InputError, match=r"'a.jpg': bbox '10,20,40,wide' does not read"):
+        ingest_table(tmp_path, root, mapping)
+
+
+def test_two_links_to_one_folder_are_two_classes(source, tmp_path):
+    root = source(photos("shared/a.jpg"))
+    for name in ("boots", "shoes"):
+        (root / name).symlink_to(root / "shared")
+    account = ingest(root, tmp_path / "out", "folder")
+    assert set(read_catalog(tmp_path / "out").table["category"]) == {"shared", "boots", "shoes"}
+    assert account.rows == 3
+
+
 def test_aligned_tables(source, tmp_path):
     lists = {"boxes.txt": "2\nimage  x y\na b.jpg    1   2\nc.jpg     33 444\n", "kinds.txt": "c.jpg long sleeve 4\n"}
     root = source({**lists, **photos("a b.jpg", "c.jpg")})
@@ -241,7 +424,7 @@ columns: {image: "{image}", bbox: "{x},{y},1,1", attr:sleeve: "{kind}"}
 
 def test_a_line_of_an_aligned_table_that_lacks_a_column_is_named(source, tmp_path):
     root = source({"t.txt": "image x\na.jpg 1\nb.jpg\n", **photos("a.jpg")})
-    with pytest.raises(InputError, match=r"t\.txt: cannot be read as a table .line 3 has 1 columns, not 2.$"):
+    with pytest.raises(InputError, match=r"t\.txt: cannot be read as a table .line 3 has 1 columns, not 2.; --skip"):
         ingest_table(tmp_path, root, "tables: [{file: t.txt, aligned: true}]\ncolumns: {image: '{image}'}")
 
 

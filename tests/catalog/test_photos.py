@@ -5,15 +5,28 @@ import io
 import os
 import random
 import struct
+import subprocess
+import sys
 import time
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from vitrine.catalog.photos import MAX_BYTES, MAX_PIXELS, PhotoError, decode_photo, open_header, open_photo
+from vitrine.catalog.photos import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    PHOTO_ENDINGS,
+    PhotoError,
+    decode_photo,
+    open_header,
+    open_photo,
+)
+
+SAMPLES = Path(__file__).parent / "endings"
 
 
 def encoded(image, format="PNG", **options):
@@ -27,10 +40,49 @@ def noise(width=40, height=30, mode="RGB"):
     return Image.fromarray(pixels).convert(mode)
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "AVIF", "JPEG2000"])
 def test_every_format_opens_in_rgb(format):
     image = decode_photo(encoded(noise(), format))
     assert (image.mode, image.size) == ("RGB", (40, 30))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "corner", "mean"),
+    [
+        ("a.jpg", (96, 141), (79, 74, 44), (122, 127, 126)),  # of the clothing data set (CC0)
+        ("b.jfif", (96, 141), (79, 74, 44), (122, 127, 126)),
+        ("c.jpe", (96, 141), (79, 74, 44), (122, 127, 126)),
+        ("d.heic", (64, 64), (255, 255, 255), (67, 67, 67)),  # of pillow_heif's tests (BSD-3-Clause)
+        ("e.avif", (128, 128), (17, 19, 57), (90, 80, 96)),  # of Pillow's tests (MIT-CMU)
+    ],
+)
+def test_what_phones_and_browsers_write_is_read(name, size, corner, mean):
+    assert name.endswith(PHOTO_ENDINGS)
+    image = open_photo(str(SAMPLES / name))
+    assert (image.mode, image.size) == ("RGB", size)
+    assert np.abs(np.subtract(image.getpixel((0, 0)), corner)).max() <= 8
+    assert np.abs(np.asarray(image).mean(axis=(0, 1)) - mean).max() <= 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_avif_is_upright_too(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    plain = Image.new("RGB", (40, 30), "white")
+    plain.paste("red", (0, 0, 20, 15))
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded(plain, exif=exif))))
+    turned = decode_photo(encoded(plain, "AVIF", exif=exif, quality=100))
+    assert turned.size == expected.size
+    assert np.abs(np.asarray(turned).astype(int) - np.asarray(expected)).mean() < 4  # turned another way it is 40
+
+
+def test_the_decoder_of_heic_is_loaded_for_heic_only():
+    code = (
+        "import sys; from vitrine.catalog.photos import open_photo\n"
+        f"open_photo({str(SAMPLES / 'a.jpg')!r}); assert 'pi_heif' not in sys.modules\n"
+        f"open_photo({str(SAMPLES / 'd.heic')!r}); assert 'pi_heif' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("data", [b"", b"no photo", b"<svg/>", b"\xff\xd8", b"%PDF-1.4", b"\x89PNG\r\n\x1a\n"])
@@ -78,7 +130,7 @@ def test_near_keeps_enough_pixels():
     assert decode_photo(data, near=600).size == (800, 600)
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000"])
 def test_a_truncated_photo_is_refused(format):
     data = encoded(noise(), format)
     with pytest.raises(PhotoError):
@@ -149,12 +201,15 @@ def test_texts_in_a_png_that_unfold_without_end(kind):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about the damage
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "HEIF"])
 def test_no_damage_escapes_as_another_error(format):
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010F] = "maker"
-    good = encoded(noise(), format, **({} if format in ("GIF", "BMP") else {"exif": exif}))
+    if format == "HEIF":
+        good = (SAMPLES / "d.heic").read_bytes()
+    else:
+        good = encoded(noise(), format, **({} if format in ("GIF", "BMP", "JPEG2000") else {"exif": exif}))
     generator = random.Random(0)
     refused = []
     for _ in range(300):
@@ -203,6 +258,34 @@ def test_a_jpeg_that_was_cut_and_closed_is_refused(share):
     with pytest.raises(PhotoError, match="cut short or damaged"):
         decode_photo(spoilt)
     assert decode_photo(data + b"appended").size == (200, 150)
+
+
+def camera_photo(**options):
+    """A JPEG whose EXIF holds a thumbnail, which is a JPEG too."""
+    thumbnail = encoded(noise(16, 12), "JPEG")
+    exif = b"Exif\0\0II*\0" + struct.pack("<IHI", 8, 0, 14) + struct.pack("<HI", 0, 0) + thumbnail
+    return encoded(noise(200, 150), "JPEG", exif=exif, **options)
+
+
+@pytest.mark.parametrize("near", [None, 40])
+@pytest.mark.parametrize("make", [camera_photo, lambda: encoded(noise(200, 150), "JPEG")], ids=["camera", "plain"])
+def test_a_jpeg_that_lacks_its_end_marker_only_is_whole(make, near):
+    data = make()
+    assert data.endswith(b"\xff\xd9")
+    for missing in (1, 2):
+        assert np.array_equal(decode_photo(data[:-missing], near), decode_photo(data, near))
+    for missing in (40, 400, len(data) // 2):
+        with pytest.raises(PhotoError, match="cut short or damaged"):
+            decode_photo(data[:-missing], near)
+
+
+def test_of_several_passes_the_last_may_be_what_is_missing():
+    whole = camera_photo(progressive=True)
+    last = whole.rfind(b"\xff\xda")
+    first = whole.find(b"\xff\xda", whole.find(b"\xff\xc2"))
+    for end in (-2, last, whole.find(b"\xff\xc4", first)):  # without the marker, the last pass, all but one pass
+        with pytest.raises(PhotoError, match="cut short or damaged"):
+            decode_photo(whole[:end])
 
 
 @pytest.mark.parametrize("near", [None, 40, 96])

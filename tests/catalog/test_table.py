@@ -139,7 +139,7 @@ def test_any_types_in_parquet(tmp_path, columns, encoded):
         ("photo\na.jpg\n", "no column 'image' .columns: 'photo'"),
         ("image\n", "no rows"),
         ("image,image\na,b\n", "'image' appears twice"),
-        ("image,domain\na.jpg,shop,x\n", "Expected 2 fields in line 2, saw 3"),
+        ("image,domain\na.jpg,shop,x\nb,user\nc,d,e,f\n", "Expected 2 fields in line 2, saw 3; in line 4, saw 4"),
         ("image\n../a.jpg\n", "row 1: image '../a.jpg' is not a relative"),
         ("image,split\na,test\nb,val\nc,val\n", r"row 2: split 'val' is not one of train, validation, test .1 more"),
         ("image\na.jpg\n".encode("utf-16"), "cannot be read as a table"),
@@ -181,6 +181,16 @@ def test_words_stay_as_they_are(tmp_path):
 def test_whole_numbers_stay_whole(tmp_path):
     table = pa.table({"image": ["a", "b"], "product": [7, None]})
     assert read(tmp_path, parquet(table), "catalog.parquet").table["product"].tolist() == ["7", ""]
+
+
+def test_numbers_of_the_formats_own_columns_are_written_in_full(tmp_path):
+    table = pa.table({"image": ["a", "b", "c"], "product": [4006381333931.0, None, float("nan")]})
+    assert read(tmp_path, parquet(table), "catalog.parquet").table["product"].tolist() == ["4006381333931", "", ""]
+
+
+def test_lists_of_labels_are_labels(tmp_path):
+    table = pa.table({"image": ["a", "b", "c"], "attr:x": [["red", "blue"], [], None]})
+    assert read(tmp_path, parquet(table), "catalog.parquet").table["attr:x"].tolist() == ["red|blue", "", ""]
 
 
 @pytest.mark.parametrize("change", [lambda t: t.iloc[1:], lambda t: t[t["x"] > 1], lambda t: t.set_index("image")])

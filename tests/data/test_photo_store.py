@@ -1,5 +1,7 @@
 """Photos in batches: in order, whatever is cached, and said by name when missing."""
 
+import hashlib
+import io
 import os
 import shutil
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.catalog.photos import PhotoError
 from vitrine.data import photo_store
@@ -34,6 +37,10 @@ def plain(uris):
     """Every photo, decoded one by one."""
     pixels = [fit_square(Image.open(uri).convert("RGB"), SIZE) for uri in uris]
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+
+
+def digest_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def cached(uris, folder, contents=None):
@@ -191,12 +198,43 @@ class TestOfCatalog:
         assert self.colour(self.catalog(tmp_path / "y", "blue", sha256=[junk])) == (0, 0, 255)
 
     def test_the_same_photo_elsewhere_is_found_by_its_hash(self, tmp_path, monkeypatch):
-        (tmp_path / "x").mkdir()
-        (tmp_path / "y").mkdir()
-        self.colour(self.catalog(tmp_path / "x", "red", sha256=["a" * 64]))
-        catalog = self.catalog(tmp_path / "y", "red", sha256=["a" * 64])
+        catalogs = []
+        for name in "xy":
+            (tmp_path / name).mkdir()
+            catalog = self.catalog(tmp_path / name, "red")
+            photo = tmp_path / name / "photos" / "a.png"
+            os.utime(photo, (5, 5))  # as a copy that keeps times, or one laid out by the node's cache
+            catalogs.append(catalog.with_table(catalog.table.assign(sha256=digest_of(photo))))
+        self.colour(catalogs[0])
         monkeypatch.setattr(photo_store, "open_photo", None)
-        assert self.colour(catalog) == (255, 0, 0)
+        assert self.colour(catalogs[1]) == (255, 0, 0)
+
+    @pytest.mark.parametrize("warm", [True, False], ids=["where it is cached", "on another machine"])
+    def test_a_photo_replaced_after_cleaning_is_refused(self, tmp_path, warm):
+        catalog = self.catalog(tmp_path, "red")
+        cleaned = catalog.with_table(catalog.table.assign(sha256=digest_of(tmp_path / "photos" / "a.png")))
+        if warm:
+            assert self.colour(cleaned) == (255, 0, 0)
+        self.catalog(tmp_path, "blue")
+        os.utime(tmp_path / "photos" / "a.png", (5, 5))
+        with pytest.raises(PhotoError, match=r"a\.png: is not the photo that was cleaned"):
+            self.colour(cleaned)
+
+    def test_a_photo_replaced_on_s3_is_read_anew(self, bucket):
+        def put(colour):
+            buffer = io.BytesIO()
+            Image.new("RGB", (8, 8), colour).save(buffer, "PNG")
+            files.write_bytes(f"{bucket}/a.png", buffer.getvalue())
+            return hashlib.sha256(buffer.getvalue()).hexdigest()
+
+        digest = put("red")
+        catalog = Catalog(bucket, pd.DataFrame({"image": ["a.png"]}), "the same version")
+        cleaned = catalog.with_table(catalog.table.assign(sha256=digest))
+        assert self.colour(catalog) == self.colour(cleaned) == (255, 0, 0)
+        put("blue")
+        assert self.colour(catalog) == (0, 0, 255)
+        with pytest.raises(PhotoError, match="is not the photo that was cleaned"):
+            self.colour(cleaned)
 
 
 class TestFitSquare:

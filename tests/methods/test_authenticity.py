@@ -529,6 +529,17 @@ class TestPredict:
             (line,) = predict_listings(trained[1] / variant, [str(tmp_path / "one")])
             assert [photo["weight"] for photo in line["deciding_photos"]] == [1.0]
 
+    def test_a_listing_with_an_unreadable_photo_is_left_out(self, trained, folders, tmp_path):
+        spoilt = tmp_path / "spoilt"
+        shutil.copytree(folders[1], spoilt)
+        (spoilt / "zz.jpg").write_bytes(b"no photo")
+        model, good = trained[1] / "ssa", str(folders[0])
+        unreadable = {}
+        (line,) = predict_listings(model, [str(spoilt), good], unreadable)
+        (alone,) = predict_listings(model, [good])
+        assert line == alone
+        assert [str(error) for error in unreadable.values()] == [f"{spoilt}/zz.jpg: is not a photo"]
+
     def test_other_files_and_deeper_folders_are_passed_over(self, trained, folders):
         (before,) = predict_listings(trained[1] / "ssa", [str(folders[0])])
         (folders[0] / "notes.txt").write_text("no photo")

@@ -44,6 +44,20 @@ def test_a_missing_photo_is_named(trained, tmp_path):
         predict(folder / "student", [str(tmp_path / "gone.jpg")])
 
 
+def test_the_others_are_answered_when_one_photo_cannot_be_read(trained, tmp_path):
+    catalog, folder = trained
+    good = [catalog.uri(image) for image in catalog.table["image"][:3]]
+    (tmp_path / "bad.jpg").write_bytes(b"no photo")
+    asked = [good[0], str(tmp_path / "gone.jpg"), good[1], str(tmp_path / "bad.jpg"), good[2]]
+    unreadable = {}
+    assert predict(folder / "student", asked, unreadable=unreadable) == predict(folder / "student", good)
+    assert {place: str(error) for place, error in unreadable.items()} == {
+        1: f"{tmp_path}/gone.jpg: no such photo",
+        3: f"{tmp_path}/bad.jpg: is not a photo",
+    }
+    assert predict(folder / "student", asked[1:2], unreadable={}) == []
+
+
 def test_confidence_is_a_probability():
     scores = np.array([[1.0, 0.0], [500.0, -500.0]], np.float32)
     assert probabilities(scores, 0.5).max(axis=1).tolist() == pytest.approx([1 / (1 + np.exp(-2)), 1.0])

@@ -130,6 +130,15 @@ def test_labels_get_one_spelling_and_no_label_words_go(make, tmp_path):
     assert kept["verdict"].eq("").all()
 
 
+def test_words_for_none_are_no_names_either(make, tmp_path):
+    names = ["N/A", "not sure", "P 1", " -  ", "Nonesuch", "other"]
+    rows = [row(n, product=own, listing=own, user=own, expert=own, extra=own) for n, own in enumerate(names)]
+    _, kept, _ = clean(make(rows), tmp_path / "out")
+    for column in ("product", "listing", "user", "expert"):
+        assert kept[column].tolist() == ["", "", "P 1", "", "Nonesuch", ""]
+    assert kept["extra"].tolist() == names
+
+
 def test_rare_classes_are_cut_blanked_or_dropped(make, tmp_path):
     rows = [row(n, category="A/B/C", attr_colour="red") for n in range(4)]
     rows += [row(4, category="A/B/D", attr_colour="red"), row(5, category="Z/Y", attr_colour="red")]

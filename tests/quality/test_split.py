@@ -118,3 +118,15 @@ def test_photos_are_looked_at_when_the_catalog_does_not_tell_copies(make, tmp_pa
     assert sum(counts.values()) == 40
     assert list(table.columns) == ["image", "category", "split"]
     assert "<b>bold" not in (tmp_path / "out/report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["product", "listing"])
+def test_rows_whose_name_is_a_word_for_none_do_not_belong_together(make, tmp_path, name):
+    words = ["N/A", "n/a", "Not sure", "unknown", " - "]
+    rows = [{"image": f"images/{n}.jpg", "category": "A", name: words[n % 5]} for n in range(30)]
+    rows += [{"image": f"images/{n}.jpg", "category": "A", name: "one"} for n in range(30, 60)]
+    split_catalog(make(rows), tmp_path / "out", (0.5, 0, 0.5), workers=1)
+    table = read_catalog(tmp_path / "out").table
+    assert 5 <= (table["split"][:30] == "train").sum() <= 25
+    assert table["split"][30:].nunique() == 1  # of one product
+    assert table[name].tolist()[:5] == words  # splitting changes splits only

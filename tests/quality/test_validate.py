@@ -53,6 +53,17 @@ def test_a_good_catalog_passes_every_rule(make, tmp_path):
     assert {rule["name"] for rule in content["rules"]} == set(by_name(validation))
 
 
+def test_a_jpeg_without_its_end_is_read_with_a_warning(make, tmp_path):
+    catalog = make([{"image": f"images/{n}.jpg", "category": "A"} for n in range(4)])
+    for n, missing in ((1, 2), (2, 60)):
+        path = tmp_path / f"catalog/images/{n}.jpg"
+        path.write_bytes(path.read_bytes()[:-missing])
+    found = by_name(validate_catalog(catalog, tmp_path / "report", workers=1))
+    assert (found["no_end_marker"].count, found["no_end_marker"].severity) == (1, "warning")
+    assert list(found["no_end_marker"].examples) == [2]
+    assert list(found["unreadable_photos"].examples) == [3]
+
+
 def test_each_fault_is_found_where_it_is(make, tmp_path):
     rows = [{"image": f"images/{n}.jpg", "category": "A/B", "attr:colour": "red", "domain": ""} for n in range(30)]
     rows[0] |= {"domain": "mars"}  # row 1

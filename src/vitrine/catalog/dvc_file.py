@@ -1,6 +1,9 @@
 """What DVC writes about a folder: the `.dvc` file with its hash, and the list of files that this hash names."""
 
+import hashlib
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vitrine import files
@@ -84,6 +87,12 @@ def parse_listing(data: bytes, version: str) -> dict[str, str]:
         if not re.fullmatch(r"[0-9a-f]{32}", md5):
             raise InputError(f"{version}: {name!r} has no MD5 but {md5!r}")
     return entries
+
+
+def version_of(entries: Mapping[str, str]) -> str:
+    """The hash that DVC gives a folder of these files (relative path -> MD5)."""
+    items = [{"md5": entries[name], "relpath": name} for name in sorted(entries)]
+    return f"{hashlib.md5(json.dumps(items).encode(), usedforsecurity=False).hexdigest()}.dir"
 
 
 def object_name(md5: str, layout: str = DVC_3) -> str:

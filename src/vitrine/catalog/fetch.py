@@ -19,7 +19,7 @@ from threading import Event
 from tqdm import tqdm
 
 from vitrine import files
-from vitrine.catalog.dvc_file import DVC_2, DVC_3, as_version, object_name, parse_listing, read_dvc_file
+from vitrine.catalog.dvc_file import DVC_2, DVC_3, as_version, object_name, parse_listing, read_dvc_file, version_of
 from vitrine.catalog.node_cache import NodeCache, has_md5, is_marked, seal
 from vitrine.catalog.table import TABLE_NAMES, Catalog, read_catalog, write_catalog
 from vitrine.errors import InputError
@@ -102,20 +102,42 @@ def _open_catalog(source: str, revision: str) -> Catalog:
 
 
 def _version_beside(source: str) -> str:
-    """What the `.dvc` file beside a folder says of it; "" if there is none, or the folder has changed since."""
+    """What the `.dvc` file beside a folder says of it; "" if there is none, or the folder is not what was added.
+
+    Every file is hashed, on S3 by its ETag. DVC 2 hashed text as if its lines ended in a line feed alone: a folder with
+    text of other line ends that it added counts as changed.
+    """
     dvc_file = f"{source}.dvc"
     if not files.exists(dvc_file):
         return ""
     tracked = read_dvc_file(dvc_file)
-    if not files.is_s3(source) and tracked.files is not None:
-        sizes = [(Path(source) / name).stat().st_size for name in files.list_folder(source)]
-        if (len(sizes), sum(sizes)) != (tracked.files, tracked.bytes):
-            _log.warning(
-                "%s: has changed since `dvc add` (%s files of %s bytes, not %s of %s), so it has no revision",
-                source, f"{len(sizes):,}", f"{sum(sizes):,}", f"{tracked.files:,}", f"{tracked.bytes:,}",
-            )  # fmt: skip
-            return ""
-    return tracked.version
+    listed = files.list_objects(source) if files.is_s3(source) else _sizes(source)
+    count, total = len(listed), sum(size for size, _ in listed.values())
+    if tracked.files is not None and (count, total) != (tracked.files, tracked.bytes):
+        why = f"{count:,} files of {total:,} bytes, not {tracked.files:,} of {tracked.bytes:,}"
+    elif version_of(_md5s(source, listed)) != tracked.version:
+        why = "its files have other hashes"
+    else:
+        return tracked.version
+    _log.warning("%s: has changed since `dvc add` (%s), so it has no revision", source, why)
+    return ""
+
+
+def _sizes(folder: str) -> dict[str, tuple[int, str]]:
+    return {name: (Path(folder, name).stat().st_size, "") for name in files.list_folder(folder)}
+
+
+def _md5s(source: str, listed: Mapping[str, tuple[int, str]]) -> dict[str, str]:
+    """The MD5 of each file of a folder; on S3 the ETag, which for whole objects is the same."""
+    if files.is_s3(source):
+        return {name: etag for name, (_, etag) in listed.items()}
+    with ThreadPoolExecutor() as pool:  # hashing does not hold the interpreter's lock
+        return dict(zip(listed, pool.map(_md5, (Path(source, name) for name in listed)), strict=True))
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _fetch_tracked(dvc_file: str, revision: str, remote: str, cache: NodeCache, photos: bool) -> Catalog:

@@ -1,15 +1,19 @@
 """Any data set into a catalog: a tree of folders, tables described by a mapping file, or a known data set."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from vitrine import configs, files
 from vitrine.catalog import schema
 from vitrine.catalog.datasets import MAPPED, READERS, UNPACKERS
-from vitrine.catalog.datasets.reading import read_table
+from vitrine.catalog.datasets.reading import box, read_table
+from vitrine.catalog.datasets.reading import label as plain_label
 from vitrine.catalog.mapping import (
     CatalogMapping,
     LongTable,
@@ -20,9 +24,13 @@ from vitrine.catalog.mapping import (
     nearest,
     read_mapping,
 )
-from vitrine.catalog.photos import PHOTO_ENDINGS
+from vitrine.catalog.photos import PHOTO_ENDINGS, UNREAD_ENDINGS
 from vitrine.catalog.table import Catalog, write_catalog
 from vitrine.errors import InputError
+from vitrine.untrusted import parse_json
+
+# An item of a written list: in single or double quotes, or bare up to the next comma.
+LIST_ITEM = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"][^,'"]*)""")
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,8 @@ class Ingested:
         unlisted_kept: Whether those are in the catalog, as unlabelled rows.
         missing: Rows of the source's tables whose photo is not there; they are not in the catalog.
         unlabelled: Labels that were words for "no label" and are now empty.
+        bad_lines: Lines of the source's tables that cannot be read and were to be left out.
+        unread: Files of a photo's kind that cannot be read, by their ending; they are not in the catalog.
     """
 
     rows: int
@@ -42,18 +52,28 @@ class Ingested:
     unlisted_kept: bool = False
     missing: int = 0
     unlabelled: int = 0
+    bad_lines: int = 0
+    unread: Mapping[str, int] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
-        """The account in two or three sentences."""
+        """The account in a few sentences."""
         fate = "kept without labels" if self.unlisted_kept else "left out"
         lines = [
             f"Rows: {self.rows}.",
             f"Photos without a row: {self.unlisted} ({fate}). Rows without a photo: {self.missing} (left out).",
         ]
-        return [*lines, f"Labels that count as unlabelled: {self.unlabelled}."] if self.unlabelled else lines
+        if self.bad_lines:
+            lines.append(f"Lines that cannot be read: {self.bad_lines} (left out).")
+        if self.unread:
+            lines.append(f"Of a photo's kind and not read: {_counted(self.unread)} (left out; convert them).")
+        if self.unlabelled:
+            lines.append(f"Labels that count as unlabelled: {self.unlabelled}.")
+        return lines
 
 
-def ingest(source: str | Path, out: Path, format: str, mapping: Path | None = None) -> Ingested:
+def ingest(
+    source: str | Path, out: Path, format: str, mapping: Path | None = None, *, skip_bad_lines: bool = False
+) -> Ingested:
     """Writes OUT/catalog.parquet for a data set; its photos stay where they are.
 
     Only photos that are no files yet (arrays of CIFAR-100) are written, to OUT/images.
@@ -63,11 +83,12 @@ def ingest(source: str | Path, out: Path, format: str, mapping: Path | None = No
         out: The new folder.
         format: `folder` (sub-folders are the category path), `table` (as `mapping` says) or a known data set.
         mapping: The mapping file of format `table`.
+        skip_bad_lines: Leave out the lines of tables that cannot be read, instead of refusing the table.
 
     Raises:
         InputError: for an unknown format, an unusable mapping, table or value, or if no photo is left.
     """
-    _check_format(format, mapping)
+    _check_format(format, mapping, skip_bad_lines)
     root = files.absolute(source)
     if format in UNPACKERS:
         with files.new_folder(Path(out)) as folder:
@@ -76,22 +97,23 @@ def ingest(source: str | Path, out: Path, format: str, mapping: Path | None = No
             write_catalog(Catalog("", table), folder)  # without a root of its own: photos lie beside the table
         return Ingested(len(table))
     description = _description(format, mapping)
-    photos = _photos(root)
+    photos, unread = _photos(root)
     if description is not None:
-        table, account = _from_tables(root, photos, description)
+        table, account = _from_tables(root, photos, description, [] if skip_bad_lines else None)
     elif format in READERS:
         table, account = _from_reader(root, photos, format)
     else:
         if not photos:
-            raise InputError(f"{root}: no photos there ({', '.join(PHOTO_ENDINGS)})")
+            there = f", only {_counted(unread)}" if unread else ""
+            raise InputError(f"{root}: no photos there{there} (read are {', '.join(PHOTO_ENDINGS)})")
         table, account = _from_folders(photos), Ingested(len(photos))
     _check_rows(table, root, "" if description is None else " (`values` in the mapping can rewrite words)")
     with files.new_folder(Path(out)) as folder:
         write_catalog(Catalog(root, table), folder)
-    return account
+    return replace(account, unread=unread)
 
 
-def _check_format(format: str, mapping: Path | None) -> None:
+def _check_format(format: str, mapping: Path | None, skip_bad_lines: bool) -> None:
     known = ("folder", "table", *MAPPED, *sorted((*READERS, *UNPACKERS)))
     if format not in known:
         raise InputError(f"unknown format {format!r}{nearest(format, known)} (see configs/ingest)")
@@ -99,6 +121,8 @@ def _check_format(format: str, mapping: Path | None) -> None:
         raise InputError("--format table needs --map FILE")
     if format != "table" and mapping is not None:
         raise InputError(f"--map goes with --format table, not {format}")
+    if skip_bad_lines and format not in ("table", *MAPPED):
+        raise InputError(f"--skip-bad-lines goes with tables ({', '.join(('table', *MAPPED))}), not {format}")
 
 
 def _check_rows(table: pd.DataFrame, root: str, hint: str = "") -> None:
@@ -114,17 +138,22 @@ def _description(format: str, mapping: Path | None) -> CatalogMapping | None:
     return read_mapping(configs.path(f"ingest/{format}.yaml")) if format in MAPPED else None
 
 
-def _photos(root: str) -> list[str]:
-    """The photos under `root`, from one listing; hidden files and folders are left out."""
-    names = [
-        name
-        for name in files.list_folder(root)
-        if name.lower().endswith(PHOTO_ENDINGS) and not name.startswith(".") and "/." not in name
-    ]
-    for name in names:
+def _photos(root: str) -> tuple[list[str], dict[str, int]]:
+    """The photos under `root`, from one listing, and how many files of a photo's kind are not read, by ending.
+
+    Hidden files and folders are left out.
+    """
+    names = [name for name in files.list_folder(root) if not name.startswith(".") and "/." not in name]
+    photos = [name for name in names if name.lower().endswith(PHOTO_ENDINGS)]
+    for name in photos:
         if not schema.is_safe_path(name) or name != name.encode(errors="replace").decode():
             raise InputError(f"{root}: {name!r}: a catalog cannot hold this name; rename the file")
-    return names
+    endings = Counter(ending for name in names if (ending := PurePosixPath(name).suffix.lower()) in UNREAD_ENDINGS)
+    return photos, dict(sorted(endings.items()))
+
+
+def _counted(endings: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {ending}" for ending, count in endings.items())
 
 
 def _from_folders(photos: Sequence[str]) -> pd.DataFrame:
@@ -139,19 +168,24 @@ def _from_reader(root: str, photos: Sequence[str], format: str) -> tuple[pd.Data
     return _ordered(table), Ingested(len(table), len(unlisted), missing=listed - len(table))
 
 
-def _from_tables(root: str, photos: Sequence[str], mapping: CatalogMapping) -> tuple[pd.DataFrame, Ingested]:
-    sources = [read_table(root, described) for described in mapping.tables]
+def _from_tables(
+    root: str, photos: Sequence[str], mapping: CatalogMapping, skipped: list[int] | None
+) -> tuple[pd.DataFrame, Ingested]:
+    used = mapping.used_columns()
+    sources = [read_table(root, described, used, skipped) for described in mapping.tables]
     for lookup in mapping.lookups:
-        sources = _look_up(sources, read_table(root, lookup), lookup)
+        sources = _look_up(sources, read_table(root, lookup, used, skipped), lookup)
     frames = [
         _fill({**mapping.columns, **mapping.extra, **described.columns}, rows, described.file)
         for described, rows in zip(mapping.tables, sources, strict=True)
     ]
     at_least: dict[str, int] = {}  # attribute column -> labelled rows it needs
     for long_table in mapping.attributes:
-        added = _add_attributes(frames, sources, read_table(root, long_table), long_table)
+        added = _add_attributes(frames, sources, read_table(root, long_table, used, skipped), long_table)
         at_least.update(dict.fromkeys(added, long_table.at_least))
     table = pd.concat(frames, ignore_index=True).fillna("")
+    if mapping.boxes == "corners" and "bbox" in table:
+        table["bbox"] = [_from_corners(cell) for cell in table["bbox"].tolist()]
     listed = len(table)
     table = _with_photos(table, photos, root)
     missing = listed - len(table)
@@ -168,7 +202,16 @@ def _from_tables(root: str, photos: Sequence[str], mapping: CatalogMapping) -> t
     if kept and unlisted:
         constants = {name: text for name, text in mapping.columns.items() if not Template(text).columns}
         table = pd.concat([table, pd.DataFrame({**constants, "image": unlisted})], ignore_index=True).fillna("")
-    return _ordered(table), Ingested(len(table), len(unlisted), kept, missing, unlabelled)
+    return _ordered(table), Ingested(len(table), len(unlisted), kept, missing, unlabelled, len(skipped or ()))
+
+
+def _from_corners(cell: str) -> str:
+    """`x,y,w,h` of a box written as `x1,y1,x2,y2`; what is no such box stays, to be refused with its row."""
+    try:
+        left, top, right, bottom = map(float, cell.split(","))
+    except ValueError:
+        return cell
+    return box(left, top, right - left, bottom - top)
 
 
 def _with_photos(table: pd.DataFrame, photos: Sequence[str], root: str) -> pd.DataFrame:
@@ -250,7 +293,8 @@ def _fill(templates: dict[str, str], rows: pd.DataFrame, file: str) -> pd.DataFr
 def _match(images: Sequence[str], photos: Sequence[str], root: str) -> list[str]:
     """The photo each value names, "" where there is none. S3 URIs are taken as they are.
 
-    A value may be written with backslashes, with the root before it, in another case, or end in `.*`.
+    A value may be written with backslashes, with the root before it, in another case, in the other Unicode form of its
+    accents (macOS and Linux differ), or end in `.*`.
     """
     names = [image.replace("\\", "/").removeprefix(root + "/") for image in images]
     names = [name if files.is_s3(name) else name.removeprefix("./").lstrip("/") for name in names]
@@ -259,9 +303,10 @@ def _match(images: Sequence[str], photos: Sequence[str], root: str) -> list[str]
         return names
     loose: dict[str, str] = {}
     for photo in photos:
-        for name in (photo.lower(), photo.lower().rpartition(".")[0] + ".*"):
+        plain = composed(photo).lower()
+        for name in (plain, plain.rpartition(".")[0] + ".*"):
             loose[name] = photo if name not in loose else ""  # ambiguous
-    return [name if name in exact or files.is_s3(name) else loose.get(name.lower(), "") for name in names]
+    return [name if name in exact or files.is_s3(name) else loose.get(composed(name).lower(), "") for name in names]
 
 
 def _known_labels(cells: Sequence[str], column: str, mapping: CatalogMapping) -> tuple[list[str], int]:
@@ -277,13 +322,25 @@ def _known_labels(cells: Sequence[str], column: str, mapping: CatalogMapping) ->
             words = [rewritten.get(part, part) for part in cell.split("/")]
             removed += any(word in unknown for word in words)
             return cut_path(words, unknown)
-        words = cell.split(separator) if column.startswith(schema.ATTRIBUTE_PREFIX) else [cell]
+        words = _labels(cell, separator) if column.startswith(schema.ATTRIBUTE_PREFIX) else [cell]
         words = [rewritten.get(word.strip(), word.strip()) for word in words]
         kept = [word for word in words if word and word not in unknown]
         removed += sum(1 for word in words if word) - len(kept)
         return "|".join(kept)
 
     return [known(cell) for cell in cells], removed
+
+
+def _labels(cell: str, separator: str) -> list[str]:
+    """The labels of a cell: parted by `separator`, or a list as JSON, Python or numpy write it (`['red', 'blue']`)."""
+    if not (cell.startswith("[") and cell.endswith("]")):
+        return cell.split(separator)
+    try:
+        items = parse_json(cell.encode())
+    except ValueError:
+        items = [single or double or bare for single, double, bare in LIST_ITEM.findall(cell[1:-1])]
+        items = [re.sub(r"\\(.)", r"\1", item) for item in items if item not in ("None", "nan")]
+    return [plain_label(str(item)) for item in items if item is not None]
 
 
 def _having(sources: Sequence[pd.DataFrame], on: Iterable[str], file: str) -> Sequence[pd.DataFrame]:
@@ -296,7 +353,12 @@ def _having(sources: Sequence[pd.DataFrame], on: Iterable[str], file: str) -> Se
 
 
 def _keys(table: pd.DataFrame, names: Iterable[str], file: str) -> list[tuple[str, ...]]:
-    return list(zip(*(_column(table, name, file) for name in names), strict=True))
+    return list(zip(*(map(composed, _column(table, name, file)) for name in names), strict=True))
+
+
+def composed(text: str) -> str:
+    """Text with its accents in one form (NFC): tables and file systems write them as one character or as two."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _column(table: pd.DataFrame, name: str, file: str) -> list[str]:

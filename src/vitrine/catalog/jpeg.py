@@ -4,7 +4,9 @@ libjpeg fills what it cannot read with grey and says so in a warning, which Pill
 and closed with an end marker would otherwise count as a photo, as would many that have a hole.
 """
 
+import itertools
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,8 @@ LOST = ("premature end", "bad huffman code", "bad arithmetic code", "instead of 
 MODES = {"gray": "L", "ycbcr": "RGB", "rgb": "RGB"}  # colour space -> Pillow's mode
 SCALES = (8, 4, 2, 1)
 MAX_SCANS = 64  # a progressive JPEG has some ten
+SOS = b"\xda"  # the marker that begins a scan
+EOI = b"\xff\xd9"  # what closes a photo
 MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 
 
@@ -50,13 +54,31 @@ def has_many_scans(data: bytes) -> bool:
     """Whether a JPEG has more than `MAX_SCANS` passes over its pixels, each a few bytes and as slow as a photo."""
     if data.count(b"\xff\xda") <= MAX_SCANS:
         return False
-    count = position = 0
-    while (found := MARKER.search(data, position)) and found[1] != b"\xd9" and count <= MAX_SCANS:
-        count += found[1] == b"\xda"
+    scans = (marker for marker, _ in _segments(data) if marker == SOS)
+    return sum(1 for _ in itertools.islice(scans, MAX_SCANS + 1)) > MAX_SCANS
+
+
+def lacks_end(data: bytes) -> bool:
+    """Whether a JPEG that could be decoded goes on to the end of its file, where a marker should close it."""
+    return not data.endswith(EOI) and data.rfind(EOI) < data.rfind(b"\xff" + SOS)
+
+
+def _segments(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """Marker and place of each segment up to the end of the photo; what lies inside of others (thumbnails) is none."""
+    position = 0
+    while (found := MARKER.search(data, position)) and found[1] != b"\xd9":
         position = found.end()
+        yield found[1], position
         if found[1] not in (b"\xd8", b"\x01"):
             position += int.from_bytes(data[position : position + 2], "big")
-    return count > MAX_SCANS
+
+
+def _in_one_scan(data: bytes) -> bool:
+    """Whether a JPEG is of one pass with all of its colours: one that breaks off in it cannot look whole."""
+    segments = list(itertools.islice(_segments(data), MAX_SCANS * 8))
+    frames = [data[place + 7 : place + 8] for marker, place in segments if marker in (b"\xc0", b"\xc1")]
+    scans = [data[place + 2 : place + 3] for marker, place in segments if marker == SOS]
+    return len(frames) == 1 and frames == scans
 
 
 def jpeg_pixels(data: bytes, width: int, height: int, near: int | None = None) -> NDArray[np.uint8] | None:
@@ -72,8 +94,18 @@ def jpeg_pixels(data: bytes, width: int, height: int, near: int | None = None) -
         None where Pillow must decide: other colours (CMYK), warnings of which no pixel is lost, no JPEG at all.
 
     Raises:
-        LostPixelsError: if a part of the photo is missing.
+        LostPixelsError: if a part of the photo is missing. The end marker alone may be, as where a transfer lost the
+            last bytes, unless the photo comes in several passes, of which others could be missing with it.
     """
+    try:
+        return _pixels(data, width, height, near)
+    except LostPixelsError:
+        if not _in_one_scan(data):
+            raise
+        return _pixels(data + EOI, width, height, near)
+
+
+def _pixels(data: bytes, width: int, height: int, near: int | None) -> NDArray[np.uint8] | None:
     room = min(width, height) // near if near else 1
     scale = next((scale for scale in SCALES if scale <= room), 1)
     least = {"min_height": -(-height // scale), "min_width": -(-width // scale), "min_factor": scale}

@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 class TableFile(_Strict):
-    """A table to read. `file` is relative to the data set's folder; Parquet by its ending, text otherwise."""
+    """A table to read. `file` is relative to the data set's folder; Parquet or JSON by its ending, text otherwise."""
 
     file: str
     delimiter: str = Field(default="", max_length=1)
@@ -85,8 +85,18 @@ class CatalogMapping(_Strict):
     """By column: words to write differently. In `category` a word is one part of the path."""
     separators: dict[str, str] = {}
     """By `attr:` column: what stands between several labels in one cell (in the catalog: `|`)."""
+    boxes: Literal["size", "corners"] = "size"
+    """What the template of `bbox` gives: x,y,width,height or x1,y1,x2,y2."""
     unlisted: Literal["keep", "drop"] = "drop"
     """What to do with photos that no row names."""
+
+    def used_columns(self) -> set[str]:
+        """The columns of tables that templates and keys name."""
+        templates = (self.columns, self.extra, *(table.columns for table in self.tables))
+        used = {column for texts in templates for text in texts.values() for column in Template(text).columns}
+        keys = [table.key for table in self.lookups] + [table.key for table in self.attributes]
+        used |= {name for key in keys for name in (*key, *key.values())}
+        return used | {name for table in self.attributes for name in (table.type, table.label)}
 
     def unlabelled_words(self, column: str) -> frozenset[str]:
         """The words that mean "no label" in `column`."""

@@ -1,6 +1,9 @@
 """Opening one photo safely: what every room that looks at pixels calls."""
 
+import functools
+import hashlib
 import io
+import itertools
 import os
 import stat
 import warnings
@@ -16,8 +19,26 @@ from vitrine.errors import InputError
 
 MAX_PIXELS = 120_000_000  # phones make 108 million; a header that declares more is taken for a decompression bomb
 MAX_BYTES = 512 << 20
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # JPEG opens MPO (two-lens photos) too
+ENDINGS = {  # Pillow's name of a format that is read -> how its files are named
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif", ".hif"),
+    "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx"),
+}
+PHOTO_ENDINGS = tuple(dict.fromkeys(itertools.chain.from_iterable(ENDINGS.values())))
+# Of a photo's kind, and not read: JPEG XL, JPEG XR, cameras' raw files, drawings, layers and light.
+UNREAD_ENDINGS = (
+    *(".jxl", ".jxr", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"),
+    *(".ai", ".eps", ".exr", ".hdr", ".ico", ".pbm", ".pcx", ".pgm", ".ppm", ".psb", ".psd", ".svg", ".tga", ".xcf"),
+)
+BOXED = ("AVIF", "HEIF")  # formats whose files begin with an `ftyp` box
+FORMATS = tuple(name for name in ENDINGS if name not in ("MPO", *BOXED))  # JPEG opens MPO (two-lens photos) too
 
 UPRIGHT = {  # EXIF orientation -> what undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -34,19 +55,23 @@ class PhotoError(InputError):
     """A photo that is missing, truncated, too large or no photo at all."""
 
 
-def open_photo(uri: str, near: int | None = None) -> Image.Image:
+def open_photo(uri: str, near: int | None = None, sha256: str = "") -> Image.Image:
     """Reads and decodes one photo: upright by its EXIF orientation, RGB, transparency on white.
 
     Args:
         uri: Local path or s3:// URI.
         near: The pixels of the shorter side that are enough; a JPEG is then decoded at a fraction of its size
             (1/2, 1/4 or 1/8) that keeps at least this many.
+        sha256: What the file's SHA-256 must be, in hexadecimal digits; "" takes any.
 
     Raises:
-        PhotoError: if there is no such photo or it cannot be decoded whole.
+        PhotoError: if there is no such photo, it is another than `sha256` says, or it cannot be decoded whole.
     """
     try:
-        return decode_photo(read_photo(uri), near)
+        data = read_photo(uri)
+        if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+            raise PhotoError("is not the photo that was cleaned (another SHA-256); clean and split the data anew")
+        return decode_photo(data, near)
     except FileNotFoundError as error:
         raise PhotoError(f"{uri}: no such photo") from error
     except OSError as error:
@@ -130,7 +155,7 @@ def open_header(data: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(io.BytesIO(data), formats=_formats(data))
     except UnidentifiedImageError as error:
         raise PhotoError("is not a photo") from error
     except Image.DecompressionBombError as error:
@@ -140,6 +165,21 @@ def open_header(data: bytes) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise PhotoError(f"declares {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
     return image
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    """Which formats a file may be of; the decoder of phones' HEIC photos is loaded for the first that needs it."""
+    if data[4:8] != b"ftyp":
+        return FORMATS
+    _register_heif()
+    return BOXED
+
+
+@functools.cache
+def _register_heif() -> None:
+    import pi_heif
+
+    pi_heif.register_heif_opener()
 
 
 def _turned(image: Image.Image, found: int) -> Image.Image:

@@ -2,12 +2,16 @@
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vitrine import files
@@ -21,6 +25,14 @@ REMOTE_KEY = b"vitrine.remote"
 MAX_DECODED = 8 << 30  # bytes of a table in memory; a few hundred of Parquet can stand for any number
 ROWS_AT_ONCE = 2048  # with cells of a megabyte, what is decoded before its size is known takes 2 GB
 TEXT = pd.StringDtype("pyarrow", na_value=float("nan"))
+
+
+class BadLinesError(ValueError):
+    """Lines of a text table that cannot be read while the others can."""
+
+    def __init__(self, lines: Sequence[int], message: str) -> None:
+        super().__init__(message)
+        self.lines = lines
 
 
 @dataclass(frozen=True)
@@ -143,6 +155,7 @@ def parse_csv(
     header: bool = True,
     names: Sequence[str] = (),
     quoted: bool = True,
+    skipped: list[int] | None = None,
 ) -> pd.DataFrame:
     """Text with delimiters as a table of str, "" where a cell or the end of a line is missing.
 
@@ -153,14 +166,17 @@ def parse_csv(
         header: Whether the first line names the columns.
         names: Names for the columns, instead of the header's.
         quoted: Whether a cell in double quotes may hold delimiters.
+        skipped: Where given, lines with too many cells are left out and their numbers added here.
 
     Raises:
-        ValueError: if it cannot be parsed: wrong encoding, a line with too many cells, a column twice, wrong `names`.
+        BadLinesError: if lines have more cells than the first, all of which are named.
+        ValueError: if it cannot be parsed: wrong encoding, a column twice, wrong `names`.
     """
     if "utf-16" not in encoding.lower() and b"\0" in data:
         raise ValueError("holds zero bytes: not text in this encoding")
-    try:
-        table = pd.read_csv(
+
+    def parse(on_bad_lines: Literal["error", "skip"]) -> pd.DataFrame:
+        return pd.read_csv(
             io.BytesIO(data),
             sep=delimiter,
             encoding=encoding,
@@ -168,9 +184,22 @@ def parse_csv(
             dtype=TEXT,
             keep_default_na=False,
             quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+            on_bad_lines=on_bad_lines,
         ).fillna("")
+
+    try:
+        table = parse("error")
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
+    except pd.errors.ParserError:
+        width, bad = _longer_lines(data.decode(encoding), delimiter, quoted)
+        if not bad:
+            raise
+        if skipped is None:
+            told = "; ".join(f"in line {line}, saw {cells}" for line, cells in bad.items())
+            raise BadLinesError(list(bad), f"Expected {width} fields {told}") from None
+        skipped += bad
+        table = parse("skip")
     if header:
         found = [name.strip() or f"column {i + 1}" for i, name in enumerate(table.iloc[0])]
         table = table.iloc[1:].reset_index(drop=True)
@@ -180,6 +209,46 @@ def parse_csv(
         raise ValueError(f"has {len(found)} columns, not the {len(names)} named")
     table.columns = pd.Index(_without_duplicates(list(names) or found), dtype=object)
     return table
+
+
+def _longer_lines(text: str, delimiter: str, quoted: bool) -> tuple[int, dict[int, int]]:
+    """How many cells the first line has, and of the lines with more (by number, from 1) how many."""
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+    width, bad, line = 0, {}, 1
+    try:
+        for cells in reader:
+            width = width or len(cells)
+            if len(cells) > width:
+                bad[line] = len(cells)
+            line = reader.line_num + 1
+    except csv.Error:  # a cell too long for this parser
+        return width, {}
+    return width, bad
+
+
+def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The cells of a column as text; null where there is none.
+
+    Numbers are written in full: in a column of floats, as pandas makes of whole numbers of which one is missing,
+    4006381333931.0 is `4006381333931`. NaN is no number. What holds further values (lists, structs) is JSON.
+
+    Raises:
+        pa.ArrowException: if the cells are bytes that are no text.
+    """
+    if pa.types.is_floating(column.type):
+        codes, values = pd.factorize(column.to_numpy())  # NaN, and what is null, is -1
+        texts = pa.array([np.format_float_positional(value, trim="-") for value in values], pa.string())
+        return pa.chunked_array([texts.take(pa.array(codes, mask=codes < 0))])
+    if pa.types.is_nested(column.type):
+        cells = column.to_pylist()
+        return pa.chunked_array([pa.array([None if cell is None else json_text(cell) for cell in cells], pa.string())])
+    return column.cast(pa.string())
+
+
+def json_text(value: object) -> str:
+    """A value as JSON; what JSON has no form for (dates, bytes) as Python writes it."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def decode_parquet(data: bytes) -> pa.Table:
@@ -216,7 +285,7 @@ def _parse_parquet(data: bytes) -> tuple[pd.DataFrame, dict[bytes, str]]:
     for i, name in enumerate(arrow.column_names):
         if schema.is_contract_column(name):
             try:
-                arrow = arrow.set_column(i, name, arrow.column(i).cast(pa.string()))
+                arrow = arrow.set_column(i, name, _contract_text(name, arrow.column(i)))
             except pa.ArrowException as error:
                 raise ValueError(f"column {name!r} holds {arrow.schema.field(i).type}, not text") from error
     metadata = arrow.schema.metadata or {}
@@ -224,6 +293,16 @@ def _parse_parquet(data: bytes) -> tuple[pd.DataFrame, dict[bytes, str]]:
     # What pandas noted about an index is left aside: rows are numbered anew.
     table = arrow.to_pandas(types_mapper=strings.get, ignore_metadata=True)
     return table, {key: metadata[key].decode() for key in (ROOT_KEY, VERSION_KEY, REMOTE_KEY) if key in metadata}
+
+
+def _contract_text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The cells of one of the format's own columns; lists of labels become `red|blue`."""
+    kind = column.type
+    if name.startswith(schema.ATTRIBUTE_PREFIX) and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return pc.binary_join(column.cast(pa.list_(pa.string())), "|")
+    if pa.types.is_nested(kind):
+        raise pa.ArrowTypeError("nested")
+    return as_text(column)
 
 
 def _without_duplicates(names: list[str]) -> list[str]:

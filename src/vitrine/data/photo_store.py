@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vitrine import files
 from vitrine.catalog import Catalog
-from vitrine.catalog.photos import open_photo
+from vitrine.catalog.photos import PhotoError, open_photo
 from vitrine.data.augment import augment, normalise
 from vitrine.data.crops import USER, cropped
 
@@ -39,9 +39,12 @@ class PhotoStore:
         cache: Folder for decoded photos; None = decode each time.
         contents: What names each photo's content in the cache (a hash); needed with `cache`.
         crops: What is kept of each photo (see `vitrine.data.crops`); default: all of it.
+        digests: The SHA-256 each photo must have, "" for any; default: any.
+        unreadable: Where given, a photo that cannot be read is black, and why is noted here by its place.
 
     Raises:
-        PhotoError: (while reading) if a photo is missing or cannot be decoded; `vitrine clean` drops such rows.
+        PhotoError: (while reading, without `unreadable`) if a photo is missing or cannot be decoded (`vitrine clean`
+            drops such rows), or was replaced by one of another SHA-256.
     """
 
     def __init__(
@@ -52,11 +55,15 @@ class PhotoStore:
         cache: Path | None = None,
         contents: Sequence[str] = (),
         crops: Sequence[str] = (),
+        digests: Sequence[str] = (),
+        unreadable: dict[int, PhotoError] | None = None,
     ) -> None:
         self.size = size
         self.contents = contents
         self._uris = uris
         self._crops = crops or [""] * len(uris)
+        self._digests = digests or [""] * len(uris)
+        self._unreadable = unreadable
         self._workers = workers or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._workers)
         self._pixels, self._filled = self._open_cache(cache, contents) if cache else (None, None)
@@ -70,20 +77,23 @@ class PhotoStore:
         crops: Sequence[str] = (),
         further: Sequence[Catalog] = (),
     ) -> "PhotoStore":
-        """The photos of a catalog's rows, then those of further catalogs, cached below `files.cache_folder()`."""
+        """The photos of a catalog's rows, then those of further catalogs, cached below `files.cache_folder()`.
+
+        A photo is known by its SHA-256, which `vitrine clean` adds, and by what can be seen of the file. So one that
+        was replaced since is not taken from the cache, and is refused where it is read: its row was judged by another.
+        """
         uris: list[str] = []
-        contents: list[str] = []
+        digests: list[str] = []
         for source in (catalog, *further):
             own = [source.uri(image) for image in source.table["image"]]
-            known = source.table["sha256"] if "sha256" in source.table else [""] * len(own)  # `vitrine clean` adds it
+            known = source.table["sha256"] if "sha256" in source.table else [""] * len(own)
             uris += own
-            contents += [
-                known if isinstance(known, str) and len(known) == 64 else _identity(uri, source.data_version)
-                for known, uri in zip(known, own, strict=True)
-            ]
+            digests += [text if isinstance(text, str) and len(text) == 64 else "" for text in known]
+        seen = files.states(uris)
+        contents = [f"{digest or uri} {seen[uri]}" for digest, uri in zip(digests, uris, strict=True)]
         if crops:
             contents = [f"{own} {crop}" for own, crop in zip(contents, crops, strict=True)]
-        return cls(uris, size, workers, files.cache_folder() / "pixels", contents, crops)
+        return cls(uris, size, workers, files.cache_folder() / "pixels", contents, crops, digests)
 
     def __len__(self) -> int:
         return len(self._uris)
@@ -124,7 +134,14 @@ class PhotoStore:
     def _decode(self, index: int) -> np.ndarray:
         crop = self._crops[index]
         # A box is in pixels of the original, so the photo is decoded at its full size.
-        image = open_photo(self._uris[index], near=self.size if crop in ("", USER) else None)
+        near = self.size if crop in ("", USER) else None
+        try:
+            image = open_photo(self._uris[index], near, self._digests[index])
+        except PhotoError as error:
+            if self._unreadable is None:
+                raise
+            self._unreadable[index] = error
+            return np.zeros((self.size, self.size, 3), np.uint8)
         return cropped(image, crop, self.size) if crop else fit_square(image, self.size)
 
     def _open_cache(self, folder: Path, contents: Sequence[str]) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -158,16 +175,6 @@ def fit_square(image: Image.Image, size: int) -> np.ndarray:
 def _joined(indices: np.ndarray, parts: list[Future[Tensor]]) -> tuple[np.ndarray, Tensor]:
     batch = torch.cat([part.result() for part in parts])
     return indices, batch.contiguous(memory_format=torch.channels_last)
-
-
-def _identity(uri: str, data_version: str) -> str:
-    if files.is_s3(uri):
-        return f"{uri} {data_version}"
-    try:
-        status = Path(uri).stat()
-    except OSError:
-        return uri  # missing: reading it says so
-    return f"{uri} {status.st_size} {status.st_mtime_ns}"
 
 
 def _memory_map(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

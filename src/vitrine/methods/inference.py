@@ -12,6 +12,7 @@ from scipy.special import softmax
 from torch import Tensor, nn
 
 from vitrine.catalog import Catalog
+from vitrine.catalog.photos import PhotoError
 from vitrine.data.corruptions import corrupt, photo_seed
 from vitrine.data.crops import crops_of
 from vitrine.data.inputs import Inputs
@@ -198,7 +199,13 @@ def apply_corrupted(model: Path, catalog: Catalog, seed: int = 0) -> Callable[[s
     return ask
 
 
-def predict(model: Path, images: Sequence[str], top: int = 5, explain: Path | None = None) -> list[dict[str, Any]]:
+def predict(
+    model: Path,
+    images: Sequence[str],
+    top: int = 5,
+    explain: Path | None = None,
+    unreadable: dict[int, PhotoError] | None = None,
+) -> list[dict[str, Any]]:
     """What a model says about single photos: per question the likeliest labels and their calibrated probabilities.
 
     Args:
@@ -206,9 +213,11 @@ def predict(model: Path, images: Sequence[str], top: int = 5, explain: Path | No
         images: Paths or s3:// URIs of photos.
         top: Labels named per question.
         explain: A new folder for pictures of where the net looked; each line then names its own as `heat_map`.
+        unreadable: Where given, photos that cannot be read are left out, and why is noted here by their place.
 
     Raises:
-        InputError: if the model or a photo cannot be read, or is to explain and has no salient-sensitive module.
+        InputError: if the model or (without `unreadable`) a photo cannot be read, or is to explain and has no
+            salient-sensitive module.
     """
     net, config = load_model(model)
     if config["task"] == "authenticity":
@@ -217,12 +226,13 @@ def predict(model: Path, images: Sequence[str], top: int = 5, explain: Path | No
         raise InputError(f"{model}: finds products and names no labels; use `vitrine index` and `vitrine search`")
     if not images:
         return []
-    store = PhotoStore(images, config["image_size"])
+    store = PhotoStore(images, config["image_size"], unreadable=unreadable)
     _, scores = run_net(net, store, np.arange(len(store)))
     asked = _questions(config, scores, pd.DataFrame({"image": images}))
+    read = [row for row in range(len(images)) if row not in (unreadable or ())]
     lines = []
-    for row, image in enumerate(images):
-        line: dict[str, Any] = {"image": str(image)}
+    for row in read:
+        line: dict[str, Any] = {"image": str(images[row])}
         for question in asked:
             best = np.argsort(-question.scores[row], kind="stable")[:top]
             line[question.name] = [
@@ -230,7 +240,9 @@ def predict(model: Path, images: Sequence[str], top: int = 5, explain: Path | No
             ]
         lines.append(line)
     if explain is not None:
-        _explain(explain, lines, images, scores.get("heat"), f"{model}: {config['variant']}")
+        heat = scores.get("heat")
+        shown = [images[row] for row in read]
+        _explain(explain, lines, shown, None if heat is None else heat[read], f"{model}: {config['variant']}")
     return lines
 
 

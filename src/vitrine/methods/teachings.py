@@ -1,8 +1,8 @@
 """What teachers say about photos, computed once and kept: a file per teacher, an embedding per photo.
 
-A photo is known by its content (the SHA-256 that cleaning noted, else its address, size and time of change), not by
-its place in a table; a teacher by its tensors. So a changed photo or a retrained teacher is never answered from what
-was kept, new photos cost their own forward pass only, and reordered or reduced catalogs cost none.
+A photo is known by its content (the SHA-256 that cleaning noted, else its address; and its size and time of change),
+not by its place in a table; a teacher by its tensors. So a changed photo or a retrained teacher is never answered from
+what was kept, new photos cost their own forward pass only, and reordered or reduced catalogs cost none.
 """
 
 import hashlib

@@ -27,7 +27,7 @@ from vitrine.quality.duplicates import (
     members,
 )
 from vitrine.quality.label_noise import label_noise
-from vitrine.quality.labels import agreed, label_columns, label_counts, normalised, replaced
+from vitrine.quality.labels import LABEL_COLUMNS, NAMES, agreed, label_columns, label_counts, normalised, replaced
 from vitrine.quality.links import CopyLinks, copy_links, group_names
 from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
 from vitrine.quality.scan import read_photo_table, scan_photos
@@ -253,7 +253,8 @@ def clean_catalog(
 
 def _normalise(work: _Work) -> None:
     new = normalised(work.table, work.settings.no_label)
-    for name in label_columns(work.table) + [n for n in ("domain", "split") if n in work.table]:
+    others = [name for name in (*NAMES, "domain", "split") if name in work.table and name not in LABEL_COLUMNS]
+    for name in label_columns(work.table) + others:
         work.change("normalised", name, new[name])
     if work.labels.empty:
         # Whether copies contradict is asked of these: cutting rare classes must not make one of two products spare.

@@ -10,6 +10,8 @@ from vitrine.catalog import ATTRIBUTE_PREFIX, labels_of
 from vitrine.catalog.table import TEXT
 
 LABEL_COLUMNS = ("category", "verdict", "product")
+NAMES = ("listing", "product", "expert", "user")
+"""The columns of the format that name things: rows of one name belong together."""
 
 
 def label_columns(table: pd.DataFrame) -> list[str]:
@@ -27,9 +29,9 @@ def normalised(table: pd.DataFrame, no_label: Collection[str]) -> pd.DataFrame:
     """Labels without stray spaces, in their commonest spelling, and empty where a word means "no label".
 
     Category words are compared under one parent, attribute labels within one type; a category is cut where a word of
-    `no_label` stands.
+    `no_label` stands. Names (see `named`) keep their spelling.
     """
-    result = table.copy(deep=False)
+    result = named(table, no_label)
     words = {word.casefold() for word in no_label}
     for name in result.columns:
         if name == "category":
@@ -38,6 +40,15 @@ def normalised(table: pd.DataFrame, no_label: Collection[str]) -> pd.DataFrame:
             result[name] = _attributes(result[name], words)
         elif name in ("verdict", "domain", "split"):
             result[name] = replaced(result[name], lambda value: _word(value.lower(), words))
+    return result
+
+
+def named(table: pd.DataFrame, no_label: Collection[str]) -> pd.DataFrame:
+    """The table with `NAMES` empty where a word means "no label": ten rows of product "N/A" are not one product."""
+    words = {word.casefold() for word in no_label}
+    result = table.copy(deep=False)
+    for name in result.columns.intersection(NAMES):
+        result[name] = replaced(result[name], lambda text: text if _word(str(text), words) else "")
     return result
 
 

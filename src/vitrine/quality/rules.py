@@ -17,7 +17,7 @@ from vitrine.quality.duplicates import Groups, linked, members
 from vitrine.quality.expectations import build, judge, unexpected
 from vitrine.quality.experts import deviating, disagreements, expert_rates
 from vitrine.quality.label_noise import LabelNoise, label_noise
-from vitrine.quality.labels import agreed, label_columns, label_counts, normalised
+from vitrine.quality.labels import agreed, label_columns, label_counts, named, normalised
 from vitrine.quality.links import CopyLinks
 from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
 from vitrine.quality.settings import Settings
@@ -98,6 +98,7 @@ def gather(catalog: Catalog, photos: pd.DataFrame, links: CopyLinks, settings: S
     """What several rules ask for, once for all of them; the photos' signatures are asked for here alone."""
     near = [*links.exact, links.near]
     groups = [linked(len(photos), own) for own in (links.exact, near, [*near, links.turned])]
+    catalog = catalog.with_table(named(catalog.table, settings.no_label))
     normal = normalised(catalog.table, settings.no_label)
     noise = label_noise(normal, photos, groups[1], max_rows=settings.label_noise_rows)
     photos = photos.drop(columns="signature")  # most of the table
@@ -163,6 +164,7 @@ def _frame(evidence: Evidence) -> pd.DataFrame:
         "photo:frames": photos["frames"].astype("float64").where(readable),
         "photo:mode": photos["mode"].where(readable),
         "photo:extension": photos["extension_matches"].astype("float64").where(readable),
+        "photo:error": photos["error"].where(readable),
     }
     return table[list(names)].assign(**measures)
 
@@ -198,6 +200,7 @@ def _expectations(frame: pd.DataFrame, settings: Settings) -> Iterable[tuple[str
         arguments = {"column": "photo:mode", "value_set": UNUSUAL_MODES}
         yield "unusual_mode", "ExpectColumnValuesToNotBeInSet", arguments
         yield "unusual_mode", between, {"column": "photo:frames", "max_value": 1}
+        yield "no_end_marker", "ExpectColumnValuesToBeInSet", {"column": "photo:error", "value_set": [""]}
 
 
 # Rules over several rows, and over photos.

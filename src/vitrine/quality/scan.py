@@ -17,8 +17,9 @@ from PIL import Image
 
 from vitrine import files
 from vitrine.catalog import UNSAFE_PATH_REASON, Catalog, is_safe_path
-from vitrine.catalog.jpeg import plain_header
+from vitrine.catalog.jpeg import lacks_end, plain_header
 from vitrine.catalog.photos import (
+    ENDINGS,
     MAX_PIXELS,
     PhotoError,
     decode_opened,
@@ -33,7 +34,7 @@ from vitrine.quality import signature
 from vitrine.quality.pool import in_order
 from vitrine.quality.scan_cache import ScanCache
 
-LAYOUT = 3  # changes when the same photo would be described by other values
+LAYOUT = 4  # changes when the same photo would be described by other values
 WORKING_SIZE = 96  # pixels of the shorter side, or up to twice that, that the measures are taken at
 BATCH = 128
 TOGETHER = 24  # photos measured at once: their pixels stay in the processor's cache
@@ -41,15 +42,6 @@ FILE = "photos.parquet"
 GREY = np.arange(256, dtype=np.float64)
 OPPONENT = np.array([[1, -1, 0], [0.5, 0.5, -1]], dtype=np.float32)  # red against green, yellow against blue
 BORDER = 10  # grey levels within which a rim counts as one colour
-EXTENSIONS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".jpg", ".jpeg", ".mpo"),
-    "PNG": (".png",),
-    "WEBP": (".webp",),
-    "GIF": (".gif",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-}
 
 cv2.setNumThreads(1)  # photos are spread over processes; a pool of threads would not survive their fork
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
@@ -63,7 +55,7 @@ class Scan(NamedTuple):
     Attributes:
         readable: Whether the photo can be decoded whole.
         problem: "", or the kind: `unsafe` path, `missing` or `unreadable`.
-        error: The reason, one line.
+        error: The reason, one line; of a photo that is read all the same, what its file lacks.
         format: As Pillow names it: JPEG, PNG ...
         extension_matches: Whether the file's name promises that format (or none).
         mode: Pillow's pixel mode, as stored; `RGB;16` and `RGBA;16` for PNGs of 16 bits a colour.
@@ -387,6 +379,8 @@ def _decoded(row: dict[str, Any], data: bytes) -> Pixels | None:
             width, height = header.size if turned < 5 else header.size[::-1]
             row |= {"width": width, "height": height, "orientation": turned}
             pixels = np.asarray(decode_opened(header, data, WORKING_SIZE))
+        if row["format"] in ("JPEG", "MPO") and lacks_end(data):
+            row["error"] = "lacks its end marker"
         factor = min(pixels.shape[:2]) // WORKING_SIZE
         if factor > 1:
             size = (pixels.shape[1] // factor, pixels.shape[0] // factor)
@@ -496,7 +490,7 @@ def _borders(grey: NDArray[np.uint8]) -> float:
 
 def _extension_matches(uri: str, format_name: str) -> bool:
     suffix = os.path.splitext(uri)[1].lower()  # noqa: PTH122  ten times as fast as a Path, once per photo
-    return not suffix or suffix in EXTENSIONS.get(format_name, ())
+    return not suffix or suffix in ENDINGS.get(format_name, ())
 
 
 def _frame(photos: pa.Table) -> pd.DataFrame:

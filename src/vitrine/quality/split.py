@@ -20,7 +20,7 @@ from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.files import new_folder
 from vitrine.quality.duplicates import chain, linked
-from vitrine.quality.labels import label_counts
+from vitrine.quality.labels import label_counts, named
 from vitrine.quality.links import copy_links, group_names
 from vitrine.quality.scan import read_photo_table, scan_photos
 from vitrine.quality.settings import load_settings
@@ -90,10 +90,11 @@ def split_catalog(
     if measured and measured not in catalog.table:
         raise InputError(f"{catalog.root}: no column {measured!r} to measure by")
     with new_folder(out) as folder:
-        ties = catalog.table
+        settings = load_settings()
+        ties = named(catalog.table, settings.no_label)
         if not {"sha256", "duplicate_group"} <= set(ties.columns):
             looks = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
-            links = copy_links(catalog, looks, load_settings().near_duplicate_distance, workers)
+            links = copy_links(catalog, looks, settings.near_duplicate_distance, workers)
             groups = linked(len(looks), [*links.exact, links.near, links.turned])
             names = group_names(looks["sha256"], groups)
             ties = ties.assign(sha256=looks["sha256"], duplicate_group=names)

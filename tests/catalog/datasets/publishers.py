@@ -268,7 +268,32 @@ def alibaba(root: Path) -> None:
         draw(root / "eval_image" / f"{name}.jpg")
 
 
+def coco(root: Path) -> None:
+    """Two files of boxes beside one of captions; photos of both splits have one name."""
+    for photo in ("train2017/1.jpg", "train2017/2.jpg", "val2017/1.jpg"):
+        draw(root / photo)
+    categories = [
+        {"id": 7, "name": "shirt, blouse", "supercategory": "upperbody"},
+        {"id": 3, "name": "shoe/boot", "supercategory": ""},
+    ]
+    train = {
+        "images": [{"id": 10, "file_name": "1.jpg"}, {"id": 11, "file_name": "2.jpg"}],
+        "annotations": [
+            {"id": 1, "image_id": 10, "category_id": 7, "bbox": [4, 5.5, 30, 40]},
+            {"id": 2, "image_id": 10, "category_id": 3, "bbox": [-2, 0, 12, 9], "iscrowd": 0},
+        ],
+    }
+    val = {
+        "images": [{"id": 10, "file_name": "1.jpg"}],
+        "annotations": [{"id": 1, "image_id": 10, "category_id": 3, "bbox": [1, 2, 3, 4]}],
+    }
+    for name, content in (("train2017", train), ("val2017", val)):
+        write(root, f"annotations/instances_{name}.json", json.dumps({**content, "categories": categories}))
+        write(root, f"annotations/captions_{name}.json", json.dumps({"images": content["images"], "annotations": []}))
+
+
 ALL = {
+    "coco": coco,
     "alibaba": alibaba,
     "cifar100": cifar100,
     "darn": darn,

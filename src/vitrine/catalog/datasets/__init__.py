@@ -13,6 +13,7 @@ import pandas as pd
 from vitrine.catalog.datasets import (
     alibaba,
     cifar100,
+    coco,
     deepfashion,
     imaterialist2018,
     oxford_iiit_pet,
@@ -27,6 +28,7 @@ MAPPED = ("clothing", "fashion", "grocery", "darn", "sop")
 
 READERS: Mapping[str, Reader] = {
     "alibaba": alibaba.read,
+    "coco": coco.read,
     "deepfashion": deepfashion.read,
     "deepfashion-fine": deepfashion.read_fine,
     "imaterialist2018": imaterialist2018.read,

@@ -1,16 +1,19 @@
 """Reading the files of a data set: what is wrong with them is said with the file and the line."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from vitrine import files
 from vitrine.catalog.mapping import TableFile
-from vitrine.catalog.table import decode_parquet, parse_csv
+from vitrine.catalog.table import BadLinesError, as_text, decode_parquet, json_text, parse_csv
 from vitrine.errors import InputError
 from vitrine.untrusted import parse_json
+
+JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 
 
 def require(root: str, names: Iterable[str], how: str) -> None:
@@ -20,8 +23,16 @@ def require(root: str, names: Iterable[str], how: str) -> None:
             raise InputError(f"{root}: no {name} there; {how}")
 
 
-def read_table(root: str, described: TableFile) -> pd.DataFrame:
+def read_table(
+    root: str, described: TableFile, used: Collection[str] = (), skipped: list[int] | None = None
+) -> pd.DataFrame:
     """A table of stripped str.
+
+    Args:
+        root: The folder or `s3://` prefix that its name is relative to.
+        described: The table.
+        used: Columns that are needed even if they hold lists or structs (as JSON), which are left out otherwise.
+        skipped: Where given, lines that cannot be read are left out and their numbers added here.
 
     Raises:
         InputError: if it cannot be read or parsed, or has no rows.
@@ -31,9 +42,11 @@ def read_table(root: str, described: TableFile) -> pd.DataFrame:
     data = _read_bytes(uri)
     try:
         if name.endswith(".parquet"):
-            table = _parse_parquet(data, described.names)
+            table = _parse_parquet(data, described.names, used)
+        elif name.endswith(JSON_ENDINGS):
+            table = _parse_json_table(data, name, skipped)
         elif described.aligned:
-            table = parse_aligned(data.decode(described.encoding), described)
+            table = parse_aligned(data.decode(described.encoding), described, skipped)
         else:
             table = parse_csv(
                 data,
@@ -42,7 +55,11 @@ def read_table(root: str, described: TableFile) -> pd.DataFrame:
                 header=described.header,
                 names=described.names,
                 quoted=described.quoted,
+                skipped=skipped,
             )
+    except BadLinesError as error:
+        those = "this line" if len(error.lines) == 1 else f"these {len(error.lines)} lines"
+        raise InputError(f"{uri}: cannot be read as a table ({error}); --skip-bad-lines leaves {those} out") from error
     except (pa.ArrowException, ValueError, LookupError, OSError) as error:
         raise InputError(f"{uri}: cannot be read as a table ({' '.join(str(error).split())})") from error
     if table.empty:
@@ -50,11 +67,12 @@ def read_table(root: str, described: TableFile) -> pd.DataFrame:
     return pd.DataFrame({name: [cell.strip() for cell in table[name].tolist()] for name in table.columns})
 
 
-def parse_aligned(text: str, described: TableFile) -> pd.DataFrame:
+def parse_aligned(text: str, described: TableFile, skipped: list[int] | None = None) -> pd.DataFrame:
     """A table whose columns are separated by runs of blanks; the first column may hold blanks itself.
 
     Raises:
-        ValueError: if a line lacks a column, a column stands twice, or the number of rows is not the announced one.
+        BadLinesError: if lines lack a column and are not to be `skipped`.
+        ValueError: if a column stands twice, or the number of rows is not the announced one.
     """
     lines = text.rstrip().split("\n") if text.strip() else []
     announced = lines.pop(0).strip() if described.counted and lines else ""
@@ -64,11 +82,14 @@ def parse_aligned(text: str, described: TableFile) -> pd.DataFrame:
     if twice := [name for name in columns if columns.count(name) > 1]:
         raise ValueError(f"column {twice[0]!r} appears twice")
     rows = [line.rsplit(None, len(columns) - 1) for line in lines]
-    for row, cells in enumerate(rows):
-        if len(cells) != len(columns):
-            raise ValueError(f"line {line_of(described, row)} has {len(cells)} columns, not {len(columns)}")
     if described.counted and not (announced.isdecimal() and int(announced) == len(rows)):
         raise ValueError(f"has {len(rows)} rows, and its first line says {announced!r}")
+    if bad := {line_of(described, row): len(cells) for row, cells in enumerate(rows) if len(cells) != len(columns)}:
+        if skipped is None:
+            told = "; ".join(f"line {line} has {cells} columns, not {len(columns)}" for line, cells in bad.items())
+            raise BadLinesError(list(bad), told)
+        skipped += bad
+        rows = [cells for cells in rows if len(cells) == len(columns)]
     return pd.DataFrame(dict(zip(columns, zip(*rows, strict=True), strict=True)) if rows else {})
 
 
@@ -148,10 +169,52 @@ def _read_bytes(uri: str) -> bytes:
         raise InputError(f"{uri}: cannot be read ({error.strerror or 'no such file'})") from error
 
 
-def _parse_parquet(data: bytes, names: Sequence[str]) -> pd.DataFrame:
+def _parse_parquet(data: bytes, names: Sequence[str], used: Collection[str]) -> pd.DataFrame:
     table = decode_parquet(data)
     if names:
         table = table.rename_columns(list(names))
-    return pd.DataFrame(
-        {name: table.column(name).cast(pa.string()).fill_null("").to_pylist() for name in table.column_names}
-    )
+    columns = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_nested(column.type) and name not in used:
+            continue
+        try:
+            columns[name] = as_text(column).fill_null("").to_pylist()
+        except pa.ArrowException as error:
+            if name in used:
+                raise ValueError(f"column {name!r} holds {column.type}, not text") from error
+    return pd.DataFrame(columns)
+
+
+def _parse_json_table(data: bytes, name: str, skipped: list[int] | None) -> pd.DataFrame:
+    """JSON Lines, or a JSON list of objects: one row per object, "" for what it lacks."""
+    if name.endswith(".json"):
+        rows = records(parse_json(data), name, ())
+    else:
+        rows, bad = [], []
+        for number, line in enumerate(data.split(b"\n"), 1):
+            if line.strip():
+                row = _object_of(line)
+                rows += [] if row is None else [row]
+                bad += [number] if row is None else []
+        if bad and skipped is None:
+            raise BadLinesError(bad, f"no JSON object in line {', '.join(map(str, bad))}")
+        if skipped is not None:
+            skipped += bad
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return pd.DataFrame({column: [_json_cell(row.get(column)) for row in rows] for column in columns})
+
+
+def _object_of(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = parse_json(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _json_cell(value: object) -> str:
+    if value is None or value != value:  # NaN
+        return ""
+    if isinstance(value, float):
+        return np.format_float_positional(value, trim="-")
+    return value if isinstance(value, str) else json_text(value)

@@ -14,7 +14,7 @@ from torch import nn
 
 from vitrine import files
 from vitrine.catalog import Catalog
-from vitrine.catalog.photos import PHOTO_ENDINGS
+from vitrine.catalog.photos import PHOTO_ENDINGS, PhotoError
 from vitrine.data.bags import Bag, bags_of, packed, rows_of
 from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
@@ -165,7 +165,9 @@ def judge(net: nn.Module, config: Mapping[str, Any], catalog: Catalog) -> Listin
     )
 
 
-def predict_listings(model: Path, folders: Sequence[str]) -> list[dict[str, Any]]:
+def predict_listings(
+    model: Path, folders: Sequence[str], unreadable: dict[int, PhotoError] | None = None
+) -> list[dict[str, Any]]:
     """The verdict on single listings, each a folder of its photos.
 
     A photo named like one of the model's views (`tag.jpg`, `tag-2.jpg`) is taken to show it.
@@ -173,6 +175,8 @@ def predict_listings(model: Path, folders: Sequence[str]) -> list[dict[str, Any]
     Args:
         model: A model folder for authenticity.
         folders: Folders or s3:// prefixes; what lies in them that is no photo is passed over.
+        unreadable: Where given, listings with a photo that cannot be read are left out, and why is noted here by the
+            photo's place.
 
     Returns:
         Per listing `listing` (the folder), `verdict` (authentic, counterfeit or ask an expert), `probability` (of
@@ -180,7 +184,8 @@ def predict_listings(model: Path, folders: Sequence[str]) -> list[dict[str, Any]
         See `photo_weights`.
 
     Raises:
-        InputError: if it is no model for listings, a folder holds no photo or too many, or one cannot be read.
+        InputError: if it is no model for listings, a folder holds no photo or too many, or (without `unreadable`) one
+            cannot be read.
     """
     net, config = load_listing_model(model)
     rows = pd.DataFrame(
@@ -193,7 +198,7 @@ def predict_listings(model: Path, folders: Sequence[str]) -> list[dict[str, Any]
     if rows.empty:
         return []
     bags = bags_of(rows)
-    store = PhotoStore(rows["image"].tolist(), config["image_size"])
+    store = PhotoStore(rows["image"].tolist(), config["image_size"], unreadable=unreadable)
     asked = ask(net, store, bags, config["views"])
     probability = calibrated(asked.score, config, "listing")
     lines = {}
@@ -208,7 +213,8 @@ def predict_listings(model: Path, folders: Sequence[str]) -> list[dict[str, Any]
                 {"image": rows["image"].iloc[bags[i].rows[k]], "weight": round(float(weights[k]), 4)} for k in order
             ],
         }
-    return [lines[str(folder)] for folder in folders]
+    spoilt = set(rows["listing"].iloc[list(unreadable or ())])
+    return [lines[str(folder)] for folder in folders if str(folder) not in spoilt]
 
 
 def photo_weights(

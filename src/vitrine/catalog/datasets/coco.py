@@ -1,0 +1,98 @@
+"""COCO's form of object detection (cocodataset.org/#format-data): what most tools that mark photos write.
+
+One JSON file, or several, with `images` (`id`, `file_name`), `categories` (`id`, `name`, perhaps `supercategory`) and
+`annotations` (`image_id`, `category_id`, `bbox` as x, y, width, height in pixels).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from vitrine import files
+from vitrine.catalog.datasets.reading import box, part, read_json, records
+from vitrine.errors import InputError
+
+KEYS = {"images": ("id", "file_name"), "categories": ("id", "name"), "annotations": ("image_id", "category_id")}
+SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+BOXES_ONLY = "instances_"  # how COCO names the files of boxes, beside those of captions and key points
+
+
+def read(root: str, photos: Sequence[str]) -> pd.DataFrame:
+    """One row per annotation, with its box and category, and one per photo that has none.
+
+    Args:
+        root: The folder or `s3://` prefix that holds the JSON files and the photos, at any depth.
+        photos: The photos under it.
+
+    Raises:
+        InputError: if there is no such file or an entry of one is unusable: one line that names both.
+    """
+    names = [name for name in files.list_folder(root) if name.endswith(".json")]
+    names = [name for name in names if PurePosixPath(name).name.startswith(BOXES_ONLY)] or names
+    contents = {name: read_json(root, name) for name in names}
+    marked = {
+        name: found for name, found in contents.items() if isinstance(found, dict) and KEYS.keys() <= found.keys()
+    }
+    if not marked:
+        raise InputError(f"{root}: no JSON file with {', '.join(KEYS)} there")
+    by_name: dict[str, list[str]] = {}
+    for photo in photos:
+        by_name.setdefault(photo.rpartition("/")[2].lower(), []).append(photo)
+    return pd.DataFrame([row for name, content in marked.items() for row in _rows(name, content, by_name)])
+
+
+def _rows(name: str, content: Mapping[str, Any], photos: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    images, categories, annotations = (records(content[key], f"{name}: {key}", KEYS[key]) for key in KEYS)
+    paths = {}
+    for category in categories:
+        parts = (part(str(category.get("supercategory") or "")), part(str(category["name"])))
+        paths[category["id"]] = "/".join(dict.fromkeys(filter(None, parts)))
+    known = {image["id"]: _photo(name, str(image["file_name"]), photos) for image in images}
+    split = _split(name)
+    rows = []
+    for i, marked in enumerate(annotations):
+        for key, of in (("image_id", known), ("category_id", paths)):
+            if marked[key] not in of:
+                raise InputError(f"{name}: annotations: entry {i + 1}: no {key} {marked[key]!r} in the file")
+        corner = _box(marked.get("bbox"), f"{name}: annotations: entry {i + 1}")
+        path = paths[marked["category_id"]]
+        rows.append({"image": known[marked["image_id"]], "bbox": corner, "category": path, "split": split})
+    bare = known.keys() - {marked["image_id"] for marked in annotations}
+    rows += [{"image": known[image], "bbox": "", "category": "", "split": split} for image in known if image in bare]
+    return rows
+
+
+def _box(value: object, where: str) -> str:
+    if not value:
+        return ""
+    if not isinstance(value, list) or len(value) != 4 or not all(isinstance(number, int | float) for number in value):
+        raise InputError(f"{where}: bbox {value!r} is not x, y, width, height")
+    return box(*value)
+
+
+def _photo(name: str, file: str, photos: Mapping[str, Sequence[str]]) -> str:
+    """The photo that a file of annotations names, which may leave out the folder; `file` itself where unclear.
+
+    Of several photos of that name it is the one beside the file of annotations, or in the folder its name speaks of:
+    `train2017/1.jpg` for `instances_train2017.json`.
+    """
+    tail = "/" + file.replace("\\", "/").removeprefix("./").lstrip("/").lower()
+    found = [photo for photo in photos.get(tail.rpartition("/")[2], ()) if f"/{photo.lower()}".endswith(tail)]
+    if len(found) > 1:
+        folder, stem = name.rpartition("/")[0], PurePosixPath(name).stem
+        beside = [photo for photo in found if photo.rpartition("/")[0] == folder]
+        meant = [photo for photo in found if (own := PurePosixPath(photo).parent.name) and own in stem]
+        found = beside or meant
+    return found[0] if len(found) == 1 else file
+
+
+def _split(name: str) -> str:
+    """The split that the name of a file of annotations, or of its folder, speaks of."""
+    for text in (PurePosixPath(name).name, PurePosixPath(name).parent.name):
+        for word in re.findall("[a-z]+", text.lower()):
+            if word in SPLITS:
+                return SPLITS[word]
+    return ""
