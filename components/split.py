@@ -13,6 +13,7 @@ def split(
     counts: Output[Metrics],
     ratios: str = "0.7,0.1,0.2",
     measured: str = "",
+    gallery: bool = False,
 ) -> None:
     """Fills the split column; a row keeps the split it has.
 
@@ -23,13 +24,14 @@ def split(
         counts: Rows per split.
         ratios: Shares of train, validation and test.
         measured: Column to measure by, such as verdict; what has none goes to train. Empty = any label.
+        gallery: Leave shop photos out of the splits: they are what user photos are matched with.
     """
     from pathlib import Path
 
     from components.outputs import show_metrics, show_page, stamp
     from vitrine import steps
 
-    figures = steps.split(Path(table.path), Path(parted.path), ratios, measured)
+    figures = steps.split(Path(table.path), Path(parted.path), ratios, measured, gallery)
     show_page(report, Path(parted.path) / "report.html")
     show_metrics(counts, figures)
     stamp(Path(parted.path), parted)

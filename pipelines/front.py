@@ -75,6 +75,7 @@ def add_front(
     drop_views_below: int = 0,
     ratios: str = "0.7,0.1,0.2",
     measured: str = "",
+    gallery: bool = False,
     *,
     shards: int,
     reports: str,
@@ -92,4 +93,4 @@ def add_front(
         reports=reports,
         history=reports,
     )
-    return split(table=cleaned.outputs["cleaned"], ratios=ratios, measured=measured)
+    return split(table=cleaned.outputs["cleaned"], ratios=ratios, measured=measured, gallery=gallery)

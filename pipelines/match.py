@@ -103,7 +103,15 @@ def match(
     with dsl.ExitHandler(farewell, name="run"):
         held = own_gpus(nodes=nodes, gpus=gpus)
         parted = add_front(
-            catalog, revision, remote, strict, min_class_count, ratios=ratios, shards=shards, reports=reports
+            catalog,
+            revision,
+            remote,
+            strict,
+            min_class_count,
+            ratios=ratios,
+            gallery=True,
+            shards=shards,
+            reports=reports,
         )
         table = parted.outputs["parted"]
         known = {"task": "matching", "variant": variant, "identity": identity, "background": background}

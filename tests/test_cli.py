@@ -432,3 +432,14 @@ def _settled(request, monkeypatch):
     yield
     for name, level in before.items():
         logging.getLogger(name).setLevel(level)
+
+
+def test_what_fails_unexpectedly_is_not_the_answer_no(monkeypatch, capsys):
+    def fails(**_):
+        raise RuntimeError("Too many bins for data range.")
+
+    monkeypatch.setattr(cli.cli, "main", fails)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 3
+    assert "Too many bins" in capsys.readouterr().err

@@ -64,6 +64,11 @@ def test_list(vitrine, registry):
         vitrine("list", "taxnomy")
 
 
+def test_a_list_of_no_registry_says_so(tmp_path):
+    with pytest.raises(InputError, match="nowhere: no such registry"):
+        CliRunner().invoke(cli, ["models", "list", "--registry", str(tmp_path / "nowhere")], catch_exceptions=False)
+
+
 def test_rollback_and_promotion_by_hand(vitrine, registry):
     assert vitrine("rollback", "taxonomy", "--reason", "Boots.") == (0, "taxonomy: a is in use again\n")
     assert registry.champion("taxonomy").reason == "Boots."

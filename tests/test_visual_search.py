@@ -82,6 +82,9 @@ def test_adding_and_removing(made, vitrine, tmp_path):
     query = [str(made / "toys/images/050.png")]
     (line,) = search_photos(tmp_path / "index", query, k=5000)
     assert sorted(hit["image"] for hit in line["results"]) == sorted(catalog.table["image"])  # none twice
+    done = vitrine("unindex", tmp_path / "index", "images/nowhere.png", "--images")
+    assert done.returncode == 2
+    assert "holds none of these photos: images/nowhere.png" in done.stderr
     done = vitrine("unindex", tmp_path / "index", "images/050.png", "--images", "--compact")
     assert "1 photos removed, 143 left" in done.stdout
     (line,) = search_photos(tmp_path / "index", query, k=5000)

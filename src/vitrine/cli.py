@@ -1,10 +1,12 @@
-"""The command line. Exit codes: 0 done; 1 ran, and the answer is no; 2 unusable input or arguments.
+"""The command line. Exit codes: 0 done; 1 ran, and the answer is no; 2 unusable input or arguments;
+3 failed: what was asked is not known.
 
 A command imports its room only when it runs, so that `--help` answers at once.
 """
 
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -171,9 +173,17 @@ def clean(
 @click.option("--seed", default=0, show_default=True)
 @click.option("--respect/--anew", default=True, help="Keep the splits that rows come with.")
 @click.option("--measured", default="", help="Column to measure by, such as verdict; what has none goes to train.")
+@click.option("--gallery", is_flag=True, help="Deal user photos only: shop photos are what they are matched with.")
 @PHOTOS
 def split(
-    catalog: str, out: Path, ratios: str, seed: int, respect: bool, measured: str, photos: tuple[Path, ...]
+    catalog: str,
+    out: Path,
+    ratios: str,
+    seed: int,
+    respect: bool,
+    measured: str,
+    gallery: bool,
+    photos: tuple[Path, ...],
 ) -> None:
     """Deal the rows into train, validation and test; copies and listings stay together."""
     from vitrine.catalog import read_catalog
@@ -182,7 +192,9 @@ def split(
     shares = parse_ratios(ratios)
     source = read_catalog(catalog)
     with _progress("scanning") as progress:
-        counts = split_catalog(source, out, shares, respect, seed, measured=measured, photos=photos, progress=progress)
+        counts = split_catalog(
+            source, out, shares, respect, seed, measured=measured, gallery=gallery, photos=photos, progress=progress
+        )
     _say(", ".join(f"{name} {count}" for name, count in counts.items()))
 
 
@@ -298,6 +310,9 @@ def unindex(index: Path, names: tuple[str, ...], images: bool, compact: bool) ->
 
     opened = Index(index)
     gone = opened.remove(images=names) if images else opened.remove(products=names)
+    if not gone:
+        what = "photos" if images else "products (--images names photos)"
+        raise InputError(f"{index}: holds none of these {what}: {', '.join(names[:5])}")
     if compact:
         opened.compact()
     _say(f"{index}: {gone:,} photos removed, {len(opened):,} left")
@@ -324,7 +339,10 @@ def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: b
 @click.option("--model", type=PATH, help="The reference's model, if it is not where the reference says.")
 @click.option("--clean/--as-is", "tidy", default=True, help="Clean CURRENT first, as the photos of a reference were.")
 def drift(reference: str, current: str, out: Path, model: Path | None, tidy: bool) -> int:
-    """Compare the photos of CURRENT with a drift reference or a catalog. Exit code 1: drift."""
+    """Compare the photos of CURRENT with a drift reference or a catalog.
+
+    Exit code 1: drift. 3: none found, but a signal could not be computed.
+    """
     import tempfile
 
     from vitrine.catalog import read_catalog
@@ -337,7 +355,7 @@ def drift(reference: str, current: str, out: Path, model: Path | None, tidy: boo
         found = compare_with_model(reference, photos, out, model)
     _say(found.reason)
     _say(f"see {out / 'report.html'}")
-    return 1 if found.drifted else 0
+    return found.exit_code
 
 
 @cli.group()
@@ -358,11 +376,14 @@ REASON = click.option("--reason", default="Chosen by hand.", show_default=True, 
 @click.option("--history", is_flag=True, help="Every promotion, rollback and refusal instead, with its reason.")
 def models_list(task: str, registry: str, history: bool) -> int:
     """Print the versions of TASK's models, or of all; * is in use. Exit code 1: there are none."""
+    from vitrine.files import is_s3
     from vitrine.registry.listing import list_decisions, list_versions
 
     lines = list(list_decisions(registry, task) if history else list_versions(registry, task))
     for line in lines:
         _say(line)
+    if not lines and not is_s3(registry) and not Path(registry).is_dir():
+        raise InputError(f"{registry}: no such registry")
     return 0 if lines else 1
 
 
@@ -619,6 +640,9 @@ def main() -> None:
         sys.exit(141)
     except OSError as error:  # no space, no permission, a file where a folder should be
         _fail(f"{error.filename or 'vitrine'}: {error.strerror or error}")
+    except Exception:  # Python's own exit code for this, 1, is here the answer "no"
+        traceback.print_exc()
+        sys.exit(3)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -176,12 +176,14 @@ def clean(
     return {name: float(value) for name, value in done.counts().items()}
 
 
-def split(table: Path, out: Path, ratios: str = "0.7,0.1,0.2", measured: str = "") -> dict[str, float]:
-    """Train, validation and test, with nothing alike on both sides."""
+def split(
+    table: Path, out: Path, ratios: str = "0.7,0.1,0.2", measured: str = "", gallery: bool = False
+) -> dict[str, float]:
+    """Train, validation and test, with nothing alike on both sides; shop photos that are a gallery in none."""
     from vitrine.quality.clean import RARE_LABELS
     from vitrine.quality.split import parse_ratios, split_catalog
 
-    counts = split_catalog(_open(table), out, parse_ratios(ratios), measured=measured)
+    counts = split_catalog(_open(table), out, parse_ratios(ratios), measured=measured, gallery=gallery)
     if (table / RARE_LABELS).is_file():
         shutil.copyfile(table / RARE_LABELS, out / RARE_LABELS)  # for the drift reference
     decided = [f"{', '.join(f'{count:,} {name}' for name, count in counts.items())}."]

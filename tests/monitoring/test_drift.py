@@ -127,16 +127,66 @@ def test_the_embedding_distance_is_the_frechet_distance():
     points = rng.normal(size=(20_000, 3))
     first = pd.DataFrame(points[:10_000], columns=[f"embedding{i:02d}" for i in range(3)])
     second = pd.DataFrame(points[10_000:] * [1, 1.5, 1] + [0.5, 0, 0], columns=first.columns)
-    (finding,), _ = detect(first, second, DriftRules(draws=2))
+    (finding,), _, _ = detect(first, second, DriftRules(draws=2))
     assert finding.distance == pytest.approx(np.sqrt(0.5**2 + 0.5**2), rel=0.03)
 
 
 def test_what_is_missing_is_said():
     current = table(400, 1).drop(columns=["attr:colour", "embedding00"])
     current["level2"] = ["c0"] * 5 + [""] * 395
-    findings, skipped = detect(table(800, 0), current, QUICK)
+    findings, skipped, broken = detect(table(800, 0), current, QUICK)
+    assert not broken
     assert not any(finding.moved for finding in findings)
     assert {name for name, _ in skipped} == {"attr:colour", "embedding", "level2"}
+
+
+ONE_SIGNAL = {
+    "constant": lambda rng, rows: np.ones(rows),
+    "two-valued": lambda rng, rows: rng.integers(0, 2, rows).astype(float),
+    "a few rounding errors apart": lambda rng, rows: 1 - rng.integers(0, 4, rows) * 2.0**-53,
+    "one outlier": lambda rng, rows: np.r_[np.ones(rows - 1), 1e9],
+}
+
+
+@pytest.mark.parametrize("drawn", ONE_SIGNAL.values(), ids=list(ONE_SIGNAL))
+def test_signals_of_hardly_any_spread_are_judged(drawn):
+    rng = np.random.default_rng(0)
+    first, second = table(400, 0), table(200, 1)
+    first["confidence:level1"], second["confidence:level1"] = drawn(rng, 400), drawn(rng, 200)
+    found = detect(first, second, QUICK)
+    assert "confidence:level1" in {finding.signal for finding in found.findings}
+    assert not any(finding.moved for finding in found.findings)
+    assert found.broken == []
+
+
+def test_a_signal_that_is_missing_everywhere_or_nearly_is_named():
+    first, second = table(400, 0), table(200, 1)
+    first["brightness"] = np.nan
+    second["saturation"] = [0.5] + [np.nan] * 199
+    found = detect(first, second, QUICK)
+    assert {name for name, _ in found.skipped} == {"brightness", "saturation"}
+    assert detect(first[:1], second, QUICK).findings == []
+    assert detect(first, second[:1], QUICK).findings == []
+
+
+def test_a_signal_that_cannot_be_computed_is_named_and_the_others_are_judged():
+    first, second = table(400, 0), table(200, 1)
+    first["sharpness"] = "blurred"
+    second["level2"] = 7
+    second["saturation"] += 0.1
+    found = detect(first, second, QUICK)
+    assert {name for name, _ in found.broken} == {"sharpness", "level2"}
+    assert all(reason for _, reason in found.broken)
+    assert {finding.signal for finding in found.findings if finding.moved} == {"saturation"}
+
+
+def test_labels_that_were_cut_for_rarity_count_as_rare_ones():
+    """20 labels of the catalog were cut from the reference: a fresh sample has a few like them that it never saw."""
+    known, seen = {"level1": {"hat": 900}}, {"level1": {"hat": 95, "n0": 1, "n1": 1, "n2": 1, "n3": 1}}
+    (finding,) = new_labels(known, seen, QUICK)
+    assert finding.moved
+    (finding,) = new_labels(known, seen, QUICK, rare={"level1": 40})
+    assert not finding.moved
 
 
 def test_labels_the_reference_never_had():
@@ -318,6 +368,27 @@ def test_answers_of_another_model_are_refused(reference, halves, tmp_path):
     with pytest.raises(InputError, match="embeddings have 7 values and the reference's 24"):
         compare(reference, halves[1], tmp_path / "out", other)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_signal_is_on_the_page_and_is_not_drift(reference, halves, tmp_path, no_evidently, monkeypatch):
+    monkeypatch.setattr(detection, "_moments", lambda points, weights: np.linalg.cholesky(-np.eye(2)))
+    drift = compare(reference, halves[1], tmp_path / "out", answers(halves[1]))
+    assert (drift.drifted, drift.exit_code) == (False, 3)
+    assert drift.broken == (("embedding", "Matrix is not positive definite"),)
+    assert len(drift.findings) > len(STATISTICS)
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["broken"] == [list(drift.broken[0])]
+    assert "Could not be computed" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_page_that_evidently_cannot_draw_leaves_the_verdict(reference, halves, tmp_path, monkeypatch):
+    def fails(drift, before, now, path):
+        raise ValueError("Too many bins for data range.")
+
+    monkeypatch.setattr(pages, "evidently_page", fails)
+    drift = compare(reference, halves[1], tmp_path / "out", answers(halves[1]))
+    assert drift.exit_code == 0
+    assert not (tmp_path / "out" / "evidently.html").exists()
+    assert "Too many bins for data range." in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("broken", ["{", '{"labels": 3}', "[]"])

@@ -16,7 +16,7 @@ from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.quality import history
 from vitrine.quality.history import compare, read_revision, revision, row_changes, sample, summarise, write_revision
-from vitrine.quality.history_page import difference_sections, evidently_page
+from vitrine.quality.history_page import column_findings, difference_sections, evidently_page
 from vitrine.report import Page
 
 HOSTILE = "</script><script>alert(1)</script>"
@@ -283,6 +283,24 @@ def test_the_difference_is_a_function_of_the_files_only():
     read = json.loads(json.dumps(summary))
     assert revision(rules(), copy.deepcopy(summary)).summary["labels"] == revision(rules(), read).summary["labels"]
     assert summary["format"] == history.FORMAT
+
+
+def test_columns_of_a_small_sample_are_compared_with_chance_at_its_size():
+    """934 rows against 70 of the same: a test chosen by the larger side's size alone cries drift in most columns."""
+
+    def drawn(rows, seed):
+        rng = np.random.default_rng(seed)
+        numbers = {f"n{i}": rng.lognormal(size=rows) for i in range(8)}
+        mixes = {f"m{i}": rng.choice([f"c{k}" for k in range(20)] + [""], rows) for i in range(10)}
+        return pd.DataFrame(numbers | mixes)
+
+    columns = [f"n{i}" for i in range(8)], [f"m{i}" for i in range(10)]
+    pairs = [(drawn(934, 2 * seed), drawn(70, 2 * seed + 1)) for seed in range(4)]
+    assert sum(found.moved for before, now in pairs for found in column_findings(before, now, *columns)) == 0
+    before, now = pairs[0]
+    found = column_findings(before, now.assign(n3=now["n3"] + 1.5, m4="c0"), *columns)
+    assert {finding.signal for finding in found[:2]} == {"n3", "m4"}
+    assert [finding.signal for finding in found if finding.moved] == [finding.signal for finding in found[:2]]
 
 
 @pytest.mark.slow

@@ -20,6 +20,30 @@ def single(count, classes=1):
     return frame(image=[f"{n}.jpg" for n in range(count)], category=[f"c{n % classes}" for n in range(count)])
 
 
+@pytest.mark.parametrize("came", ["", "train"])
+def test_shop_photos_that_are_the_gallery_are_dealt_to_no_split(came):
+    """40 user photos of 20 products whose one shop photo each is also the photo of another listing."""
+    table = frame(
+        image=[f"{n}.jpg" for n in range(60)],
+        product=[f"p{n % 20}" for n in range(60)],
+        domain=["user"] * 40 + ["shop"] * 20,
+        category=["c"] * 60,
+        split=[""] * 40 + [came] * 20,
+    )
+    result = assign(table, RATIOS, gallery=True)
+    assert set(result.split[40:]) == {came}
+    assert set(result.split[:40]) == set(SPLITS)
+    assert result.split[:40].groupby(table["product"][:40]).nunique().eq(1).all()
+    assert (result.gallery, result.conflicts) == (20, [])
+    assert set(assign(table.assign(split=""), RATIOS).split[40:]) == set(SPLITS)
+
+
+def test_a_gallery_needs_user_photos(make, tmp_path):
+    catalog = make([{"image": "images/0.jpg", "domain": "shop"}])
+    with pytest.raises(InputError, match="no photo of domain 'user'"):
+        split_catalog(catalog, tmp_path / "out", gallery=True)
+
+
 names = st.lists(st.sampled_from(["", "a", "b", "c", "d", "e"]), min_size=1, max_size=40)
 
 

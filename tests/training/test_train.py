@@ -21,6 +21,7 @@ from vitrine.methods.inference import apply
 from vitrine.methods.taxonomy import lessons
 from vitrine.methods.truth import label_matrix, teachable_types, top1_accuracy
 from vitrine.training import engine
+from vitrine.training import train as train_module
 from vitrine.training.train import DEFAULT_VARIANT, VARIANTS, check_variant, train
 
 SMALL = ["image_size=16", "batch_size=16", "epochs=2", "precision=32", "weights=none"]
@@ -51,6 +52,11 @@ def unbroken(toys, cache, tmp_path_factory):
         for name, (task, variant, overrides) in TASKS.items():
             train(task, variant, toys, folder / name, overrides)
     return folder
+
+
+def interrupted(*_):
+    """As a process is that is killed."""
+    raise KeyboardInterrupt
 
 
 def stop_at(monkeypatch, stop):
@@ -213,7 +219,23 @@ class TestRefusals:
         for out in (tmp_path / "m", tmp_path / "m" / "x"):
             with pytest.raises(InputError, match="exists already"):
                 train("taxonomy", "bcnn", toys, out, SMALL)
+        (tmp_path / ".m.training").mkdir()
+        (tmp_path / ".m.training" / "identity").write_text("of a training that was stopped")
+        with pytest.raises(InputError, match="exists already"):
+            train("taxonomy", "bcnn", toys, tmp_path / "m", SMALL, resume=True)
         assert (tmp_path / "m" / "x").read_text() == "kept"
+
+    def test_the_place_of_a_model_of_another_training(self, toys, tmp_path, monkeypatch):
+        with monkeypatch.context() as patch:
+            patch.setattr(train_module, "_remove_checkpoints", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                train("taxonomy", "bcnn", toys, tmp_path / "m", SMALL)
+        with pytest.raises(InputError, match="exists already, and is of another training"):
+            train("taxonomy", "bcnn", toys, tmp_path / "m", [*SMALL, "seed=1"], resume=True)
+        made = (tmp_path / "m" / "config.json").stat().st_mtime_ns
+        assert train("taxonomy", "bcnn", toys, tmp_path / "m", SMALL, resume=True) == tmp_path / "m"
+        assert (tmp_path / "m" / "config.json").stat().st_mtime_ns == made
+        assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
     def test_a_missing_photo(self, toys, tmp_path):
         lost = toys.table.copy()

@@ -18,8 +18,9 @@ smallest change is beyond chance; a signal must also move by a least distance th
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ COMMON = 10  # labels rarer than this in the reference count as one: bootstrap c
 OUTLIER = 4.0  # values are cut off this many standard deviations out: bootstrap fails on heavy tails
 KINDS = ("statistic", "labels", "predictions", "confidence", "embedding", "new labels")
 Weights = np.ndarray  # (rows,) how often each row was drawn
+FAULTS = (ArithmeticError, AttributeError, TypeError, ValueError)  # of values that are not what a signal consists of
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class DriftRules:
         min_embedding: Least Frechet distance of embeddings that matters.
     """
 
-    false_alarm_rate: float = 0.05
+    false_alarm_rate: float = 0.01
     draws: int = 400
     seed: int = 0
     min_shift: float = 0.1
@@ -91,20 +93,31 @@ class _Signal:
     distance: Callable[[Weights, Weights], float]
 
 
-def detect(
-    reference: pd.DataFrame, current: pd.DataFrame, rules: DriftRules
-) -> tuple[list[Finding], list[tuple[str, str]]]:
-    """Compares two tables of signals (see `vitrine.monitoring.drift.describe`).
+class Detected(NamedTuple):
+    """What two tables of signals say.
 
-    Returns:
-        One finding per signal, furthest beyond its threshold first; and what could not be compared, with the reason.
+    Attributes:
+        findings: One per signal, furthest beyond its threshold first.
+        skipped: Signals that there is too little of to compare, with the reason.
+        broken: Signals whose values cannot be computed with, with the reason. The others are judged without them.
     """
-    signals, skipped = _signals(reference, current, rules)
-    if not signals:
-        return [], skipped
+
+    findings: list[Finding]
+    skipped: list[tuple[str, str]]
+    broken: list[tuple[str, str]]
+
+
+def detect(reference: pd.DataFrame, current: pd.DataFrame, rules: DriftRules) -> Detected:
+    """Compares two tables of signals (see `vitrine.monitoring.drift.describe`), each signal on its own."""
+    signals, skipped, broken = _signals(reference, current, rules)
     size, others = len(reference), len(current)
-    first, second = np.repeat([1.0, 0.0], [size, others]), np.repeat([0.0, 1.0], [size, others])
-    observed = np.array([signal.distance(first, second) for signal in signals])
+    both = np.repeat([1.0, 0.0], [size, others]), np.repeat([0.0, 1.0], [size, others])
+    distances = [_distance(signal, *both, broken) for signal in signals]
+    whole = [distance is not None for distance in distances]
+    signals = [signal for signal, good in zip(signals, whole, strict=True) if good]
+    if not signals:
+        return Detected([], skipped, broken)
+    observed = np.array([distance for distance in distances if distance is not None])
     chance = _chance(signals, _groups(reference), _groups(current), rules)  # (draws, signals)
     mean, deviation = chance.mean(axis=0), np.maximum(chance.std(axis=0), 1e-12)
     largest = ((chance - mean) / deviation).max(axis=1)
@@ -124,10 +137,33 @@ def detect(
                 _change(signal, reference, current),
             )
         )
-    return sorted(findings, key=lambda finding: -finding.ratio), skipped
+    return Detected(sorted(findings, key=lambda finding: -finding.ratio), skipped, broken)
 
 
-def new_labels(known: dict[str, dict[str, int]], seen: dict[str, dict[str, int]], rules: DriftRules) -> list[Finding]:
+def _distance(signal: _Signal, first: Weights, second: Weights, broken: list[tuple[str, str]]) -> float | None:
+    """The distance of a signal; None, and an entry in `broken`, if there is none."""
+    try:
+        distance = signal.distance(first, second)
+    except FAULTS as error:
+        broken.append((signal.name, _reason(error)))
+        return None
+    if not np.isfinite(distance):
+        broken.append((signal.name, f"its distance is {distance}"))
+        return None
+    return distance
+
+
+def _reason(error: Exception) -> str:
+    """One line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def new_labels(
+    known: dict[str, dict[str, int]],
+    seen: dict[str, dict[str, int]],
+    rules: DriftRules,
+    rare: Mapping[str, int] | None = None,
+) -> list[Finding]:
     """Labels that the reference never saw, per label column: always a finding, drift when chance does not explain them.
 
     A reference with rare labels has surely missed others: about its share of labels seen once (Good and Turing). With
@@ -138,6 +174,8 @@ def new_labels(known: dict[str, dict[str, int]], seen: dict[str, dict[str, int]]
         known: Per column how many listings of the whole reference have each label (rows, where there are none).
         seen: The same of the current photos.
         rules: The false alarm rate; half of it is shared evenly by the columns.
+        rare: Per column how many labels were taken away from both sides for their rarity. Each stands for one seen
+            once: where such labels were cut the reference looks as if it had missed none.
     """
     from scipy.stats import nbinom
 
@@ -147,7 +185,7 @@ def new_labels(known: dict[str, dict[str, int]], seen: dict[str, dict[str, int]]
         fresh = {label: count for label, count in seen[column].items() if label not in known[column]}
         if not fresh:
             continue
-        once = sum(count == 1 for count in known[column].values())
+        once = sum(count == 1 for count in known[column].values()) + (rare or {}).get(column, 0)
         n, m = sum(known[column].values()), sum(seen[column].values())
         count = sum(fresh.values())
         by_chance = nbinom(once + 1, n / (n + m))
@@ -181,8 +219,8 @@ def kind_of(column: str) -> str:
 
 def _signals(
     reference: pd.DataFrame, current: pd.DataFrame, rules: DriftRules
-) -> tuple[list[_Signal], list[tuple[str, str]]]:
-    signals, skipped = [], []
+) -> tuple[list[_Signal], list[tuple[str, str]], list[tuple[str, str]]]:
+    signals, skipped, broken = [], [], []
     size = len(reference)
     for column in reference.columns:
         kind = kind_of(column)
@@ -192,10 +230,14 @@ def _signals(
             skipped.append((column, "the new photos have none"))
             continue
         values = pd.concat([reference[column], current[column]], ignore_index=True)
-        if kind in ("labels", "predictions"):
-            signal = _mix(column, kind, values, size, rules.min_mix)
-        else:
-            signal = _number(column, kind, values.to_numpy(np.float64), size, rules.min_shift)
+        try:
+            if kind in ("labels", "predictions"):
+                signal = _mix(column, kind, values, size, rules.min_mix)
+            else:
+                signal = _number(column, kind, values.to_numpy(np.float64), size, rules.min_shift)
+        except FAULTS as error:
+            broken.append((column, _reason(error)))
+            continue
         before, now = int(signal.present[:size].sum()), int(signal.present[size:].sum())
         if min(before, now) < LEAST_PHOTOS:
             skipped.append((column, f"too few photos: {before} in the reference, {now} new"))
@@ -203,15 +245,18 @@ def _signals(
             signals.append(signal)
     components = [column for column in reference.columns if kind_of(column) == "embedding"]
     if components and set(components) <= set(current.columns):
-        points = np.concatenate([reference[components].to_numpy(np.float64), current[components].to_numpy(np.float64)])
-        signal = _embedding(points, size, rules.min_embedding)
+        try:
+            both = pd.concat([reference[components], current[components]])
+            signal = _embedding(both.to_numpy(np.float64), size, rules.min_embedding)
+        except FAULTS as error:
+            return signals, skipped, [*broken, ("embedding", _reason(error))]
         if min(signal.present[:size].sum(), signal.present[size:].sum()) < LEAST_PHOTOS:
             skipped.append(("embedding", "too few photos"))
         else:
             signals.append(signal)
     elif components:
         skipped.append(("embedding", "no model answered about the new photos"))
-    return signals, skipped
+    return signals, skipped, broken
 
 
 def _chance(signals: list[_Signal], groups: np.ndarray, current_groups: np.ndarray, rules: DriftRules) -> np.ndarray:
@@ -231,8 +276,11 @@ def _chance(signals: list[_Signal], groups: np.ndarray, current_groups: np.ndarr
         drawn = {n: np.bincount(order[:n], minlength=count)[groups] for n in set(sizes)}
         first = np.concatenate([first, padding])
         for i, signal in enumerate(signals):
-            chance[draw, i] = signal.distance(first, np.concatenate([drawn[sizes[i]], padding]))
-    return np.where(np.isnan(chance), np.nanmean(chance, axis=0), chance)  # a draw may miss a rare type altogether
+            found = _distance(signal, first, np.concatenate([drawn[sizes[i]], padding]), [])
+            chance[draw, i] = np.nan if found is None else found
+    missed = np.isnan(chance)  # a draw may miss a rare type altogether
+    usual = np.where(missed, 0.0, chance).sum(axis=0) / np.maximum((~missed).sum(axis=0), 1)
+    return np.where(missed, usual, chance)
 
 
 def _groups(table: pd.DataFrame) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -26,16 +27,31 @@ TABLE = "reference.parquet"
 PROJECTION = "projection.npz"
 COMPONENTS = 16
 Answers = Outcome | ListingOutcome
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Drift:
-    """Whether new photos have moved away from the reference, why, and everything that was compared."""
+    """Whether new photos have moved away from the reference, why, and everything that was compared.
+
+    Attributes:
+        drifted: Whether any signal moved.
+        reason: The decision in words.
+        findings: Every signal that was compared.
+        not_compared: Signals that there is too little of, with the reason.
+        broken: Signals that could not be computed, with the reason.
+    """
 
     drifted: bool
     reason: str
     findings: tuple[Finding, ...]
     not_compared: tuple[tuple[str, str], ...] = ()
+    broken: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """Of `vitrine drift`: 1 drift, 3 none found but a signal that should have been compared could not be."""
+        return 1 if self.drifted else 3 if self.broken else 0
 
 
 @dataclass(frozen=True)
@@ -102,7 +118,7 @@ def build_reference(
     rules = rules or DriftRules()
     side = describe(catalog, outcome, model=model)
     half = side.table.sample(frac=0.5, random_state=rules.seed)
-    thresholds = {finding.signal: finding.threshold for finding in detect(side.table, half, rules)[0]}
+    thresholds = {finding.signal: finding.threshold for finding in detect(side.table, half, rules).findings}
     description = {
         "model": model,
         "data_version": side.data_version,
@@ -145,16 +161,23 @@ def compare(reference: str | Path, current: Catalog, out: Path, outcome: Answers
     now = describe(current, outcome, projection=before.projection, model=before.model)
     drift = judge(before, now, rules)
     with files.new_folder(out) as folder:
-        report_page(drift, before, now, rules).write(folder / "report.html")
-        evidently_page(drift, before, now, folder / "evidently.html")
+        failed = ""
+        try:
+            evidently_page(drift, before, now, folder / "evidently.html")
+        except Exception as error:  # whatever goes wrong in another's page, the verdict stands
+            failed = " ".join(f"{type(error).__name__}: {error}".split())
+            (folder / "evidently.html").unlink(missing_ok=True)
+            log.warning("Evidently's page could not be made (%s)", failed)
+        report_page(drift, before, now, rules, failed).write(folder / "report.html")
         (folder / "results.json").write_text(_results(drift, before, now, rules), encoding="utf-8")
     return drift
 
 
 def judge(before: Side, now: Side, rules: DriftRules) -> Drift:
     """Whether one side has moved away from the other, without writing anything."""
-    findings, skipped = detect(before.table, now.table, rules)
-    return _decide([*new_labels(before.labels, now.labels, rules), *findings], skipped)
+    found = detect(before.table, now.table, rules)
+    rare = _rare_by_column(before.rare)
+    return _decide([*new_labels(before.labels, now.labels, rules, rare), *found.findings], found.skipped, found.broken)
 
 
 def compare_with_model(
@@ -365,21 +388,33 @@ def _principal_components(embeddings: np.ndarray, rows: int = 2000) -> Projectio
     return Projection(mean, components * signs[:, None])
 
 
-def _decide(findings: list[Finding], skipped: list[tuple[str, str]]) -> Drift:
+def _rare_by_column(rare: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """How many labels of each label column were cut: a path of the category tree at the level where it ends."""
+    counts: dict[str, int] = {}
+    for column, labels in rare.items():
+        for label in labels:
+            name = f"level{label.count('/') + 1}" if column == "category" else column
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _decide(findings: list[Finding], skipped: list[tuple[str, str]], broken: list[tuple[str, str]]) -> Drift:
     moved = [finding for finding in findings if finding.moved]
+    rest = {"not_compared": tuple(skipped), "broken": tuple(broken)}
+    failed = f" Could not be computed: {'; '.join(f'{name} ({why})' for name, why in broken)}." if broken else ""
     if not findings:
         why = f"{skipped[0][0]}: {skipped[0][1]}" if skipped else "nothing in common"
-        return Drift(False, f"Nothing could be compared ({why}).", (), tuple(skipped))
+        return Drift(False, f"Nothing could be compared ({why}).{failed}", (), **rest)
     if not moved:
         reason = f"No drift: none of {len(findings)} signals moved further than chance and the least that matters."
-        return Drift(False, reason, tuple(findings), tuple(skipped))
+        return Drift(False, reason + failed, tuple(findings), **rest)
     lead = moved[0]
     if lead.kind == "new labels":
         first = f"{lead.signal} has labels {lead.change} (chance explains {lead.threshold:.0f} photos)"
     else:
         first = f"{lead.signal} moved by {lead.distance:.2f}, {lead.ratio:.1f} times its threshold ({lead.change})"
-    rest = f"; {len(moved) - 1} more of {len(findings)} signals moved" if len(moved) > 1 else ""
-    return Drift(True, f"Drift: {first}{rest}.", tuple(findings), tuple(skipped))
+    more = f"; {len(moved) - 1} more of {len(findings)} signals moved" if len(moved) > 1 else ""
+    return Drift(True, f"Drift: {first}{more}.{failed}", tuple(findings), **rest)
 
 
 def _results(drift: Drift, before: Side, now: Side, rules: DriftRules) -> str:

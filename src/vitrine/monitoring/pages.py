@@ -24,15 +24,23 @@ SHOWN_LABELS = 8
 SAMPLES = 12
 
 
-def report_page(drift: "Drift", before: "Side", now: "Side", rules: DriftRules) -> Page:
-    """The page a person reads: verdict, what moved, distributions, photos of both sides."""
+def report_page(drift: "Drift", before: "Side", now: "Side", rules: DriftRules, without_full: str = "") -> Page:
+    """The page a person reads: verdict, what moved, distributions, photos of both sides.
+
+    Args:
+        drift: The verdict.
+        before: The reference.
+        now: The new photos.
+        rules: When to alarm.
+        without_full: Why there is no page of Evidently's; "" = there is one.
+    """
     moved = [finding for finding in drift.findings if finding.moved]
     page = Page(
         "Drift of the photos",
         f"{now.photos:,} new photos ({now.data_version or 'unknown version'}) against "
         f"{before.photos:,} of the reference ({before.data_version or 'unknown version'})",
         "Drift" if drift.drifted else "No drift" if drift.findings else "Nothing compared",
-        "bad" if drift.drifted else "good" if drift.findings else "warn",
+        "bad" if drift.drifted else "good" if drift.findings and not drift.broken else "warn",
     )
     page.text(drift.reason)
     if before.model:
@@ -45,6 +53,9 @@ def report_page(drift: "Drift", before: "Side", now: "Side", rules: DriftRules) 
             Tile("reference photos", f"{len(before.table):,}", hint=_unreadable(before.table)),
         ]
     )
+    if drift.broken:
+        page.heading("Could not be computed", "Whether these signals moved is not known. The others are judged.")
+        page.table(["signal", "reason"], [(_title(name), reason) for name, reason in drift.broken])
     page.heading("What moved", "A signal has moved when its distance is beyond its threshold.")
     page.table(
         ["signal", "kind", "what changed", "distance", "threshold", "p"],
@@ -74,12 +85,12 @@ def report_page(drift: "Drift", before: "Side", now: "Side", rules: DriftRules) 
         "the chance of such a distance in any of the signals. A label that the reference never had counts when more "
         "photos have one than its rare labels let expect."
     )
-    page.links(
-        [
-            ("Full comparison", "evidently.html", "every signal's distribution, by Evidently (3.7 MB)"),
-            ("Figures", "results.json", "the same for programs"),
-        ]
-    )
+    links = [("Figures", "results.json", "the same for programs")]
+    if without_full:
+        page.text(f"Evidently's full comparison could not be made: {without_full}.")
+    else:
+        links.insert(0, ("Full comparison", "evidently.html", "every signal's distribution, by Evidently (3.7 MB)"))
+    page.links(links)
     return page
 
 
@@ -116,6 +127,7 @@ def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> N
     sides = []
     for side in (now, before):
         table = side.table.rename(columns=harmless)[[*numbers, *mixes, *components]].copy()
+        table[numbers] = table[numbers].round(6)  # a histogram cannot divide a range of a few rounding errors
         for name in mixes:  # labels come from sellers, and the page writes them into a script
             words = {word: harmless(str(word)) for word in table[name].unique() if word != ""}
             table[name] = table[name].map(words).astype(object)

@@ -77,7 +77,8 @@ def watch(
         files.write_json(folder / DECISION, {"drifted": look.drifted, "reason": look.reason})
         page(look, found, history(reports)).write(folder / "report.html")
     run = run_folder(reports, run_id)
-    tone = "bad" if look.drifted else "good" if all(drift.findings for drift in found.values()) else "warn"
+    whole = all(drift.findings and not drift.broken for drift in found.values())
+    tone = "bad" if look.drifted else "good" if whole else "warn"
     figures = {f"{name}: signals that moved": _moved(drift) for name, drift in found.items()}
     note = Note("drift", "Drift", [look.reason], tone, figures)
     write_note(out, note, out / "report.html", inherit=[journal])
@@ -107,7 +108,8 @@ def history(reports: str) -> list[Look]:
 
 def page(look: Look, found: dict[str, Drift], looks: list[Look]) -> Page:
     """The decision, each task's comparison, and all looks over time."""
-    verdict, tone = ("Drift", "bad") if look.drifted else ("No drift", "good")
+    unsure = any(drift.broken for drift in found.values())
+    verdict, tone = ("Drift", "bad") if look.drifted else ("No drift", "warn" if unsure else "good")
     result = Page(
         "Monitor", f"{look.photos:,} new photos · data version {look.data_version or 'unknown'}", verdict, tone
     )
@@ -138,7 +140,8 @@ def page(look: Look, found: dict[str, Drift], looks: list[Look]) -> Page:
 
 def _look(photos: Catalog, run_id: str, found: dict[str, Drift]) -> Look:
     moved = {name: drift for name, drift in found.items() if drift.drifted}
-    first = next(iter((moved or found).values()))
+    unsure = {name: drift for name, drift in found.items() if drift.broken}
+    first = next(iter((moved or unsure or found).values()))
     among = f" ({', '.join(moved)})" if moved and len(found) > 1 else ""
     furthest = {
         name: (drift.findings[0].signal, drift.findings[0].ratio) for name, drift in found.items() if drift.findings

@@ -1,5 +1,7 @@
 """The part of a report that says what changed since the previous revision, and Evidently's full page of it."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ from vitrine.report.harmless import confined, harmless
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from vitrine.monitoring.detection import Finding
 
 BEFORE, NOW = "#98a2b3", "#3454d1"
 STATES = {"new": "New", "worse": "Worse", "better": "Better", "solved": "Solved"}
@@ -70,18 +74,21 @@ def difference_sections(page: Page, difference: Difference) -> None:
 def evidently_page(before: pd.DataFrame, now: pd.DataFrame, out: Path) -> bool:
     """Evidently's data drift page over the samples of two revisions: one file with its scripts inside.
 
+    Each column stands beside what chance explains between samples of these two sizes, over all columns together (see
+    `vitrine.monitoring.detection`), furthest first: Evidently's own choice looks at the reference's size alone.
+
     Args:
         before: What `vitrine.quality.history.sample` drew from the previous revision.
         now: The same of the current one.
         out: The page.
 
     Returns:
-        False, and no page, where the samples have no filled column in common.
+        False, and no page, where the samples have no column in common that both fill well enough to compare.
     """
     import warnings
 
     from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
+    from evidently.metrics import ValueDrift
 
     names = [name for name in now if name in before and _filled(before[name]) and _filled(now[name])]
     if not names:
@@ -95,16 +102,42 @@ def evidently_page(before: pd.DataFrame, now: pd.DataFrame, out: Path) -> bool:
         words = {cell: harmless(str(cell)) if cell in named else OTHERS for cell in both.unique() if cell != ""}
         for side in sides:
             side[name] = side[name].map(words)
+    for side in sides:
+        side[numbers] = side[numbers].round(6)  # a histogram cannot divide a range of a few rounding errors
+    metrics = [
+        ValueDrift(
+            column=found.signal,
+            method="wasserstein" if found.signal in numbers else "jensenshannon",
+            threshold=round(found.threshold, 4),
+        )
+        for found in column_findings(sides[1], sides[0], numbers, mixes)
+    ]
+    if not metrics:
+        return False
     definition = DataDefinition(numerical_columns=numbers, categorical_columns=mixes)
     current, reference = (Dataset.from_pandas(side, data_definition=definition) for side in sides)
-    preset = DataDriftPreset(num_method="wasserstein", cat_method="jensenshannon")
     with atomic_write(out) as temporary:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", RuntimeWarning)  # a measure that is the same for all photos
-            Report([preset], include_tests=True).run(current, reference).save_html(str(temporary))
+            Report(metrics, include_tests=True).run(current, reference).save_html(str(temporary))
         html = temporary.read_text(encoding="utf-8")
         temporary.write_text(confined(html), encoding="utf-8")
     return True
+
+
+def column_findings(
+    before: pd.DataFrame, now: pd.DataFrame, numbers: Sequence[str], mixes: Sequence[str]
+) -> list["Finding"]:
+    """How far each column moved and from where on that counts, furthest first; without those too empty to say."""
+    from vitrine.monitoring.detection import DriftRules, detect
+
+    sides = []
+    for side in (before, now):
+        cells = side[list(mixes)].astype(object).fillna("")
+        cells = cells.map(lambda cell: str(cell).replace("|", "/"))  # Evidently compares whole cells
+        sides.append(pd.concat([side[list(numbers)], cells.add_prefix("attr:")], axis=1))
+    found = detect(sides[0], sides[1], DriftRules()).findings
+    return [replace(finding, signal=finding.signal.removeprefix("attr:")) for finding in found]
 
 
 def _rules(page: Page, changes: list[RuleChange]) -> None:

@@ -41,6 +41,7 @@ class Assignment:
         conflicts: Rows whose group came in two splits, and went to train.
         moved: Groups moved so that a small class stands in every split.
         kept: Rows that kept the split they came with.
+        gallery: Shop photos that were left out of the dealing.
     """
 
     split: pd.Series
@@ -48,6 +49,7 @@ class Assignment:
     conflicts: list[int]
     moved: int
     kept: int
+    gallery: int = 0
 
 
 def split_catalog(
@@ -58,6 +60,7 @@ def split_catalog(
     seed: int = 0,
     *,
     measured: str = "",
+    gallery: bool = False,
     photos: Sequence[Path] = (),
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -75,6 +78,7 @@ def split_catalog(
         seed: Another seed deals the groups anew.
         measured: The column that models are measured by, such as `verdict`: what has none goes to train. Default: any
             label.
+        gallery: Shop photos are what user photos are matched with: they are dealt to no split and serve all of them.
         photos: Folders of the catalog's photo table, if it was made before.
         workers: Processes that decode photos.
         progress: Called with (photos done, photos in all).
@@ -83,12 +87,14 @@ def split_catalog(
         Rows per split.
 
     Raises:
-        InputError: if the ratios are not three shares that sum to 1, there is no `measured` column, or `out` is not a
-            new folder.
+        InputError: if the ratios are not three shares that sum to 1, there is no `measured` column, a `gallery` but
+            no user photo, or `out` is not a new folder.
     """
     _check(ratios)
     if measured and measured not in catalog.table:
         raise InputError(f"{catalog.root}: no column {measured!r} to measure by")
+    if gallery and not ("domain" in catalog.table and (catalog.table["domain"] == "user").any()):
+        raise InputError(f"{catalog.root}: no photo of domain 'user' to match with a gallery of shop photos")
     with new_folder(out) as folder:
         settings = load_settings()
         ties = named(catalog.table, settings.no_label)
@@ -98,7 +104,7 @@ def split_catalog(
             groups = linked(len(looks), [*links.exact, links.near, links.turned])
             names = group_names(looks["sha256"], groups)
             ties = ties.assign(sha256=looks["sha256"], duplicate_group=names)
-        assignment = assign(ties, ratios, respect, seed, measured)
+        assignment = assign(ties, ratios, respect, seed, measured, gallery)
         table = catalog.table.assign(split=assignment.split)
         write_catalog(replace(catalog, table=table), folder)
         _page(catalog, table, assignment, ratios).write(folder / "report.html")
@@ -118,9 +124,15 @@ def parse_ratios(text: str) -> list[float]:
 
 
 def assign(
-    table: pd.DataFrame, ratios: Sequence[float], respect: bool = True, seed: int = 0, measured: str = ""
+    table: pd.DataFrame,
+    ratios: Sequence[float],
+    respect: bool = True,
+    seed: int = 0,
+    measured: str = "",
+    gallery: bool = False,
 ) -> Assignment:
     """Deals the rows of a table to splits; see `split_catalog`. Ties are the columns of `TIES` that are present."""
+    dealt = (table["domain"] != "shop").to_numpy(dtype=bool) if gallery else np.ones(len(table), dtype=bool)
     groups = groups_of(table)
     count = int(groups.max(initial=-1)) + 1
     names = _group_names(table, groups, count)
@@ -131,7 +143,7 @@ def assign(
     split = np.where((split == 0) & (ratios[0] == 0), 1 if ratios[1] else 2, split)
 
     labels = (table[measured] != "").astype(int) if measured else label_counts(table)
-    labelled = np.bincount(groups, weights=labels, minlength=count) > 0
+    labelled = np.bincount(groups, weights=np.where(dealt, labels, 0), minlength=count) > 0
     if labelled.any():
         # There is nothing to measure on groups without labels, but some methods learn from them.
         split[~labelled] = 0 if ratios[0] else split[~labelled]
@@ -141,7 +153,7 @@ def assign(
     conflicts: list[int] = []
     if respect and "split" in table:
         came = table["split"].map({name: number for number, name in enumerate(SPLITS)})
-        known = came.notna().to_numpy()
+        known = came.notna().to_numpy() & dealt
         lowest, highest = np.full(count, 99), np.full(count, -1)
         np.minimum.at(lowest, groups[known], came[known].astype(int))
         np.maximum.at(highest, groups[known], came[known].astype(int))
@@ -149,9 +161,12 @@ def assign(
         conflicts = np.flatnonzero(((highest >= 0) & (lowest != highest))[groups]).tolist()
         split = np.where(given >= 0, given, split)
         free = free & (given < 0)
-    moved = _cover(split, draws, free, _strata(table, groups), [ratio > 0 for ratio in ratios])
+    moved = _cover(split, draws, free, _strata(table[dealt], groups[dealt]), [ratio > 0 for ratio in ratios])
     rows = pd.Series(np.array(SPLITS, dtype=object)[split[groups]], dtype=TEXT)
-    return Assignment(rows, groups, conflicts, moved, int((given[groups] >= 0).sum()))
+    rows[~dealt] = table["split"][~dealt].to_numpy() if respect and "split" in table else ""
+    conflicts = [row for row in conflicts if dealt[row]]
+    kept = int((given[groups] >= 0)[dealt].sum())
+    return Assignment(rows, groups, conflicts, moved, kept, int((~dealt).sum()))
 
 
 def groups_of(table: pd.DataFrame) -> NDArray[np.int64]:
@@ -257,6 +272,7 @@ def _page(catalog: Catalog, table: pd.DataFrame, assignment: Assignment, ratios:
             ("Rows that kept the split they came with", assignment.kept),
             ("Rows whose group came in two splits, and went to train", len(assignment.conflicts)),
             ("Groups moved so that a small class stands in every split", assignment.moved),
+            ("Shop photos: the gallery of every split, dealt to none", assignment.gallery),
         ],
     )
     if assignment.conflicts:
@@ -280,6 +296,8 @@ def _balance(table: pd.DataFrame, column: str) -> Iterable[tuple[str, int, int, 
     cells = table.groupby([column, "split"]).size()
     counts: dict[str, dict[str, int]] = {}
     for (cell, split), number in cells.items():
+        if not split:  # the gallery
+            continue
         for label in labels_of(cell) if column.startswith(ATTRIBUTE_PREFIX) else [cell] if cell else []:
             row = counts.setdefault(label, dict.fromkeys(SPLITS, 0))
             row[split] += int(number)

@@ -236,7 +236,11 @@ def _copy(net: nn.Module) -> dict[str, Tensor]:
 
 
 def _cpu_has_bf16() -> bool:
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    """Whether the CPU multiplies bfloat16 matrices as tiles (AMX).
+
+    AVX512-BF16 alone does not pay: MobileNetV2 trains 1.7 times slower there than at 32 bits.
+    """
+    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return bool(supported and supported())
 
 

@@ -58,6 +58,12 @@ def together() -> Iterator[None]:
         distributed.destroy_process_group()
 
 
+def wait() -> None:
+    """Until every process is here."""
+    if size() > 1:
+        distributed.barrier()
+
+
 @contextlib.contextmanager
 def own_folders(out: Path, checkpoints: Path) -> Iterator[tuple[Path, Path]]:
     """Where a process writes its model and its checkpoints: the first one where it was told, the others apart.

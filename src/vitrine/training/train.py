@@ -59,6 +59,7 @@ SETTINGS: dict[str, type[Settings]] = {  # by variant, else by task
     "matching": MatchingSettings,
 }
 
+CONFIG = "config.json"  # of a model in place, which is always complete
 MARK = "identity"  # in the folder of checkpoints: which training they are of
 
 
@@ -94,19 +95,28 @@ def train(
     """
     variant = check_variant(task, variant)
     out = Path(out)
-    if out.exists() and (out.is_file() or any(out.iterdir())):
+    folder = (checkpoints or out.parent).absolute() / f".{out.name}.training"
+    there = out.exists() and (out.is_file() or any(out.iterdir()))
+    if there and not (resume and (folder / MARK).exists() and (out / CONFIG).exists()):
         raise InputError(f"{out}: exists already; name a new folder")
     if "split" not in catalog.table or not (catalog.table["split"] == "train").any():
         raise InputError(f"{catalog.root}: no row has split 'train'; run `vitrine split` first")
-    folder = (checkpoints or out.parent).absolute() / f".{out.name}.training"
     settings = resolve(parse_settings(SETTINGS.get(variant) or SETTINGS[task], overrides), task)
+    identity = training_identity(catalog, f"{task}/{variant}", settings)
+    if there and (folder / MARK).read_text() != identity:
+        raise InputError(f"{out}: exists already, and is of another training; name a new folder")
     with shared.together():
+        if there:  # put in place by a training that was stopped before it removed its checkpoints
+            shared.wait()
+            if not shared.rank():
+                _remove_checkpoints(folder)
+            return out
         if not shared.rank():
-            _open_checkpoints(folder, training_identity(catalog, f"{task}/{variant}", settings), resume)
+            _open_checkpoints(folder, identity, resume)
         with shared.own_folders(out, folder) as (own, kept):
             _train(catalog, variant, own, settings, kept)
             if not shared.rank():
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove_checkpoints(folder)
     return out
 
 
@@ -130,6 +140,16 @@ def _train(catalog: Catalog, variant: str, out: Path, settings: Settings, folder
         if [path.name for path in folder.iterdir()] == [MARK]:  # refused before it learnt anything worth keeping
             shutil.rmtree(folder)
         raise
+
+
+def _remove_checkpoints(folder: Path) -> None:
+    """Removes the mark last: as long as it is there, a model in place is known for this training's result."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != MARK:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_variant(task: str, variant: str) -> str:
