@@ -96,7 +96,7 @@ def authenticate(
         volume: PersistentVolumeClaim that keeps checkpoints.
     """
     farewell = never_cached(
-        report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="authenticate")
+        report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="authenticate", due="listings")
     ).set_display_name("Summary")
     with dsl.ExitHandler(farewell, name="run"):
         held = own_gpus(nodes=nodes, gpus=gpus)

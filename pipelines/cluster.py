@@ -19,12 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.agreed import ENDPOINT, POD_TOKEN, TOKEN
 from pipelines.packages import compile_pipeline, load
 from vitrine.errors import InputError
 
-ENDPOINT = "KF_PIPELINES_ENDPOINT"
-TOKEN = "KF_PIPELINES_SA_TOKEN_PATH"
-POD_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
 PAGE = 50
 GOING = ("PENDING", "RUNNING", "PAUSED", "CANCELING")
 POLL = 10.0  # seconds

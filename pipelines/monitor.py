@@ -55,7 +55,9 @@ def monitor(
         credentials: Secret with AWS_ACCESS_KEY_ID and so on; need not exist where pods have a role.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    farewell = never_cached(report_run(reports=reports, run_id=run_id, title="monitor")).set_display_name("Summary")
+    farewell = never_cached(report_run(reports=reports, run_id=run_id, title="monitor", due="drift")).set_display_name(
+        "Summary"
+    )
     with dsl.ExitHandler(farewell, name="run"):
         source = never_cached(name_period(catalog=catalog, period=period))
         state, cleaned = add_cleaned(

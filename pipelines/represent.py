@@ -96,7 +96,9 @@ def represent(
         volume: PersistentVolumeClaim that keeps checkpoints.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    farewell = never_cached(report_run(reports=reports, run_id=run_id, title="represent")).set_display_name("Summary")
+    farewell = never_cached(
+        report_run(reports=reports, run_id=run_id, title="represent", due="examine")
+    ).set_display_name("Summary")
     with dsl.ExitHandler(farewell, name="run"):
         held = own_gpus(nodes=nodes, gpus=gpus)
         parted = add_front(

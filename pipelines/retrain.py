@@ -127,7 +127,7 @@ def retrain(
         "model_registry": model_registry,
     }
     farewell = never_cached(
-        report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="retrain")
+        report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="retrain", due="tasks")
     ).set_display_name("Summary")
     with dsl.ExitHandler(farewell, name="run"):
         held = own_gpus(nodes=nodes, gpus=gpus)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pipelines.agreed import SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
+from pipelines.agreed import POD, SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
 from vitrine.errors import InputError
 from vitrine.training.launch import Run
 
@@ -24,7 +24,6 @@ KIND = {"group": "trainer.kubeflow.org", "version": "v1alpha1", "plural": "train
 RUNTIME = "torch-distributed"
 REPLICAS = "node"  # the runtime's job and its container
 LABEL = "vitrine/nodes"  # the network policy that lets nodes talk to each other selects by it
-POD = "KFP_POD_NAME"  # Kubeflow Pipelines sets it in every step
 STEP = "main"  # the step's container
 IMAGE_USER = 10001  # of Containerfile
 LIMIT = TRAINING_HOURS * 3600.0  # seconds

@@ -211,6 +211,20 @@ def teachable(table: Path) -> list[str]:
     return teachable_types(read_catalog(table))
 
 
+def plan(table: Path, run: str) -> str:
+    """As `find_tasks`; publishes what the steps so far decided, and which models the run is to come to."""
+    found = find_tasks(table)
+    tasks = found.split("+")
+    decided = [f"{' and '.join(NAMES[task] for task in tasks)}."]
+    _close(Note("tasks", "What can be trained", decided, due=[_decision(task) for task in tasks]), table, run)
+    return found
+
+
+def _decision(task: str) -> str:
+    """The steps one of which says what became of a task's model."""
+    return f"promote-{task}|refuse-{task}"
+
+
 def find_tasks(table: Path) -> str:
     """Which tasks the labels allow: `attributes`, `taxonomy`, `attributes+taxonomy`.
 
@@ -256,7 +270,8 @@ def count_listings(table: Path, run: str) -> dict[str, float]:
         f"{counts['validation']:,} to choose by, {counts['test']:,} to measure on."
     ]
     judged = sum(counts.values()) - counts["undecided"]
-    _close(Note("listings", "Listings", decided, figures={"listings with a verdict": f"{judged:,}"}), table, run)
+    figures = {"listings with a verdict": f"{judged:,}"}
+    _close(Note("listings", "Listings", decided, figures=figures, due=[_decision("authenticity")]), table, run)
     return {name: float(count) for name, count in counts.items()}
 
 
@@ -287,7 +302,8 @@ def examine(
         if not counts["photos of split test"]:
             raise InputError(f"{catalog.root}: no test photo to measure on")
     decided = [", ".join(f"{count:,} {name}" for name, count in counts.items()) + "."]
-    _close(Note("examine", "What there is to learn", decided), table, run)
+    due = [_decision(task), f"index-{task}"]
+    _close(Note("examine", "What there is to learn", decided, due=due), table, run)
     return {name: float(count) for name, count in counts.items()}
 
 

@@ -79,7 +79,7 @@ def watch(
     run = run_folder(reports, run_id)
     tone = "bad" if look.drifted else "good" if all(drift.findings for drift in found.values()) else "warn"
     figures = {f"{name}: signals that moved": _moved(drift) for name, drift in found.items()}
-    note = Note("drift", "Drift", [look.reason], tone, figures)
+    note = Note("drift", "Drift", [look.reason], tone, figures, due=["retraining"] if look.drifted else ())
     write_note(out, note, out / "report.html", inherit=[journal])
     publish(out, run)
     for name in found:  # a summary page links these
