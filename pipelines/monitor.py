@@ -29,6 +29,8 @@ def monitor(
     endpoint: str = "http://ml-pipeline.kubeflow:8888",
     namespace: str = "",
     experiment: str = "vitrine",
+    unchanged: bool = False,
+    lost_minutes: int = 60,
     near_duplicates: bool = True,
     shards: int = 1,
     image: str = IMAGE,
@@ -47,8 +49,10 @@ def monitor(
         retrain: Pipeline that drift starts.
         settings: Its parameters, such as {"catalog": "s3://vitrine/data.dvc"}.
         endpoint: Address of the Kubeflow Pipelines API; empty = only say that a retraining is due.
-        namespace: The profile's namespace; empty where Kubeflow has one user.
+        namespace: The profile's namespace; empty = the monitor's own.
         experiment: Experiment of the retraining.
+        unchanged: Retrain also on data that the models in use were trained on.
+        lost_minutes: Age from which on a run that has no pod any more does not count as going.
         near_duplicates: Drop near copies of photos, as retrain does; false for authenticate.
         shards: Pods that share the photos when these are looked at.
         image: Container image of every step; published packages name one by its digest.
@@ -86,6 +90,8 @@ def monitor(
                 endpoint=endpoint,
                 namespace=namespace,
                 experiment=experiment,
+                unchanged=unchanged,
+                lost_minutes=lost_minutes,
             )
             calls_kubeflow(never_cached(asked))
     place_steps(image, credentials)

@@ -83,6 +83,11 @@ def parameters(name: str, overrides: Iterable[str], path: Path | None = None) ->
     return found
 
 
+def defaults(name: str) -> dict[str, Any]:
+    """A pipeline's parameters where nothing else is asked for."""
+    return {key: value.default for key, value in (load(name).component_spec.inputs or {}).items()}
+
+
 def read_parameters(path: Path) -> dict[str, Any]:
     """A file of pipeline parameters, YAML or JSON: one mapping of names to values.
 

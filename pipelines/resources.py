@@ -10,7 +10,7 @@ from kfp.dsl import PipelineTask
 from kfp.dsl.pipeline_channel import PipelineParameterChannel
 from kfp.dsl.pipeline_context import Pipeline
 
-from pipelines.agreed import SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
+from pipelines.agreed import ACCOUNT, NAMESPACE, SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
 
 GPU = "nvidia.com/gpu"
 POOL = {"vitrine/pool": "gpu"}
@@ -45,7 +45,12 @@ def never_cached(task: PipelineTask) -> PipelineTask:
 
 
 def calls_kubeflow(task: PipelineTask) -> PipelineTask:
-    """A task that starts runs: the label by which a profile's PodDefault gives its pod a token for the API."""
+    """A task that starts runs: they are to be in its pod's namespace, of its account.
+
+    By the label a profile's PodDefault gives the pod a token for the API.
+    """
+    kubernetes.use_field_path_as_env(task, NAMESPACE, "metadata.namespace")
+    kubernetes.use_field_path_as_env(task, ACCOUNT, "spec.serviceAccountName")
     return kubernetes.add_pod_label(task, "access-ml-pipeline", "true")
 
 

@@ -25,6 +25,8 @@ def submit(
     *,
     start: bool,
     tell: Tell,
+    ui: str = "",
+    under: str = "",
 ) -> tuple[Started | None, Cluster]:
     """Publishes a pipeline, and starts a run of it.
 
@@ -41,13 +43,15 @@ def submit(
         overrides: Parameters, `key=value`.
         start: Whether to start a run.
         tell: Takes a line for a person.
+        ui: Address of the UI, for the link.
+        under: Name of the pipeline on the cluster; "" for its own.
 
     Raises:
         InputError: for an unknown pipeline or parameter, or when the API cannot be reached or refuses.
     """
     given = _parameters(pipeline, parameters, overrides, image)
-    cluster = Cluster(endpoint, namespace)
-    published = _publish(cluster, pipeline, image, version, tell)
+    cluster = Cluster(endpoint, namespace, ui)
+    published = _publish(cluster, pipeline, image, version, tell, under)
     if not start:
         return None, cluster
     started = cluster.start(published, title or run_name(pipeline, given), given, experiment, account)
@@ -70,14 +74,15 @@ def schedule(
     *,
     off: bool,
     tell: Tell,
+    ui: str = "",
 ) -> None:
     """Publishes a pipeline, and has it run by the clock; or no longer. See `submit`."""
     title = title or pipeline
     given = _parameters(pipeline, parameters, overrides, image)
     parse_cron(cron)
-    cluster = Cluster(endpoint, namespace)
+    cluster = Cluster(endpoint, namespace, ui)
     if off:
-        tell(f"{title}: {cluster.unschedule(title, experiment)} schedules deleted")
+        tell(f"{title}: {cluster.unschedule(title, experiment)}")
         return
     published = _publish(cluster, pipeline, image, version, tell)
     done = cluster.schedule(published, title, cron, given, experiment, account)
@@ -91,13 +96,13 @@ def _parameters(pipeline: str, path: Path | None, overrides: tuple[str, ...], im
     return given
 
 
-def _publish(cluster: Cluster, pipeline: str, image: str, version: str, tell: Tell) -> Version:
+def _publish(cluster: Cluster, pipeline: str, image: str, version: str, tell: Tell, under: str = "") -> Version:
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / f"{pipeline}.yaml"
         compile_pipeline(pipeline, package, image)
         used = image or load(pipeline).component_spec.inputs["image"].default
         if "@sha256:" not in used:
             tell(f"note: {used} is not named by its digest; whoever replaces it changes what this version does")
-        published = cluster.publish(pipeline, package, version or version_name(package))
-    tell(f"{pipeline}: version {published.name} {'published' if published.new else 'was published before'}")
+        published = cluster.publish(pipeline, package, version or version_name(package), under)
+    tell(f"{under or pipeline}: version {published.name} {'published' if published.new else 'was published before'}")
     return published

@@ -490,7 +490,8 @@ def _on_cluster(command: Callable[..., int | None]) -> Callable[..., int | None]
     """The options that publishing, running and scheduling share."""
     for option in (
         click.option("--endpoint", default="", help="Kubeflow Pipelines API; default: $KF_PIPELINES_ENDPOINT."),
-        click.option("--namespace", default="", help="The profile's namespace, where Kubeflow has several users."),
+        click.option("--ui", default="", help="Address of the UI, for links; default: $KF_PIPELINES_UI_ENDPOINT."),
+        click.option("--namespace", default="", help="Where Kubeflow has several users; default: $VITRINE_NAMESPACE."),
         click.option("--experiment", default="vitrine", show_default=True),
         click.option("--account", default="", help="Service account of the pods; default: the cluster's."),
         click.option("--image", default="", help="Image of every step, best by its digest; default: this version's."),

@@ -464,6 +464,19 @@ def detect_drift(
     return watch(_open(table), registry, task, reports, run_id, table, out)
 
 
+def learns_from(catalog: str, revision: str) -> str:
+    """The version of the data that a training on a catalog would learn from; "" where it cannot be read from here."""
+    from vitrine.catalog.fetch import asked_version, fetch
+
+    try:
+        if catalog.endswith(".dvc"):
+            return asked_version(catalog, revision)
+        with tempfile.TemporaryDirectory() as folder:
+            return fetch(catalog, Path(folder) / "table", revision, photos=False).data_version
+    except (InputError, OSError):
+        return ""
+
+
 def request_retraining(
     drift: Path,
     state: str,
@@ -472,8 +485,13 @@ def request_retraining(
     run_id: str,
     start: Callable[[], str] | None,
     busy: Callable[[], str],
+    failed: Callable[[str], bool] = lambda run: False,
+    data: str = "",
+    tasks: Sequence[str] = (),
 ) -> str:
     """Starts a retraining that drift asks for, at most one at a time and one for each state of the data.
+
+    Where there is nothing new to learn from, the run's pages hold photos to label instead.
 
     Args:
         drift: What `detect_drift` wrote.
@@ -483,21 +501,32 @@ def request_retraining(
         run_id: The monitor's run.
         start: Starts the run and returns its name; None where there is no cluster.
         busy: Names a retraining that is still going, or "".
+        failed: Whether a run ended without success.
+        data: Version of the data that the retraining would learn from; "" starts it whatever was learnt.
+        tasks: What it trains.
 
     Returns:
         What became of it.
     """
+    from vitrine.monitoring import labelling
     from vitrine.monitoring.retraining import request
     from vitrine.monitoring.watch import DECISION
+    from vitrine.registry.store import Registry
 
-    reason = str(files.read_json(drift / DECISION)["reason"])
-    if start is None:
-        decided, tone = "a retraining is due; no Kubeflow endpoint is given, so start it by hand.", "bad"
-    else:
-        asked = request(registry, state, reason, run_id, start, busy)
-        decided, tone = asked.reason, "good" if asked.started else "warn"
-    _close(Note("retraining", "Retraining", [decided], tone), drift, run_folder(reports, run_id))
-    return decided
+    run, found = run_folder(reports, run_id), files.read_json(drift / DECISION)
+    learnt = {best.data_version for task in tasks if (best := Registry(registry).champion(task))}
+    asked = request(registry, state, str(found["reason"]), run_id, start, busy, failed=failed, data=data, learnt=learnt)
+    note = Note("retraining", "Retraining", [asked.reason], "good" if asked.started else "warn")
+    if not asked.known:
+        _close(note, drift, run)
+        return asked.reason
+    sheet = drift / labelling.LABEL
+    files.write_bytes(files.join(run, sheet.name), sheet.read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "page.html"
+        labelling.page(sheet, str(found["photos"]), asked.reason).write(page)
+        _close(note, drift, run, page)
+    return asked.reason
 
 
 def promote(
@@ -570,10 +599,10 @@ def _about(decided: Mapping[str, Any], run: str) -> dict[str, Any]:
     return {"run": run.rstrip("/").rpartition("/")[2], "against": against}
 
 
-def _close(note: Note, decision: Path, run: str) -> None:
+def _close(note: Note, decision: Path, run: str, page: Path | None = None) -> None:
     """Publishes a branch's whole journal, this last note included, to the run's folder."""
     with tempfile.TemporaryDirectory() as folder:
-        write_note(Path(folder), note, inherit=[decision])
+        write_note(Path(folder), note, page, inherit=[decision])
         publish(Path(folder), run)
 
 

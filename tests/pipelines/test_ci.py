@@ -100,6 +100,8 @@ def test_a_pull_request_trains_its_data_promotes_nothing_and_is_told(kubeflow, g
     }
     (version,) = kubeflow.state.versions.values()
     assert version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]["image"]["defaultValue"] == IMAGE
+    # Drift starts the newest version of `retrain`: what nobody reviewed is not to be one.
+    assert [found["display_name"] for found in kubeflow.state.pipelines.values()] == ["retrain-pull-requests"]
     (text,) = github.written()
     assert "succeeded" in text
     assert "No model reached the gate." in text
@@ -112,6 +114,7 @@ def test_a_pull_request_trains_its_data_promotes_nothing_and_is_told(kubeflow, g
 def test_a_branch_promotes_and_comments_nowhere(kubeflow, github, environment):
     assert ci.main("retrain", {**environment, "PULL_REQUEST": ""}) == 0
     assert "only_compare" not in parameters(kubeflow)
+    assert [found["display_name"] for found in kubeflow.state.pipelines.values()] == ["retrain"]
     assert github.written() == []
 
 

@@ -1,16 +1,18 @@
 """`vitrine pipeline submit` and `schedule`, as a user types them, against an API server over HTTP."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
 from fake_kubeflow import FakeKubeflow
 
 from pipelines import cluster
-from pipelines.cluster import Cluster, parse_cron, retraining, run_name, version_name
+from pipelines.cluster import Cluster, content_hash, parse_cron, retraining, run_name, version_name
 from pipelines.packages import compile_pipeline
 from vitrine.cli import cli
 from vitrine.errors import InputError
@@ -24,7 +26,8 @@ IMAGE = "registry.example/vitrine@sha256:" + "a" * 64
 def kubeflow(monkeypatch, tmp_path):
     monkeypatch.setenv("VITRINE_REVISION", COMMIT)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_SA_TOKEN_PATH"):
+    names = ("ENDPOINT", "UI_ENDPOINT", "SA_TOKEN_PATH")
+    for name in ("VITRINE_NAMESPACE", "VITRINE_ACCOUNT", *(f"KF_PIPELINES_{name}" for name in names)):
         monkeypatch.delenv(name, raising=False)
     server = FakeKubeflow()
     yield server
@@ -275,14 +278,49 @@ def test_several_users_have_their_namespaces(kubeflow, vitrine):
     assert only(kubeflow.state.runs)["service_account"] == "vitrine-runner"
 
 
+def test_the_namespace_of_a_pod_is_taken_where_none_is_named(kubeflow, vitrine, monkeypatch):
+    kubeflow.state.multi_user = True
+    message, _ = vitrine("submit", "retrain", *HERE)
+    assert "An experiment cannot have an empty namespace in multi-user mode" in message
+    monkeypatch.setenv("VITRINE_NAMESPACE", "team-b")
+    assert vitrine("submit", "retrain", *HERE)[0] == 0
+    assert vitrine("schedule", "monitor")[0] is None
+    assert {found["namespace"] for found in kubeflow.state.experiments.values()} == {"team-b"}
+    assert vitrine("submit", "match", *HERE, "--namespace", "team-c", "--experiment", "c")[0] == 0
+    assert {found["namespace"] for found in kubeflow.state.experiments.values()} == {"team-b", "team-c"}
+
+
+def test_one_user_has_no_namespace_though_the_pod_knows_one(kubeflow, vitrine, monkeypatch):
+    monkeypatch.setenv("VITRINE_NAMESPACE", "kubeflow")
+    assert vitrine("submit", "retrain", *HERE)[0] == 0
+    assert not only(kubeflow.state.experiments).get("namespace")
+
+
+@pytest.mark.parametrize("given", ["option", "variable"])
+def test_links_lead_to_the_ui(kubeflow, vitrine, monkeypatch, given):
+    ui = "http://localhost:8080"
+    monkeypatch.setenv("KF_PIPELINES_UI_ENDPOINT", "" if given == "option" else ui)
+    _, out = vitrine("submit", "retrain", *HERE, *(["--ui", ui + "/"] if given == "option" else []))
+    assert f": {ui}/#/runs/details/{only(kubeflow.state.runs)['run_id']}" in out
+
+
+@pytest.fixture
+def in_pod(kubeflow, monkeypatch):
+    """Kubernetes says which runs have pods."""
+    monkeypatch.setattr(cluster, "run_has_pods", lambda run_id, namespace: run_id in kubeflow.state.pods)
+
+
+def monitor_asks(kubeflow, registry, state="0123456789", **other):
+    own = Cluster(kubeflow.address)
+    start = retraining(own, "retrain", {"catalog": "/nowhere", "epochs": 2}, state, "vitrine")
+    return request(registry, state, "Drift: brightness", "monitor", start, lambda: own.going("retrain"), **other)
+
+
 def test_drift_starts_the_newest_version_once(kubeflow, vitrine, tmp_path):
     registry = str(tmp_path / "registry")
     vitrine("submit", "retrain", "--publish-only", "--version", "old")
     vitrine("submit", "retrain", "--publish-only", "--version", "new")
-    start, busy = retraining(
-        "retrain", {"catalog": "/nowhere", "epochs": 2}, "0123456789", kubeflow.address, "", "vitrine"
-    )
-    asked = request(registry, "0123456789", "Drift: brightness", "monitor-1", start, busy)
+    asked = monitor_asks(kubeflow, registry)
     run = only(kubeflow.state.runs)
     assert asked.started
     assert asked.reason == f"started run {run['run_id']}."
@@ -290,20 +328,106 @@ def test_drift_starts_the_newest_version_once(kubeflow, vitrine, tmp_path):
     newest = run["pipeline_version_reference"]["pipeline_version_id"]
     assert kubeflow.state.versions[newest]["display_name"] == "new"
     assert [entry.run for entry in retrainings(registry)] == [run["run_id"]]
-    again = request(registry, "0123456789", "Drift", "monitor-2", start, busy)
+    again = monitor_asks(kubeflow, registry)
     assert not again.started
     assert "was retrained on before" in again.reason
-    later = request(registry, "another", "Drift", "monitor-3", start, busy)
-    assert "is still going" in later.reason
+    assert "is still going" in monitor_asks(kubeflow, registry, "another").reason
     only(kubeflow.state.runs)["state"] = "SUCCEEDED"
-    assert request(registry, "another", "Drift", "monitor-4", start, busy).started
+    assert monitor_asks(kubeflow, registry, "another").started
 
 
-def test_drift_publishes_the_pipeline_where_nobody_did(kubeflow):
-    start, busy = retraining("retrain", {"catalog": "/nowhere"}, "s", kubeflow.address, "", "vitrine")
-    assert busy() == ""
-    start()
+def test_drift_starts_nothing_that_was_not_committed(kubeflow, vitrine, monkeypatch):
+    names = {
+        "0123456789ab": True,
+        "0123456789ab-0a1b2c3d": False,
+        "package-0a1b2c3d": False,
+        "ffffffffffff-00000000": False,
+    }
+    for name in names:
+        vitrine("submit", "retrain", "--publish-only", "--version", name)
+    assert Cluster(kubeflow.address).latest("retrain").name == "0123456789ab"
+
+
+def test_a_run_that_only_compares_holds_up_no_retraining(kubeflow, vitrine, tmp_path):
+    vitrine("submit", "retrain", *HERE, "--set", "only_compare=true")
+    assert only(kubeflow.state.runs)["state"] == "PENDING"
+    assert Cluster(kubeflow.address).going("retrain") == ""
+    vitrine("submit", "retrain", *HERE, "--name", "promotes")
+    assert Cluster(kubeflow.address).going("retrain") == "promotes"
+
+
+def test_drift_publishes_the_pipeline_where_nobody_did(kubeflow, monkeypatch):
+    monkeypatch.setenv("VITRINE_ACCOUNT", "vitrine-runner")
+    own = Cluster(kubeflow.address)
+    assert own.going("retrain") == ""
+    retraining(own, "retrain", {"catalog": "/nowhere"}, "s", "vitrine")()
     assert only(kubeflow.state.versions)["display_name"] == COMMIT[:12]
+    assert only(kubeflow.state.runs)["service_account"] == "vitrine-runner"  # the monitor's own
+
+
+def test_a_schedule_that_is_running_is_not_deleted_under_its_run(kubeflow, vitrine):
+    vitrine("schedule", "monitor")
+    first = only(kubeflow.state.recurring)["recurring_run_id"]
+    run = kubeflow.fire(first)
+    _, out = vitrine("schedule", "monitor", "--set", "shards=2")
+    assert f"replaced; 1 disabled: run {run['display_name']} is going" in out
+    assert run["run_id"] in kubeflow.state.pods
+    assert kubeflow.state.recurring[first]["status"] == "DISABLED"
+    assert sorted(found["status"] for found in kubeflow.state.recurring.values()) == ["DISABLED", "ENABLED"]
+    _, out = vitrine("schedule", "monitor", "--off")
+    assert f"1 schedules deleted; 1 disabled: run {run['display_name']} is going" in out
+    run["state"] = "SUCCEEDED"
+    assert "1 schedules deleted" in vitrine("schedule", "monitor", "--off")[1]
+    assert not kubeflow.state.recurring
+
+
+def test_a_run_whose_pods_are_gone_holds_up_no_retraining(kubeflow, vitrine, in_pod, tmp_path):
+    """Somebody else deleted its schedule: the API calls it RUNNING for ever."""
+    vitrine("schedule", "retrain")
+    schedule = only(kubeflow.state.recurring)["recurring_run_id"]
+    run = kubeflow.fire(schedule)
+    Cluster(kubeflow.address)._client.delete_recurring_run(schedule)
+    assert (run["state"], kubeflow.state.pods) == ("RUNNING", set())
+    assert "is still going" in monitor_asks(kubeflow, str(tmp_path)).reason  # too young to be called lost
+    run["created_at"] = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
+    own = Cluster(kubeflow.address)
+    assert own.going("retrain", timedelta(hours=3)) == run["display_name"]
+    kubeflow.state.pods.add(run["run_id"])
+    assert own.going("retrain") == run["display_name"]
+    kubeflow.state.pods.clear()
+    assert own.failed(run["run_id"])
+    assert monitor_asks(kubeflow, str(tmp_path)).started
+
+
+def test_how_a_retraining_ended(kubeflow, vitrine):
+    own = Cluster(kubeflow.address)
+    vitrine("submit", "retrain", *HERE)
+    run = only(kubeflow.state.runs)
+    run["looks"] = None
+    for state, failed in (
+        ("RUNNING", False),
+        ("SUCCEEDED", False),
+        ("CANCELING", False),
+        ("FAILED", True),
+        ("CANCELED", True),
+    ):
+        run["state"] = state
+        assert own.failed(run["run_id"]) is failed, state
+    assert own.failed("unknown") is False
+
+
+def test_a_package_is_the_same_whatever_the_order_of_its_keys(tmp_path):
+    """kfp writes a default's keys into the header in an order that differs from process to process."""
+    command = "import sys; from pathlib import Path; from pipelines.packages import compile_pipeline as c; c('retrain', Path(sys.argv[1]))"
+    packages = [tmp_path / f"{seed}.yaml" for seed in range(1, 5)]
+    for seed, package in enumerate(packages, 1):
+        environment = os.environ | {"PYTHONHASHSEED": str(seed)}
+        subprocess.run([sys.executable, "-c", command, str(package)], env=environment, check=True)
+    assert len({package.read_bytes() for package in packages}) > 1
+    assert len({content_hash(package) for package in packages}) == 1
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(packages[0].read_text().replace("nvidia.com/gpu", "amd.com/gpu"))
+    assert content_hash(changed) != content_hash(packages[0])
 
 
 def test_the_command_ends_with_one_line_and_code_2():
