@@ -5,7 +5,6 @@ schedule of the same name is replaced only if it differs.
 """
 
 import contextlib
-import hashlib
 import io
 import json
 import os
@@ -20,11 +19,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipelines.agreed import ACCOUNT, ENDPOINT, NAMESPACE, POD_TOKEN, TOKEN
 from pipelines.kube import run_has_pods
-from pipelines.packages import compile_pipeline, defaults, load
+from pipelines.packages import compile_pipeline, content_hash, defaults, load
 from vitrine.errors import InputError
 
 PAGE = 50
@@ -33,7 +30,7 @@ POLL = 10.0  # seconds
 CALL = 60.0  # seconds at most of one request
 LOST = timedelta(hours=1)
 DIGEST = "content sha256:"
-UNCOMMITTED = re.compile(r"[0-9a-f]{12}-[0-9a-f]{8}|package-[0-9a-f]{8}")  # see `version_name`
+UNCOMMITTED = re.compile(r"([0-9a-f]{12}|package)-[0-9a-f]{8}(-no-claim)?")  # see `version_name`
 UI = "KF_PIPELINES_UI_ENDPOINT"
 SINGLE_USER = "kubeflow"  # the namespace of all runs where Kubeflow has one user
 FIELDS = re.compile(r"^[0-9A-Za-z*/,?#-]+$")
@@ -99,8 +96,9 @@ class Cluster:
             raise InputError(f"{TOKEN}={token}: no such file")
         credentials = set_volume_credentials.ServiceAccountTokenVolumeCredentials(path=token) if token else None
         client = Once(host=self.endpoint, namespace=self.namespace or "kubeflow", credentials=credentials)
-        self.several_users = bool(client.get_kfp_healthz().multi_user)
-        if not self.several_users:  # it refuses experiments with a namespace
+        several = client.get_kfp_healthz().multi_user
+        self.several_users = bool(several)
+        if several is False:  # it refuses experiments with a namespace
             self.namespace = None
         client.pipelines.pipeline_service_list_pipelines(page_size=1, namespace=self.namespace, _request_timeout=CALL)
         return client
@@ -372,16 +370,6 @@ class Cluster:
     def _find_version(self, pipeline: str, version: str) -> Any:
         found = self._client.list_pipeline_versions(pipeline, page_size=PAGE, filter=_named(version))
         return (found.pipeline_versions or [None])[0]
-
-
-def content_hash(package: Path) -> str:
-    """SHA-256 of what a package says, in whatever order.
-
-    kfp writes a default's keys into the header's comment in an order that differs from process to process.
-    """
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    said = list(yaml.load_all(package.read_text(encoding="utf-8"), loader))
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def version_name(package: Path) -> str:

@@ -1,6 +1,9 @@
-"""What a pod of the cluster that runs go to can learn from the Kubernetes API."""
+"""What can be learnt from the Kubernetes API of the cluster that runs go to."""
 
+import contextlib
 from typing import Any
+
+import yaml
 
 RUN_LABEL = "pipeline/runid"  # Kubeflow Pipelines gives it to every pod of a run
 CALL = 10.0  # seconds at most of one request
@@ -36,3 +39,14 @@ def run_has_pods(run_id: str, namespace: str) -> bool | None:
     except (client.ApiException, HTTPError):
         return None
     return bool(found.items)
+
+
+def from_here() -> Any | None:
+    """As `in_cluster`, or with the user's kubeconfig; None without either."""
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    with contextlib.suppress(config.ConfigException, yaml.YAMLError, OSError, TypeError):  # an unusable file is none
+        config.load_kube_config(client_configuration=configuration)
+        return client.ApiClient(configuration)
+    return in_cluster()

@@ -8,7 +8,7 @@ from components.name_period import name_period
 from components.report_run import report_run
 from components.request_retraining import request_retraining
 from pipelines.front import add_cleaned
-from pipelines.resources import CREDENTIALS, SETTINGS, calls_kubeflow, never_cached, place_steps
+from pipelines.resources import CREDENTIALS, SETTINGS, STEP_CPU, STEP_MEMORY, calls_kubeflow, never_cached, place_steps
 
 
 @dsl.pipeline(
@@ -35,6 +35,8 @@ def monitor(
     shards: int = 1,
     image: str = IMAGE,
     credentials: str = CREDENTIALS,
+    step_cpu: str = STEP_CPU,
+    step_memory: str = STEP_MEMORY,
 ) -> None:
     """Watches new photos.
 
@@ -57,6 +59,8 @@ def monitor(
         shards: Pods that share the photos when these are looked at.
         image: Container image of every step; published packages name one by its digest.
         credentials: Secret with AWS_ACCESS_KEY_ID and so on; need not exist where pods have a role.
+        step_cpu: Processors that every step asks for.
+        step_memory: Memory that every step gets at most.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
     farewell = never_cached(report_run(reports=reports, run_id=run_id, title="monitor", due="drift")).set_display_name(
@@ -94,4 +98,4 @@ def monitor(
                 lost_minutes=lost_minutes,
             )
             calls_kubeflow(never_cached(asked))
-    place_steps(image, credentials)
+    place_steps(image, credentials, step_cpu, step_memory)

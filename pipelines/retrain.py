@@ -14,7 +14,23 @@ from components.train_taxonomy import train_taxonomy
 from components.train_teacher import train_teacher
 from pipelines.back import add_gate
 from pipelines.front import add_front
-from pipelines.resources import CHECKPOINTS, CREDENTIALS, GPU, KEEP, POOL, TAINTS, VOLUME, never_cached, on_gpu, place
+from pipelines.resources import (
+    CHECKPOINTS,
+    CREDENTIALS,
+    GPU,
+    KEEP,
+    PLACE_MINUTES,
+    POOL,
+    STEP_CPU,
+    STEP_MEMORY,
+    TAINTS,
+    TRAIN_CPU,
+    TRAIN_MEMORY,
+    VOLUME,
+    never_cached,
+    on_gpu,
+    place,
+)
 
 
 @dsl.pipeline(
@@ -60,6 +76,11 @@ def retrain(
     pool: dict = POOL,
     tolerations: list = TAINTS,
     volume: str = VOLUME,
+    train_cpu: str = TRAIN_CPU,
+    train_memory: str = TRAIN_MEMORY,
+    step_cpu: str = STEP_CPU,
+    step_memory: str = STEP_MEMORY,
+    place_minutes: int = PLACE_MINUTES,
 ) -> None:
     """Retrains attributes and categories.
 
@@ -101,6 +122,11 @@ def retrain(
         pool: Labels of the nodes that train.
         tolerations: Taints of those nodes that training steps tolerate.
         volume: PersistentVolumeClaim that keeps checkpoints.
+        train_cpu: Processors that a training asks for.
+        train_memory: Memory that a training asks for, and gets at most.
+        step_cpu: Processors that every other step asks for.
+        step_memory: Memory that every other step gets at most.
+        place_minutes: How long trainings may wait for a node before the run fails, saying why; 0 = for ever.
     """
     common = {
         "checkpoints": checkpoints,
@@ -130,7 +156,20 @@ def retrain(
         report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="retrain", due="tasks")
     ).set_display_name("Summary")
     with dsl.ExitHandler(farewell, name="run"):
-        held = own_gpus(nodes=nodes, gpus=gpus)
+        held = own_gpus(
+            nodes=nodes,
+            gpus=gpus,
+            gpu=gpu,
+            cpu=train_cpu,
+            memory=train_memory,
+            pool=pool,
+            tolerations=tolerations,
+            volume=volume,
+            minutes=place_minutes,
+            reports=reports,
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        )
+        never_cached(held).set_display_name("Find a node")
         parted = add_front(catalog, revision, remote, strict, min_class_count, shards=shards, reports=reports)
         table = parted.outputs["parted"]
         tasks = never_cached(find_tasks(table=table, reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER))
@@ -145,4 +184,5 @@ def retrain(
         with dsl.If(tasks.output != "attributes", name="taxonomy"):
             multitask = on_gpu(train_taxonomy(table=table, variant=variant, **common))
             add_gate("taxonomy", multitask, parted, **gate)
-    place(image, credentials, gpu, held, pool, tolerations, volume)
+    sizes = train_cpu, train_memory, step_cpu, step_memory
+    place(image, credentials, gpu, held, pool, tolerations, volume, *sizes)

@@ -1,13 +1,15 @@
 """`vitrine pipeline submit` and `schedule`: a commit's pipelines on a cluster."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from pipelines.cluster import Cluster, Started, Version, parse_cron, run_name, version_name
-from pipelines.packages import compile_pipeline, load, parameters
+from pipelines.check import MISSING, THERE, Finding, check
+from pipelines.cluster import SINGLE_USER, Cluster, Started, Version, parse_cron, run_name, version_name
+from pipelines.packages import compile_pipeline, defaults, load, parameters
 from vitrine.errors import InputError
 
+NO_CLAIM = "-no-claim"  # ends the name of a version that has none
 Tell = Callable[[str], None]
 
 
@@ -26,6 +28,7 @@ def submit(
     start: bool,
     tell: Tell,
     ui: str = "",
+    claim: bool = True,
     under: str = "",
 ) -> tuple[Started | None, Cluster]:
     """Publishes a pipeline, and starts a run of it.
@@ -44,19 +47,56 @@ def submit(
         start: Whether to start a run.
         tell: Takes a line for a person.
         ui: Address of the UI, for the link.
+        claim: Keep checkpoints on the claim that the parameter `volume` names; see `compile_pipeline`.
         under: Name of the pipeline on the cluster; "" for its own.
 
     Raises:
-        InputError: for an unknown pipeline or parameter, or when the API cannot be reached or refuses.
+        InputError: for an unknown pipeline or parameter, when the API cannot be reached or refuses, or when something
+            is missing that no run gets on without.
     """
-    given = _parameters(pipeline, parameters, overrides, image)
+    given = _parameters(pipeline, parameters, overrides, image, claim=claim)
     cluster = Cluster(endpoint, namespace, ui)
-    published = _publish(cluster, pipeline, image, version, tell, under)
+    published = _publish(cluster, pipeline, image, version, tell, under, claim=claim)
     if not start:
         return None, cluster
+    for finding in findings(cluster, pipeline, given, account, image, claim=claim):
+        if finding.state == MISSING and finding.needed:
+            raise InputError(str(finding))
+        if finding.state != THERE:
+            tell(f"warning: {finding}")
     started = cluster.start(published, title or run_name(pipeline, given), given, experiment, account)
     tell(f"{started.name}: {started.url}")
     return started, cluster
+
+
+def findings(
+    cluster: Cluster, pipeline: str, given: Mapping[str, object], account: str, image: str, *, claim: bool
+) -> Iterator[Finding]:
+    """What a run of a pipeline needs, and whether it is there; see `check`."""
+    known = {**defaults(pipeline), **given, **({"image": image} if image else {}), **({} if claim else {"volume": ""})}
+    own = account or ("default-editor" if cluster.several_users else "pipeline-runner")
+    yield from check(known, cluster.namespace or SINGLE_USER, own)
+
+
+def check_pipeline(
+    pipeline: str,
+    image: str,
+    endpoint: str,
+    namespace: str,
+    account: str,
+    parameters: Path | None,
+    overrides: tuple[str, ...],
+    *,
+    claim: bool,
+    tell: Tell,
+) -> bool:
+    """Says of all that a run needs whether it is there; whether nothing is missing. See `submit`."""
+    given = _parameters(pipeline, parameters, overrides, image, claim=claim)
+    found = []
+    for finding in findings(Cluster(endpoint, namespace), pipeline, given, account, image, claim=claim):
+        tell(str(finding))
+        found.append(finding.state)
+    return MISSING not in found
 
 
 def schedule(
@@ -75,34 +115,42 @@ def schedule(
     off: bool,
     tell: Tell,
     ui: str = "",
+    claim: bool = True,
 ) -> None:
     """Publishes a pipeline, and has it run by the clock; or no longer. See `submit`."""
     title = title or pipeline
-    given = _parameters(pipeline, parameters, overrides, image)
+    given = _parameters(pipeline, parameters, overrides, image, claim=claim)
     parse_cron(cron)
     cluster = Cluster(endpoint, namespace, ui)
     if off:
         tell(f"{title}: {cluster.unschedule(title, experiment)}")
         return
-    published = _publish(cluster, pipeline, image, version, tell)
+    published = _publish(cluster, pipeline, image, version, tell, claim=claim)
     done = cluster.schedule(published, title, cron, given, experiment, account)
     tell(f"{title}: {done}; {parse_cron(cron)} (seconds first, UTC), in {experiment}")
 
 
-def _parameters(pipeline: str, path: Path | None, overrides: tuple[str, ...], image: str) -> dict[str, object]:
+def _parameters(
+    pipeline: str, path: Path | None, overrides: tuple[str, ...], image: str, *, claim: bool
+) -> dict[str, object]:
     given = parameters(pipeline, overrides, path)
+    if not claim and "volume" in given:
+        raise InputError(f"--no-claim and the parameter volume={given['volume']}: one or the other")
     if image and given.get("image", image) != image:
         raise InputError(f"--image {image} and the parameter image={given['image']} differ")
     return given
 
 
-def _publish(cluster: Cluster, pipeline: str, image: str, version: str, tell: Tell, under: str = "") -> Version:
+def _publish(
+    cluster: Cluster, pipeline: str, image: str, version: str, tell: Tell, under: str = "", *, claim: bool
+) -> Version:
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / f"{pipeline}.yaml"
-        compile_pipeline(pipeline, package, image)
+        compile_pipeline(pipeline, package, image, claim=claim)
         used = image or load(pipeline).component_spec.inputs["image"].default
         if "@sha256:" not in used:
             tell(f"note: {used} is not named by its digest; whoever replaces it changes what this version does")
-        published = cluster.publish(pipeline, package, version or version_name(package), under)
+        named = version or version_name(package) + ("" if claim else NO_CLAIM)
+        published = cluster.publish(pipeline, package, named, under)
     tell(f"{under or pipeline}: version {published.name} {'published' if published.new else 'was published before'}")
     return published

@@ -50,7 +50,7 @@ def on_nodes(nodes: int, gpus: int, gpu: str) -> Run | None:
         raise InputError(f"nodes={nodes}: several nodes are for runs on a cluster; on this machine it is 1")
 
     def run(key: str, command: Sequence[str], said: Path) -> None:
-        TrainJobs(*_connect()).run(f"vitrine-{key}", command, said, nodes, gpus, gpu)
+        TrainJobs(*connect()).run(f"vitrine-{key}", command, said, nodes, gpus, gpu)
 
     return run
 
@@ -332,7 +332,7 @@ def _refused(error: Any, unknown: bool) -> str:
     return f"nodes: the Kubernetes API refuses: {error.status} {error.reason}{hint} ({said[:300]})"
 
 
-def _connect() -> tuple[Any, str]:
+def connect() -> tuple[Any, str]:
     """The API of the cluster this pod is on, and the pod's namespace."""
     from kubernetes import client, config
 

@@ -453,15 +453,21 @@ def pipeline_list() -> None:
         _say(f"{name}\t{summary}" if sys.stdout.isatty() else name)
 
 
+NO_CLAIM = click.option(
+    "--claim/--no-claim", default=True, help="Checkpoints on a volume claim, or only on a training pod's own disk."
+)
+
+
 @pipeline.command("compile")
 @click.argument("name")
 @click.argument("out", type=PATH)
 @click.option("--image", default="", help="Image of every step, best by its digest; default: this version's.")
-def pipeline_compile(name: str, out: Path, image: str) -> None:
+@NO_CLAIM
+def pipeline_compile(name: str, out: Path, image: str, claim: bool) -> None:
     """Write a package that the Kubeflow UI takes."""
     from pipelines.packages import compile_pipeline
 
-    compile_pipeline(name, out, image)
+    compile_pipeline(name, out, image, claim=claim)
     _say(f"{out}: upload it in the Kubeflow UI under Pipelines")
 
 
@@ -496,6 +502,7 @@ def _on_cluster(command: Callable[..., int | None]) -> Callable[..., int | None]
         click.option("--account", default="", help="Service account of the pods; default: the cluster's."),
         click.option("--image", default="", help="Image of every step, best by its digest; default: this version's."),
         click.option("--version", default="", help="Name of the pipeline version; default: the commit."),
+        NO_CLAIM,
         PARAMETERS,
         SET,
     ):
@@ -520,6 +527,20 @@ def pipeline_submit(
     if started is None or not wait:
         return 0
     return 0 if cluster.wait(started, timeout * 3600, _say) else 1
+
+
+@pipeline.command("check")
+@click.argument("name")
+@_on_cluster
+def pipeline_check(
+    name: str, image: str, endpoint: str, namespace: str, account: str, parameters: Path | None, claim: bool,
+    overrides: tuple[str, ...], **_: Any,
+) -> int:  # fmt: skip
+    """Say whether what a run needs is on the cluster. Exit code 1: something is missing."""
+    from pipelines.submit import check_pipeline
+
+    whole = check_pipeline(name, image, endpoint, namespace, account, parameters, overrides, claim=claim, tell=_say)
+    return 0 if whole else 1
 
 
 @pipeline.command("schedule")

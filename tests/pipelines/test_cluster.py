@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from fake_kubeflow import FakeKubeflow
 
 from pipelines import cluster
-from pipelines.cluster import Cluster, content_hash, parse_cron, retraining, run_name, version_name
-from pipelines.packages import compile_pipeline
+from pipelines.cluster import Cluster, parse_cron, retraining, run_name, version_name
+from pipelines.packages import compile_pipeline, content_hash
 from vitrine.cli import cli
 from vitrine.errors import InputError
 from vitrine.monitoring.retraining import request, retrainings
@@ -38,6 +38,7 @@ def kubeflow(monkeypatch, tmp_path):
 def quick(monkeypatch):
     monkeypatch.setattr(cluster, "POLL", 0.01)
     monkeypatch.setattr(Cluster.wait, "__defaults__", (0.01,))
+    monkeypatch.setattr("pipelines.submit.check", lambda *_: [])  # see test_check
 
 
 @pytest.fixture
@@ -346,6 +347,17 @@ def test_drift_starts_nothing_that_was_not_committed(kubeflow, vitrine, monkeypa
     for name in names:
         vitrine("submit", "retrain", "--publish-only", "--version", name)
     assert Cluster(kubeflow.address).latest("retrain").name == "0123456789ab"
+
+
+def test_a_version_without_a_claim_is_another(kubeflow, vitrine):
+    vitrine("submit", "retrain", "--publish-only")
+    assert vitrine("submit", "retrain", *HERE, "--no-claim")[0] == 0
+    first, second = kubeflow.state.versions.values()
+    assert (first["display_name"], second["display_name"]) == (COMMIT[:12], f"{COMMIT[:12]}-no-claim")
+    assert "volume" in first["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+    assert "volume" not in second["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+    message, _ = vitrine("submit", "retrain", "--no-claim", "--set", "volume=v")
+    assert "--no-claim and the parameter volume=v" in message
 
 
 def test_a_run_that_only_compares_holds_up_no_retraining(kubeflow, vitrine, tmp_path):
