@@ -157,6 +157,7 @@ def authenticate(
         )
         table = parted.outputs["parted"]
         counted = never_cached(count_listings(table=table, reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER))
+        counted.set_display_name("Count the listings")
         trained = on_gpu(
             train_authenticity(
                 table=table,
@@ -179,6 +180,7 @@ def authenticate(
                 ask=ask,
             )
         ).after(counted)
+        trained.set_display_name("Train")
         rules = min_gain, max_drop, keep, model_registry
         add_gate("authenticity", trained, parted, registry, reports, *rules, allow_below_baseline=allow_below_baseline)
     sizes = train_cpu, train_memory, step_cpu, step_memory

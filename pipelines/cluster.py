@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pipelines import TRAINS
 from pipelines.agreed import ACCOUNT, ENDPOINT, NAMESPACE, POD_TOKEN, TOKEN
 from pipelines.kube import run_has_pods
 from pipelines.packages import compile_pipeline, content_hash, defaults, load
@@ -26,6 +27,8 @@ from vitrine.errors import InputError
 
 PAGE = 50
 GOING = ("PENDING", "RUNNING", "PAUSED", "CANCELING")
+NO_STEPS: Mapping[str, str] = {}
+ENDED = {"SUCCEEDED": "done", "FAILED": "failed"}  # states of a step
 POLL = 10.0  # seconds
 CALL = 60.0  # seconds at most of one request
 LOST = timedelta(hours=1)
@@ -239,19 +242,28 @@ class Cluster:
             and run_has_pods(run.run_id, self.namespace or SINGLE_USER) is False
         )
 
-    def wait(self, started: Started, limit: float, tell: Callable[[str], None], poll: float = POLL) -> bool:
-        """Waits for a run to end, and says whether it ended well.
+    def wait(
+        self,
+        started: Started,
+        limit: float,
+        tell: Callable[[str], None],
+        poll: float = POLL,
+        *,
+        steps: Mapping[str, str] = NO_STEPS,
+    ) -> bool:
+        """Waits for a run to end, telling each step as it ends, and says whether it ended well.
 
         Args:
             started: The run.
             limit: Seconds to wait at most.
             tell: Takes each new state.
             poll: Seconds between looks.
+            steps: What the steps are called, by their names in the package (see `packages.step_names`).
 
         Raises:
             InputError: if it has not ended by then.
         """
-        until, last, missed = time.monotonic() + limit, "", 0
+        until, last, missed, ended = time.monotonic() + limit, "", 0, set[str]()
         while True:
             try:
                 with _quietly(self.endpoint):
@@ -266,6 +278,11 @@ class Cluster:
             if state != last:
                 tell(f"{started.name}: {state.lower()}")
                 last = state
+            for step in (run and run.run_details and run.run_details.task_details) or ():
+                # Of a step's several nodes (its driver, its retries) one has its name.
+                if step.state in ENDED and step.display_name in steps and step.task_id not in ended:
+                    ended.add(step.task_id)
+                    tell(f"  {steps[step.display_name]}: {ENDED[step.state]}")
             if run and state not in GOING and state != "RUNTIME_STATE_UNSPECIFIED":
                 if state != "SUCCEEDED" and run.error and run.error.message:
                     tell(f"{started.name}: {run.error.message}")
@@ -393,7 +410,7 @@ def run_name(pipeline: str, parameters: Mapping[str, Any]) -> str:
 
     The API has no way to rename a run when it has ended. What cannot be reached from this machine is left out.
     """
-    from vitrine.registry.store import headline
+    from vitrine.registry.store import HEADLINES, headline
     from vitrine.steps import data_state
 
     given = {**defaults(pipeline), **parameters}
@@ -403,7 +420,8 @@ def run_name(pipeline: str, parameters: Mapping[str, Any]) -> str:
         if "%" not in catalog:
             parts.append((str(given["revision"]) or data_state(catalog, ""))[:8])
     with contextlib.suppress(InputError, OSError):
-        parts += headline(str(given["registry"]))
+        own = TRAINS.get(pipeline, tuple(HEADLINES))
+        parts += [figure for figure in headline(str(given["registry"])) if figure.partition(" ")[0] in own]
     return " ".join(parts)
 
 

@@ -149,6 +149,7 @@ def match(
         table = parted.outputs["parted"]
         known = {"task": "matching", "variant": variant, "identity": identity, "background": background}
         examined = never_cached(examine(table=table, reports=reports, run_id=run_id, **known))
+        examined.set_display_name("Look what there is to learn")
         trained = on_gpu(
             train_matching(
                 table=table,
@@ -172,6 +173,7 @@ def match(
                 gpu=gpu,
             )
         ).after(examined)
+        trained.set_display_name("Train")
         rules = min_gain, max_drop, keep, model_registry
         below = allow_below_baseline
         add_gate("matching", trained, parted, registry, reports, *rules, indexed=True, allow_below_baseline=below)

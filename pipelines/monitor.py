@@ -67,7 +67,7 @@ def monitor(
         "Summary"
     )
     with dsl.ExitHandler(farewell, name="run"):
-        source = never_cached(name_period(catalog=catalog, period=period))
+        source = never_cached(name_period(catalog=catalog, period=period)).set_display_name("Name the period")
         state, cleaned = add_cleaned(
             source.output,
             revision,
@@ -81,7 +81,7 @@ def monitor(
         )
         found = never_cached(
             detect_drift(table=cleaned.outputs["cleaned"], registry=registry, reports=reports, run_id=run_id, task=task)
-        )
+        ).set_display_name("Look for drift")
         with dsl.If(found.outputs["Output"] == "drift", name="drifted"):
             asked = request_retraining(
                 drift=found.outputs["drift"],
@@ -97,5 +97,5 @@ def monitor(
                 unchanged=unchanged,
                 lost_minutes=lost_minutes,
             )
-            calls_kubeflow(never_cached(asked))
+            calls_kubeflow(never_cached(asked)).set_display_name("Ask for a retraining")
     place_steps(image, credentials, step_cpu, step_memory)

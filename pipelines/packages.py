@@ -125,6 +125,18 @@ def defaults(name: str) -> dict[str, Any]:
     return {key: value.default for key, value in (load(name).component_spec.inputs or {}).items()}
 
 
+def step_names(name: str) -> dict[str, str]:
+    """What each step of a pipeline is called for people, by its name in the package."""
+    spec = load(name).pipeline_spec
+    dags = [spec.root.dag, *(part.dag for part in spec.components.values() if part.HasField("dag"))]
+    return {
+        key: task.task_info.name
+        for dag in dags
+        for key, task in dag.tasks.items()
+        if spec.components[task.component_ref.name].executor_label
+    }
+
+
 def read_parameters(path: Path) -> dict[str, Any]:
     """A file of pipeline parameters, YAML or JSON: one mapping of names to values.
 

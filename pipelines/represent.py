@@ -146,6 +146,7 @@ def represent(
         table = parted.outputs["parted"]
         known = {"task": "representation", "variant": variant, "level": level}
         examined = never_cached(examine(table=table, reports=reports, run_id=run_id, **known))
+        examined.set_display_name("Look what there is to learn")
         trained = on_gpu(
             train_representation(
                 table=table,
@@ -168,6 +169,7 @@ def represent(
                 gpu=gpu,
             )
         ).after(examined)
+        trained.set_display_name("Train")
         rules = min_gain, max_drop, keep, model_registry
         below = allow_below_baseline
         add_gate("representation", trained, parted, registry, reports, *rules, indexed=True, allow_below_baseline=below)

@@ -173,16 +173,20 @@ def retrain(
         parted = add_front(catalog, revision, remote, strict, min_class_count, shards=shards, reports=reports)
         table = parted.outputs["parted"]
         tasks = never_cached(find_tasks(table=table, reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER))
+        tasks.set_display_name("Find what can be trained")
         with dsl.If(tasks.output != "taxonomy", name="attributes"):
-            types = attribute_types(table=table)
+            types = attribute_types(table=table).set_display_name("List the attribute types")
             with dsl.ParallelFor(types.output, name="teachers") as type:
                 teacher = on_gpu(train_teacher(table=table, type=type, gammas=gammas, **common))
+            teacher.set_display_name("Train a teacher")
             teachers = dsl.Collected(teacher.outputs["model"])
             own = common | {"epochs": student_epochs, "unlabelled": unlabelled, "corrupted": corrupted, "prior": prior}
-            student = on_gpu(train_student(table=table, teachers=teachers, **own))
+            student = on_gpu(train_student(table=table, teachers=teachers, **own)).set_display_name("Train attributes")
             add_gate("attributes", student, parted, **gate)
         with dsl.If(tasks.output != "attributes", name="taxonomy"):
-            multitask = on_gpu(train_taxonomy(table=table, variant=variant, **common))
+            multitask = on_gpu(train_taxonomy(table=table, variant=variant, **common)).set_display_name(
+                "Train categories"
+            )
             add_gate("taxonomy", multitask, parted, **gate)
     sizes = train_cpu, train_memory, step_cpu, step_memory
     place(image, credentials, gpu, held, pool, tolerations, volume, *sizes)

@@ -1,13 +1,15 @@
 """`vitrine pipeline submit` and `schedule`: a commit's pipelines on a cluster."""
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pipelines.check import MISSING, THERE, Finding, check
 from pipelines.cluster import SINGLE_USER, Cluster, Started, Version, parse_cron, run_name, version_name
-from pipelines.packages import compile_pipeline, defaults, load, parameters
+from pipelines.packages import compile_pipeline, defaults, load, parameters, step_names
 from vitrine.errors import InputError
+from vitrine.journal import decisions, run_folder
 
 NO_CLAIM = "-no-claim"  # ends the name of a version that has none
 Tell = Callable[[str], None]
@@ -67,6 +69,37 @@ def submit(
     started = cluster.start(published, title or run_name(pipeline, given), given, experiment, account)
     tell(f"{started.name}: {started.url}")
     return started, cluster
+
+
+def follow(
+    cluster: Cluster,
+    started: Started,
+    pipeline: str,
+    parameters: Path | None,
+    overrides: tuple[str, ...],
+    limit: float,
+    tell: Tell,
+) -> bool:
+    """Waits for a run, telling each step as it ends and then what the steps decided; whether it ended well.
+
+    Args:
+        cluster: Where it was started.
+        started: The run.
+        pipeline: Its pipeline.
+        parameters: See `submit`.
+        overrides: See `submit`.
+        limit: Seconds to wait at most.
+        tell: Takes a line for a person.
+
+    Raises:
+        InputError: if it has not ended by then.
+    """
+    given = {**defaults(pipeline), **_parameters(pipeline, parameters, overrides, "", claim=True)}
+    ended = cluster.wait(started, limit, tell, steps=step_names(pipeline))
+    with contextlib.suppress(InputError, OSError):  # pages that cannot be reached from here are behind the link
+        for line in decisions(run_folder(str(given["reports"]), started.run_id)):
+            tell(f"  {line}")
+    return ended
 
 
 def findings(

@@ -35,6 +35,7 @@ class State:
     recurring: dict[str, dict[str, Any]] = field(default_factory=dict)
     ends: list[str] = field(default_factory=lambda: ["PENDING", "RUNNING", "SUCCEEDED"])
     error: str = ""
+    steps: list[dict[str, Any]] = field(default_factory=list)  # task_details of any run
     multi_user: bool = False
     pods: set[str] = field(default_factory=set)  # runs that have any
 
@@ -141,7 +142,8 @@ class FakeKubeflow(JsonServer):
             run["looks"] += 1
         if run["state"] == "FAILED":
             run["error"] = {"code": 13, "message": self.state.error}
-        return {key: value for key, value in run.items() if key != "looks"}
+        told = {key: value for key, value in run.items() if key != "looks"}
+        return told | {"run_details": {"task_details": self.state.steps}}
 
     def _create_recurring(self, body: bytes) -> dict[str, Any]:
         asked = self._checked(read(body, "V2beta1RecurringRun"))

@@ -521,12 +521,13 @@ def pipeline_submit(
     name: str, title: str, publish_only: bool, wait: bool, timeout: float, version: str, image: str, **asked: Any
 ) -> int:
     """Publish a pipeline on a cluster (once per commit) and start a run of it."""
-    from pipelines.submit import submit
+    from pipelines.submit import follow, submit
 
     started, cluster = submit(name, image, version, title, start=not publish_only, tell=_say, **asked)
     if started is None or not wait:
         return 0
-    return 0 if cluster.wait(started, timeout * 3600, _say) else 1
+    given = asked["parameters"], asked["overrides"]
+    return 0 if follow(cluster, started, name, *given, timeout * 3600, _say) else 1
 
 
 @pipeline.command("check")

@@ -137,6 +137,11 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain", due
     return address
 
 
+def decisions(run: str) -> list[str]:
+    """What the steps of a run decided, a line each, in the order they ran."""
+    return [f"{note.title}: {sentence}" for note in _read_notes(run) for sentence in note.decided]
+
+
 def not_reached(notes: Sequence[Note], due: Sequence[str] = ()) -> list[str]:
     """The steps that were due, by `due` or by a note, and left no note."""
     reached = {note.step for note in notes}

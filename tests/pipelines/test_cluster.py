@@ -11,11 +11,12 @@ import pytest
 from click.testing import CliRunner
 from fake_kubeflow import FakeKubeflow
 
-from pipelines import cluster
+from pipelines import PIPELINES, cluster
 from pipelines.cluster import Cluster, parse_cron, retraining, run_name, version_name
-from pipelines.packages import compile_pipeline, content_hash
+from pipelines.packages import compile_pipeline, content_hash, step_names
 from vitrine.cli import cli
 from vitrine.errors import InputError
+from vitrine.journal import Note, publish, write_note
 from vitrine.monitoring.retraining import request, retrainings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -131,16 +132,60 @@ def test_two_at_once_create_one_pipeline_and_one_version(kubeflow, tmp_path):
 
 
 def test_waiting_tells_how_it_ended(kubeflow, vitrine):
-    code, out = vitrine("submit", "retrain", *HERE, "--wait")
+    here = (*HERE, "--set", "reports=/nowhere/reports")
+    code, out = vitrine("submit", "retrain", *here, "--wait")
     assert code == 0
     assert [line.rpartition(": ")[2] for line in out.splitlines()[-3:]] == ["pending", "running", "succeeded"]
     kubeflow.state.ends, kubeflow.state.error = ["RUNNING", "FAILED"], "rules failed: Unreadable photos"
-    code, out = vitrine("submit", "retrain", *HERE, "--wait")
+    code, out = vitrine("submit", "retrain", *here, "--wait")
     assert code == 1
     assert "rules failed: Unreadable photos" in out
     kubeflow.state.ends = ["RUNNING"]
-    message, _ = vitrine("submit", "retrain", *HERE, "--wait", "--timeout", "0.00001")
+    message, _ = vitrine("submit", "retrain", *here, "--wait", "--timeout", "0.00001")
     assert "still running after 0 s; it goes on" in message
+
+
+def test_waiting_tells_each_step_as_it_ends_and_what_was_decided(kubeflow, vitrine, tmp_path, monkeypatch):
+    """An Argo run's nodes: a step's driver, its retries' shells and the loops around it are no steps."""
+    names = (
+        "root-driver",
+        "data-version-driver",
+        "data-version",
+        "fetch",
+        "train-teacher(0)",
+        "train-teacher",
+        "validate",
+    )
+    kubeflow.state.steps = [
+        {"task_id": name, "display_name": name, "state": "RUNNING" if name == "validate" else "SUCCEEDED"}
+        for name in names
+    ]
+    kubeflow.state.steps.append({"task_id": "t2", "display_name": "train-teacher", "state": "FAILED"})
+    real = Cluster.start
+
+    def start(self, *given):
+        started = real(self, *given)
+        write_note(tmp_path, Note("promote-taxonomy", "Categories", ["is now version 7."]))
+        publish(tmp_path, str(tmp_path / "reports" / started.run_id))
+        return started
+
+    monkeypatch.setattr(Cluster, "start", start)
+    code, out = vitrine("submit", "retrain", *HERE, "--set", f"reports={tmp_path}/reports", "--wait")
+    assert code == 0
+    lines = [line for line in out.splitlines() if line.startswith("  ")]
+    assert lines == [
+        "  Name the data: done",
+        "  Fetch the data: done",
+        "  Train a teacher: done",
+        "  Train a teacher: failed",
+        "  Categories: is now version 7.",
+    ]
+
+
+def test_every_step_has_a_name_for_people():
+    for pipeline in PIPELINES:
+        for key, name in step_names(pipeline).items():
+            assert name[0].isupper(), (pipeline, key, name)
 
 
 def test_a_run_is_named_after_its_data_and_the_figure_to_beat(tmp_path, monkeypatch):
@@ -153,6 +198,7 @@ def test_a_run_is_named_after_its_data_and_the_figure_to_beat(tmp_path, monkeypa
     assert run_name("retrain", given) == "retrain 0a1b2c3d taxonomy top1 0.912"
     assert run_name("retrain", {**given, "revision": "ffffffff0000"}).startswith("retrain ffffffff ")
     assert run_name("monitor", {**given, "catalog": "/new/%Y-%m-%d"}) == "monitor taxonomy top1 0.912"
+    assert run_name("authenticate", given) == "authenticate 0a1b2c3d"  # another's figure is not to beat
 
 
 def test_a_version_is_named_after_what_was_committed(tmp_path, monkeypatch):
