@@ -20,7 +20,6 @@ def find_tasks(table: Input[Dataset], reports: str, run_id: str) -> str:
     from pathlib import Path
 
     from vitrine import steps
-    from vitrine.journal import publish, run_folder
+    from vitrine.journal import run_folder
 
-    publish(Path(table.path), run_folder(reports, run_id))
-    return steps.find_tasks(Path(table.path))
+    return steps.plan(Path(table.path), run_folder(reports, run_id))

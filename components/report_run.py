@@ -6,7 +6,9 @@ from components import IMAGE
 
 
 @component(base_image=IMAGE, install_kfp_package=False)
-def report_run(status: PipelineTaskFinalStatus, reports: str, run_id: str, title: str, summary: Output[HTML]) -> None:
+def report_run(
+    status: PipelineTaskFinalStatus, reports: str, run_id: str, title: str, summary: Output[HTML], due: str = ""
+) -> None:
     """Writes the summary of a run.
 
     Args:
@@ -15,12 +17,15 @@ def report_run(status: PipelineTaskFinalStatus, reports: str, run_id: str, title
         run_id: Which run this is.
         title: The pipeline's name.
         summary: The page.
+        due: Steps that every run of it comes to, and whose notes say what else is due.
     """
     from pathlib import Path
 
+    from pipelines.run_state import run_state
     from vitrine.files import read_bytes, write_bytes
     from vitrine.journal import run_folder, summarise
 
-    address = summarise(run_folder(reports, run_id), status.state, status.error_message or "", title)
+    state = run_state(run_id, status.state)
+    address = summarise(run_folder(reports, run_id), state, status.error_message or "", title, due.split())
     write_bytes(str(Path(summary.path)), read_bytes(address))
     print(f"Summary: {address}", flush=True)

@@ -17,8 +17,12 @@ def request_retraining(
     endpoint: str,
     namespace: str,
     experiment: str,
+    unchanged: bool = False,
+    lost_minutes: int = 60,
 ) -> str:
-    """Starts the retraining pipeline, unless it ran on this state of the data or is still going. Never cached.
+    """Starts the retraining pipeline, unless it ran on this state of the data, is going or has nothing new to learn.
+
+    Never cached.
 
     Args:
         drift: What `detect_drift` found.
@@ -29,8 +33,10 @@ def request_retraining(
         pipeline: The pipeline to start.
         settings: Its parameters.
         endpoint: Address of the Kubeflow Pipelines API; empty = only say that a retraining is due.
-        namespace: The profile's namespace; empty where Kubeflow has one user.
+        namespace: The profile's namespace; empty = this pod's. Not asked for where Kubeflow has one user.
         experiment: Experiment of the run.
+        unchanged: Start it too on data that the models in use were trained on.
+        lost_minutes: Age from which on a run without any pod no longer counts as going.
 
     Returns:
         What became of it.
@@ -50,4 +56,6 @@ def request_retraining(
         endpoint=endpoint,
         namespace=namespace,
         experiment=experiment,
+        unchanged=unchanged,
+        lost_minutes=lost_minutes,
     )

@@ -7,3 +7,10 @@ PIPELINES = {
     "match": "validate, clean, split, train the matching of user to shop photos, evaluate, promote or refuse, index",
     "monitor": "validate and clean new photos, compare them with what the models learnt, retrain where they drifted",
 }
+
+TRAINS = {  # whose models each promotes
+    "retrain": ("attributes", "taxonomy"),
+    "authenticate": ("authenticity",),
+    "represent": ("representation",),
+    "match": ("matching",),
+}

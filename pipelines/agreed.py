@@ -9,3 +9,9 @@ SECRET_KEYS = (
     "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL",
 )
+POD = "KFP_POD_NAME"  # Kubeflow Pipelines sets it in every step
+ENDPOINT = "KF_PIPELINES_ENDPOINT"
+TOKEN = "KF_PIPELINES_SA_TOKEN_PATH"
+POD_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
+NAMESPACE = "VITRINE_NAMESPACE"  # of the pod, where it starts runs
+ACCOUNT = "VITRINE_ACCOUNT"  # of the pod likewise

@@ -9,7 +9,23 @@ from components.report_run import report_run
 from components.train_authenticity import train_authenticity
 from pipelines.back import add_gate
 from pipelines.front import add_front
-from pipelines.resources import CHECKPOINTS, CREDENTIALS, GPU, KEEP, POOL, TAINTS, VOLUME, never_cached, on_gpu, place
+from pipelines.resources import (
+    CHECKPOINTS,
+    CREDENTIALS,
+    GPU,
+    KEEP,
+    PLACE_MINUTES,
+    POOL,
+    STEP_CPU,
+    STEP_MEMORY,
+    TAINTS,
+    TRAIN_CPU,
+    TRAIN_MEMORY,
+    VOLUME,
+    never_cached,
+    on_gpu,
+    place,
+)
 
 
 @dsl.pipeline(
@@ -54,6 +70,11 @@ def authenticate(
     pool: dict = POOL,
     tolerations: list = TAINTS,
     volume: str = VOLUME,
+    train_cpu: str = TRAIN_CPU,
+    train_memory: str = TRAIN_MEMORY,
+    step_cpu: str = STEP_CPU,
+    step_memory: str = STEP_MEMORY,
+    place_minutes: int = PLACE_MINUTES,
 ) -> None:
     """Trains the judge of listings.
 
@@ -94,12 +115,30 @@ def authenticate(
         pool: Labels of the nodes that train.
         tolerations: Taints of those nodes that training steps tolerate.
         volume: PersistentVolumeClaim that keeps checkpoints.
+        train_cpu: Processors that a training asks for.
+        train_memory: Memory that a training asks for, and gets at most.
+        step_cpu: Processors that every other step asks for.
+        step_memory: Memory that every other step gets at most.
+        place_minutes: How long trainings may wait for a node before the run fails, saying why; 0 = for ever.
     """
     farewell = never_cached(
-        report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="authenticate")
+        report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="authenticate", due="listings")
     ).set_display_name("Summary")
     with dsl.ExitHandler(farewell, name="run"):
-        held = own_gpus(nodes=nodes, gpus=gpus)
+        held = own_gpus(
+            nodes=nodes,
+            gpus=gpus,
+            gpu=gpu,
+            cpu=train_cpu,
+            memory=train_memory,
+            pool=pool,
+            tolerations=tolerations,
+            volume=volume,
+            minutes=place_minutes,
+            reports=reports,
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        )
+        never_cached(held).set_display_name("Find a node")
         # Rare categories and attributes stay: they are not learnt, and an undecided listing may have no other label.
         # So do near copies: tags of two listings look alike, and a listing is not to lose its tag for that. Splitting
         # keeps such listings together.
@@ -118,6 +157,7 @@ def authenticate(
         )
         table = parted.outputs["parted"]
         counted = never_cached(count_listings(table=table, reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER))
+        counted.set_display_name("Count the listings")
         trained = on_gpu(
             train_authenticity(
                 table=table,
@@ -140,6 +180,8 @@ def authenticate(
                 ask=ask,
             )
         ).after(counted)
+        trained.set_display_name("Train")
         rules = min_gain, max_drop, keep, model_registry
         add_gate("authenticity", trained, parted, registry, reports, *rules, allow_below_baseline=allow_below_baseline)
-    place(image, credentials, gpu, held, pool, tolerations, volume)
+    sizes = train_cpu, train_memory, step_cpu, step_memory
+    place(image, credentials, gpu, held, pool, tolerations, volume, *sizes)

@@ -57,11 +57,11 @@ def add_gate(
     with dsl.If(gate.outputs["Output"] == "promote", name=f"promote-{task}"):
         reference = drift_reference(model=model, table=table).set_display_name(f"Drift reference {task}")
         stored = {"reference": reference.outputs["reference"], "keep": keep, "model_registry": model_registry}
-        promoted = never_cached(promote(model=model, **stored, **known))
+        promoted = never_cached(promote(model=model, **stored, **known)).set_display_name(f"Promote {task}")
         if indexed:  # not of the candidate but of the model in use, on either side
             _add_index(table, known).after(promoted)
     with dsl.Else(name=f"refuse-{task}"):
-        refused = never_cached(refuse(**known))
+        refused = never_cached(refuse(**known)).set_display_name(f"Refuse {task}")
         if indexed:
             _add_index(table, known).after(refused)
 

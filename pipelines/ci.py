@@ -8,6 +8,8 @@ Everything comes from the environment, as .github/workflows set it: KF_PIPELINES
 VITRINE_NAMESPACE, VITRINE_ACCOUNT (the runs' service account), VITRINE_SETTINGS (a YAML mapping of further parameters),
 VITRINE_DATA (the commit's .dvc file; data.dvc by default), PULL_REQUEST (its number; empty on a branch: then what
 passes the gate is promoted), and GitHub's own GITHUB_REPOSITORY, GITHUB_TOKEN, GITHUB_API_URL.
+
+A pull request's versions are published as another pipeline, which drift never starts: nobody has reviewed them.
 """
 
 import json
@@ -45,7 +47,7 @@ def main(what: str, environment: Mapping[str, str] = os.environ) -> int:
     image, namespace = environment.get("VITRINE_IMAGE", ""), environment.get("VITRINE_NAMESPACE", "")
     started, cluster = submit(
         what, image, "", "", "", namespace, "ci", environment.get("VITRINE_ACCOUNT", ""), None, overrides,
-        start=True, tell=print,
+        start=True, tell=print, under=f"{what}-pull-requests" if environment.get("PULL_REQUEST") else "",
     )  # fmt: skip
     assert started is not None
     ended = cluster.wait(started, HOURS * 3600, print)

@@ -5,7 +5,6 @@ schedule of the same name is replaced only if it differs.
 """
 
 import contextlib
-import hashlib
 import io
 import json
 import os
@@ -16,20 +15,27 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipelines.packages import compile_pipeline, load
+from pipelines import TRAINS
+from pipelines.agreed import ACCOUNT, ENDPOINT, NAMESPACE, POD_TOKEN, TOKEN
+from pipelines.kube import run_has_pods
+from pipelines.packages import compile_pipeline, content_hash, defaults, load
 from vitrine.errors import InputError
 
-ENDPOINT = "KF_PIPELINES_ENDPOINT"
-TOKEN = "KF_PIPELINES_SA_TOKEN_PATH"
-POD_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
 PAGE = 50
 GOING = ("PENDING", "RUNNING", "PAUSED", "CANCELING")
+NO_STEPS: Mapping[str, str] = {}
+ENDED = {"SUCCEEDED": "done", "FAILED": "failed"}  # states of a step
 POLL = 10.0  # seconds
 CALL = 60.0  # seconds at most of one request
-DIGEST = "package sha256:"
+LOST = timedelta(hours=1)
+DIGEST = "content sha256:"
+UNCOMMITTED = re.compile(r"([0-9a-f]{12}|package)-[0-9a-f]{8}(-no-claim)?")  # see `version_name`
+UI = "KF_PIPELINES_UI_ENDPOINT"
+SINGLE_USER = "kubeflow"  # the namespace of all runs where Kubeflow has one user
 FIELDS = re.compile(r"^[0-9A-Za-z*/,?#-]+$")
 
 
@@ -61,15 +67,18 @@ class Cluster:
 
     Args:
         endpoint: Its address; "" takes $KF_PIPELINES_ENDPOINT.
-        namespace: The profile's namespace; "" where Kubeflow has one user.
+        namespace: The profile's namespace; "" takes $VITRINE_NAMESPACE. Not asked for where Kubeflow has one user,
+            whose runs are all in `kubeflow`.
+        ui: Address of the UI, for links; "" takes $KF_PIPELINES_UI_ENDPOINT, else the endpoint.
 
     Raises:
         InputError: if there is no address, or nobody answers there.
     """
 
-    def __init__(self, endpoint: str = "", namespace: str = "") -> None:
+    def __init__(self, endpoint: str = "", namespace: str = "", ui: str = "") -> None:
         self.endpoint = (endpoint or os.environ.get(ENDPOINT, "")).rstrip("/")
-        self.namespace = namespace or None
+        self.ui = (ui or os.environ.get(UI, "") or self.endpoint).rstrip("/")
+        self.namespace = namespace or os.environ.get(NAMESPACE) or None
         if not self.endpoint:
             raise InputError(f"no Kubeflow endpoint: give --endpoint or set {ENDPOINT}")
         if not self.endpoint.startswith(("http://", "https://")):
@@ -90,22 +99,28 @@ class Cluster:
             raise InputError(f"{TOKEN}={token}: no such file")
         credentials = set_volume_credentials.ServiceAccountTokenVolumeCredentials(path=token) if token else None
         client = Once(host=self.endpoint, namespace=self.namespace or "kubeflow", credentials=credentials)
+        several = client.get_kfp_healthz().multi_user
+        self.several_users = bool(several)
+        if several is False:  # it refuses experiments with a namespace
+            self.namespace = None
         client.pipelines.pipeline_service_list_pipelines(page_size=1, namespace=self.namespace, _request_timeout=CALL)
         return client
 
-    def publish(self, name: str, package: Path, version: str) -> Version:
+    def publish(self, name: str, package: Path, version: str, under: str = "") -> Version:
         """Creates the pipeline, or adds a version; what is there already under that name stays as it is.
 
         Args:
             name: Of the pipeline.
             package: Compiled YAML.
             version: Name of the version.
+            under: Name of the pipeline on the cluster; "" for its own.
 
         Raises:
             InputError: if the version exists with another package, or the API refuses.
         """
-        digest = DIGEST + hashlib.sha256(package.read_bytes()).hexdigest()
+        digest = DIGEST + content_hash(package)
         description = load(name).pipeline_spec.pipeline_info.description
+        name = under or name
         with _quietly(self.endpoint):
             pipeline = self.find_pipeline(name) or self._create_pipeline(name, description)
             found = self._find_version(pipeline, version)
@@ -134,16 +149,21 @@ class Cluster:
         return found[0].pipeline_id if found else None
 
     def latest(self, name: str) -> Version | None:
-        """The newest version of a pipeline, or None where it has none."""
+        """The newest version of a pipeline that was made from a commit, or None where it has none."""
         pipeline = self.find_pipeline(name)
-        if pipeline is None:
-            return None
-        with _quietly(self.endpoint):
-            found = self._client.list_pipeline_versions(pipeline, page_size=1, sort_by="created_at desc")
-        versions = found.pipeline_versions or []
-        if not versions:
-            return None
-        return Version(pipeline, versions[0].pipeline_version_id, versions[0].display_name, new=False)
+        token = ""
+        while pipeline:
+            with _quietly(self.endpoint):
+                page = self._client.list_pipeline_versions(
+                    pipeline, page_size=PAGE, page_token=token, sort_by="created_at desc"
+                )
+            for version in page.pipeline_versions or []:
+                if not UNCOMMITTED.fullmatch(version.display_name):
+                    return Version(pipeline, version.pipeline_version_id, version.display_name, new=False)
+            token = page.next_page_token
+            if not token:
+                break
+        return None
 
     def start(
         self, version: Version, name: str, parameters: Mapping[str, Any], experiment: str, account: str = ""
@@ -166,40 +186,84 @@ class Cluster:
                 version_id=version.version_id,
                 service_account=account or None,
             )
-        return Started(run.run_id, name, f"{self.endpoint}/#/runs/details/{run.run_id}")
+        return Started(run.run_id, name, f"{self.ui}/#/runs/details/{run.run_id}")
 
-    def going(self, pipeline: str) -> str:
-        """The name of a run of the pipeline that has not ended, "" if there is none."""
+    def going(self, pipeline: str, lost: timedelta = LOST) -> str:
+        """The name of a run of the pipeline that may yet promote a model, "" if there is none.
+
+        Runs that only compare do not count, nor do lost ones.
+
+        Args:
+            pipeline: Its name.
+            lost: Age from which on a run without any pod counts as lost.
+        """
         pipeline_id = self.find_pipeline(pipeline)
-        if pipeline_id is None:
-            return ""
+        for run in self._unended() if pipeline_id else ():
+            reference = run.pipeline_version_reference
+            given = (run.runtime_config and run.runtime_config.parameters) or {}
+            own = reference and reference.pipeline_id == pipeline_id and not given.get("only_compare")
+            if own and not self._lost(run, lost):
+                return str(run.display_name)
+        return ""
+
+    def failed(self, run_id: str, lost: timedelta = LOST) -> bool:
+        """Whether a run has ended without success, or is lost; not where nobody knows."""
+        try:
+            with _quietly(self.endpoint):
+                run = self._client.get_run(run_id)
+        except InputError:
+            return False
+        if run.state in (None, *GOING):
+            return self._lost(run, lost)
+        return bool(run.state in ("FAILED", "CANCELED"))
+
+    def _unended(self) -> Iterator[Any]:
+        """The runs that the API does not call ended, newest first."""
         token = ""
-        with _quietly(self.endpoint):
-            while True:
+        while True:
+            with _quietly(self.endpoint):
                 page = self._client.list_runs(
                     page_token=token, page_size=PAGE, sort_by="created_at desc", namespace=self.namespace
                 )
-                for run in page.runs or []:
-                    reference = run.pipeline_version_reference
-                    if reference and reference.pipeline_id == pipeline_id and run.state in (None, *GOING):
-                        return str(run.display_name)
-                token = page.next_page_token
-                if not token:
-                    return ""
+            for run in page.runs or []:
+                if run.state in (None, *GOING):
+                    yield run
+            token = page.next_page_token
+            if not token:
+                return
 
-    def wait(self, started: Started, limit: float, tell: Callable[[str], None], poll: float = POLL) -> bool:
-        """Waits for a run to end, and says whether it ended well.
+    def _lost(self, run: Any, after: timedelta) -> bool:
+        """Whether a run that is older has no pod, not even one that has ended.
+
+        What deletes a run's workflow, such as the deletion of its schedule, leaves it RUNNING in the API for ever.
+        """
+        return bool(
+            datetime.now(UTC) - run.created_at > after
+            and run_has_pods(run.run_id, self.namespace or SINGLE_USER) is False
+        )
+
+    def wait(
+        self,
+        started: Started,
+        limit: float,
+        tell: Callable[[str], None],
+        poll: float = POLL,
+        *,
+        steps: Mapping[str, str] = NO_STEPS,
+    ) -> bool:
+        """Waits for a run to end, telling each step as it ends, and says whether it ended well.
 
         Args:
             started: The run.
             limit: Seconds to wait at most.
             tell: Takes each new state.
             poll: Seconds between looks.
+            steps: What the steps are called, by their names in the package (see `packages.step_names`).
 
         Raises:
             InputError: if it has not ended by then.
         """
-        until, last, missed = time.monotonic() + limit, "", 0
+        until, last, missed, ended = time.monotonic() + limit, "", 0, set[str]()
         while True:
             try:
                 with _quietly(self.endpoint):
@@ -214,6 +278,11 @@ class Cluster:
             if state != last:
                 tell(f"{started.name}: {state.lower()}")
                 last = state
+            for step in (run and run.run_details and run.run_details.task_details) or ():
+                # Of a step's several nodes (its driver, its retries) one has its name.
+                if step.state in ENDED and step.display_name in steps and step.task_id not in ended:
+                    ended.add(step.task_id)
+                    tell(f"  {steps[step.display_name]}: {ENDED[step.state]}")
             if run and state not in GOING and state != "RUNTIME_STATE_UNSPECIFIED":
                 if state != "SUCCEEDED" and run.error and run.error.message:
                     tell(f"{started.name}: {run.error.message}")
@@ -244,7 +313,7 @@ class Cluster:
             account: See `start`.
 
         Returns:
-            `unchanged`, `created` or `replaced`.
+            `unchanged`, `created` or `replaced`, and what of the old one could not be deleted yet.
         """
         wanted = parse_cron(cron)
         with _quietly(self.endpoint):
@@ -252,10 +321,7 @@ class Cluster:
             others = self.schedules(name, experiment_id)
             for other in others:
                 if _same(other, version, wanted, parameters, account):
-                    for spare in others:
-                        if spare is not other:
-                            self._client.delete_recurring_run(spare.recurring_run_id)
-                    return "unchanged"
+                    return "unchanged" + _kept(self._retire([spare for spare in others if spare is not other]))
             self._client.create_recurring_run(
                 experiment_id,
                 name,
@@ -267,17 +333,30 @@ class Cluster:
                 version_id=version.version_id,
                 service_account=account or None,
             )
-            for other in others:  # only now, so that there is one at any time
-                self._client.delete_recurring_run(other.recurring_run_id)
-        return "replaced" if others else "created"
+            # Only now, so that there is one at any time.
+            return f"replaced{_kept(self._retire(others))}" if others else "created"
 
-    def unschedule(self, name: str, experiment: str) -> int:
-        """Deletes the schedules of that name, and says how many there were."""
+    def unschedule(self, name: str, experiment: str) -> str:
+        """Ends the schedules of that name, and says what became of them."""
         with _quietly(self.endpoint):
             found = self.schedules(name, self._experiment(experiment))
-            for other in found:
-                self._client.delete_recurring_run(other.recurring_run_id)
-        return len(found)
+            going = self._retire(found)
+        return f"{len(found) - len(going)} schedules deleted{_kept(going)}"
+
+    def _retire(self, schedules: list[Any]) -> dict[str, str]:
+        """Disables schedules and deletes those of which nothing is going; the runs of the others, by schedule.
+
+        Kubernetes deletes with a schedule the workflow of its run, which would stay RUNNING in the API for ever.
+        """
+        if not schedules:
+            return {}
+        for schedule in schedules:
+            self._client.disable_recurring_run(schedule.recurring_run_id)
+        own = {schedule.recurring_run_id for schedule in schedules}
+        going = {run.recurring_run_id: run.display_name for run in self._unended() if run.recurring_run_id in own}
+        for schedule in own - going.keys():
+            self._client.delete_recurring_run(schedule)
+        return going
 
     def schedules(self, name: str, experiment_id: str) -> list[Any]:
         """The schedules of that name."""
@@ -315,7 +394,7 @@ def version_name(package: Path) -> str:
 
     In an image the commit is $VITRINE_REVISION.
     """
-    digest = hashlib.sha256(package.read_bytes()).hexdigest()[:8]
+    digest = content_hash(package)[:8]
     commit = os.environ.get("VITRINE_REVISION", "")
     changed = ""
     if not commit or commit == "unknown":
@@ -331,34 +410,28 @@ def run_name(pipeline: str, parameters: Mapping[str, Any]) -> str:
 
     The API has no way to rename a run when it has ended. What cannot be reached from this machine is left out.
     """
-    from vitrine.registry.store import headline
+    from vitrine.registry.store import HEADLINES, headline
     from vitrine.steps import data_state
 
-    defaults = {key: value.default for key, value in (load(pipeline).component_spec.inputs or {}).items()}
-    given = {**defaults, **parameters}
+    given = {**defaults(pipeline), **parameters}
     catalog = str(given["catalog"])
     parts = [pipeline]
     with contextlib.suppress(InputError, OSError):
         if "%" not in catalog:
             parts.append((str(given["revision"]) or data_state(catalog, ""))[:8])
     with contextlib.suppress(InputError, OSError):
-        parts += headline(str(given["registry"]))
+        own = TRAINS.get(pipeline, tuple(HEADLINES))
+        parts += [figure for figure in headline(str(given["registry"])) if figure.partition(" ")[0] in own]
     return " ".join(parts)
 
 
 def retraining(
-    pipeline: str, settings: Mapping[str, Any], state: str, endpoint: str, namespace: str, experiment: str
-) -> tuple[Callable[[], str] | None, Callable[[], str]]:
-    """How a monitor starts a retraining, and how it learns of one that is going.
+    cluster: Cluster, pipeline: str, settings: Mapping[str, Any], state: str, experiment: str
+) -> Callable[[], str]:
+    """What starts a retraining of the newest version that was published from a commit, and returns the run's id.
 
-    The newest published version is started; where there is none, this image's own is published first.
-
-    Returns:
-        `start` and `busy`, as `vitrine.monitoring.retraining.request` takes them; `start` is None without an endpoint.
+    Where there is none, this image's own is published first. The pods' account is that of the pod this runs in.
     """
-    if not endpoint:
-        return None, lambda: ""
-    cluster = Cluster(endpoint, namespace)
 
     def start() -> str:
         version = cluster.latest(pipeline)
@@ -368,9 +441,9 @@ def retraining(
                 compile_pipeline(pipeline, package)
                 version = cluster.publish(pipeline, package, version_name(package))
         named = f"{run_name(pipeline, settings)} after drift of {state[:8]}"
-        return cluster.start(version, named, settings, experiment).run_id
+        return cluster.start(version, named, settings, experiment, os.environ.get(ACCOUNT, "")).run_id
 
-    return start, lambda: cluster.going(pipeline)
+    return start
 
 
 def parse_cron(text: str) -> str:
@@ -383,6 +456,14 @@ def parse_cron(text: str) -> str:
     if len(fields) not in (5, 6) or not all(FIELDS.match(field) for field in fields):
         raise InputError(f"--cron {text!r}: five fields as in crontab, such as '0 6 * * *', or six with seconds first")
     return " ".join(fields if len(fields) == 6 else ["0", *fields])
+
+
+def _kept(going: Mapping[str, str]) -> str:
+    """What a person has to know of schedules that were disabled and not deleted."""
+    if not going:
+        return ""
+    runs = ", ".join(going.values())
+    return f"; {len(going)} disabled: run {runs} is going and would be deleted too, so ask again when it has ended"
 
 
 def _same(other: Any, version: Version, cron: str, parameters: Mapping[str, Any], account: str) -> bool:

@@ -46,14 +46,16 @@ def add_cleaned(
     """
     state = never_cached(data_version(catalog=catalog, revision=revision)).set_display_name("Name the data")
     fetched = fetch(catalog=catalog, state=state.output, revision=revision, remote=remote)
+    fetched.set_display_name("Fetch the data")
     table = fetched.outputs["table"]
-    with dsl.ParallelFor(list_shards(shards=shards).output, name="scans") as shard:
-        scanned = scan(table=table, shard=shard)
+    parts = list_shards(shards=shards).set_display_name("Share out the photos")
+    with dsl.ParallelFor(parts.output, name="scans") as shard:
+        scanned = scan(table=table, shard=shard).set_display_name("Look at the photos")
     checked = validate(table=table, photos=dsl.Collected(scanned.outputs["photos"]), reports=history)
-    results = checked.outputs["results"]
+    results = checked.set_display_name("Validate").outputs["results"]
     passed = never_cached(
         check_quality(results=results, strict=strict, reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-    )
+    ).set_display_name("Stop if strict")
     cleaned = clean(
         table=table,
         photos=dsl.Collected(scanned.outputs["photos"]),
@@ -62,7 +64,7 @@ def add_cleaned(
         near_duplicates=near_duplicates,
         drop_views_below=drop_views_below,
     )
-    return state, cleaned.after(passed)
+    return state, cleaned.set_display_name("Clean").after(passed)
 
 
 def add_front(
@@ -93,4 +95,5 @@ def add_front(
         reports=reports,
         history=reports,
     )
-    return split(table=cleaned.outputs["cleaned"], ratios=ratios, measured=measured, gallery=gallery)
+    parted = split(table=cleaned.outputs["cleaned"], ratios=ratios, measured=measured, gallery=gallery)
+    return parted.set_display_name("Split")

@@ -9,7 +9,23 @@ from components.report_run import report_run
 from components.train_matching import train_matching
 from pipelines.back import add_gate
 from pipelines.front import add_front
-from pipelines.resources import CHECKPOINTS, CREDENTIALS, GPU, KEEP, POOL, TAINTS, VOLUME, never_cached, on_gpu, place
+from pipelines.resources import (
+    CHECKPOINTS,
+    CREDENTIALS,
+    GPU,
+    KEEP,
+    PLACE_MINUTES,
+    POOL,
+    STEP_CPU,
+    STEP_MEMORY,
+    TAINTS,
+    TRAIN_CPU,
+    TRAIN_MEMORY,
+    VOLUME,
+    never_cached,
+    on_gpu,
+    place,
+)
 
 
 @dsl.pipeline(
@@ -56,6 +72,11 @@ def match(
     pool: dict = POOL,
     tolerations: list = TAINTS,
     volume: str = VOLUME,
+    train_cpu: str = TRAIN_CPU,
+    train_memory: str = TRAIN_MEMORY,
+    step_cpu: str = STEP_CPU,
+    step_memory: str = STEP_MEMORY,
+    place_minutes: int = PLACE_MINUTES,
 ) -> None:
     """From a revision's photos to a promoted (or refused) matching and an index of the shop's photos.
 
@@ -97,11 +118,31 @@ def match(
         pool: Labels of the nodes that train.
         tolerations: Taints of those nodes that training steps tolerate.
         volume: PersistentVolumeClaim that keeps checkpoints.
+        train_cpu: Processors that a training asks for.
+        train_memory: Memory that a training asks for, and gets at most.
+        step_cpu: Processors that every other step asks for.
+        step_memory: Memory that every other step gets at most.
+        place_minutes: How long trainings may wait for a node before the run fails, saying why; 0 = for ever.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    farewell = never_cached(report_run(reports=reports, run_id=run_id, title="match")).set_display_name("Summary")
+    farewell = never_cached(report_run(reports=reports, run_id=run_id, title="match", due="examine")).set_display_name(
+        "Summary"
+    )
     with dsl.ExitHandler(farewell, name="run"):
-        held = own_gpus(nodes=nodes, gpus=gpus)
+        held = own_gpus(
+            nodes=nodes,
+            gpus=gpus,
+            gpu=gpu,
+            cpu=train_cpu,
+            memory=train_memory,
+            pool=pool,
+            tolerations=tolerations,
+            volume=volume,
+            minutes=place_minutes,
+            reports=reports,
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        )
+        never_cached(held).set_display_name("Find a node")
         parted = add_front(
             catalog,
             revision,
@@ -116,6 +157,7 @@ def match(
         table = parted.outputs["parted"]
         known = {"task": "matching", "variant": variant, "identity": identity, "background": background}
         examined = never_cached(examine(table=table, reports=reports, run_id=run_id, **known))
+        examined.set_display_name("Look what there is to learn")
         trained = on_gpu(
             train_matching(
                 table=table,
@@ -139,7 +181,9 @@ def match(
                 gpu=gpu,
             )
         ).after(examined)
+        trained.set_display_name("Train")
         rules = min_gain, max_drop, keep, model_registry
         below = allow_below_baseline
         add_gate("matching", trained, parted, registry, reports, *rules, indexed=True, allow_below_baseline=below)
-    place(image, credentials, gpu, held, pool, tolerations, volume)
+    sizes = train_cpu, train_memory, step_cpu, step_memory
+    place(image, credentials, gpu, held, pool, tolerations, volume, *sizes)

@@ -8,7 +8,7 @@ from components.name_period import name_period
 from components.report_run import report_run
 from components.request_retraining import request_retraining
 from pipelines.front import add_cleaned
-from pipelines.resources import CREDENTIALS, SETTINGS, calls_kubeflow, never_cached, place_steps
+from pipelines.resources import CREDENTIALS, SETTINGS, STEP_CPU, STEP_MEMORY, calls_kubeflow, never_cached, place_steps
 
 
 @dsl.pipeline(
@@ -29,10 +29,14 @@ def monitor(
     endpoint: str = "http://ml-pipeline.kubeflow:8888",
     namespace: str = "",
     experiment: str = "vitrine",
+    unchanged: bool = False,
+    lost_minutes: int = 60,
     near_duplicates: bool = True,
     shards: int = 1,
     image: str = IMAGE,
     credentials: str = CREDENTIALS,
+    step_cpu: str = STEP_CPU,
+    step_memory: str = STEP_MEMORY,
 ) -> None:
     """Watches new photos.
 
@@ -47,17 +51,23 @@ def monitor(
         retrain: Pipeline that drift starts.
         settings: Its parameters, such as {"catalog": "s3://vitrine/data.dvc"}.
         endpoint: Address of the Kubeflow Pipelines API; empty = only say that a retraining is due.
-        namespace: The profile's namespace; empty where Kubeflow has one user.
+        namespace: The profile's namespace; empty = the monitor's own.
         experiment: Experiment of the retraining.
+        unchanged: Retrain also on data that the models in use were trained on.
+        lost_minutes: Age from which on a run that has no pod any more does not count as going.
         near_duplicates: Drop near copies of photos, as retrain does; false for authenticate.
         shards: Pods that share the photos when these are looked at.
         image: Container image of every step; published packages name one by its digest.
         credentials: Secret with AWS_ACCESS_KEY_ID and so on; need not exist where pods have a role.
+        step_cpu: Processors that every step asks for.
+        step_memory: Memory that every step gets at most.
     """
     run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-    farewell = never_cached(report_run(reports=reports, run_id=run_id, title="monitor")).set_display_name("Summary")
+    farewell = never_cached(report_run(reports=reports, run_id=run_id, title="monitor", due="drift")).set_display_name(
+        "Summary"
+    )
     with dsl.ExitHandler(farewell, name="run"):
-        source = never_cached(name_period(catalog=catalog, period=period))
+        source = never_cached(name_period(catalog=catalog, period=period)).set_display_name("Name the period")
         state, cleaned = add_cleaned(
             source.output,
             revision,
@@ -71,7 +81,7 @@ def monitor(
         )
         found = never_cached(
             detect_drift(table=cleaned.outputs["cleaned"], registry=registry, reports=reports, run_id=run_id, task=task)
-        )
+        ).set_display_name("Look for drift")
         with dsl.If(found.outputs["Output"] == "drift", name="drifted"):
             asked = request_retraining(
                 drift=found.outputs["drift"],
@@ -84,6 +94,8 @@ def monitor(
                 endpoint=endpoint,
                 namespace=namespace,
                 experiment=experiment,
+                unchanged=unchanged,
+                lost_minutes=lost_minutes,
             )
-            calls_kubeflow(never_cached(asked))
-    place_steps(image, credentials)
+            calls_kubeflow(never_cached(asked)).set_display_name("Ask for a retraining")
+    place_steps(image, credentials, step_cpu, step_memory)

@@ -8,6 +8,8 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +59,28 @@ def answer(
     endpoint: str,
     namespace: str,
     experiment: str,
+    unchanged: bool = False,
+    lost_minutes: int = 60,
 ) -> str:
     """See the component `request_retraining`."""
-    from pipelines.cluster import retraining
+    from pipelines import TRAINS
+    from pipelines.cluster import Cluster, retraining
+    from pipelines.packages import defaults
     from vitrine import steps
 
-    start, busy = retraining(pipeline, settings, state, endpoint, namespace, experiment)
-    return steps.request_retraining(Path(drift), state, registry, reports, run_id, start, busy)
+    given = defaults(pipeline) | settings
+    data = "" if unchanged else steps.learns_from(str(given["catalog"]), str(given["revision"]))
+    asked = partial(steps.request_retraining, Path(drift), state, registry, reports, run_id)
+    known: dict[str, Any] = {"data": data, "tasks": TRAINS.get(pipeline, ())}
+    if not endpoint:
+        return asked(None, lambda: "", **known)
+    cluster, lost = Cluster(endpoint, namespace), timedelta(minutes=lost_minutes)
+    return asked(
+        retraining(cluster, pipeline, settings, state, experiment),
+        lambda: cluster.going(pipeline, lost),
+        lambda run: cluster.failed(run, lost),
+        **known,
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from kfp.dsl import PipelineTask
 from kfp.dsl.pipeline_channel import PipelineParameterChannel
 from kfp.dsl.pipeline_context import Pipeline
 
-from pipelines.agreed import SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
+from pipelines.agreed import ACCOUNT, NAMESPACE, SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
 
 GPU = "nvidia.com/gpu"
 POOL = {"vitrine/pool": "gpu"}
@@ -20,6 +20,13 @@ SETTINGS: dict[str, object] = {}  # of the pipeline that drift starts
 VOLUME = "vitrine-checkpoints"
 CHECKPOINTS = f"{VOLUME_PATH}/checkpoints"
 
+# A node of 4 processors and 16 GiB, the usual one with one T4, has some 3.9 and 12.3 GiB left for pods, and the agents
+# of the system take a part of these.
+TRAIN_CPU, TRAIN_MEMORY = "3", "10Gi"
+STEP_CPU, STEP_MEMORY = "500m", "8Gi"
+STEP_REQUEST = "1Gi"  # of memory; `STEP_MEMORY` is the most that a step gets
+PLACE_MINUTES = 60
+
 KEEP = 10  # versions of a model
 SHARED_MEMORY = "8Gi"  # counts towards the task's memory limit
 
@@ -27,10 +34,9 @@ SHARED_MEMORY = "8Gi"  # counts towards the task's memory limit
 def on_gpu(task: PipelineTask) -> PipelineTask:
     """A training task: GPUs of the training pool, shared memory, two retries (it resumes), a time limit.
 
-    Which GPUs and which pool is said by `place`.
+    How many GPUs, processors and bytes, and which pool, is said by `place`.
     """
     task.set_accelerator_type(GPU)
-    task.set_cpu_request("4").set_memory_request("16Gi").set_memory_limit("32Gi")
     task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="600s")
     kubernetes.empty_dir_mount(
         task, volume_name="shared-memory", mount_path="/dev/shm", medium="Memory", size_limit=SHARED_MEMORY
@@ -45,28 +51,48 @@ def never_cached(task: PipelineTask) -> PipelineTask:
 
 
 def calls_kubeflow(task: PipelineTask) -> PipelineTask:
-    """A task that starts runs: the label by which a profile's PodDefault gives its pod a token for the API."""
+    """A task that starts runs: they are to be in its pod's namespace, of its account.
+
+    By the label a profile's PodDefault gives the pod a token for the API.
+    """
+    kubernetes.use_field_path_as_env(task, NAMESPACE, "metadata.namespace")
+    kubernetes.use_field_path_as_env(task, ACCOUNT, "spec.serviceAccountName")
     return kubernetes.add_pod_label(task, "access-ml-pipeline", "true")
 
 
-def place_steps(image: str, credentials: str) -> None:
-    """Gives all tasks of the DAG that is being built their image and S3 credentials.
+def place_steps(image: str, credentials: str, cpu: str, memory: str) -> None:
+    """Gives all tasks of the DAG that is being built their image and S3 credentials, and all but trainings their size.
 
     The last line of a DAG: a task that is added to it later cannot be forgotten.
 
     Args:
         image: Of every task.
         credentials: Secret with AWS variables; it need not exist where pods have credentials of another kind.
+        cpu: Processors that a step asks for.
+        memory: Memory that a step gets at most.
     """
     for task in _tasks():
         task.set_container_image(image)
         kubernetes.use_secret_as_env(task, credentials, {key: key for key in SECRET_KEYS}, optional=True)
+        if not _trains(task):
+            task.set_cpu_request(cpu).set_memory_request(STEP_REQUEST).set_memory_limit(memory)
+            _pass_on(task, cpu, memory)
 
 
 def place(
-    image: str, credentials: str, gpu: str, held: PipelineTask, pool: dict, tolerations: list, volume: str
+    image: str,
+    credentials: str,
+    gpu: str,
+    held: PipelineTask,
+    pool: dict,
+    tolerations: list,
+    volume: str,
+    train_cpu: str,
+    train_memory: str,
+    step_cpu: str,
+    step_memory: str,
 ) -> None:
-    """Like `place_steps`, and gives each training its GPUs, nodes and volume.
+    """Like `place_steps`, and gives each training its GPUs, nodes, size and volume.
 
     Args:
         image: Of every task.
@@ -76,18 +102,28 @@ def place(
         pool: Node labels that a training asks for.
         tolerations: Kubernetes tolerations of a training.
         volume: Claim of the volume that a training keeps its checkpoints on.
+        train_cpu: Processors that a training asks for.
+        train_memory: Memory that a training asks for, and gets at most.
+        step_cpu: See `place_steps`.
+        step_memory: See `place_steps`.
     """
-    place_steps(image, credentials)
-    for task in _tasks():
-        if task.container_spec.resources is None or task.container_spec.resources.accelerator_type is None:
-            continue
+    place_steps(image, credentials, step_cpu, step_memory)
+    for task in filter(_trains, _tasks()):
         task.set_accelerator_type(gpu).set_accelerator_limit(held.output)
-        # kfp 2.17.0 does not pass these two on into conditions and loops by itself.
-        channels = [value for value in (gpu, held.output) if isinstance(value, PipelineParameterChannel)]
-        task.register_pipeline_channels(channels)
+        task.set_cpu_request(train_cpu).set_memory_request(train_memory).set_memory_limit(train_memory)
+        _pass_on(task, gpu, held.output, train_cpu, train_memory)
         kubernetes.add_node_selector_json(task, pool)
         kubernetes.add_toleration_json(task, tolerations)
         kubernetes.mount_pvc(task, volume, VOLUME_PATH)
+
+
+def _pass_on(task: PipelineTask, *values: object) -> None:
+    """What kfp 2.17.0 does not pass on into conditions and loops by itself: parameters of a task's resources."""
+    task.register_pipeline_channels([value for value in values if isinstance(value, PipelineParameterChannel)])
+
+
+def _trains(task: PipelineTask) -> bool:
+    return bool(task.container_spec.resources and task.container_spec.resources.accelerator_type)
 
 
 def _tasks() -> list[PipelineTask]:

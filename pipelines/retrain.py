@@ -14,7 +14,23 @@ from components.train_taxonomy import train_taxonomy
 from components.train_teacher import train_teacher
 from pipelines.back import add_gate
 from pipelines.front import add_front
-from pipelines.resources import CHECKPOINTS, CREDENTIALS, GPU, KEEP, POOL, TAINTS, VOLUME, never_cached, on_gpu, place
+from pipelines.resources import (
+    CHECKPOINTS,
+    CREDENTIALS,
+    GPU,
+    KEEP,
+    PLACE_MINUTES,
+    POOL,
+    STEP_CPU,
+    STEP_MEMORY,
+    TAINTS,
+    TRAIN_CPU,
+    TRAIN_MEMORY,
+    VOLUME,
+    never_cached,
+    on_gpu,
+    place,
+)
 
 
 @dsl.pipeline(
@@ -60,6 +76,11 @@ def retrain(
     pool: dict = POOL,
     tolerations: list = TAINTS,
     volume: str = VOLUME,
+    train_cpu: str = TRAIN_CPU,
+    train_memory: str = TRAIN_MEMORY,
+    step_cpu: str = STEP_CPU,
+    step_memory: str = STEP_MEMORY,
+    place_minutes: int = PLACE_MINUTES,
 ) -> None:
     """Retrains attributes and categories.
 
@@ -101,6 +122,11 @@ def retrain(
         pool: Labels of the nodes that train.
         tolerations: Taints of those nodes that training steps tolerate.
         volume: PersistentVolumeClaim that keeps checkpoints.
+        train_cpu: Processors that a training asks for.
+        train_memory: Memory that a training asks for, and gets at most.
+        step_cpu: Processors that every other step asks for.
+        step_memory: Memory that every other step gets at most.
+        place_minutes: How long trainings may wait for a node before the run fails, saying why; 0 = for ever.
     """
     common = {
         "checkpoints": checkpoints,
@@ -127,22 +153,40 @@ def retrain(
         "model_registry": model_registry,
     }
     farewell = never_cached(
-        report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="retrain")
+        report_run(reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="retrain", due="tasks")
     ).set_display_name("Summary")
     with dsl.ExitHandler(farewell, name="run"):
-        held = own_gpus(nodes=nodes, gpus=gpus)
+        held = own_gpus(
+            nodes=nodes,
+            gpus=gpus,
+            gpu=gpu,
+            cpu=train_cpu,
+            memory=train_memory,
+            pool=pool,
+            tolerations=tolerations,
+            volume=volume,
+            minutes=place_minutes,
+            reports=reports,
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        )
+        never_cached(held).set_display_name("Find a node")
         parted = add_front(catalog, revision, remote, strict, min_class_count, shards=shards, reports=reports)
         table = parted.outputs["parted"]
         tasks = never_cached(find_tasks(table=table, reports=reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER))
+        tasks.set_display_name("Find what can be trained")
         with dsl.If(tasks.output != "taxonomy", name="attributes"):
-            types = attribute_types(table=table)
+            types = attribute_types(table=table).set_display_name("List the attribute types")
             with dsl.ParallelFor(types.output, name="teachers") as type:
                 teacher = on_gpu(train_teacher(table=table, type=type, gammas=gammas, **common))
+            teacher.set_display_name("Train a teacher")
             teachers = dsl.Collected(teacher.outputs["model"])
             own = common | {"epochs": student_epochs, "unlabelled": unlabelled, "corrupted": corrupted, "prior": prior}
-            student = on_gpu(train_student(table=table, teachers=teachers, **own))
+            student = on_gpu(train_student(table=table, teachers=teachers, **own)).set_display_name("Train attributes")
             add_gate("attributes", student, parted, **gate)
         with dsl.If(tasks.output != "attributes", name="taxonomy"):
-            multitask = on_gpu(train_taxonomy(table=table, variant=variant, **common))
+            multitask = on_gpu(train_taxonomy(table=table, variant=variant, **common)).set_display_name(
+                "Train categories"
+            )
             add_gate("taxonomy", multitask, parted, **gate)
-    place(image, credentials, gpu, held, pool, tolerations, volume)
+    sizes = train_cpu, train_memory, step_cpu, step_memory
+    place(image, credentials, gpu, held, pool, tolerations, volume, *sizes)

@@ -1,13 +1,17 @@
 """`vitrine pipeline submit` and `schedule`: a commit's pipelines on a cluster."""
 
+import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from pipelines.cluster import Cluster, Started, Version, parse_cron, run_name, version_name
-from pipelines.packages import compile_pipeline, load, parameters
+from pipelines.check import MISSING, THERE, Finding, check
+from pipelines.cluster import SINGLE_USER, Cluster, Started, Version, parse_cron, run_name, version_name
+from pipelines.packages import compile_pipeline, defaults, load, parameters, step_names
 from vitrine.errors import InputError
+from vitrine.journal import decisions, run_folder
 
+NO_CLAIM = "-no-claim"  # ends the name of a version that has none
 Tell = Callable[[str], None]
 
 
@@ -25,6 +29,9 @@ def submit(
     *,
     start: bool,
     tell: Tell,
+    ui: str = "",
+    claim: bool = True,
+    under: str = "",
 ) -> tuple[Started | None, Cluster]:
     """Publishes a pipeline, and starts a run of it.
 
@@ -41,18 +48,88 @@ def submit(
         overrides: Parameters, `key=value`.
         start: Whether to start a run.
         tell: Takes a line for a person.
+        ui: Address of the UI, for the link.
+        claim: Keep checkpoints on the claim that the parameter `volume` names; see `compile_pipeline`.
+        under: Name of the pipeline on the cluster; "" for its own.
 
     Raises:
-        InputError: for an unknown pipeline or parameter, or when the API cannot be reached or refuses.
+        InputError: for an unknown pipeline or parameter, when the API cannot be reached or refuses, or when something
+            is missing that no run gets on without.
     """
-    given = _parameters(pipeline, parameters, overrides, image)
-    cluster = Cluster(endpoint, namespace)
-    published = _publish(cluster, pipeline, image, version, tell)
+    given = _parameters(pipeline, parameters, overrides, image, claim=claim)
+    cluster = Cluster(endpoint, namespace, ui)
+    published = _publish(cluster, pipeline, image, version, tell, under, claim=claim)
     if not start:
         return None, cluster
+    for finding in findings(cluster, pipeline, given, account, image, claim=claim):
+        if finding.state == MISSING and finding.needed:
+            raise InputError(str(finding))
+        if finding.state != THERE:
+            tell(f"warning: {finding}")
     started = cluster.start(published, title or run_name(pipeline, given), given, experiment, account)
     tell(f"{started.name}: {started.url}")
     return started, cluster
+
+
+def follow(
+    cluster: Cluster,
+    started: Started,
+    pipeline: str,
+    parameters: Path | None,
+    overrides: tuple[str, ...],
+    limit: float,
+    tell: Tell,
+) -> bool:
+    """Waits for a run, telling each step as it ends and then what the steps decided; whether it ended well.
+
+    Args:
+        cluster: Where it was started.
+        started: The run.
+        pipeline: Its pipeline.
+        parameters: See `submit`.
+        overrides: See `submit`.
+        limit: Seconds to wait at most.
+        tell: Takes a line for a person.
+
+    Raises:
+        InputError: if it has not ended by then.
+    """
+    given = {**defaults(pipeline), **_parameters(pipeline, parameters, overrides, "", claim=True)}
+    ended = cluster.wait(started, limit, tell, steps=step_names(pipeline))
+    with contextlib.suppress(InputError, OSError):  # pages that cannot be reached from here are behind the link
+        for line in decisions(run_folder(str(given["reports"]), started.run_id)):
+            tell(f"  {line}")
+    return ended
+
+
+def findings(
+    cluster: Cluster, pipeline: str, given: Mapping[str, object], account: str, image: str, *, claim: bool
+) -> Iterator[Finding]:
+    """What a run of a pipeline needs, and whether it is there; see `check`."""
+    known = {**defaults(pipeline), **given, **({"image": image} if image else {}), **({} if claim else {"volume": ""})}
+    own = account or ("default-editor" if cluster.several_users else "pipeline-runner")
+    yield from check(known, cluster.namespace or SINGLE_USER, own)
+
+
+def check_pipeline(
+    pipeline: str,
+    image: str,
+    endpoint: str,
+    namespace: str,
+    account: str,
+    parameters: Path | None,
+    overrides: tuple[str, ...],
+    *,
+    claim: bool,
+    tell: Tell,
+) -> bool:
+    """Says of all that a run needs whether it is there; whether nothing is missing. See `submit`."""
+    given = _parameters(pipeline, parameters, overrides, image, claim=claim)
+    found = []
+    for finding in findings(Cluster(endpoint, namespace), pipeline, given, account, image, claim=claim):
+        tell(str(finding))
+        found.append(finding.state)
+    return MISSING not in found
 
 
 def schedule(
@@ -70,34 +147,43 @@ def schedule(
     *,
     off: bool,
     tell: Tell,
+    ui: str = "",
+    claim: bool = True,
 ) -> None:
     """Publishes a pipeline, and has it run by the clock; or no longer. See `submit`."""
     title = title or pipeline
-    given = _parameters(pipeline, parameters, overrides, image)
+    given = _parameters(pipeline, parameters, overrides, image, claim=claim)
     parse_cron(cron)
-    cluster = Cluster(endpoint, namespace)
+    cluster = Cluster(endpoint, namespace, ui)
     if off:
-        tell(f"{title}: {cluster.unschedule(title, experiment)} schedules deleted")
+        tell(f"{title}: {cluster.unschedule(title, experiment)}")
         return
-    published = _publish(cluster, pipeline, image, version, tell)
+    published = _publish(cluster, pipeline, image, version, tell, claim=claim)
     done = cluster.schedule(published, title, cron, given, experiment, account)
     tell(f"{title}: {done}; {parse_cron(cron)} (seconds first, UTC), in {experiment}")
 
 
-def _parameters(pipeline: str, path: Path | None, overrides: tuple[str, ...], image: str) -> dict[str, object]:
+def _parameters(
+    pipeline: str, path: Path | None, overrides: tuple[str, ...], image: str, *, claim: bool
+) -> dict[str, object]:
     given = parameters(pipeline, overrides, path)
+    if not claim and "volume" in given:
+        raise InputError(f"--no-claim and the parameter volume={given['volume']}: one or the other")
     if image and given.get("image", image) != image:
         raise InputError(f"--image {image} and the parameter image={given['image']} differ")
     return given
 
 
-def _publish(cluster: Cluster, pipeline: str, image: str, version: str, tell: Tell) -> Version:
+def _publish(
+    cluster: Cluster, pipeline: str, image: str, version: str, tell: Tell, under: str = "", *, claim: bool
+) -> Version:
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / f"{pipeline}.yaml"
-        compile_pipeline(pipeline, package, image)
+        compile_pipeline(pipeline, package, image, claim=claim)
         used = image or load(pipeline).component_spec.inputs["image"].default
         if "@sha256:" not in used:
             tell(f"note: {used} is not named by its digest; whoever replaces it changes what this version does")
-        published = cluster.publish(pipeline, package, version or version_name(package))
-    tell(f"{pipeline}: version {published.name} {'published' if published.new else 'was published before'}")
+        named = version or version_name(package) + ("" if claim else NO_CLAIM)
+        published = cluster.publish(pipeline, package, named, under)
+    tell(f"{under or pipeline}: version {published.name} {'published' if published.new else 'was published before'}")
     return published

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pipelines.agreed import SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
+from pipelines.agreed import POD, SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
 from vitrine.errors import InputError
 from vitrine.training.launch import Run
 
@@ -24,7 +24,6 @@ KIND = {"group": "trainer.kubeflow.org", "version": "v1alpha1", "plural": "train
 RUNTIME = "torch-distributed"
 REPLICAS = "node"  # the runtime's job and its container
 LABEL = "vitrine/nodes"  # the network policy that lets nodes talk to each other selects by it
-POD = "KFP_POD_NAME"  # Kubeflow Pipelines sets it in every step
 STEP = "main"  # the step's container
 IMAGE_USER = 10001  # of Containerfile
 LIMIT = TRAINING_HOURS * 3600.0  # seconds
@@ -51,7 +50,7 @@ def on_nodes(nodes: int, gpus: int, gpu: str) -> Run | None:
         raise InputError(f"nodes={nodes}: several nodes are for runs on a cluster; on this machine it is 1")
 
     def run(key: str, command: Sequence[str], said: Path) -> None:
-        TrainJobs(*_connect()).run(f"vitrine-{key}", command, said, nodes, gpus, gpu)
+        TrainJobs(*connect()).run(f"vitrine-{key}", command, said, nodes, gpus, gpu)
 
     return run
 
@@ -333,7 +332,7 @@ def _refused(error: Any, unknown: bool) -> str:
     return f"nodes: the Kubernetes API refuses: {error.status} {error.reason}{hint} ({said[:300]})"
 
 
-def _connect() -> tuple[Any, str]:
+def connect() -> tuple[Any, str]:
     """The API of the cluster this pod is on, and the pod's namespace."""
     from kubernetes import client, config
 

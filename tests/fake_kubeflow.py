@@ -35,7 +35,9 @@ class State:
     recurring: dict[str, dict[str, Any]] = field(default_factory=dict)
     ends: list[str] = field(default_factory=lambda: ["PENDING", "RUNNING", "SUCCEEDED"])
     error: str = ""
+    steps: list[dict[str, Any]] = field(default_factory=list)  # task_details of any run
     multi_user: bool = False
+    pods: set[str] = field(default_factory=set)  # runs that have any
 
 
 class FakeKubeflow(JsonServer):
@@ -44,6 +46,16 @@ class FakeKubeflow(JsonServer):
     def __init__(self) -> None:
         self.state = State()
         super().__init__()
+
+    def fire(self, recurring_run_id: str) -> dict[str, Any]:
+        """A schedule's minute has come: its run, which goes until its state is changed."""
+        schedule = self.state.recurring[recurring_run_id]
+        own = {key: schedule[key] for key in ("experiment_id", "pipeline_version_reference", "runtime_config")}
+        number = sum(run.get("recurring_run_id") == recurring_run_id for run in self.state.runs.values()) + 1
+        own |= {"display_name": f"{schedule['display_name']}dl5c8-{number}-907546245", "state": "RUNNING"}
+        made = _store(self.state.runs, "run_id", own | {"recurring_run_id": recurring_run_id, "looks": None})
+        self.state.pods.add(made["run_id"])
+        return self.state.runs[made["run_id"]]
 
     def posts(self) -> list[str]:
         """What was written, in order."""
@@ -64,6 +76,7 @@ class FakeKubeflow(JsonServer):
             ("GET", r"/runs/([\w-]+)"): self._run,
             ("GET", r"/recurringruns"): lambda: self._page(self.state.recurring, query, "recurringRuns"),
             ("POST", r"/recurringruns"): lambda: self._create_recurring(body),
+            ("POST", r"/recurringruns/([\w-]+):disable"): self._disable_recurring,
             ("DELETE", r"/recurringruns/([\w-]+)"): self._delete_recurring,
         }
         for (wanted, pattern), action in routes.items():
@@ -110,7 +123,9 @@ class FakeKubeflow(JsonServer):
     def _create_experiment(self, body: bytes) -> dict[str, Any]:
         asked = read(body, "V2beta1Experiment")
         if self.state.multi_user and not asked.get("namespace"):
-            raise Refused(400, "Invalid input error: namespace is empty")
+            raise Refused(400, "An experiment cannot have an empty namespace in multi-user mode")
+        if asked.get("namespace") and not self.state.multi_user:
+            raise Refused(400, "In single-user mode, CreateExperimentRequest shouldn't contain namespace")
         _only(self.state.experiments, asked["display_name"], "experiment")
         return _store(self.state.experiments, "experiment_id", asked)
 
@@ -122,11 +137,13 @@ class FakeKubeflow(JsonServer):
         if run_id not in self.state.runs:
             raise Refused(404, f"Run {run_id} not found")
         run = self.state.runs[run_id]
-        run["state"] = self.state.ends[min(run["looks"], len(self.state.ends) - 1)]
-        run["looks"] += 1
+        if run["looks"] is not None:
+            run["state"] = self.state.ends[min(run["looks"], len(self.state.ends) - 1)]
+            run["looks"] += 1
         if run["state"] == "FAILED":
             run["error"] = {"code": 13, "message": self.state.error}
-        return {key: value for key, value in run.items() if key != "looks"}
+        told = {key: value for key, value in run.items() if key != "looks"}
+        return told | {"run_details": {"task_details": self.state.steps}}
 
     def _create_recurring(self, body: bytes) -> dict[str, Any]:
         asked = self._checked(read(body, "V2beta1RecurringRun"))
@@ -140,6 +157,14 @@ class FakeKubeflow(JsonServer):
     def _delete_recurring(self, recurring: str) -> dict[str, Any]:
         if self.state.recurring.pop(recurring, None) is None:
             raise Refused(404, f"Recurring run {recurring} not found")
+        # Kubernetes collects the workflow of its run; the API goes on calling that RUNNING.
+        self.state.pods -= {key for key, run in self.state.runs.items() if run.get("recurring_run_id") == recurring}
+        return {}
+
+    def _disable_recurring(self, recurring: str) -> dict[str, Any]:
+        if recurring not in self.state.recurring:
+            raise Refused(404, f"Recurring run {recurring} not found")
+        self.state.recurring[recurring] |= {"status": "DISABLED", "mode": "DISABLE"}
         return {}
 
     def _checked(self, asked: dict[str, Any]) -> dict[str, Any]:

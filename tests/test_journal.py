@@ -97,6 +97,44 @@ def test_verdicts(tmp_path, state, steps, verdict):
     assert ("Failed" in text) == (state != "SUCCEEDED")
 
 
+# What a cluster says to a run's last step, whatever became of the others.
+SAID = ("RUNNING", "COMPLETE", "CACHED", "RUNTIME_STATE_UNSPECIFIED", "")
+
+
+@pytest.mark.parametrize("state", SAID)
+def test_the_verdict_is_that_of_what_the_steps_left(tmp_path, run, state):
+    write_note(tmp_path / "t", Note("tasks", "Tasks", ["both."], due=["promote-a|refuse-a", "promote-b|refuse-b"]))
+    publish(tmp_path / "t", run)
+    text = text_of(page_of(summarise(run, state, due=["tasks"])))
+    assert "Failed" in text
+    assert "It did not come to: promote-a or refuse-a, promote-b or refuse-b." in text
+    write_note(tmp_path / "t", Note("promote-a", "A", ["is now version 1."]))
+    publish(tmp_path / "t", run)
+    text = text_of(page_of(summarise(run, state, due=["tasks"])))
+    assert "Failed" in text
+    assert "It did not come to: promote-b or refuse-b." in text
+    write_note(tmp_path / "t", Note("refuse-b", "B", ["was refused."]))
+    publish(tmp_path / "t", run)
+    text = text_of(page_of(summarise(run, state, due=["tasks"])))
+    assert "Promoted: A" in text
+    assert "Failed" not in text
+    assert "did not come to" not in text
+    assert "Failed" in text_of(page_of(summarise(run, "FAILED", due=["tasks"])))
+    assert "Failed: it was terminated" in text_of(page_of(summarise(run, "CANCELING", due=["tasks"])))
+
+
+@pytest.mark.parametrize("state", SAID)
+def test_a_run_that_left_nothing_of_what_was_due_failed(run, state):
+    text = text_of(page_of(summarise(run, state, due=["drift"])))
+    assert "Failed" in text
+    assert "It did not come to: drift." in text
+
+
+def test_unknown_is_said_only_where_nothing_is_known(run):
+    assert "Unknown" in page_of(summarise(run, "RUNNING"))
+    assert "Unknown" not in page_of(summarise(run, "COMPLETE"))
+
+
 def test_the_monitors_verdict_is_its_own_though_a_reused_step_has_a_clock_that_was_ahead(tmp_path, run):
     write_note(tmp_path, Note("validate", "Validate", ["passed."], "good", at="2031-01-01T00:00:00"))
     write_note(tmp_path, Note("retraining", "Retraining", ["a retraining is due."], "bad", at="2030-01-02T00:00:00"))

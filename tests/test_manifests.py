@@ -12,9 +12,11 @@ from pipelines.resources import CREDENTIALS, VOLUME
 from pipelines.trainjob import LABEL
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
-OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
-VERSIONS = ("1.30", "1.33")
-SCHEMALESS = {"ExternalSecret"}  # of an operator, not of Kubernetes
+NAMESPACES = {"single-user": "kubeflow", "multi-user": "vitrine"}
+POOLS = ("gpu-t4", "gpu-a100", "spot")
+VERSIONS = ("1.30", "1.33", "1.34")
+SCHEMALESS = {"ExternalSecret", "Profile"}  # of operators, not of Kubernetes
+OF_ALL_PODS = {"ResourceQuota", "LimitRange", "NetworkPolicy"}
 SOURCES = sorted(path for path in MANIFESTS.rglob("*.yaml"))
 
 
@@ -32,14 +34,21 @@ def plain():
     ]
 
 
-@pytest.fixture(scope="module", params=OVERLAYS)
-def built(request):
+@pytest.fixture(scope="module", params=[(mode, pool) for mode in NAMESPACES for pool in POOLS], ids="-".join)
+def built(request, tmp_path_factory):
+    """An overlay with one of the pools, as somebody sets it up: mode, pool, objects."""
     if not shutil.which("kubectl"):
         pytest.skip("kubectl is not here (Debian: apt-get install kubernetes-client); the files are checked one by one")
-    command = ["kubectl", "kustomize", str(MANIFESTS / "overlays" / request.param)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    mode, pool = request.param
+    copy = tmp_path_factory.mktemp("manifests") / "copy"
+    shutil.copytree(MANIFESTS, copy)
+    overlay = copy / "overlays" / mode
+    text = (overlay / "kustomization.yaml").read_text()
+    assert text.count("components/gpu-t4") == 1
+    (overlay / "kustomization.yaml").write_text(text.replace("components/gpu-t4", f"components/{pool}"))
+    done = subprocess.run(["kubectl", "kustomize", str(overlay)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return request.param, list(yaml.safe_load_all(done.stdout))
+    return mode, pool, list(yaml.safe_load_all(done.stdout))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -47,7 +56,7 @@ def test_every_file_is_valid(version):
     from kubernetes_validate import validate
 
     checked = [validate(found, version, strict=True) for _, found in plain() if found["kind"] not in SCHEMALESS]
-    assert len(checked) >= 15
+    assert len(checked) >= 14
 
 
 def test_a_wrong_object_is_not_valid():
@@ -63,23 +72,47 @@ def test_a_wrong_object_is_not_valid():
 def test_every_overlay_is_valid(built, version):
     from kubernetes_validate import validate
 
-    _, objects = built
+    mode, _, objects = built
     for found in objects:
         validate(found, version, strict=True)
     names = [(found["kind"], found["metadata"]["name"]) for found in objects]
-    assert len(set(names)) == len(names) >= 16
+    assert len(set(names)) == len(names) >= 11
     for found in objects:
-        if found["kind"] not in ("Namespace", "PriorityClass"):
-            assert found["metadata"]["namespace"] == "vitrine", found["metadata"]["name"]
+        if found["kind"] != "PriorityClass":
+            assert found["metadata"]["namespace"] == NAMESPACES[mode], found["metadata"]["name"]
+        for subject in found.get("subjects", ()):
+            assert subject["namespace"] == NAMESPACES[mode]
+
+
+def test_rules_for_all_pods_stay_away_from_kubeflows_own(built):
+    mode, _, objects = built
+    kinds = {found["kind"] for found in objects}
+    assert kinds >= {"PersistentVolumeClaim", "ServiceAccount", "Role", "RoleBinding", "CronJob", "ConfigMap"}
+    assert (kinds & OF_ALL_PODS) == (set() if mode == "single-user" else OF_ALL_PODS)
+    assert "Namespace" not in kinds  # Kubeflow's own, or the profile's
+
+
+def test_the_profile_makes_the_namespace_of_the_overlay():
+    (profile,) = documents(MANIFESTS / "overlays/multi-user/profile.yaml")
+    assert (profile["kind"], profile["metadata"]) == ("Profile", {"name": NAMESPACES["multi-user"]})
 
 
 def test_an_overlay_gives_its_pool_and_its_quota(built):
-    name, objects = built
-    (quota,) = (found["spec"]["hard"] for found in objects if found["kind"] == "ResourceQuota")
-    assert int(quota["requests.nvidia.com/gpu"]) >= 2
-    assert quota["pods"] == "100"  # of the base
+    mode, name, objects = built
+    if mode == "multi-user":
+        (quota,) = (found["spec"]["hard"] for found in objects if found["kind"] == "ResourceQuota")
+        assert int(quota["requests.nvidia.com/gpu"]) == (2 if name == "gpu-a100" else 4)
+        assert quota["pods"] == "100"  # of the base
     (settings,) = (found["data"]["retrain.yaml"] for found in objects if found["metadata"]["name"] == "vitrine-retrain")
     assert yaml.safe_load(settings)["pool"] == {"vitrine/pool": name if name != "spot" else "gpu-spot"}
+
+
+def test_the_monitor_knows_its_namespace(built):
+    _, _, objects = built
+    (job,) = (found for found in objects if found["kind"] == "CronJob")
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    given = {variable["name"]: variable.get("valueFrom") for variable in container["env"]}
+    assert given["VITRINE_NAMESPACE"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
 
 
 @pytest.mark.parametrize("path", sorted(MANIFESTS.rglob("retrain.yaml")), ids=lambda path: path.parent.name)

@@ -11,6 +11,8 @@ from tracked import store
 from vitrine import files, steps
 from vitrine.catalog import Catalog, read_catalog, write_catalog
 from vitrine.errors import InputError
+from vitrine.files import read_bytes
+from vitrine.journal import summarise
 
 
 @pytest.fixture
@@ -186,6 +188,15 @@ def test_tasks_that_the_labels_allow(tmp_path, columns, tasks):
     folder = table(tmp_path, **columns)
     assert steps.find_tasks(folder) == tasks
     assert steps.teachable(folder) == (["colour"] if "attributes" in tasks else [])
+
+
+def test_a_run_is_to_come_to_a_decision_on_each_model_that_can_be_trained(tmp_path):
+    run = str(tmp_path / "run")
+    assert steps.plan(table(tmp_path, **COLOURS, **SHELVES), run) == "attributes+taxonomy"
+    page = read_bytes(summarise(run, "RUNNING", due=["tasks"])).decode()
+    assert "Failed" in page
+    assert "promote-attributes or refuse-attributes, promote-taxonomy or refuse-taxonomy" in page
+    assert "Attributes (student) and Categories (multitask)." in page
 
 
 @pytest.mark.parametrize("columns", [{}, {"attr:colour": ["red"] * 4, "category": ["A"] * 4}, {"category": [""] * 4}])

@@ -483,15 +483,21 @@ def pipeline_list() -> None:
         _say(f"{name}\t{summary}" if sys.stdout.isatty() else name)
 
 
+NO_CLAIM = click.option(
+    "--claim/--no-claim", default=True, help="Checkpoints on a volume claim, or only on a training pod's own disk."
+)
+
+
 @pipeline.command("compile")
 @click.argument("name")
 @click.argument("out", type=PATH)
 @click.option("--image", default="", help="Image of every step, best by its digest; default: this version's.")
-def pipeline_compile(name: str, out: Path, image: str) -> None:
+@NO_CLAIM
+def pipeline_compile(name: str, out: Path, image: str, claim: bool) -> None:
     """Write a package that the Kubeflow UI takes."""
     from pipelines.packages import compile_pipeline
 
-    compile_pipeline(name, out, image)
+    compile_pipeline(name, out, image, claim=claim)
     _say(f"{out}: upload it in the Kubeflow UI under Pipelines")
 
 
@@ -520,11 +526,13 @@ def _on_cluster(command: Callable[..., int | None]) -> Callable[..., int | None]
     """The options that publishing, running and scheduling share."""
     for option in (
         click.option("--endpoint", default="", help="Kubeflow Pipelines API; default: $KF_PIPELINES_ENDPOINT."),
-        click.option("--namespace", default="", help="The profile's namespace, where Kubeflow has several users."),
+        click.option("--ui", default="", help="Address of the UI, for links; default: $KF_PIPELINES_UI_ENDPOINT."),
+        click.option("--namespace", default="", help="Where Kubeflow has several users; default: $VITRINE_NAMESPACE."),
         click.option("--experiment", default="vitrine", show_default=True),
         click.option("--account", default="", help="Service account of the pods; default: the cluster's."),
         click.option("--image", default="", help="Image of every step, best by its digest; default: this version's."),
         click.option("--version", default="", help="Name of the pipeline version; default: the commit."),
+        NO_CLAIM,
         PARAMETERS,
         SET,
     ):
@@ -543,12 +551,27 @@ def pipeline_submit(
     name: str, title: str, publish_only: bool, wait: bool, timeout: float, version: str, image: str, **asked: Any
 ) -> int:
     """Publish a pipeline on a cluster (once per commit) and start a run of it."""
-    from pipelines.submit import submit
+    from pipelines.submit import follow, submit
 
     started, cluster = submit(name, image, version, title, start=not publish_only, tell=_say, **asked)
     if started is None or not wait:
         return 0
-    return 0 if cluster.wait(started, timeout * 3600, _say) else 1
+    given = asked["parameters"], asked["overrides"]
+    return 0 if follow(cluster, started, name, *given, timeout * 3600, _say) else 1
+
+
+@pipeline.command("check")
+@click.argument("name")
+@_on_cluster
+def pipeline_check(
+    name: str, image: str, endpoint: str, namespace: str, account: str, parameters: Path | None, claim: bool,
+    overrides: tuple[str, ...], **_: Any,
+) -> int:  # fmt: skip
+    """Say whether what a run needs is on the cluster. Exit code 1: something is missing."""
+    from pipelines.submit import check_pipeline
+
+    whole = check_pipeline(name, image, endpoint, namespace, account, parameters, overrides, claim=claim, tell=_say)
+    return 0 if whole else 1
 
 
 @pipeline.command("schedule")

@@ -18,6 +18,9 @@ from vitrine.untrusted import parse_json
 
 FOLDER = "journal"
 SIGN = "»"  # begins the lines of a log that are for people
+WELL = ("SUCCEEDED", "COMPLETE", "CACHED")  # how the Pipelines API and ML Metadata call a good end
+BADLY = ("FAILED", "ERROR")
+TERMINATED = ("CANCELING", "CANCELED", "CANCELLED")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Note:
         photos: Thumbnails with captions, for the summary.
         data_version: Of the data it brought in, for the summary's head.
         at: When, UTC.
+        due: Steps that the run has to come to after this one; `a|b` is either.
     """
 
     step: str
@@ -43,6 +47,7 @@ class Note:
     photos: Sequence[Mapping[str, object]] = ()
     data_version: str = ""
     at: str = ""
+    due: Sequence[str] = ()
 
 
 def write_note(folder: Path, note: Note, report: Path | None = None, inherit: Sequence[Path] = ()) -> None:
@@ -74,23 +79,32 @@ def run_folder(reports: str, run_id: str) -> str:
     return files.join(reports, run_id)
 
 
-def summarise(run: str, state: str, error: str = "", title: str = "retrain") -> str:
+def summarise(run: str, state: str, error: str = "", title: str = "retrain", due: Sequence[str] = ()) -> str:
     """Writes the run's one page, `summary.html` beside its journal, and returns its address.
+
+    On a cluster nobody tells a run's last step how the others ended: its state is `RUNNING` however they did. So the
+    verdict is that of the journal: whether all steps that were due left their notes.
 
     Args:
         run: The run's folder or `s3://` prefix.
-        state: How the run ended: `SUCCEEDED`, or anything else.
+        state: What is said of the run's end, in the words of Kubeflow or of ML Metadata.
         error: What is known of the failure.
         title: The pipeline's name.
+        due: Steps that the run has to come to, beside those that its notes name; see `Note`.
     """
     notes = _read_notes(run)
+    missing = not_reached(notes, due)
     promoted = [note for note in notes if note.step.startswith("promote")]
     refused = [note for note in notes if note.step.startswith("refuse")]
     watched = [note for step in ("drift", "retraining") for note in notes if note.step == step]
     versions = [f"data version {note.data_version}" for note in notes if note.data_version]
     page = Page(f"Run of {title}", " · ".join([_when(notes), *versions]))
-    if state != "SUCCEEDED":
+    if state in TERMINATED:
+        page.verdict, page.tone = "Failed: it was terminated", "bad"
+    elif state in BADLY or missing:
         page.verdict, page.tone = "Failed", "bad"
+    elif not notes and state not in WELL:
+        page.verdict, page.tone = "Unknown: it left nothing, and nobody says how it ended", "warn"
     elif watched:
         # Not of the newest note: a step that was reused may have run while the clock was ahead.
         page.verdict, page.tone = watched[-1].decided[0], watched[-1].tone
@@ -102,6 +116,8 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain") -> 
         page.verdict, page.tone = "Nothing to train in this catalog", "warn"
     if error:
         page.text(error)
+    if missing:
+        page.text(f"It did not come to: {', '.join(step.replace('|', ' or ') for step in missing)}.")
     page.tiles(Tile(label, value, note.tone) for note in notes for label, value in note.figures.items())
     for note in notes:
         if note.photos:
@@ -119,6 +135,18 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain") -> 
     address = files.join(run, "summary.html")
     files.write_bytes(address, page.render().encode())
     return address
+
+
+def decisions(run: str) -> list[str]:
+    """What the steps of a run decided, a line each, in the order they ran."""
+    return [f"{note.title}: {sentence}" for note in _read_notes(run) for sentence in note.decided]
+
+
+def not_reached(notes: Sequence[Note], due: Sequence[str] = ()) -> list[str]:
+    """The steps that were due, by `due` or by a note, and left no note."""
+    reached = {note.step for note in notes}
+    asked = dict.fromkeys([*due, *(step for note in notes for step in note.due)])
+    return [step for step in asked if reached.isdisjoint(step.split("|"))]
 
 
 def _read_notes(run: str) -> list[Note]:

@@ -206,6 +206,20 @@ def teachable(table: Path) -> list[str]:
     return teachable_types(read_catalog(table))
 
 
+def plan(table: Path, run: str) -> str:
+    """As `find_tasks`; publishes what the steps so far decided, and which models the run is to come to."""
+    found = find_tasks(table)
+    tasks = found.split("+")
+    decided = [f"{' and '.join(NAMES[task] for task in tasks)}."]
+    _close(Note("tasks", "What can be trained", decided, due=[_decision(task) for task in tasks]), table, run)
+    return found
+
+
+def _decision(task: str) -> str:
+    """The steps one of which says what became of a task's model."""
+    return f"promote-{task}|refuse-{task}"
+
+
 def find_tasks(table: Path) -> str:
     """Which tasks the labels allow: `attributes`, `taxonomy`, `attributes+taxonomy`.
 
@@ -251,7 +265,8 @@ def count_listings(table: Path, run: str) -> dict[str, float]:
         f"{counts['validation']:,} to choose by, {counts['test']:,} to measure on."
     ]
     judged = sum(counts.values()) - counts["undecided"]
-    _close(Note("listings", "Listings", decided, figures={"listings with a verdict": f"{judged:,}"}), table, run)
+    figures = {"listings with a verdict": f"{judged:,}"}
+    _close(Note("listings", "Listings", decided, figures=figures, due=[_decision("authenticity")]), table, run)
     return {name: float(count) for name, count in counts.items()}
 
 
@@ -282,7 +297,8 @@ def examine(
         if not counts["photos of split test"]:
             raise InputError(f"{catalog.root}: no test photo to measure on")
     decided = [", ".join(f"{count:,} {name}" for name, count in counts.items()) + "."]
-    _close(Note("examine", "What there is to learn", decided), table, run)
+    due = [_decision(task), f"index-{task}"]
+    _close(Note("examine", "What there is to learn", decided, due=due), table, run)
     return {name: float(count) for name, count in counts.items()}
 
 
@@ -443,6 +459,19 @@ def detect_drift(
     return watch(_open(table), registry, task, reports, run_id, table, out)
 
 
+def learns_from(catalog: str, revision: str) -> str:
+    """The version of the data that a training on a catalog would learn from; "" where it cannot be read from here."""
+    from vitrine.catalog.fetch import asked_version, fetch
+
+    try:
+        if catalog.endswith(".dvc"):
+            return asked_version(catalog, revision)
+        with tempfile.TemporaryDirectory() as folder:
+            return fetch(catalog, Path(folder) / "table", revision, photos=False).data_version
+    except (InputError, OSError):
+        return ""
+
+
 def request_retraining(
     drift: Path,
     state: str,
@@ -451,8 +480,13 @@ def request_retraining(
     run_id: str,
     start: Callable[[], str] | None,
     busy: Callable[[], str],
+    failed: Callable[[str], bool] = lambda run: False,
+    data: str = "",
+    tasks: Sequence[str] = (),
 ) -> str:
     """Starts a retraining that drift asks for, at most one at a time and one for each state of the data.
+
+    Where there is nothing new to learn from, the run's pages hold photos to label instead.
 
     Args:
         drift: What `detect_drift` wrote.
@@ -462,21 +496,32 @@ def request_retraining(
         run_id: The monitor's run.
         start: Starts the run and returns its name; None where there is no cluster.
         busy: Names a retraining that is still going, or "".
+        failed: Whether a run ended without success.
+        data: Version of the data that the retraining would learn from; "" starts it whatever was learnt.
+        tasks: What it trains.
 
     Returns:
         What became of it.
     """
+    from vitrine.monitoring import labelling
     from vitrine.monitoring.retraining import request
     from vitrine.monitoring.watch import DECISION
+    from vitrine.registry.store import Registry
 
-    reason = str(files.read_json(drift / DECISION)["reason"])
-    if start is None:
-        decided, tone = "a retraining is due; no Kubeflow endpoint is given, so start it by hand.", "bad"
-    else:
-        asked = request(registry, state, reason, run_id, start, busy)
-        decided, tone = asked.reason, "good" if asked.started else "warn"
-    _close(Note("retraining", "Retraining", [decided], tone), drift, run_folder(reports, run_id))
-    return decided
+    run, found = run_folder(reports, run_id), files.read_json(drift / DECISION)
+    learnt = {best.data_version for task in tasks if (best := Registry(registry).champion(task))}
+    asked = request(registry, state, str(found["reason"]), run_id, start, busy, failed=failed, data=data, learnt=learnt)
+    note = Note("retraining", "Retraining", [asked.reason], "good" if asked.started else "warn")
+    if not asked.known:
+        _close(note, drift, run)
+        return asked.reason
+    sheet = drift / labelling.LABEL
+    files.write_bytes(files.join(run, sheet.name), sheet.read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "page.html"
+        labelling.page(sheet, str(found["photos"]), asked.reason).write(page)
+        _close(note, drift, run, page)
+    return asked.reason
 
 
 def promote(
@@ -549,10 +594,10 @@ def _about(decided: Mapping[str, Any], run: str) -> dict[str, Any]:
     return {"run": run.rstrip("/").rpartition("/")[2], "against": against}
 
 
-def _close(note: Note, decision: Path, run: str) -> None:
+def _close(note: Note, decision: Path, run: str, page: Path | None = None) -> None:
     """Publishes a branch's whole journal, this last note included, to the run's folder."""
     with tempfile.TemporaryDirectory() as folder:
-        write_note(Path(folder), note, inherit=[decision])
+        write_note(Path(folder), note, page, inherit=[decision])
         publish(Path(folder), run)
 
 

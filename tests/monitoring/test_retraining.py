@@ -59,6 +59,37 @@ def test_one_for_each_state_and_none_while_one_is_going(ask, runs, registry):
     ]
 
 
+def test_a_retraining_that_failed_is_asked_for_again_twice(ask, runs, registry):
+    failed = {"run-1", "run-2", "run-3"}
+    for number in (1, 2, 3):
+        assert ask(failed=failed.__contains__).reason == f"started run run-{number}."
+    last = ask(failed=failed.__contains__)
+    assert (last.started, last.known) == (False, False)
+    assert last.reason == "3 retrainings on this state of the data failed, the last is run run-3."
+    assert "by run run-3" in ask(failed={"run-1", "run-2"}.__contains__).reason
+    assert len(runs.started) == len(retrainings(registry)) == 3
+
+
+def test_data_are_learnt_from_once(ask, runs):
+    """Other photos drift, and what would be trained on is what it was."""
+    known = ask(data="v1", learnt={"v1"})
+    assert (known.started, known.known) == (False, True)
+    assert ask(data="v2", learnt={"v1"}).started
+    again = ask("s2", data="v2", learnt={"v1"})  # its models were refused
+    assert (again.started, again.known) == (False, True)
+    assert again.reason == "run run-1 learnt from this data before (version v2)."
+    assert ask("s2", data="v2", failed={"run-1"}.__contains__).started
+    assert ask("s3").started  # told to, whatever was learnt
+    assert runs.started == ["run-1", "run-2", "run-3"]
+
+
+def test_what_was_written_before_data_were_noted_is_read(ask, registry):
+    old = {"state": "s1", "reason": "", "monitor": "m0", "at": NOW.isoformat(), "run": "r0"}
+    pointer.replace(files.join(registry, "retraining.json"), json.dumps([old]).encode(), "")
+    assert "by run r0" in ask().reason
+    assert ask("s2", data="v1").started
+
+
 def test_of_two_at_once_one_starts(ask, runs, registry):
     """The second asks after the first has read the list and before it writes."""
     inner = []

@@ -74,7 +74,12 @@ def test_one_champion_that_drifts_decides(look, tmp_path):
     assert answer == "drift"
     assert figures == pytest.approx({"attributes": 0.5, "taxonomy": 4.0})
     assert sorted(asked) == [("attributes", 2), ("taxonomy", 2)]  # they share the false alarm rate
-    assert json.loads((out / DECISION).read_text()) == {"drifted": True, "reason": "Drift: brightness. (taxonomy)"}
+    assert json.loads((out / DECISION).read_text()) == {
+        "drifted": True,
+        "reason": "Drift: brightness. (taxonomy)",
+        "photos": "/photos",
+    }
+    assert len((out / "label.csv").read_text().splitlines()) == 1 + len(PHOTOS)
     (only,) = history(str(tmp_path / "reports"))
     assert (only.run, only.data_version, only.photos, only.drifted) == ("run-1", "v-7", 8, True)
     published = tmp_path / "reports/run-1"

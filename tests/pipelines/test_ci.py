@@ -56,6 +56,7 @@ def kubeflow(monkeypatch, tmp_path):
     monkeypatch.setenv("VITRINE_REVISION", "0123456789abcdef0123456789abcdef01234567")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KF_PIPELINES_SA_TOKEN_PATH", raising=False)
+    monkeypatch.setattr("pipelines.submit.check", lambda *_: [])  # see test_check
     monkeypatch.setattr(cluster, "POLL", 0.01)
     monkeypatch.setattr(Cluster.wait, "__defaults__", (0.01,))
     server = FakeKubeflow()
@@ -100,6 +101,8 @@ def test_a_pull_request_trains_its_data_promotes_nothing_and_is_told(kubeflow, g
     }
     (version,) = kubeflow.state.versions.values()
     assert version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]["image"]["defaultValue"] == IMAGE
+    # Drift starts the newest version of `retrain`: what nobody reviewed is not to be one.
+    assert [found["display_name"] for found in kubeflow.state.pipelines.values()] == ["retrain-pull-requests"]
     (text,) = github.written()
     assert "succeeded" in text
     assert "No model reached the gate." in text
@@ -112,6 +115,7 @@ def test_a_pull_request_trains_its_data_promotes_nothing_and_is_told(kubeflow, g
 def test_a_branch_promotes_and_comments_nowhere(kubeflow, github, environment):
     assert ci.main("retrain", {**environment, "PULL_REQUEST": ""}) == 0
     assert "only_compare" not in parameters(kubeflow)
+    assert [found["display_name"] for found in kubeflow.state.pipelines.values()] == ["retrain"]
     assert github.written() == []
 
 

@@ -1,19 +1,22 @@
 """`vitrine pipeline submit` and `schedule`, as a user types them, against an API server over HTTP."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
 from fake_kubeflow import FakeKubeflow
 
-from pipelines import cluster
+from pipelines import PIPELINES, cluster
 from pipelines.cluster import Cluster, parse_cron, retraining, run_name, version_name
-from pipelines.packages import compile_pipeline
+from pipelines.packages import compile_pipeline, content_hash, step_names
 from vitrine.cli import cli
 from vitrine.errors import InputError
+from vitrine.journal import Note, publish, write_note
 from vitrine.monitoring.retraining import request, retrainings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -24,7 +27,8 @@ IMAGE = "registry.example/vitrine@sha256:" + "a" * 64
 def kubeflow(monkeypatch, tmp_path):
     monkeypatch.setenv("VITRINE_REVISION", COMMIT)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_SA_TOKEN_PATH"):
+    names = ("ENDPOINT", "UI_ENDPOINT", "SA_TOKEN_PATH")
+    for name in ("VITRINE_NAMESPACE", "VITRINE_ACCOUNT", *(f"KF_PIPELINES_{name}" for name in names)):
         monkeypatch.delenv(name, raising=False)
     server = FakeKubeflow()
     yield server
@@ -35,6 +39,7 @@ def kubeflow(monkeypatch, tmp_path):
 def quick(monkeypatch):
     monkeypatch.setattr(cluster, "POLL", 0.01)
     monkeypatch.setattr(Cluster.wait, "__defaults__", (0.01,))
+    monkeypatch.setattr("pipelines.submit.check", lambda *_: [])  # see test_check
 
 
 @pytest.fixture
@@ -127,16 +132,60 @@ def test_two_at_once_create_one_pipeline_and_one_version(kubeflow, tmp_path):
 
 
 def test_waiting_tells_how_it_ended(kubeflow, vitrine):
-    code, out = vitrine("submit", "retrain", *HERE, "--wait")
+    here = (*HERE, "--set", "reports=/nowhere/reports")
+    code, out = vitrine("submit", "retrain", *here, "--wait")
     assert code == 0
     assert [line.rpartition(": ")[2] for line in out.splitlines()[-3:]] == ["pending", "running", "succeeded"]
     kubeflow.state.ends, kubeflow.state.error = ["RUNNING", "FAILED"], "rules failed: Unreadable photos"
-    code, out = vitrine("submit", "retrain", *HERE, "--wait")
+    code, out = vitrine("submit", "retrain", *here, "--wait")
     assert code == 1
     assert "rules failed: Unreadable photos" in out
     kubeflow.state.ends = ["RUNNING"]
-    message, _ = vitrine("submit", "retrain", *HERE, "--wait", "--timeout", "0.00001")
+    message, _ = vitrine("submit", "retrain", *here, "--wait", "--timeout", "0.00001")
     assert "still running after 0 s; it goes on" in message
+
+
+def test_waiting_tells_each_step_as_it_ends_and_what_was_decided(kubeflow, vitrine, tmp_path, monkeypatch):
+    """An Argo run's nodes: a step's driver, its retries' shells and the loops around it are no steps."""
+    names = (
+        "root-driver",
+        "data-version-driver",
+        "data-version",
+        "fetch",
+        "train-teacher(0)",
+        "train-teacher",
+        "validate",
+    )
+    kubeflow.state.steps = [
+        {"task_id": name, "display_name": name, "state": "RUNNING" if name == "validate" else "SUCCEEDED"}
+        for name in names
+    ]
+    kubeflow.state.steps.append({"task_id": "t2", "display_name": "train-teacher", "state": "FAILED"})
+    real = Cluster.start
+
+    def start(self, *given):
+        started = real(self, *given)
+        write_note(tmp_path, Note("promote-taxonomy", "Categories", ["is now version 7."]))
+        publish(tmp_path, str(tmp_path / "reports" / started.run_id))
+        return started
+
+    monkeypatch.setattr(Cluster, "start", start)
+    code, out = vitrine("submit", "retrain", *HERE, "--set", f"reports={tmp_path}/reports", "--wait")
+    assert code == 0
+    lines = [line for line in out.splitlines() if line.startswith("  ")]
+    assert lines == [
+        "  Name the data: done",
+        "  Fetch the data: done",
+        "  Train a teacher: done",
+        "  Train a teacher: failed",
+        "  Categories: is now version 7.",
+    ]
+
+
+def test_every_step_has_a_name_for_people():
+    for pipeline in PIPELINES:
+        for key, name in step_names(pipeline).items():
+            assert name[0].isupper(), (pipeline, key, name)
 
 
 def test_a_run_is_named_after_its_data_and_the_figure_to_beat(tmp_path, monkeypatch):
@@ -149,6 +198,7 @@ def test_a_run_is_named_after_its_data_and_the_figure_to_beat(tmp_path, monkeypa
     assert run_name("retrain", given) == "retrain 0a1b2c3d taxonomy top1 0.912"
     assert run_name("retrain", {**given, "revision": "ffffffff0000"}).startswith("retrain ffffffff ")
     assert run_name("monitor", {**given, "catalog": "/new/%Y-%m-%d"}) == "monitor taxonomy top1 0.912"
+    assert run_name("authenticate", given) == "authenticate 0a1b2c3d"  # another's figure is not to beat
 
 
 def test_a_version_is_named_after_what_was_committed(tmp_path, monkeypatch):
@@ -275,14 +325,49 @@ def test_several_users_have_their_namespaces(kubeflow, vitrine):
     assert only(kubeflow.state.runs)["service_account"] == "vitrine-runner"
 
 
+def test_the_namespace_of_a_pod_is_taken_where_none_is_named(kubeflow, vitrine, monkeypatch):
+    kubeflow.state.multi_user = True
+    message, _ = vitrine("submit", "retrain", *HERE)
+    assert "An experiment cannot have an empty namespace in multi-user mode" in message
+    monkeypatch.setenv("VITRINE_NAMESPACE", "team-b")
+    assert vitrine("submit", "retrain", *HERE)[0] == 0
+    assert vitrine("schedule", "monitor")[0] is None
+    assert {found["namespace"] for found in kubeflow.state.experiments.values()} == {"team-b"}
+    assert vitrine("submit", "match", *HERE, "--namespace", "team-c", "--experiment", "c")[0] == 0
+    assert {found["namespace"] for found in kubeflow.state.experiments.values()} == {"team-b", "team-c"}
+
+
+def test_one_user_has_no_namespace_though_the_pod_knows_one(kubeflow, vitrine, monkeypatch):
+    monkeypatch.setenv("VITRINE_NAMESPACE", "kubeflow")
+    assert vitrine("submit", "retrain", *HERE)[0] == 0
+    assert not only(kubeflow.state.experiments).get("namespace")
+
+
+@pytest.mark.parametrize("given", ["option", "variable"])
+def test_links_lead_to_the_ui(kubeflow, vitrine, monkeypatch, given):
+    ui = "http://localhost:8080"
+    monkeypatch.setenv("KF_PIPELINES_UI_ENDPOINT", "" if given == "option" else ui)
+    _, out = vitrine("submit", "retrain", *HERE, *(["--ui", ui + "/"] if given == "option" else []))
+    assert f": {ui}/#/runs/details/{only(kubeflow.state.runs)['run_id']}" in out
+
+
+@pytest.fixture
+def in_pod(kubeflow, monkeypatch):
+    """Kubernetes says which runs have pods."""
+    monkeypatch.setattr(cluster, "run_has_pods", lambda run_id, namespace: run_id in kubeflow.state.pods)
+
+
+def monitor_asks(kubeflow, registry, state="0123456789", **other):
+    own = Cluster(kubeflow.address)
+    start = retraining(own, "retrain", {"catalog": "/nowhere", "epochs": 2}, state, "vitrine")
+    return request(registry, state, "Drift: brightness", "monitor", start, lambda: own.going("retrain"), **other)
+
+
 def test_drift_starts_the_newest_version_once(kubeflow, vitrine, tmp_path):
     registry = str(tmp_path / "registry")
     vitrine("submit", "retrain", "--publish-only", "--version", "old")
     vitrine("submit", "retrain", "--publish-only", "--version", "new")
-    start, busy = retraining(
-        "retrain", {"catalog": "/nowhere", "epochs": 2}, "0123456789", kubeflow.address, "", "vitrine"
-    )
-    asked = request(registry, "0123456789", "Drift: brightness", "monitor-1", start, busy)
+    asked = monitor_asks(kubeflow, registry)
     run = only(kubeflow.state.runs)
     assert asked.started
     assert asked.reason == f"started run {run['run_id']}."
@@ -290,20 +375,117 @@ def test_drift_starts_the_newest_version_once(kubeflow, vitrine, tmp_path):
     newest = run["pipeline_version_reference"]["pipeline_version_id"]
     assert kubeflow.state.versions[newest]["display_name"] == "new"
     assert [entry.run for entry in retrainings(registry)] == [run["run_id"]]
-    again = request(registry, "0123456789", "Drift", "monitor-2", start, busy)
+    again = monitor_asks(kubeflow, registry)
     assert not again.started
     assert "was retrained on before" in again.reason
-    later = request(registry, "another", "Drift", "monitor-3", start, busy)
-    assert "is still going" in later.reason
+    assert "is still going" in monitor_asks(kubeflow, registry, "another").reason
     only(kubeflow.state.runs)["state"] = "SUCCEEDED"
-    assert request(registry, "another", "Drift", "monitor-4", start, busy).started
+    assert monitor_asks(kubeflow, registry, "another").started
 
 
-def test_drift_publishes_the_pipeline_where_nobody_did(kubeflow):
-    start, busy = retraining("retrain", {"catalog": "/nowhere"}, "s", kubeflow.address, "", "vitrine")
-    assert busy() == ""
-    start()
+def test_drift_starts_nothing_that_was_not_committed(kubeflow, vitrine, monkeypatch):
+    names = {
+        "0123456789ab": True,
+        "0123456789ab-0a1b2c3d": False,
+        "package-0a1b2c3d": False,
+        "ffffffffffff-00000000": False,
+    }
+    for name in names:
+        vitrine("submit", "retrain", "--publish-only", "--version", name)
+    assert Cluster(kubeflow.address).latest("retrain").name == "0123456789ab"
+
+
+def test_a_version_without_a_claim_is_another(kubeflow, vitrine):
+    vitrine("submit", "retrain", "--publish-only")
+    assert vitrine("submit", "retrain", *HERE, "--no-claim")[0] == 0
+    first, second = kubeflow.state.versions.values()
+    assert (first["display_name"], second["display_name"]) == (COMMIT[:12], f"{COMMIT[:12]}-no-claim")
+    assert "volume" in first["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+    assert "volume" not in second["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+    message, _ = vitrine("submit", "retrain", "--no-claim", "--set", "volume=v")
+    assert "--no-claim and the parameter volume=v" in message
+
+
+def test_a_run_that_only_compares_holds_up_no_retraining(kubeflow, vitrine, tmp_path):
+    vitrine("submit", "retrain", *HERE, "--set", "only_compare=true")
+    assert only(kubeflow.state.runs)["state"] == "PENDING"
+    assert Cluster(kubeflow.address).going("retrain") == ""
+    vitrine("submit", "retrain", *HERE, "--name", "promotes")
+    assert Cluster(kubeflow.address).going("retrain") == "promotes"
+
+
+def test_drift_publishes_the_pipeline_where_nobody_did(kubeflow, monkeypatch):
+    monkeypatch.setenv("VITRINE_ACCOUNT", "vitrine-runner")
+    own = Cluster(kubeflow.address)
+    assert own.going("retrain") == ""
+    retraining(own, "retrain", {"catalog": "/nowhere"}, "s", "vitrine")()
     assert only(kubeflow.state.versions)["display_name"] == COMMIT[:12]
+    assert only(kubeflow.state.runs)["service_account"] == "vitrine-runner"  # the monitor's own
+
+
+def test_a_schedule_that_is_running_is_not_deleted_under_its_run(kubeflow, vitrine):
+    vitrine("schedule", "monitor")
+    first = only(kubeflow.state.recurring)["recurring_run_id"]
+    run = kubeflow.fire(first)
+    _, out = vitrine("schedule", "monitor", "--set", "shards=2")
+    assert f"replaced; 1 disabled: run {run['display_name']} is going" in out
+    assert run["run_id"] in kubeflow.state.pods
+    assert kubeflow.state.recurring[first]["status"] == "DISABLED"
+    assert sorted(found["status"] for found in kubeflow.state.recurring.values()) == ["DISABLED", "ENABLED"]
+    _, out = vitrine("schedule", "monitor", "--off")
+    assert f"1 schedules deleted; 1 disabled: run {run['display_name']} is going" in out
+    run["state"] = "SUCCEEDED"
+    assert "1 schedules deleted" in vitrine("schedule", "monitor", "--off")[1]
+    assert not kubeflow.state.recurring
+
+
+def test_a_run_whose_pods_are_gone_holds_up_no_retraining(kubeflow, vitrine, in_pod, tmp_path):
+    """Somebody else deleted its schedule: the API calls it RUNNING for ever."""
+    vitrine("schedule", "retrain")
+    schedule = only(kubeflow.state.recurring)["recurring_run_id"]
+    run = kubeflow.fire(schedule)
+    Cluster(kubeflow.address)._client.delete_recurring_run(schedule)
+    assert (run["state"], kubeflow.state.pods) == ("RUNNING", set())
+    assert "is still going" in monitor_asks(kubeflow, str(tmp_path)).reason  # too young to be called lost
+    run["created_at"] = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
+    own = Cluster(kubeflow.address)
+    assert own.going("retrain", timedelta(hours=3)) == run["display_name"]
+    kubeflow.state.pods.add(run["run_id"])
+    assert own.going("retrain") == run["display_name"]
+    kubeflow.state.pods.clear()
+    assert own.failed(run["run_id"])
+    assert monitor_asks(kubeflow, str(tmp_path)).started
+
+
+def test_how_a_retraining_ended(kubeflow, vitrine):
+    own = Cluster(kubeflow.address)
+    vitrine("submit", "retrain", *HERE)
+    run = only(kubeflow.state.runs)
+    run["looks"] = None
+    for state, failed in (
+        ("RUNNING", False),
+        ("SUCCEEDED", False),
+        ("CANCELING", False),
+        ("FAILED", True),
+        ("CANCELED", True),
+    ):
+        run["state"] = state
+        assert own.failed(run["run_id"]) is failed, state
+    assert own.failed("unknown") is False
+
+
+def test_a_package_is_the_same_whatever_the_order_of_its_keys(tmp_path):
+    """kfp writes a default's keys into the header in an order that differs from process to process."""
+    command = "import sys; from pathlib import Path; from pipelines.packages import compile_pipeline as c; c('retrain', Path(sys.argv[1]))"
+    packages = [tmp_path / f"{seed}.yaml" for seed in range(1, 5)]
+    for seed, package in enumerate(packages, 1):
+        environment = os.environ | {"PYTHONHASHSEED": str(seed)}
+        subprocess.run([sys.executable, "-c", command, str(package)], env=environment, check=True)
+    assert len({package.read_bytes() for package in packages}) > 1
+    assert len({content_hash(package) for package in packages}) == 1
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(packages[0].read_text().replace("nvidia.com/gpu", "amd.com/gpu"))
+    assert content_hash(changed) != content_hash(packages[0])
 
 
 def test_the_command_ends_with_one_line_and_code_2():

@@ -103,6 +103,21 @@ def test_the_exit_handler_sees_every_end(spec):
     assert farewell["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": "exit-handler-1"}}
 
 
+@pytest.mark.parametrize(
+    ("name", "due"),
+    [
+        ("retrain", "tasks"),
+        ("authenticate", "listings"),
+        ("represent", "examine"),
+        ("match", "examine"),
+        ("monitor", "drift"),
+    ],
+)
+def test_the_summary_knows_which_step_says_what_is_due(name, due):
+    farewell = load(name).pipeline_spec.root.dag.tasks["report-run"]
+    assert farewell.inputs.parameters["due"].runtime_value.constant.string_value == due
+
+
 def test_the_front(spec):
     tasks = dags(spec)["run"]
     branches = {name for name, task in tasks.items() if task["taskInfo"]["name"] in ("attributes", "taxonomy")}
@@ -180,6 +195,7 @@ def test_only_steps_that_depend_on_more_than_their_inputs_are_never_cached(spec)
     uncached = {name for name, task in leaves(spec).items() if not task["cachingOptions"].get("enableCache")}
     both = ("compare", "promote", "refuse")
     assert uncached == {
+        "own-gpus",
         "data-version",
         "check-quality",
         "find-tasks",

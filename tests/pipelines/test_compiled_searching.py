@@ -64,7 +64,7 @@ def test_the_training_and_nothing_else_asks_for_a_gpu(compiled):
 def test_only_steps_that_depend_on_more_than_their_inputs_are_never_cached(compiled):
     _, spec = compiled
     uncached = {name for name, task in leaves(spec).items() if not task["cachingOptions"].get("enableCache")}
-    publishing = {"examine", "compare", "promote", "refuse", "build-index", "build-index-2", "report-run"}
+    publishing = {"own-gpus", "examine", "compare", "promote", "refuse", "build-index", "build-index-2", "report-run"}
     assert uncached == {"data-version", "check-quality", *publishing}
 
 

@@ -31,7 +31,8 @@ def kubeflow(monkeypatch, tmp_path):
     monkeypatch.setenv("VITRINE_REVISION", "0123456789abcdef0123456789abcdef01234567")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv(CUT_DOWN, "true")  # as in an executor, where kfp has neither client nor compiler
-    monkeypatch.delenv("KF_PIPELINES_SA_TOKEN_PATH", raising=False)
+    for name in ("KF_PIPELINES_SA_TOKEN_PATH", "VITRINE_NAMESPACE", "VITRINE_ACCOUNT"):
+        monkeypatch.delenv(name, raising=False)
     server = FakeKubeflow()
     yield server
     server.close()
@@ -77,6 +78,31 @@ def test_two_monitors_at_once_start_one(kubeflow, asked, tmp_path):
     ]
     assert len(kubeflow.state.runs) == 1
     assert len(retrainings(str(tmp_path / "registry"))) == 1
+
+
+def test_it_goes_where_its_pod_is(kubeflow, asked, monkeypatch):
+    kubeflow.state.multi_user = True
+    with pytest.raises(InputError, match="An experiment cannot have an empty namespace"):
+        asked()
+    monkeypatch.setenv("VITRINE_NAMESPACE", "team-a")
+    monkeypatch.setenv("VITRINE_ACCOUNT", "vitrine-runner")
+    assert asked(run_id="monitor-2").startswith("started run")
+    assert [found["namespace"] for found in kubeflow.state.experiments.values()] == ["team-a"]
+    assert [found["service_account"] for found in kubeflow.state.runs.values()] == ["vitrine-runner"]
+
+
+def test_what_is_learnt_from_is_that_of_the_settings(kubeflow, asked, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/catalog.csv").write_text("image\na.jpg\n")
+    (tmp_path / "drift/label.csv").write_text("image,category\nb.jpg,\n")
+    (tmp_path / "drift/decision.json").write_text(json.dumps({"drifted": True, "reason": "Drift.", "photos": "/new"}))
+    settings = {"catalog": str(tmp_path / "data")}
+    assert asked(settings=settings).startswith("started run")
+    for run in kubeflow.state.runs.values():
+        run |= {"state": "SUCCEEDED", "looks": None}
+    assert "learnt from this data before" in asked(settings=settings, state="other", run_id="monitor-2")
+    assert "b.jpg" in (tmp_path / "reports/monitor-2/label.csv").read_text()
+    assert asked(settings=settings, state="other", run_id="monitor-3", unchanged=True).startswith("started run")
 
 
 def test_without_an_endpoint_it_is_only_said(kubeflow, asked):

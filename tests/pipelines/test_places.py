@@ -4,6 +4,7 @@ import re
 
 import pytest
 import yaml
+from kfp import components
 from test_compiled import dags, executor, leaves
 
 from pipelines import PIPELINES
@@ -56,7 +57,9 @@ def test_trainings_and_nothing_else_are_placed(package):
     for name, task in leaves(spec).items():
         resources, kubernetes = executor(spec, name).get("resources", {}), platform[f"exec-{name}"]
         if name not in trains:
-            assert resources == {}, name
+            assert "accelerator" not in resources, name
+            sizes = [resources[key] for key in ("resourceCpuRequest", "resourceMemoryRequest", "resourceMemoryLimit")]
+            assert sizes == [parameter("step_cpu"), "1Gi", parameter("step_memory")], name
             assert "retryPolicy" not in task, name
             assert not {"nodeSelector", "tolerations", "pvcMount", "emptyDirMounts"} & set(kubernetes), name
             continue
@@ -67,7 +70,7 @@ def test_trainings_and_nothing_else_are_placed(package):
             source = asked[parameters]["componentInputParameter"]
             assert source.removeprefix("pipelinechannel--") == parameters
         requested = [resources[key] for key in ("resourceCpuRequest", "resourceMemoryRequest", "resourceMemoryLimit")]
-        assert requested == ["4", "16Gi", "32Gi"]
+        assert requested == [parameter("train_cpu"), parameter("train_memory"), parameter("train_memory")]
         assert kubernetes["nodeSelector"] == {"nodeSelectorJson": given("pool")}
         assert kubernetes["tolerations"] == [{"tolerationJson": given("tolerations")}]
         (volume,) = kubernetes["pvcMount"]
@@ -94,6 +97,9 @@ def test_the_defaults_are_those_of_the_manifests(package):
         {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
     ]
     assert inputs["volume"]["defaultValue"] == "vitrine-checkpoints"
+    # What a node of 4 processors and 16 GiB has left: 3.92 and 12.3 GiB, of which the system's pods take some.
+    assert float(inputs["train_cpu"]["defaultValue"]) <= 3.9 - 0.5
+    assert float(inputs["train_memory"]["defaultValue"].removesuffix("Gi")) <= 12.3 - 1
     assert inputs["checkpoints"]["defaultValue"].startswith("/mnt/vitrine/")
 
 
@@ -103,6 +109,32 @@ def test_how_many_gpus_a_step_holds_is_decided_from_nodes_and_gpus(package):
         asked = leaves(spec)["own-gpus"]["inputs"]["parameters"]
         assert asked["nodes"] == given("nodes")
         assert asked["gpus"] == given("gpus")
+        same = ("gpu", "pool", "tolerations", "volume", "reports")
+        renamed = {"cpu": "train_cpu", "memory": "train_memory", "minutes": "place_minutes"}
+        for name, source in {**{name: name for name in same}, **renamed}.items():
+            assert asked[name] == given(source)
+        assert not leaves(spec)["own-gpus"]["cachingOptions"].get("enableCache")
+
+
+def test_without_a_claim_checkpoints_are_on_the_pods_disk(package, tmp_path):
+    pipeline, spec, platform = package
+    path = tmp_path / f"{pipeline}.yaml"
+    compile_pipeline(pipeline, path, claim=False)
+    text = path.read_text()
+    own, kubernetes = yaml.safe_load_all(text)
+    executors = kubernetes["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    trains = {name for name, asks in platform.items() if "pvcMount" in asks}
+    for name, asks in executors.items():
+        mounted = {"volumeName": "checkpoints", "mountPath": "/mnt/vitrine"} in asks.get("emptyDirMounts", [])
+        assert mounted is (name in trains)
+        assert "pvcMount" not in asks
+    assert "pipelinechannel--volume" not in text
+    assert "volume" not in own["root"]["inputDefinitions"]["parameters"]
+    assert "#    volume:" not in text
+    assert set(spec["root"]["inputDefinitions"]["parameters"]) - {"volume"} == set(
+        own["root"]["inputDefinitions"]["parameters"]
+    )
+    assert components.load_component_from_text(text).name == pipeline  # kfp takes it as it is
 
 
 def test_what_a_task_refers_to_arrives_through_every_level(package):
@@ -135,5 +167,8 @@ def test_names_are_short(package):
 
 def test_only_what_starts_runs_gets_a_token(package):
     _, _, platform = package
+    for name in ("metadata.namespace", "spec.serviceAccountName"):
+        told = {executor for executor, asks in platform.items() if name in str(asks.get("fieldPathAsEnv", ""))}
+        assert told == {executor for executor in platform if executor == "exec-request-retraining"}
     labelled = {name for name, asks in platform.items() if "podMetadata" in asks}
     assert labelled == {name for name in platform if name == "exec-request-retraining"}

@@ -105,7 +105,7 @@ def kubernetes(monkeypatch, tmp_path):
     monkeypatch.setenv("KFP_POD_NAME", "retrain-x7-123")
     monkeypatch.setattr(trainjob, "VOLUME_PATH", str(tmp_path))
     monkeypatch.setattr(trainjob, "POLL", 0.02)
-    monkeypatch.setattr(trainjob, "_connect", lambda: (api(server.address), "vitrine"))
+    monkeypatch.setattr(trainjob, "connect", lambda: (api(server.address), "vitrine"))
     yield server
     server.close()
 
@@ -363,7 +363,7 @@ def test_a_step_that_is_terminated_deletes_its_job(kubernetes, tmp_path):
         "configuration = client.Configuration()\n"
         f"configuration.host = {kubernetes.address!r}\n"
         f"trainjob.VOLUME_PATH = {str(tmp_path)!r}\n"
-        "trainjob._connect = lambda: (client.ApiClient(configuration), 'vitrine')\n"
+        "trainjob.connect = lambda: (client.ApiClient(configuration), 'vitrine')\n"
         f"trainjob.on_nodes(2, 1, 'nvidia.com/gpu')('0123456789abcdef', [], Path({str(tmp_path)!r}) / 'error')\n"
     )
     step = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

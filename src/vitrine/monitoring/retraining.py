@@ -1,12 +1,14 @@
 """At most one retraining at a time, and one for each state of the data, however many monitors ask for it.
 
+What a retraining would learn from counts too: of data that a model in use was trained on it would make the same model.
+
 `retraining.json` below the registry lists the retrainings that drift started, newest last. A monitor that wants one
 first adds a claim to the list in one compare-and-swap, so that of two at once only one does; then it starts the run
 and writes down which. A monitor that died in between leaves a claim without a run; it gives way after `CLAIM_LASTS`.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +19,7 @@ from vitrine.untrusted import parse_json
 
 FILE = "retraining.json"
 CLAIM_LASTS = timedelta(minutes=15)
+REPEATS = 2  # of a retraining that failed
 KEPT = 500  # entries
 ATTEMPTS = 20  # of writing down a run while others write
 
@@ -31,6 +34,7 @@ class Retraining:
         monitor: The monitor's run.
         at: When it was claimed, UTC, ISO 8601.
         run: The run that was started; "" while it is only claimed.
+        data: Version of the data that it trains on; "" if nobody could tell.
     """
 
     state: str
@@ -38,14 +42,22 @@ class Retraining:
     monitor: str
     at: str
     run: str = ""
+    data: str = ""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What became of asking for a retraining."""
+    """What became of asking for a retraining.
+
+    Attributes:
+        started: Whether a run was started.
+        reason: Why, or why not.
+        known: The data that it would train on were learnt from before.
+    """
 
     started: bool
     reason: str
+    known: bool = False
 
 
 def request(
@@ -53,22 +65,29 @@ def request(
     state: str,
     reason: str,
     monitor: str,
-    start: Callable[[], str],
+    start: Callable[[], str] | None,
     busy: Callable[[], str],
     now: datetime | None = None,
+    failed: Callable[[str], bool] = lambda run: False,
+    data: str = "",
+    learnt: Collection[str] = (),
 ) -> Request:
     """Starts a retraining, unless one was started for this state of the data or another is still going.
 
-    A retraining that failed is not started again by itself: it would fail again, on a GPU.
+    Nor is one started on data that were learnt from before. A retraining that failed is asked for again, at most
+    `REPEATS` times: what fails so often fails again, on a GPU.
 
     Args:
         registry: Folder or `s3://` prefix of the model registry.
         state: The state of the data that drifted.
         reason: What has moved.
         monitor: The run that asks.
-        start: Starts the run and returns its name.
+        start: Starts the run and returns its name; None where there is no cluster.
         busy: Names a retraining that is still going, whoever started it; "" if there is none.
         now: For tests.
+        failed: Whether a run ended without success.
+        data: Version of the data that the retraining would train on; "" starts it whatever was learnt.
+        learnt: Versions of the data that the models in use were trained on.
 
     Raises:
         InputError: if the list cannot be read or written, or the run cannot be started (the claim is then taken back).
@@ -76,16 +95,17 @@ def request(
     uri = files.join(files.absolute(registry), FILE)
     now = now or datetime.now(UTC)
     known, tag = _read(uri)
-    started = {entry.state: entry.run for entry in known if entry.run}
-    if state in started:
-        return Request(False, f"this state of the data was retrained on before, by run {started[state]}.")
+    if said := _done(known, state, data, learnt, failed):
+        return said
+    if start is None:
+        return Request(False, "a retraining is due; no Kubeflow endpoint is given, so start it by hand.")
     for other in known:
         # Either way: a claim of a clock that was ahead would else hold until that time has come.
         if not other.run and abs(now - datetime.fromisoformat(other.at)) < CLAIM_LASTS:
             return Request(False, f"monitor {other.monitor} is starting a retraining at this moment.")
     if going := busy():
         return Request(False, f"retraining run {going} is still going; the next monitor decides.")
-    claim = Retraining(state, reason, monitor, now.isoformat(timespec="seconds"))
+    claim = Retraining(state, reason, monitor, now.isoformat(timespec="seconds"), data=data)
     kept = [other for other in known if other.run][-KEPT:]
     try:
         pointer.replace(uri, _json([*kept, claim]), tag)
@@ -98,6 +118,23 @@ def request(
         raise
     _change(uri, claim, replace(claim, run=run))
     return Request(True, f"started run {run}.")
+
+
+def _done(
+    known: Sequence[Retraining], state: str, data: str, learnt: Collection[str], failed: Callable[[str], bool]
+) -> Request | None:
+    """Why there is nothing to start, by what was done before."""
+    if data and data in learnt:
+        return Request(False, f"the models in use learnt from this data already (version {data}).", known=True)
+    runs = [entry.run for entry in known if entry.run and entry.state == state]
+    if runs and not failed(runs[-1]):
+        return Request(False, f"this state of the data was retrained on before, by run {runs[-1]}.")
+    if len(runs) > REPEATS:
+        return Request(False, f"{len(runs)} retrainings on this state of the data failed, the last is run {runs[-1]}.")
+    same = [entry.run for entry in known if entry.run and data and entry.data == data and entry.state != state]
+    if same and not failed(same[-1]):
+        return Request(False, f"run {same[-1]} learnt from this data before (version {data}).", known=True)
+    return None
 
 
 def retrainings(registry: str) -> list[Retraining]:

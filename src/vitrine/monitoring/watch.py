@@ -10,6 +10,7 @@ from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.journal import Note, publish, run_folder, write_note
 from vitrine.monitoring.drift import REFERENCE, Drift, compare_with_model
+from vitrine.monitoring.labelling import LABEL, write_sheet
 from vitrine.registry import Registry, pointer
 from vitrine.registry.store import HEADLINES
 from vitrine.report import Page, Tile
@@ -55,7 +56,7 @@ def watch(
         reports: Folder or `s3://` prefix of the runs' pages.
         run_id: The monitor's run.
         journal: Folder with the notes of the steps before.
-        out: New folder: `decision.json`, `report.html` and per task what `compare` writes.
+        out: New folder: `decision.json`, `report.html`, `label.csv` and per task what `compare` writes.
 
     Returns:
         `drift` or `no drift`, and per task the furthest signal's distance in thresholds.
@@ -74,13 +75,15 @@ def watch(
         }
         look = _look(photos, run_id, found)
         pointer.append(files.join(reports, HISTORY), json.dumps(asdict(look), ensure_ascii=False))
-        files.write_json(folder / DECISION, {"drifted": look.drifted, "reason": look.reason})
+        decision = {"drifted": look.drifted, "reason": look.reason, "photos": photos.root}
+        files.write_json(folder / DECISION, decision)
+        write_sheet(photos, folder / LABEL)
         page(look, found, history(reports)).write(folder / "report.html")
     run = run_folder(reports, run_id)
     whole = all(drift.findings and not drift.broken for drift in found.values())
     tone = "bad" if look.drifted else "good" if whole else "warn"
     figures = {f"{name}: signals that moved": _moved(drift) for name, drift in found.items()}
-    note = Note("drift", "Drift", [look.reason], tone, figures)
+    note = Note("drift", "Drift", [look.reason], tone, figures, due=["retraining"] if look.drifted else ())
     write_note(out, note, out / "report.html", inherit=[journal])
     publish(out, run)
     for name in found:  # a summary page links these
