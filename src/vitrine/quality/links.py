@@ -15,7 +15,7 @@ from vitrine.catalog.table import TEXT
 from vitrine.quality.confirm import confirmed, pixel_digests
 from vitrine.quality.duplicates import Groups, Links, chain, exact_links, near_links, turned_links
 
-LAYOUT = 3  # changes when the same photos would be linked otherwise
+LAYOUT = 4  # changes when the same photos would be linked otherwise
 
 
 @dataclass(frozen=True)
