@@ -139,7 +139,7 @@ def test_labels_that_contradict_on_one_picture_are_blanked(make, tmp_path, saved
     found = {rule.name: rule for rule in validate_catalog(catalog, tmp_path / "report", workers=1).results}
     assert found["contradicting_labels"].examples == [1, 2]
     assert found["contradicting_copies"].count == 0
-    again, same, _ = clean(read_catalog(tmp_path / "out"), tmp_path / "again")
+    again, _, _ = clean(read_catalog(tmp_path / "out"), tmp_path / "again")
     assert (again.kept, sum(again.changed.values())) == (1, 0)
 
 
@@ -174,7 +174,7 @@ def test_unreadable_files_are_no_copies_of_each_other(make, tmp_path):
 
 def test_boxes_are_cut_on_all_sides_and_compared_as_parts_of_their_photos(tmp_path):
     catalog = read_catalog(CASES / "boxes", check_rows=False)
-    result, kept, dropped = clean(catalog, tmp_path / "out")
+    _, kept, dropped = clean(catalog, tmp_path / "out")
     boxes = dict(zip(kept["image"], kept["bbox"], strict=True))
     assert boxes == {"a.png": "10,10,60,60", "b.png": "0,5,58,60", "c.png": "50,5,46,60"}
     # a_half is a, at half its size, under another colour.

@@ -126,7 +126,8 @@ def same_picture(one: Planes, other: Planes, resized: NDArray[np.bool_]) -> NDAr
     sizes, which nobody paints on, more is allowed: resampling softens edges.
 
     Measured on 150 photos of each of three sets: of copies saved as JPEG of quality 75 or 40 or WEBP of 40, or
-    enlarged by half, 81 to 100 in 100 pass, of those halved and saved at quality 85 91 to 99, at 60 54 to 99; of 12 pairs of one cosmetic or bag in two shades none.
+    enlarged by half, 81 to 100 in 100 pass, of those halved and saved at quality 85 91 to 99, at 60 54 to 99; of 12
+    pairs of one cosmetic or bag in two shades none.
 
     Args:
         one: Values 0..255, (pairs, SIDE, SIDE, 3).

@@ -15,6 +15,7 @@ from vitrine.catalog.schema import ALLOWED_VALUES, BBOX_PATTERN, unsafe_paths
 from vitrine.catalog.table import TEXT
 from vitrine.quality.boxes import is_box, outside
 from vitrine.quality.copies import NO_LINKS, Row, first_copies, may_be_copy, records, same_box, spare_rows
+from vitrine.quality.defects import MASKS, Mask, defects
 from vitrine.quality.duplicates import Groups, Links, Rows, linked, members
 from vitrine.quality.expectations import build, judge, unexpected
 from vitrine.quality.experts import deviating, disagreements, expert_rates
@@ -75,6 +76,7 @@ class Evidence:
         near: Groups of near copies, all of these included.
         turned: The same with mirrored and turned copies.
         noise: Labels that the photos contradict.
+        defects: Which photos are unlike the others in a way that spoils them, by rule.
         settings: Thresholds and words.
     """
 
@@ -87,6 +89,7 @@ class Evidence:
     near: Groups
     turned: Groups
     noise: LabelNoise
+    defects: dict[str, Mask]
     settings: Settings
 
     @cached_property
@@ -106,8 +109,9 @@ def gather(catalog: Catalog, photos: pd.DataFrame, links: CopyLinks, settings: S
     exact, pictures, near, turned = (linked(len(photos), list(chain.from_iterable(kinds[: n + 1]))) for n in range(4))
     normal = normalised(catalog.table, settings.no_label)
     noise = label_noise(normal, photos, near, max_rows=settings.label_noise_rows)
+    spoilt = defects(photos, settings)
     photos = photos.drop(columns="signature")  # most of the table
-    return Evidence(catalog, normal, photos, links, exact, pictures, near, turned, noise, settings)
+    return Evidence(catalog, normal, photos, links, exact, pictures, near, turned, noise, spoilt, settings)
 
 
 def evaluate(evidence: Evidence) -> tuple[dict[str, Finding], "list[ExpectationValidationResult]"]:
@@ -207,6 +211,15 @@ def _expectations(frame: pd.DataFrame, settings: Settings) -> Iterable[tuple[str
 
 
 # Rules over several rows, and over photos.
+
+
+def _defect(name: str) -> Callable[[Evidence], Finding | None]:
+    def rule(evidence: Evidence) -> Finding | None:
+        total = int(evidence.photos["readable"].sum())
+        rows = np.flatnonzero(evidence.defects[name])
+        return Finding(len(rows), total, tuple(rows[:EXAMPLES].tolist())) if total else None
+
+    return rule
 
 
 def _exact(evidence: Evidence) -> Finding:
@@ -484,6 +497,7 @@ def _judged_boxes(evidence: Evidence) -> tuple[Rows, pd.Series]:
 
 
 RULES: dict[str, Callable[[Evidence], Finding | None]] = {
+    **{name: _defect(name) for name in MASKS},
     "exact_duplicates": _exact,
     "near_duplicates": _near,
     "contradicting_labels": _contradicting,
