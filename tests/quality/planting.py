@@ -847,7 +847,7 @@ def stray_word(bed: Bed) -> None:
 
 def unusable_value(bed: Bed) -> None:
     cases = [("domain", "mars"), ("split", "dev"), ("verdict", "fake"), ("verdict", "authentic, probably")]
-    cases += [("bbox", text) for text in ("-5,0,20,20", "nan,nan,nan,nan", "1,2,3", "left", "inf,0,1,1", "1e3,0,5,5")]
+    cases += [("bbox", text) for text in ("5,0,-20,20", "nan,nan,nan,nan", "1,2,3", "left", "inf,0,1,1", "1e3,0,5,5")]
     cases += [
         ("category", text) for text in ("/Planted", "Planted//Things", "Planted/", " /Planted", "Planted/ /Things")
     ]

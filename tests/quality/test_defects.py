@@ -134,7 +134,7 @@ def test_highlights_and_clipping_are_those_of_the_grey_levels(tmp_path):
     levels[:, 99] = 255
     Image.fromarray(levels).save(tmp_path / "photo.png")
     seen = scan_photo(str(tmp_path / "photo.png"))
-    assert (seen.highlights, seen.clipped) == (pytest.approx(254), pytest.approx(0.31, abs=0.001))
+    assert (seen.shadows, seen.highlights, seen.clipped) == (0, 254, pytest.approx(0.31, abs=0.001))
 
 
 def test_information_counts_the_waves_of_the_cells():

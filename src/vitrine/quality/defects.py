@@ -18,6 +18,7 @@ from vitrine.quality.settings import Settings
 FEWEST = 20  # photos below which nothing is usual
 SEEN = 8.0  # size of a frequency of the 16 x 16 luma cells (orthonormal DCT) from which on it shows something
 PORTION = 100_000  # signatures looked at together
+LIFTED = 0.25  # of the usual shadows, which overexposure never darkens
 OUTSIDE, FAR_OUT = 1.5, 3.0  # distances between the quartiles beyond the upper one: Tukey's fences
 MASKS = ("dark_photos", "bright_photos", "blurred_photos", "odd_aspect", "low_information", "mostly_background")
 
@@ -52,13 +53,15 @@ def defects(photos: pd.DataFrame, settings: Settings) -> dict[str, Mask]:
     def measure(name: str) -> NDArray[np.float64]:
         return photos[name].to_numpy()[rows].astype(np.float64)
 
-    highlights, clipped, brightness, focus = map(measure, ("highlights", "clipped", "brightness", "focus"))
+    shadows, highlights, clipped = map(measure, ("shadows", "highlights", "clipped"))
+    brightness, focus = map(measure, ("brightness", "focus"))
     stretch = np.abs(np.log(measure("width") / measure("height")))
     detail = information(signatures(photos))[rows]
+    whitest = max(settings.bright_clipped, _usual(clipped).fence(FAR_OUT))
+    lifted = shadows >= LIFTED * _usual(shadows).middle  # black print on white is not overexposed
     masks = (
         highlights < settings.dark_highlights * _usual(highlights).middle,
-        (clipped > max(settings.bright_clipped, _usual(clipped).fence(FAR_OUT)))
-        | (brightness > _usual(brightness).fence(OUTSIDE)),
+        ((clipped > whitest) | (brightness > _usual(brightness).fence(OUTSIDE))) & lifted,
         focus < settings.blurred_focus * _usual(focus).high,
         stretch > max(_usual(stretch).middle + np.log(settings.odd_aspect), _usual(stretch).fence(FAR_OUT)),
         detail < settings.low_information * _usual(detail).middle,

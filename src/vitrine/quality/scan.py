@@ -86,6 +86,7 @@ class Scan(NamedTuple):
         borders: Share of the photo outside the smallest box that holds all that differs from its corner.
         focus: Mean squared Laplacian over mean squared gradient of grey: how abrupt edges are, whatever their number
             and contrast; falls with the square of the width of a blur.
+        shadows: Grey level that 1 in 100 pixels do not exceed.
         highlights: Grey level that 1 in 100 pixels reach.
         clipped: Share of the pixels that are nearly white.
         signature: See `vitrine.quality.signature`.
@@ -113,6 +114,7 @@ class Scan(NamedTuple):
     colourfulness: float = float("nan")
     borders: float = float("nan")
     focus: float = float("nan")
+    shadows: float = float("nan")
     highlights: float = float("nan")
     clipped: float = float("nan")
     signature: Look = BLANK
@@ -134,7 +136,7 @@ SCHEMA = pa.schema(
         ("sha256", pa.large_string()),
         ("pixels", pa.large_string()),
         ("hash", pa.uint64()),
-        *((name, pa.float32()) for name in Scan._fields[14:24]),
+        *((name, pa.float32()) for name in Scan._fields[14:25]),
         ("signature", pa.binary(signature.LENGTH)),
     ]
 )
@@ -455,6 +457,7 @@ def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
     cells = signature.smoothed(colours)  # (n, 3, 256)
     looks = signature.signatures_of(cells)
     shares = levels / levels.sum(axis=1, keepdims=True)
+    darker = np.cumsum(shares, axis=1)  # up to each level
     brightness = shares @ GREY
     contrast = np.sqrt(np.maximum(shares @ GREY**2 - brightness**2, 0))
     means = cells.mean(axis=2, keepdims=True)
@@ -476,7 +479,8 @@ def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
         ).tolist(),
         "borders": [look.borders for look in seen],
         "focus": [look.focus for look in seen],
-        "highlights": (np.cumsum(shares, axis=1) < 0.99).sum(axis=1).tolist(),
+        "shadows": (darker < 0.01).sum(axis=1).tolist(),
+        "highlights": (darker < 0.99).sum(axis=1).tolist(),
         "clipped": shares[:, NEARLY_WHITE:].sum(axis=1).tolist(),
         "signature": [look.tobytes() for look in looks],
     }
