@@ -18,7 +18,7 @@ from vitrine.quality.settings import Settings
 FEWEST = 20  # photos below which nothing is usual
 SEEN = 8.0  # size of a frequency of the 16 x 16 luma cells (orthonormal DCT) from which on it shows something
 PORTION = 100_000  # signatures looked at together
-LIFTED = 0.25  # of the usual shadows, which overexposure never darkens
+LIFTED = 0.1  # of the usual shadows, which overexposure never darkens
 OUTSIDE, FAR_OUT = 1.5, 3.0  # distances between the quartiles beyond the upper one: Tukey's fences
 MASKS = ("dark_photos", "bright_photos", "blurred_photos", "odd_aspect", "low_information", "mostly_background")
 
