@@ -699,7 +699,8 @@ def fine_file(bed: Bed) -> None:
     }
     for detail, (suffix, make) in cases.items():
         row, photo = bed.fresh()
-        bed.add(row, make(photo), suffix, detail)
+        # Thin letters on white are brighter than any garment: a warning is right where photos are of another kind.
+        bed.add(row, make(photo), suffix, detail, ANY if detail == "screenshot of text" else "")
 
 
 def _with_text(photo: Image.Image) -> bytes:
@@ -847,7 +848,7 @@ def stray_word(bed: Bed) -> None:
 
 def unusable_value(bed: Bed) -> None:
     cases = [("domain", "mars"), ("split", "dev"), ("verdict", "fake"), ("verdict", "authentic, probably")]
-    cases += [("bbox", text) for text in ("-5,0,20,20", "nan,nan,nan,nan", "1,2,3", "left", "inf,0,1,1", "1e3,0,5,5")]
+    cases += [("bbox", text) for text in ("5,0,-20,20", "nan,nan,nan,nan", "1,2,3", "left", "inf,0,1,1", "1e3,0,5,5")]
     cases += [
         ("category", text) for text in ("/Planted", "Planted//Things", "Planted/", " /Planted", "Planted/ /Things")
     ]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from vitrine.catalog.schema import BBOX_PATTERN
 from vitrine.catalog.table import TEXT
-from vitrine.quality.boxes import clipped, is_box, outside
+from vitrine.quality.boxes import clipped, is_box, outside, same_place
 
 BOXES = {
     "1,2,3,4": "1,2,3,4",
@@ -19,7 +19,13 @@ BOXES = {
     "100,0,5,5": "",
     "5000,5000,10,10": "",
     "0,0,0,10": "",
+    "-2,5,60,60": "0,5,58,45",
+    "-2, -3, 5, 5": "0,0,3,2",
+    "-0.5,-0.5,10,10": "0,0,9.5,9.5",  # rounding again
+    "-9,0,5,5": "",
+    " 1, 2 ,3, 4": "1,2,3,4",
 }
+FINE = ("1,2,3,4", "90,40,10.5,10.5", "-0.5,-0.5,10,10", " 1, 2 ,3, 4")
 
 
 def series(*boxes):
@@ -30,14 +36,28 @@ def series(*boxes):
 def test_what_lies_inside_a_photo_of_100_by_50_stays(box, inside):
     size = np.array([100]), np.array([50])
     assert clipped(series(box), *size).tolist() == [inside]
-    assert outside(series(box), *size)[0] == (box not in ("1,2,3,4", "90,40,10.5,10.5"))
+    assert outside(series(box), *size)[0] == (box not in FINE)
 
 
 def test_only_four_numbers_are_a_box():
-    assert (
-        is_box(series("1,2,3,4", "1.5,2,3,4", "", "1,2,3", "-1,2,3,4", "a,b,c,d")).tolist()
-        == [True, True] + [False] * 4
-    )
+    assert is_box(series("1,2,3,4", "1.5,2,3,4", "-1,-2.5,3,4", "1, 2, 3, 4")).all()
+    assert not is_box(series("", "1,2,3", "1,2,-3,4", "1,2,3,-4", "a,b,c,d", "- 1,2,3,4")).any()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "size", "other_size", "same"),
+    [
+        ("10,10,60,60", "5,5,30,30", (96, 128), (48, 64), True),
+        ("10,10,60,60", "5,5,30,30", (96, 128), (96, 128), False),
+        ("11,11,61,61", "5,5,30,30", (96, 128), (48, 64), True),  # rounded to whole pixels of the smaller
+        ("10,10,60,60", "9,5,30,30", (96, 128), (48, 64), False),
+        ("1,2,3,4", "1, 2, 3.0, 4", (96, 128), (96, 128), True),
+        ("half", "half", (96, 128), (48, 64), True),
+        ("half", "1,2,3,4", (96, 128), (96, 128), False),
+    ],
+)
+def test_boxes_are_compared_as_parts_of_their_photos(one, other, size, other_size, same):
+    assert same_place(one, other, size, other_size) == same_place(other, one, other_size, size) == same
 
 
 def test_no_boxes():
@@ -45,9 +65,10 @@ def test_no_boxes():
 
 
 number = st.one_of(st.integers(0, 300).map(str), st.floats(0, 300).map(lambda value: f"{value:.5f}"))
+place = st.one_of(number, number.map(lambda value: f" -{value}"))
 
 
-@given(st.tuples(number, number, number, number).map(",".join), st.integers(1, 200), st.integers(1, 200))
+@given(st.tuples(place, place, number, number).map(",".join), st.integers(1, 200), st.integers(1, 200))
 def test_what_was_cut_is_a_box_inside_and_is_not_cut_again(box, width, height):
     size = np.array([width]), np.array([height])
     (inside,) = clipped(series(box), *size)

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,10 +11,13 @@ from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.quality.clean import clean_catalog, cut_rare
 from vitrine.quality.labels import agreed, normalised
+from vitrine.quality.split import split_catalog
 from vitrine.quality.validate import validate_catalog
 from vitrine.synth.render import render_catalog
 
 from .conftest import draw
+
+CASES = Path(__file__).parent / "cases"  # photos: clothing-dataset (CC0), reduced
 
 
 def row(number, **values):
@@ -112,10 +118,71 @@ def test_copies_that_are_meant_to_look_alike_stay(make, tmp_path):
 
 def test_near_copies_stay_when_asked_or_when_labels_say_another_product(make, tmp_path):
     catalog = make([row(0, attr_colour="red"), row(1, attr_colour="blue"), row(2, attr_colour="")])
-    for copy in (1, 2):
-        draw(0).resize((70 + copy, 70)).save(tmp_path / f"catalog/images/{copy}.jpg")
+    for copy in (1, 2):  # crops: not the same picture, so perhaps another shade
+        draw(0).crop((copy, 0, 96, 96)).save(tmp_path / f"catalog/images/{copy}.jpg")
     assert clean(catalog, tmp_path / "a")[0].dropped["near_duplicates"] == 1
     assert clean(catalog, tmp_path / "b", near_duplicates=False)[0].kept == 3
+
+
+@pytest.mark.parametrize("saved", [{"quality": 60}, {"size": (64, 64)}], ids=["saved anew", "resized"])
+def test_labels_that_contradict_on_one_picture_are_blanked(make, tmp_path, saved):
+    catalog = make([row(0, attr_colour="red", category="A/B"), row(1, attr_colour="blue", category="A/C")])
+    size = saved.pop("size", (96, 96))
+    draw(0).resize(size).save(tmp_path / "catalog/images/1.jpg", **saved)
+    result, kept, _ = clean(catalog, tmp_path / "out")
+    assert kept[["image", "attr:colour", "category"]].values.tolist() == [["images/0.jpg", "", "A"]]
+    assert (result.dropped["near_duplicates"], result.changed["contradicting"]) == (1, 2)
+    assert (
+        "images/0.jpg"
+        in (tmp_path / "out/report.html").read_text().rsplit("because copies of the photo contradict", 1)[1]
+    )
+    found = {rule.name: rule for rule in validate_catalog(catalog, tmp_path / "report", workers=1).results}
+    assert found["contradicting_labels"].examples == [1, 2]
+    assert found["contradicting_copies"].count == 0
+    again, _, _ = clean(read_catalog(tmp_path / "out"), tmp_path / "again")
+    assert (again.kept, sum(again.changed.values())) == (1, 0)
+
+
+def test_a_row_goes_only_for_one_that_it_is_a_copy_of(tmp_path):
+    """Thirteen crops of one picture, each panned by 3 %: the last shows nothing of the first."""
+    catalog = read_catalog(CASES / "chain")
+    _, kept, dropped = clean(catalog, tmp_path / "out")
+    assert 4 <= len(kept) <= 12
+    assert kept["duplicate_group"].nunique() == 1  # they never part in a split
+    number = dict(zip(catalog.table["image"], range(13), strict=True))
+    apart = [abs(number[row.image] - number[row.evidence]) for row in dropped.itertuples()]
+    assert max(apart) <= 2  # 6 % of the photo
+    found = {rule.name: rule for rule in validate_catalog(catalog, tmp_path / "report", workers=1).results}
+    assert found["near_duplicates"].count == len(dropped)
+
+
+def test_unreadable_files_are_no_copies_of_each_other(make, tmp_path):
+    catalog = make(
+        [row(n, attr_colour=colour) for n, colour in enumerate(("red", "blue", "red", "green", "black"))]
+        + [row(5, attr_colour="red", listing="l")]
+    )
+    for number in range(5):
+        (tmp_path / f"catalog/images/{number}.jpg").write_text("<html>404 not found</html>")
+    found = {rule.name: rule for rule in validate_catalog(catalog, tmp_path / "report", workers=1).results}
+    assert found["unreadable_photos"].count == 5
+    for rule in ("exact_duplicates", "near_duplicates", "contradicting_labels", "contradicting_copies"):
+        assert (found[rule].count, found[rule].passed) == (0, True), rule
+    split_catalog(catalog, tmp_path / "split", workers=1)
+    page = (tmp_path / "split/report.html").read_text()
+    assert re.search(r"Groups of rows that belong together[^<]*</td><td[^>]*>6<", page)
+
+
+def test_boxes_are_cut_on_all_sides_and_compared_as_parts_of_their_photos(tmp_path):
+    catalog = read_catalog(CASES / "boxes", check_rows=False)
+    _, kept, dropped = clean(catalog, tmp_path / "out")
+    boxes = dict(zip(kept["image"], kept["bbox"], strict=True))
+    assert boxes == {"a.png": "10,10,60,60", "b.png": "0,5,58,60", "c.png": "50,5,46,60"}
+    # a_half is a, at half its size, under another colour.
+    assert dropped[["image", "rule", "evidence"]].values.tolist() == [["a_half.png", "near_duplicates", "a.png"]]
+    assert kept["attr:colour"].tolist()[0] == ""
+    found = {rule.name: rule for rule in validate_catalog(catalog, tmp_path / "report", workers=1).results}
+    assert (found["unusable_values"].count, found["boxes_outside"].examples) == (0, [3, 4])
+    assert found["contradicting_labels"].examples == [1, 2]
 
 
 def test_labels_get_one_spelling_and_no_label_words_go(make, tmp_path):

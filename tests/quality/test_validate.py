@@ -211,3 +211,17 @@ def test_the_earlier_catalog_tells_what_became_of_rows(make, tmp_path):
     assert "(empty)" in page  # three were filled in
     validate_catalog(now, tmp_path / "alone", previous=str(tmp_path / "before"))
     assert "stand in both revisions" not in (tmp_path / "alone/report.html").read_text()
+
+
+def test_boxes_that_fit_only_the_stored_pixels_are_named(make, tmp_path):
+    """A photo stored lying, 96 x 64 pixels, that its EXIF orientation turns upright: the eye sees 64 x 96."""
+    boxes = ["40,10,50,50", "10,40,50,50", "500,500,9,9", "1,1,9,9"]
+    catalog = make([{"image": f"images/{number}.jpg", "bbox": box} for number, box in enumerate(boxes)])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number in range(len(boxes)):
+        draw(number, (96, 64)).save(tmp_path / f"catalog/images/{number}.jpg", exif=exif)
+    results = {rule.name: rule for rule in validate_catalog(catalog, tmp_path / "report", workers=1).results}
+    assert results["turned_boxes"].examples == [1]
+    assert (results["turned_boxes"].severity, results["turned_boxes"].passed) == ("warning", False)
+    assert results["boxes_outside"].examples == [1, 3]

@@ -7,13 +7,13 @@ import itertools
 import os
 import stat
 import warnings
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from vitrine import files
+from vitrine.catalog.colour import deep_to_grey, to_srgb
 from vitrine.catalog.jpeg import MAX_SCANS, LostPixelsError, has_many_scans, jpeg_pixels, plain_header
 from vitrine.errors import InputError
 
@@ -56,7 +56,7 @@ class PhotoError(InputError):
 
 
 def open_photo(uri: str, near: int | None = None, sha256: str = "") -> Image.Image:
-    """Reads and decodes one photo: upright by its EXIF orientation, RGB, transparency on white.
+    """Reads and decodes one photo: upright by its EXIF orientation, in sRGB, transparency on white.
 
     Args:
         uri: Local path or s3:// URI.
@@ -127,24 +127,26 @@ def stored_pixels(data: bytes, width: int, height: int, near: int | None = None)
         raise PhotoError(f"cannot be decoded: cut short or damaged ({error})") from error
 
 
-def decode_opened(image: Image.Image, data: bytes, near: int | None = None) -> Image.Image:
+def decode_opened(image: ImageFile.ImageFile, data: bytes, near: int | None = None) -> Image.Image:
     """Like `open_photo`, from what `open_header` gave and the bytes."""
     try:
         if image.format in ("JPEG", "MPO"):
             pixels = stored_pixels(data, *image.size, near)
             if pixels is not None:
-                return _turned(Image.fromarray(pixels), orientation(image))
+                colours = to_srgb(Image.fromarray(pixels), image.info.get("icc_profile"))
+                return _turned(colours, orientation(image))
         if near is not None:
             image.draft("RGB", (near, near))
+        stored = _raw_mode(image)
         image.load()  # a truncated file fails here
-        return _to_rgb(_turned(image, orientation(image)))
+        return _turned(_to_rgb(image, stored), orientation(image))
     except PhotoError:
         raise
     except Exception as error:  # on broken bytes Pillow's decoders raise nearly anything
         raise PhotoError(f"cannot be decoded ({_first_line(error)})") from error
 
 
-def open_header(data: bytes) -> Image.Image:
+def open_header(data: bytes) -> ImageFile.ImageFile:
     """Reads a photo's header only: format, mode and size, no pixels yet.
 
     Raises:
@@ -198,18 +200,28 @@ def orientation(image: Image.Image) -> int:
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
+def _raw_mode(image: ImageFile.ImageFile) -> str:
+    """How a file stores its pixels, in Pillow's words (`RGB;16B`, `I;12`), before they are loaded; "" if unknown."""
+    told = image.tile[0].args if image.tile else ""
+    first = told[0] if isinstance(told, tuple) and told else told
+    return first if isinstance(first, str) else ""
+
+
+def _to_rgb(image: Image.Image, stored: str) -> Image.Image:
+    """The photo in sRGB and on white; `stored` is its raw mode."""
+    profile, key = image.info.get("icc_profile"), image.info.get("transparency")
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        # Scans of 12 and 16 bits, and fractions; Pillow would clip the first to white and the last to black.
-        brightest = cast(float, image.getextrema()[1])
-        high = next((high for high in (1.0, 255.0, 4095.0) if brightest <= high), 65535.0)
-        return image.convert("F").point(lambda value: value * (255.0 / high)).convert("L").convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+        colours = to_srgb(deep_to_grey(image, stored), profile)
+        opaque = None if key is None else Image.fromarray(np.asarray(image) != key).convert("L")
+    elif image.has_transparency_data:
+        if key is not None and image.mode == "RGB" and "16" in stored:
+            # Pillow keeps the high bytes of the pixels, and both of the key.
+            image.info["transparency"] = tuple(value >> 8 for value in key)
+        whole = image.convert("RGBA")
+        colours, opaque = to_srgb(whole.convert("RGB"), profile), whole.getchannel("A")
+    else:
+        colours, opaque = to_srgb(image, profile), None
+    return colours if opaque is None else Image.composite(colours, Image.new("RGB", colours.size, "white"), opaque)
 
 
 def _first_line(error: BaseException) -> str:

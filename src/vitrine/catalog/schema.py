@@ -24,7 +24,8 @@ ALLOWED_VALUES = {
     "split": ("", "train", "validation", "test"),
 }
 UNSAFE_PATH_REASON = "is not a relative POSIX path inside the catalog (nor an s3:// URI)"
-BBOX_PATTERN = r"(?:\d+(?:\.\d+)?,){3}\d+(?:\.\d+)?"
+# x,y,w,h; a corner may lie outside the photo, an area may not be negative.
+BBOX_PATTERN = r"(?:\s*-?\d+(?:\.\d+)?\s*,){2}\s*\d+(?:\.\d+)?\s*,\s*\d+(?:\.\d+)?\s*"
 
 
 def is_contract_column(name: str) -> bool:

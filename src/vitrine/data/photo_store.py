@@ -19,7 +19,7 @@ from vitrine.catalog.photos import PhotoError, open_photo
 from vitrine.data.augment import augment, normalise
 from vitrine.data.crops import USER, cropped
 
-LAYOUT = "2"  # changes when the pixels made from a photo, or the file that keeps them, change
+LAYOUT = "3"  # changes when the pixels made from a photo, or the file that keeps them, change
 MAX_CACHE_BYTES = 20 << 30
 AHEAD = 3  # batches decoded before they are asked for
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,8 @@ from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.files import new_folder, write_json
 from vitrine.quality.boxes import clipped, outside
-from vitrine.quality.copies import TRIED, Row, may_be_copy, records, same_box
-from vitrine.quality.duplicates import (
-    Groups,
-    Links,
-    Rows,
-    among,
-    linked,
-    members,
-)
+from vitrine.quality.copies import NO_LINKS, Row, first_copies, may_be_copy, records, same_box, spare_rows
+from vitrine.quality.duplicates import Groups, Links, Rows, among, chain, linked, members
 from vitrine.quality.label_noise import label_noise
 from vitrine.quality.labels import LABEL_COLUMNS, NAMES, agreed, label_columns, label_counts, normalised, replaced
 from vitrine.quality.links import CopyLinks, copy_links, group_names
@@ -135,6 +129,11 @@ class _Work:
         """A measure of the photos of the rows still in."""
         return self.photos[name].to_numpy()[self.rows]
 
+    @cached_property
+    def first(self) -> Rows:
+        """The first exact copy of each original row."""
+        return first_copies(linked(len(self.photos), self.links.exact))
+
     def groups(self, links: Sequence[Links]) -> Groups:
         """Groups of the rows still in."""
         return linked(len(self.rows), [among(pairs, self.rows, len(self.photos)) for pairs in links])
@@ -236,7 +235,9 @@ def clean_catalog(
             if seen == (len(work.drops), len(work.changes)):
                 break
         digests = looks["sha256"].take(work.rows).reset_index(drop=True)
-        names = group_names(digests, work.groups([*links.exact, links.near, links.turned]))
+        # Rows that only dropped ones tie together still share what they show, and must not part in a split.
+        ties = [*links.exact, links.near, links.turned, *(chain(judged) for judged in work.judged.values())]
+        names = group_names(digests, linked(len(looks), ties)[work.rows])
         kept = work.table.assign(sha256=digests, duplicate_group=names)
         write_catalog(replace(catalog, table=kept), folder)
         _write_dropped(catalog, work, folder)
@@ -306,40 +307,41 @@ def _drop_repeated_text(work: _Work) -> None:
 
 
 def _drop_exact(work: _Work) -> None:
-    _drop_copies(work, work.groups(work.links.exact), "exact_duplicates", "the same photo as", same_box)
+    def spare(one: Row, other: Row, _: bool) -> bool:
+        return same_box(one, other)
+
+    _drop_copies(work, NO_LINKS, "exact_duplicates", "the same photo as", spare)
 
 
 def _drop_near(work: _Work) -> None:
-    groups = work.groups([*work.links.exact, work.links.near])
-    _drop_copies(work, groups, "near_duplicates", "nearly the same photo as", may_be_copy)
+    _drop_copies(work, work.links.near, "near_duplicates", "nearly the same photo as", may_be_copy)
 
 
-def _drop_copies(work: _Work, groups: Groups, rule: str, wording: str, spare: Callable[[Row, Row], bool]) -> None:
-    """Keeps one row of each group (the most labels, then large ones, then the first) and merges the others' labels."""
-    columns = [name for name in label_columns(work.table) if name != "product"]
+def _drop_copies(work: _Work, near: Links, rule: str, wording: str, spare: Callable[[Row, Row, bool], bool]) -> None:
+    """Of exact copies, and of near ones as far as they are given, the spare rows go and their labels are merged.
+
+    What stays is the row with the most labels, then a large photo, then the first.
+    """
     labels = label_counts(work.table).to_numpy()
     pixels = work.photo("width").astype(np.int64) * work.photo("height")
-    grouped = np.flatnonzero(groups >= 0)
-    shown = dict(zip(grouped.tolist(), records(work.labels, work.rows[grouped]).values(), strict=True))
-    gone: dict[int, int] = {}
-    copies: dict[int, list[int]] = {}
+    groups = work.groups([*work.links.exact, near])
+    ordered = []
     for rows in members(groups):
         # Enlarging a photo a little adds nothing to it: only one of at least twice the pixels counts as larger.
         small = 2 * pixels[rows] <= pixels[rows].max()
-        order = rows[np.lexsort((rows, small, -labels[rows]))].tolist()
-        kept: list[int] = []
-        for row in order:
-            original = next((other for other in kept[:TRIED] if spare(shown[row], shown[other])), None)
-            if original is None:
-                kept.append(row)
-            else:
-                gone[row] = original
-                copies.setdefault(original, []).append(row)
-    for name in columns:
-        _merge(work, name, copies)
-    dropped = np.array(sorted(gone), dtype=np.int64)
-    evidence = work.table["image"].iloc[[gone[row] for row in dropped.tolist()]].tolist()
-    work.drop(dropped, rule, [f"{wording} {image}" for image in evidence], evidence)
+        ordered.append(work.rows[rows[np.lexsort((rows, small, -labels[rows]))]])
+    shown = records(work.labels, work.photos, work.rows[groups >= 0])
+    spares = spare_rows(ordered, shown, spare, work.first, near, work.links.pictures)
+    rows = np.searchsorted(work.rows, sorted(spares))
+    originals = np.searchsorted(work.rows, [spares[row] for row in sorted(spares)])
+    copies: dict[int, list[int]] = {}
+    for row, original in zip(rows.tolist(), originals.tolist(), strict=True):
+        copies.setdefault(original, []).append(row)
+    for name in label_columns(work.table):
+        if name != "product":
+            _merge(work, name, copies)
+    evidence = work.table["image"].iloc[originals].tolist()
+    work.drop(rows, rule, [f"{wording} {image}" for image in evidence], evidence)
 
 
 def _merge(work: _Work, name: str, copies: dict[int, list[int]]) -> None:

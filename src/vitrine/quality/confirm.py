@@ -29,6 +29,15 @@ LIMIT = 9.0
 LUMA_LIMIT, NOISY_LIMIT = 4.2, 18.0
 FAINT = 0.3  # of the photo's contrast, which no limit exceeds: two rings on white differ little, and are two rings
 SMALL = 60  # pixels of the shorter side below which re-encoding leaves more: limits then grow as the side shrinks
+# The same picture (`same_picture`), in grey levels: the largest difference of a block's mean, that of all textured
+# blocks together, and how many times the usual one the largest may be. Faint ones may be coherent, as rounding is.
+UNSEEN = 2.5
+FAINT_LIMIT, FAINT_TINT, FAINT_PEAK = 4.0, 1.5, 3.0
+NOISE_LIMIT, NOISE_TINT, NOISE_PEAK = 10.0, 2.0, 3.6
+COHERENT = 0.45  # share of the differences that block means keep: 1/8 of white noise, 1 of a shade
+LOOSER = 1.4  # for photos of different sizes
+PLAIN = 4.0  # deviation below which a block shows nothing
+SHOWN = 16  # of the 64 blocks that must show something: two shades of a lipstick on white differ by no more than noise
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 LEVELS = (16, 32, 64)  # pixels a side at which photos are registered, coarse to fine
 STEPS = 6  # at each level
@@ -39,7 +48,10 @@ BATCH = 64  # pairs
 HALF = np.float32(0.5)
 TURNS = {1: Image.Transpose.FLIP_LEFT_RIGHT, 2: Image.Transpose.FLIP_TOP_BOTTOM, 4: Image.Transpose.TRANSPOSE}
 
+DIFFERENT, COPY, PICTURE = 0, 1, 2
+
 Planes = NDArray[np.float32]  # (pairs, side, side, 3)
+Verdicts = NDArray[np.uint8]
 Task = tuple[list[str], list[str], list[int], list[int]]
 
 
@@ -48,8 +60,8 @@ def confirmed(
     second: Sequence[str],
     workers: int | None = None,
     turns: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None,
-) -> NDArray[np.bool_]:
-    """Which pairs of photos show one photo, judged by their pixels.
+) -> Verdicts:
+    """Whether pairs of photos show one photo, judged by their pixels.
 
     Photos are decoded in worker processes, a bounded number of pairs at a time, and once for neighbouring pairs: sort
     the pairs by their first photo.
@@ -61,7 +73,8 @@ def confirmed(
         turns: By which turn (as in `signature.turned`) each first and each second photo is laid before it is compared.
 
     Returns:
-        A verdict per pair; False where a photo cannot be read.
+        Of each pair `DIFFERENT`, `COPY` or `PICTURE` (re-encoded or resized, nothing else); `DIFFERENT` where a photo
+        cannot be read.
     """
     upright = np.zeros(len(first), dtype=np.uint8)
     left, right = (upright, upright) if turns is None else turns
@@ -69,7 +82,7 @@ def confirmed(
     for start in range(0, len(first), BATCH):
         part = slice(start, start + BATCH)
         tasks.append((list(first[part]), list(second[part]), left[part].tolist(), right[part].tolist()))
-    return np.concatenate([np.empty(0, dtype=bool), *in_order(_judged, tasks, workers)])
+    return np.concatenate([np.empty(0, dtype=np.uint8), *in_order(_judged, tasks, workers)])
 
 
 def pixel_digests(uris: Sequence[str], workers: int | None = None) -> list[str]:
@@ -103,6 +116,43 @@ def same_photo(one: Planes, other: Planes, scale: NDArray[np.float32]) -> NDArra
     clean = colour <= np.minimum(LIMIT, faint) * scale
     noisy = (luma <= np.minimum(LUMA_LIMIT, faint / 2) * scale) & (colour <= NOISY_LIMIT * scale)
     return np.asarray(clean | noisy, dtype=bool)
+
+
+def same_picture(one: Planes, other: Planes, resized: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which pairs of copies differ as one picture does from itself when it was saved anew or resized.
+
+    Where nothing was moved and no shade painted in, what is left is noise: it lies all over the photo, and cancels
+    within a block. Paint changes whole blocks by one amount, and leaves others as they were. Of photos of different
+    sizes, which nobody paints on, more is allowed: resampling softens edges.
+
+    Measured on 150 photos of each of three sets: of copies saved as JPEG of quality 75 or 40 or WEBP of 40, or
+    enlarged by half, 81 to 100 in 100 pass, of those halved and saved at quality 85 91 to 99, at 60 54 to 99; of 12
+    pairs of one cosmetic or bag in two shades none.
+
+    Args:
+        one: Values 0..255, (pairs, SIDE, SIDE, 3).
+        other: The same.
+        resized: Which pairs come from photos of different sizes, (pairs,).
+    """
+    difference, blocks = one - other, SIDE // BLOCK
+    cut = (-1, blocks, BLOCK, blocks, BLOCK, 3)
+    means = difference.reshape(cut).mean(axis=(2, 4)).reshape(len(one), -1, 3)  # (pairs, blocks, 3)
+    power = np.square(difference).reshape(cut).mean(axis=(2, 4)).reshape(means.shape)
+    detail = ((one + other) / 2).reshape(cut).std(axis=(2, 4)).reshape(means.shape).max(axis=2)
+    textured = detail > PLAIN
+    shown = textured.sum(axis=1)
+    share = (textured / shown.clip(1)[:, None])[..., None]  # of each textured block, (pairs, blocks, 1)
+    largest = np.abs(means).max(axis=(1, 2))
+    usual = np.sqrt((np.square(means).max(axis=2, keepdims=True) * share).sum(axis=(1, 2))).clip(0.1)
+    tint = np.abs((means * share).sum(axis=1)).max(axis=1)
+    kept, all_power = ((each * share).sum(axis=(1, 2)) for each in (np.square(means), power))
+    coherence = np.sqrt(kept / all_power.clip(1e-6))
+    looser = np.where(resized, LOOSER, 1)
+    unseen = largest <= UNSEEN
+    faint = (largest <= FAINT_LIMIT) & (tint <= FAINT_TINT) & (largest <= FAINT_PEAK * usual)
+    noise = (largest <= NOISE_LIMIT * looser) & (tint <= NOISE_TINT * looser) & (largest <= NOISE_PEAK * usual)
+    noise &= coherence <= COHERENT * looser
+    return np.asarray((shown >= SHOWN) & (unseen | faint | noise), dtype=bool)
 
 
 def differences(one: Planes, other: Planes) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -190,21 +240,25 @@ def _reduced(photos: Planes, side: int) -> Planes:
 # Photos into planes, in processes.
 
 
-def _judged(task: Task) -> NDArray[np.bool_]:
+def _judged(task: Task) -> Verdicts:
     photos = {uri: _decoded(uri) for uri in dict.fromkeys([*task[0], *task[1]])}
-    found = np.zeros(len(task[0]), dtype=bool)
+    found = np.zeros(len(task[0]), dtype=np.uint8)
     pairs: list[tuple[Planes, Planes]] = []
     scales: list[float] = []
+    resized: list[bool] = []
     places: list[int] = []
     for place, (first, second, left, right) in enumerate(zip(*task, strict=True)):
         one, other = photos[first], photos[second]
         if one is not None and other is not None:
             pairs.append(_laid(_turned(one, left), _turned(other, right)))
             scales.append(max(1, SMALL / min(*one.size, *other.size)))
+            resized.append(one.size != other.size)
             places.append(place)
     if pairs:
         ones, others = (np.stack(side) for side in zip(*pairs, strict=True))
-        found[places] = same_photo(ones, others, np.array(scales, dtype=np.float32))
+        copies = same_photo(ones, others, np.array(scales, dtype=np.float32))
+        pictures = copies & same_picture(ones, others, np.array(resized))
+        found[places] = np.where(pictures, PICTURE, np.where(copies, COPY, DIFFERENT))
     return found
 
 

@@ -12,10 +12,10 @@ from threadpoolctl import threadpool_limits
 from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.catalog.table import TEXT
-from vitrine.quality.confirm import confirmed, pixel_digests
-from vitrine.quality.duplicates import Groups, Links, chain, exact_links, near_links, turned_links
+from vitrine.quality.confirm import COPY, PICTURE, confirmed, pixel_digests
+from vitrine.quality.duplicates import Groups, Links, exact_links, near_links, turned_links
 
-LAYOUT = 3  # changes when the same photos would be linked otherwise
+LAYOUT = 4  # changes when the same photos would be linked otherwise
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,14 @@ class CopyLinks:
 
     Attributes:
         exact: The same bytes, or the same pixels in full size.
-        near: Re-encoded, resized or slightly cropped.
+        near: Re-encoded, resized or slightly cropped; each pair confirmed, of exact copies the first.
+        pictures: Those of them that are the same picture by their pixels: re-encoded or resized, nothing else.
         turned: Mirrored, flipped or turned by quarters as well.
     """
 
     exact: list[Links]
     near: Links
+    pictures: Links
     turned: Links
 
 
@@ -46,27 +48,28 @@ def copy_links(catalog: Catalog, photos: pd.DataFrame, max_distance: int, worker
         workers: Processes that decode photos.
     """
     path = files.cache_folder() / "copies" / f"{_contents(photos, max_distance)}.safetensors"
-    by_bytes = chain(photos["sha256"])
+    by_bytes = exact_links(photos)[0]
     try:
         kept = {name: (links[0], links[1]) for name, links in load_file(path).items()}
-        return CopyLinks([by_bytes, kept["pixels"]], kept["near"], kept["turned"])
+        return CopyLinks([by_bytes, kept["pixels"]], kept["near"], kept["pictures"], kept["turned"])
     except (OSError, SafetensorError, KeyError):
         pass
     with threadpool_limits(1):  # work is spread over threads and processes already, whose own would wait for a core
         photos = _with_whole_digests(catalog, photos, workers)
         _, by_pixels = exact_links(photos)
         left, right = near_links(photos, max_distance)
-        same = confirmed(_uris(catalog, left), _uris(catalog, right), workers)
-        near = left[same], right[same]
+        found = confirmed(_uris(catalog, left), _uris(catalog, right), workers)
+        near, pictures = ((left[found >= least], right[found >= least]) for least in (COPY, PICTURE))
         left, right, turns = turned_links(photos, max_distance)
-        same = confirmed(_uris(catalog, left), _uris(catalog, right), workers, turns)
-        turned = left[same], right[same]
+        found = confirmed(_uris(catalog, left), _uris(catalog, right), workers, turns)
+        turned = left[found >= COPY], right[found >= COPY]
+    links = {"pixels": by_pixels, "near": near, "pictures": pictures, "turned": turned}
     try:
         with files.atomic_write(path) as temporary:
-            save_file({"pixels": np.stack(by_pixels), "near": np.stack(near), "turned": np.stack(turned)}, temporary)
+            save_file({name: np.stack(pairs) for name, pairs in links.items()}, temporary)
     except OSError:  # a full or read-only disk
         pass
-    return CopyLinks([by_bytes, by_pixels], near, turned)
+    return CopyLinks([by_bytes, by_pixels], near, pictures, turned)
 
 
 def _with_whole_digests(catalog: Catalog, photos: pd.DataFrame, workers: int | None) -> pd.DataFrame:
@@ -91,7 +94,7 @@ def group_names(digests: pd.Series, groups: Groups) -> pd.Series:
     """A name per row that all copies of one photo share: the smallest of their digests, cut to 16 digits.
 
     Args:
-        digests: SHA-256 of each row's photo.
+        digests: SHA-256 of each row's photo, "" for one that cannot be read.
         groups: See `vitrine.quality.duplicates.linked`.
     """
     names = digests.str[:16].to_numpy(dtype=object)

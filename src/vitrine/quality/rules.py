@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of
 from vitrine.catalog.schema import ALLOWED_VALUES, BBOX_PATTERN, unsafe_paths
+from vitrine.catalog.table import TEXT
 from vitrine.quality.boxes import is_box, outside
-from vitrine.quality.copies import TRIED, Row, may_be_copy, records, same_box
-from vitrine.quality.duplicates import Groups, linked, members
+from vitrine.quality.copies import NO_LINKS, Row, first_copies, may_be_copy, records, same_box, spare_rows
+from vitrine.quality.defects import MASKS, Mask, defects
+from vitrine.quality.duplicates import Groups, Links, Rows, linked, members
 from vitrine.quality.expectations import build, judge, unexpected
 from vitrine.quality.experts import deviating, disagreements, expert_rates
 from vitrine.quality.label_noise import LabelNoise, label_noise
@@ -67,20 +70,26 @@ class Evidence:
         catalog: The catalog.
         normal: Its rows with labels in one spelling.
         photos: Its photo table.
+        links: Which photos are copies of which.
         exact: Groups of exact copies.
-        near: Groups of near copies, exact ones included.
+        pictures: Groups of copies that were saved anew or resized, exact ones included.
+        near: Groups of near copies, all of these included.
         turned: The same with mirrored and turned copies.
         noise: Labels that the photos contradict.
+        defects: Which photos are unlike the others in a way that spoils them, by rule.
         settings: Thresholds and words.
     """
 
     catalog: Catalog
     normal: pd.DataFrame
     photos: pd.DataFrame
+    links: CopyLinks
     exact: Groups
+    pictures: Groups
     near: Groups
     turned: Groups
     noise: LabelNoise
+    defects: dict[str, Mask]
     settings: Settings
 
     @cached_property
@@ -96,13 +105,14 @@ class Evidence:
 
 def gather(catalog: Catalog, photos: pd.DataFrame, links: CopyLinks, settings: Settings) -> Evidence:
     """What several rules ask for, once for all of them; the photos' signatures are asked for here alone."""
-    near = [*links.exact, links.near]
-    groups = [linked(len(photos), own) for own in (links.exact, near, [*near, links.turned])]
+    kinds = (links.exact, [links.pictures], [links.near], [links.turned])  # each holds those before it
+    exact, pictures, near, turned = (linked(len(photos), list(chain.from_iterable(kinds[: n + 1]))) for n in range(4))
     catalog = catalog.with_table(named(catalog.table, settings.no_label))
     normal = normalised(catalog.table, settings.no_label)
-    noise = label_noise(normal, photos, groups[1], max_rows=settings.label_noise_rows)
+    noise = label_noise(normal, photos, near, max_rows=settings.label_noise_rows)
+    spoilt = defects(photos, settings)
     photos = photos.drop(columns="signature")  # most of the table
-    return Evidence(catalog, normal, photos, groups[0], groups[1], groups[2], noise, settings)
+    return Evidence(catalog, normal, photos, links, exact, pictures, near, turned, noise, spoilt, settings)
 
 
 def evaluate(evidence: Evidence) -> tuple[dict[str, Finding], "list[ExpectationValidationResult]"]:
@@ -206,64 +216,71 @@ def _expectations(frame: pd.DataFrame, settings: Settings) -> Iterable[tuple[str
 # Rules over several rows, and over photos.
 
 
+def _defect(name: str) -> Callable[[Evidence], Finding | None]:
+    def rule(evidence: Evidence) -> Finding | None:
+        total = int(evidence.photos["readable"].sum())
+        rows = np.flatnonzero(evidence.defects[name])
+        return Finding(len(rows), total, tuple(rows[:EXAMPLES].tolist())) if total else None
+
+    return rule
+
+
 def _exact(evidence: Evidence) -> Finding:
-    return _copies(evidence, evidence.exact, same_box)
+    def spare(one: Row, other: Row, _: bool) -> bool:
+        return same_box(one, other)
+
+    return _copies(evidence, evidence.exact, NO_LINKS, spare)
 
 
 def _near(evidence: Evidence) -> Finding:
-    return _copies(evidence, _near_only(evidence), may_be_copy)
+    return _copies(evidence, _without_copies(evidence.near, evidence.exact), evidence.links.near, may_be_copy)
 
 
-def _near_only(evidence: Evidence) -> Groups:
-    """Groups of near copies; of exact ones, which have rules of their own, the first stands for all."""
-    later = (evidence.exact >= 0) & (evidence.exact != np.arange(len(evidence.exact)))
-    return np.where(later, -1, evidence.near)
+def _without_copies(groups: Groups, copies: Groups) -> Groups:
+    """Groups in which the first of closer copies, which have rules of their own, stands for all."""
+    later = (copies >= 0) & (copies != np.arange(len(copies)))
+    return np.where(later, -1, groups)
 
 
-def _copies(evidence: Evidence, groups: Groups, spare: Callable[[Row, Row], bool]) -> Finding:
+def _copies(evidence: Evidence, groups: Groups, near: Links, spare: Callable[[Row, Row, bool], bool]) -> Finding:
     """Rows that copy an earlier row of their group, as far as cleaning would call one of them spare."""
-    pairs: list[tuple[int, int]] = []
-    shown = records(evidence.normal, np.flatnonzero(groups >= 0))
-    for rows in members(groups):
-        kept: list[int] = []
-        for row in rows.tolist():
-            original = next((other for other in kept[:TRIED] if spare(shown[row], shown[other])), None)
-            if original is None:
-                kept.append(row)
-            else:
-                pairs.append((row, original))
+    shown = records(evidence.normal, evidence.photos, np.flatnonzero(groups >= 0))
+    first = first_copies(evidence.exact)
+    pairs = list(spare_rows(members(groups), shown, spare, first, near, evidence.links.pictures).items())
     examples = list(dict.fromkeys(row for copy, original in pairs[:EXAMPLES] for row in (original, copy)))
     details = tuple(f"row {copy + 1} copies row {original + 1}" for copy, original in pairs[:5])
     return Finding(len(pairs), int(evidence.photos["readable"].sum()), tuple(examples[:EXAMPLES]), details)
 
 
 def _contradicting(evidence: Evidence) -> Finding:
-    return _contradictions(evidence, evidence.exact)
+    return _contradictions(evidence, evidence.pictures)
 
 
 def _contradicting_copies(evidence: Evidence) -> Finding:
-    return _contradictions(evidence, _near_only(evidence))
+    return _contradictions(evidence, _without_copies(evidence.near, evidence.pictures))
 
 
 def _contradictions(evidence: Evidence, groups: Groups) -> Finding:
     """Rows of one photo, and of one marked box in it, whose labels cannot all be right."""
     columns = [name for name in label_columns(evidence.normal) if name != "product"]
-    grouped = np.flatnonzero(groups >= 0)
-    cells = {name: dict(zip(grouped.tolist(), evidence.normal[name].iloc[grouped], strict=True)) for name in columns}
-    boxes = evidence.table["bbox"].iloc[grouped].tolist() if "bbox" in evidence.table else [""] * len(grouped)
-    box = dict(zip(grouped.tolist(), boxes, strict=True))
+    shown = records(evidence.normal, evidence.photos, np.flatnonzero(groups >= 0))
     found: list[int] = []
     details: list[str] = []
-    for rows in members(groups):
-        for marked in sorted({box[row] for row in rows.tolist()} - {""}) or [""]:
-            numbers = [row for row in rows.tolist() if box[row] in ("", marked)]
-            wrong = [name for name in columns if agreed(name, [cells[name][row] for row in numbers])[1]]
+    for group in members(groups):
+        rows = group.tolist()
+        marked: list[int] = []  # a row for each different box
+        for row in rows:
+            if shown[row].get("bbox") and not any(same_box(shown[row], shown[other]) for other in marked):
+                marked.append(row)
+        for item in marked or rows[:1]:
+            numbers = [row for row in rows if same_box(shown[row], shown[item])]
+            wrong = [name for name in columns if agreed(name, [shown[row][name] for row in numbers])[1]]
             if wrong:
                 found += numbers
-                told = (f"{name}: {' / '.join(sorted({cells[name][row] for row in numbers} - {''}))}" for name in wrong)
+                told = (f"{name}: {' / '.join(sorted({shown[row][name] for row in numbers} - {''}))}" for name in wrong)
                 details.append(f"row {numbers[0] + 1}: {'; '.join(told)}")
-    shown = sorted(set(found))
-    return Finding(len(shown), len(evidence.table), tuple(shown[:EXAMPLES]), tuple(details[:8]))
+    rows = sorted(set(found))
+    return Finding(len(rows), len(evidence.table), tuple(rows[:EXAMPLES]), tuple(details[:8]))
 
 
 def _leakage(evidence: Evidence) -> Finding | None:
@@ -454,18 +471,36 @@ def _shared_names(evidence: Evidence) -> Finding | None:
 
 
 def _boxes(evidence: Evidence) -> Finding | None:
-    if "bbox" not in evidence.table:
-        return None
-    boxes, photos = evidence.table["bbox"], evidence.photos
-    judged = np.flatnonzero(is_box(boxes).to_numpy() & photos["readable"].to_numpy())
+    judged, boxes = _judged_boxes(evidence)
     if not len(judged):
         return None
-    width, height = (photos[name].to_numpy()[judged] for name in ("width", "height"))
-    rows = judged[outside(boxes.iloc[judged], width, height)]
+    width, height = (evidence.photos[name].to_numpy()[judged] for name in ("width", "height"))
+    rows = judged[outside(boxes, width, height)]
     return Finding(len(rows), len(judged), tuple(rows[:EXAMPLES].tolist()))
 
 
+def _turned_boxes(evidence: Evidence) -> Finding | None:
+    """Boxes in the frame of the stored pixels: they leave the photo as the eye sees it, and fit the turned one."""
+    judged, boxes = _judged_boxes(evidence)
+    across = evidence.photos["orientation"].to_numpy()[judged] >= 5  # EXIF: rows and columns change places
+    judged, boxes = judged[across], boxes[across]
+    if not len(judged):
+        return None
+    width, height = (evidence.photos[name].to_numpy()[judged] for name in ("width", "height"))
+    rows = judged[outside(boxes, width, height) & ~outside(boxes, height, width)]
+    return Finding(len(rows), len(judged), tuple(rows[:EXAMPLES].tolist()))
+
+
+def _judged_boxes(evidence: Evidence) -> tuple[Rows, pd.Series]:
+    """The rows of photos with a box, and their boxes."""
+    if "bbox" not in evidence.table:
+        return np.empty(0, dtype=np.int64), pd.Series(dtype=TEXT)
+    rows = np.flatnonzero(is_box(evidence.table["bbox"]).to_numpy() & evidence.photos["readable"].to_numpy())
+    return rows, evidence.table["bbox"].iloc[rows]
+
+
 RULES: dict[str, Callable[[Evidence], Finding | None]] = {
+    **{name: _defect(name) for name in MASKS},
     "exact_duplicates": _exact,
     "near_duplicates": _near,
     "contradicting_labels": _contradicting,
@@ -487,4 +522,5 @@ RULES: dict[str, Callable[[Evidence], Finding | None]] = {
     "single_value_labels": _single_value,
     "shared_node_names": _shared_names,
     "boxes_outside": _boxes,
+    "turned_boxes": _turned_boxes,
 }

@@ -41,6 +41,7 @@ TOGETHER = 24  # photos measured at once: their pixels stay in the processor's c
 FILE = "photos.parquet"
 GREY = np.arange(256, dtype=np.float64)
 OPPONENT = np.array([[1, -1, 0], [0.5, 0.5, -1]], dtype=np.float32)  # red against green, yellow against blue
+NEARLY_WHITE = 250  # grey level
 BORDER = 10  # grey levels within which a rim counts as one colour
 
 cv2.setNumThreads(1)  # photos are spread over processes; a pool of threads would not survive their fork
@@ -75,6 +76,11 @@ class Scan(NamedTuple):
         entropy: Of the grey levels, bits (0..8).
         colourfulness: Hasler and Süsstrunk, "Measuring colourfulness in natural images", 2003, of 16 x 16 cells.
         borders: Share of the photo outside the smallest box that holds all that differs from its corner.
+        focus: Mean squared Laplacian over mean squared gradient of grey: how abrupt edges are, whatever their number
+            and contrast; falls with the square of the width of a blur.
+        shadows: Grey level that 1 in 100 pixels do not exceed.
+        highlights: Grey level that 1 in 100 pixels reach.
+        clipped: Share of the pixels that are nearly white.
         signature: See `vitrine.quality.signature`.
     """
 
@@ -99,6 +105,10 @@ class Scan(NamedTuple):
     entropy: float = float("nan")
     colourfulness: float = float("nan")
     borders: float = float("nan")
+    focus: float = float("nan")
+    shadows: float = float("nan")
+    highlights: float = float("nan")
+    clipped: float = float("nan")
     signature: Look = BLANK
 
 
@@ -118,7 +128,7 @@ SCHEMA = pa.schema(
         ("sha256", pa.large_string()),
         ("pixels", pa.large_string()),
         ("hash", pa.uint64()),
-        *((name, pa.float32()) for name in Scan._fields[14:21]),
+        *((name, pa.float32()) for name in Scan._fields[14:25]),
         ("signature", pa.binary(signature.LENGTH)),
     ]
 )
@@ -407,6 +417,7 @@ class Seen(NamedTuple):
         colours: See `signature.cell_colours`.
         levels: How many pixels have each grey level, (256,).
         sharpness: See `Scan`.
+        focus: The same.
         borders: The same.
     """
 
@@ -414,6 +425,7 @@ class Seen(NamedTuple):
     colours: NDArray[np.uint8]
     levels: NDArray[np.float32]
     sharpness: float
+    focus: float
     borders: float
 
 
@@ -425,11 +437,11 @@ def _seen(photos: Sequence[Pixels]) -> Iterator[Seen]:
         tall = np.concatenate(some) if len(some) > 1 else some[0]  # one below the other
         grey = cv2.cvtColor(tall, cv2.COLOR_RGB2GRAY)
         colours = signature.cell_colours(tall, len(some))
-        sharpness = _sharpness(grey, len(some))
+        edges = _edges(grey, len(some))
         greys = grey.reshape(len(some), height, width)
-        for own, cells, sharp in zip(greys, colours, sharpness, strict=True):
+        for own, cells, sharpness, bend in zip(greys, colours, *edges, strict=True):
             levels = cv2.calcHist([own], [0], None, [256], [0, 256]).ravel()
-            yield Seen((height, width), cells, levels, sharp, _borders(own))
+            yield Seen((height, width), cells, levels, sharpness, bend / max(_slope(own), 1e-3), _borders(own))
 
 
 def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
@@ -439,6 +451,7 @@ def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
     cells = signature.smoothed(colours)  # (n, 3, 256)
     looks = signature.signatures_of(cells)
     shares = levels / levels.sum(axis=1, keepdims=True)
+    darker = np.cumsum(shares, axis=1)  # up to each level
     brightness = shares @ GREY
     contrast = np.sqrt(np.maximum(shares @ GREY**2 - brightness**2, 0))
     means = cells.mean(axis=2, keepdims=True)
@@ -459,6 +472,10 @@ def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
             np.sqrt(np.maximum(opponent, 0)) + 0.3 * np.linalg.norm(OPPONENT @ means, axis=(1, 2))
         ).tolist(),
         "borders": [look.borders for look in seen],
+        "focus": [look.focus for look in seen],
+        "shadows": (darker < 0.01).sum(axis=1).tolist(),
+        "highlights": (darker < 0.99).sum(axis=1).tolist(),
+        "clipped": shares[:, NEARLY_WHITE:].sum(axis=1).tolist(),
         "signature": [look.tobytes() for look in looks],
     }
 
@@ -470,13 +487,21 @@ def _digest(*parts: Any) -> str:
     return digest.hexdigest()[:32]
 
 
-def _sharpness(grey: NDArray[np.uint8], count: int) -> list[float]:
-    """Variance of the 4-neighbour Laplacian of photos that lie one below the other."""
+def _edges(grey: NDArray[np.uint8], count: int) -> tuple[list[float], list[float]]:
+    """Variance and mean square of the 4-neighbour Laplacian of photos that lie one below the other."""
     edges = cv2.Laplacian(grey, cv2.CV_16S).reshape(count, -1, grey.shape[1])[:, 1:-1, 1:-1]
     if not edges.size:
-        return [0.0] * count
+        return [0.0] * count, [0.0] * count
     pixels = edges[0].size
-    return [cv2.norm(own, cv2.NORM_L2SQR) / pixels - (cv2.sumElems(own)[0] / pixels) ** 2 for own in edges]
+    power = [cv2.norm(own, cv2.NORM_L2SQR) / pixels for own in edges]
+    variance = [own - (cv2.sumElems(edge)[0] / pixels) ** 2 for own, edge in zip(power, edges, strict=True)]
+    return variance, power
+
+
+def _slope(grey: NDArray[np.uint8]) -> float:
+    """Mean square of the gradient of a photo, from differences of neighbours."""
+    sides = ((grey[:, 1:], grey[:, :-1]), (grey[1:], grey[:-1]))
+    return sum(cv2.norm(one, other, cv2.NORM_L2SQR) / one.size for one, other in sides if one.size)
 
 
 def _borders(grey: NDArray[np.uint8]) -> float:

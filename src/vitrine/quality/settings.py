@@ -28,6 +28,12 @@ class Settings:
     grey_colourfulness: float
     unusable_side: int
     blank_spread: float
+    dark_highlights: float
+    bright_clipped: float
+    blurred_focus: float
+    odd_aspect: float
+    low_information: float
+    background_share: float
     near_duplicate_distance: int
     label_noise_rows: int
     min_class_count: int

@@ -102,8 +102,8 @@ def split_catalog(
             looks = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
             links = copy_links(catalog, looks, settings.near_duplicate_distance, workers)
             groups = linked(len(looks), [*links.exact, links.near, links.turned])
-            names = group_names(looks["sha256"], groups)
-            ties = ties.assign(sha256=looks["sha256"], duplicate_group=names)
+            digests = looks["sha256"].where(looks["readable"], "")  # a copied error page is no copy of a photo
+            ties = ties.assign(sha256=digests, duplicate_group=group_names(digests, groups))
         assignment = assign(ties, ratios, respect, seed, measured, gallery)
         table = catalog.table.assign(split=assignment.split)
         write_catalog(replace(catalog, table=table), folder)

@@ -331,7 +331,7 @@ _CELLS: dict[str, tuple[tuple[str, str], ...]] = {
     "stray_word": (("domain", " Shop"), ("split", "TRAIN "), ("verdict", "unknown")),
     "unknown_word": (("domain", "mars"), ("split", "dev"), ("verdict", "probably authentic")),
     "broken_category": (("category", "/Apparel"), ("category", "Apparel//Shirts"), ("category", "Apparel/")),
-    "broken_box": (("bbox", "-5,0,20,20"), ("bbox", "nan,nan,nan,nan"), ("bbox", "left half")),
+    "broken_box": (("bbox", "5,0,-20,20"), ("bbox", "nan,nan,nan,nan"), ("bbox", "left half")),
     "box_outside": (("bbox", "0,0,9000,10"), ("bbox", "500,500,10,10"), ("bbox", "0,0,0,10")),
     "one_photo_class": (
         ("category", "Oddments/Keyrings"),
