@@ -42,7 +42,7 @@ def done(tmp_path_factory):
         cleaned = step(clean, table=fetched.table, photos=[], validation=checked.results, **kept)
         made.parted = step(split, table=cleaned.cleaned, ratios="0.4,0.2,0.4", measured="verdict").parted
         made.counted = step(count_listings, table=made.parted, reports=str(root), run_id="run")
-        small = {"epochs": 1, "batch_size": 32, "image_size": 16}
+        small = {"epochs": 1, "batch_size": 32, "image_size": 16, "weights": "none"}
         made.trained = step(train_authenticity, table=made.parted, checkpoints=str(root / "checkpoints"), **small)
         made.evaluated = step(evaluate, model=made.trained.model, table=made.parted)
         known = {"model": made.trained.model, "evaluation": made.evaluated.evaluation}

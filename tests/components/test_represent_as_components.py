@@ -36,7 +36,7 @@ def done(tmp_path_factory):
         (root / "table" / "journal").mkdir()
         pages = {"reports": str(root), "run_id": "run"}
         made.examined = step(examine, table=table, task="representation", variant="base-indi-eff", **pages)
-        small = {"epochs": 1, "batch_size": 32, "image_size": 16, "level": 1}
+        small = {"epochs": 1, "batch_size": 32, "image_size": 16, "weights": "none", "level": 1}
         made.trained = step(train_representation, table=table, checkpoints=str(root / "checkpoints"), **small)
         made.evaluated = step(evaluate, model=made.trained.model, table=table)
         known = {"model": made.trained.model, "evaluation": made.evaluated.evaluation}

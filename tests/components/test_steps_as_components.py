@@ -36,7 +36,7 @@ from vitrine.registry import MODEL_FILES, Registry
 from vitrine.synth import render_catalog
 
 COLUMNS = ["image", "listing", "product", "category", "attr:colour", "attr:pattern"]
-SMALL = {"epochs": 1, "batch_size": 16, "image_size": 16}
+SMALL = {"epochs": 1, "batch_size": 16, "image_size": 16, "weights": "none"}
 
 
 class Step:

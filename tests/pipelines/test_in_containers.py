@@ -16,7 +16,14 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not IMAGE, reason="VITRINE_TEST_IMAGE names no image; `make test-containers` builds one"),
 ]
-SMALL = ["epochs=1", "student_epochs=1", "image_size=32", "batch_size=16", "min_class_count=5"]
+SMALL = [
+    "epochs=1",
+    "student_epochs=1",
+    "image_size=32",
+    "batch_size=16",
+    "min_class_count=5",
+    "allow_below_baseline=true",
+]
 
 
 def test_it_ends_as_without_containers_and_nothing_is_root_s(tmp_path):

@@ -30,7 +30,7 @@ def home(tmp_path_factory):
     table = rendered.table[COLUMNS].copy()
     table["split"] = ["train" if i % 3 else "test" for i in range(len(table))]
     write_catalog(rendered.with_table(table), folder / "parted")
-    small = {"epochs": 1, "batch_size": 16, "image_size": 16}
+    small = {"epochs": 1, "batch_size": 16, "image_size": 16, "weights": "none"}
     steps.train("taxonomy", "bcnn", folder / "parted", folder / "model", str(folder / "checkpoints"), small)
     steps.evaluate(folder / "model", folder / "parted", folder / "evaluation")
     steps.drift_reference(folder / "model", folder / "parted", folder / "reference")

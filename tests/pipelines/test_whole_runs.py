@@ -77,6 +77,7 @@ class Home:
             "image_size=32",
             "batch_size=16",
             "min_class_count=5",
+            "allow_below_baseline=true",  # one pass of photos of 32 px
             *settings,
         ]
         command = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "retrain", "--runs", self.folder / runs]

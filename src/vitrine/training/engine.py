@@ -44,6 +44,11 @@ class History:
 
     epochs: list[Epoch] = field(default_factory=list)
     best: int = -1
+    note: str = ""  # what else the card says
+
+    def best_score(self) -> float | None:
+        """The validation score of the best epoch."""
+        return self.epochs[self.best].score if self.epochs else None
 
     def add(self, epoch: Epoch) -> bool:
         """Appends an epoch; True if it is the best so far."""

@@ -91,4 +91,5 @@ def training_notes(history: History) -> str:
     return (
         f"## Training\n\n{len(history.epochs)} epochs, the best one {history.best + 1} "
         f"(loss {best.loss:.4f}), {sum(epoch.seconds for epoch in history.epochs):.0f} s.\n"
+        + (f"\n{history.note}\n" if history.note else "")
     )

@@ -142,12 +142,21 @@ def train_net(
     """
     whole = trained if trained is not None else net
     heads = settings.head_epochs if settings.trunk in ("upper", "tuned") and len(store) <= KEPT_PHOTOS else 0
+    before = None
     if heads:
         alone = settings.model_copy(update={"trunk": "frozen", "copies": 0, "epochs": heads})
+        what = folder / "heads.pt", f"{identity} heads", f"{title}, heads"
         with trained_part(net, store, alone) as shown:
-            fit(whole, lesson_on(shown), alone, folder / "heads.pt", f"{identity} heads", f"{title}, heads", quiet=True)
+            before = fit(whole, lesson_on(shown), alone, *what, quiet=True).best_score()
+        start = {name: tensor.detach().clone() for name, tensor in whole.state_dict().items()}
     with trained_part(net, store, settings) as shown:
-        return fit(whole, lesson_on(shown), settings, folder / "checkpoint.pt", identity, title)
+        history = fit(whole, lesson_on(shown), settings, folder / "checkpoint.pt", identity, title)
+    after = history.best_score()
+    if before is not None and after is not None and before > after:
+        whole.load_state_dict(start)
+        history.note = f"The heads alone were better ({before:.4f} on validation photos against {after:.4f}), and kept."
+        print(f"{title}: {history.note}", flush=True)
+    return history
 
 
 def trunk_layers(trunk: nn.Module, settings: Settings) -> int:
