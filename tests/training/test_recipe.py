@@ -1,5 +1,7 @@
 """What is left to the net, the machine and the task is settled before anything else, and contradictions are refused."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,8 @@ from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.settings import MatchingSettings, Settings, StudentSettings, parse_settings
 from vitrine.training import recipe
+from vitrine.training.engine import Epoch, History
+from vitrine.training.model import training_notes
 from vitrine.training.recipe import RECIPES, resolve, trained_part
 
 
@@ -159,3 +163,63 @@ def test_maps_and_photos_teach_the_same_when_nothing_is_augmented(tmp_path, monk
             ((_, rows),) = shown.batches([batch])
             got = net(shown.augmented(rows, torch.device("cpu"), (0,)))[1]["leaf"]
     assert torch.allclose(got, wanted, atol=5e-3)
+
+
+class TestHeadsFirst:
+    """The heads learn on maps of the whole trunk, then what `trunk` names learns; the better of both stays."""
+
+    @pytest.fixture
+    def parts(self, net, tmp_path, monkeypatch):
+        monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
+        calls = []
+
+        def train(scores, **settings):
+            left = iter(scores)
+
+            def fit(whole, lesson, own, checkpoint, identity, title, quiet=False):
+                calls.append((own.trunk, own.epochs, len(net.trunk), lesson.copies, checkpoint.name, identity, title))
+                with torch.no_grad():
+                    net.mark.add_(1)
+                return History([Epoch(1.0, next(left), 0.0)], 0)
+
+            class Lesson(NamedTuple):
+                copies: int | None
+
+            monkeypatch.setattr(recipe, "fit", fit)
+            known = {"backbone": "mobilenet_v2", "image_size": 32, "epochs": 7, "head_epochs": 5, "trunk": "upper"}
+            own = Settings.model_validate(known | settings)
+            store = PhotoStore([], 32)
+            history = recipe.train_net(
+                net, lambda shown: Lesson(getattr(shown, "_copies", None)), store, own, tmp_path, "id", "title"
+            )
+            return history, calls
+
+        net.mark = nn.Parameter(torch.zeros(1))
+        yield train
+        del net.mark
+
+    def test_on_which_part_and_for_how_long(self, parts, net):
+        history, calls = parts([0.5, 0.6])
+        assert calls == [
+            ("frozen", 5, 0, 0, "heads.pt", "id heads", "title, heads"),
+            ("upper", 7, 12, 4, "checkpoint.pt", "id", "title"),
+        ]
+        assert history.note == ""
+        assert net.mark.item() == 2
+
+    def test_heads_that_were_better_alone_are_kept_and_the_card_says_so(self, parts, net, capsys):
+        history, _ = parts([0.7, 0.6])
+        assert net.mark.item() == 1
+        assert history.note == "The heads alone were better (0.7000 on validation photos against 0.6000), and kept."
+        assert history.note in capsys.readouterr().out
+        assert history.note in training_notes(history)
+
+    @pytest.mark.parametrize("scores", [[None, None], [0.6, 0.6]])
+    def test_what_is_not_better_is_not_kept(self, parts, net, scores):
+        assert parts(scores)[0].note == ""
+        assert net.mark.item() == 2
+
+    @pytest.mark.parametrize("settings", [{"head_epochs": 0}, {"trunk": "frozen"}, {"trunk": "scratch"}])
+    def test_where_there_is_nothing_to_do_first(self, parts, settings):
+        _, calls = parts([0.6], **settings)
+        assert [name for *_, name, _, _ in calls] == ["checkpoint.pt"]
