@@ -27,7 +27,7 @@ class Settings(BaseModel):
     copies: int = Field(4, ge=0, description="frozen, upper: ways in which each photo is augmented")
     learning_rate: float = Field(0.0, ge=0, description="AdamW's peak, of the heads; 0 = what the trunk's start asks")
     trunk_rate: float = Field(0.0, ge=0, le=1, description="the trunk's share of learning_rate; 0 = by its start")
-    head_epochs: int = Field(15, ge=0, description="upper, tuned: passes of the heads alone, on kept maps, before")
+    head_epochs: int = Field(0, ge=0, description="upper, tuned: passes of the heads alone, on kept maps, before")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's weight decay (not on norms and biases)")
     seed: int = Field(0, ge=0, lt=2**32, description="of weights, order and augmentation")
     workers: int = Field(0, ge=0, description="threads that decode photos; 0 = one per core")
