@@ -1,5 +1,6 @@
 """What is left to the net, the machine and the task is settled before anything else, and contradictions are refused."""
 
+import json
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from vitrine.blocks.pretrained import find_weights
 from vitrine.data.feature_store import FeatureStore
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
-from vitrine.settings import MatchingSettings, Settings, StudentSettings, parse_settings
+from vitrine.settings import MatchingSettings, Settings, StudentSettings, TaxonomySettings, parse_settings
 from vitrine.training import recipe
 from vitrine.training.engine import Epoch, History
 from vitrine.training.model import training_notes
@@ -22,6 +23,11 @@ from vitrine.training.recipe import RECIPES, resolve, trained_part
 
 def settled(*overrides, kind=Settings, task="taxonomy"):
     return resolve(parse_settings(kind, overrides), task)
+
+
+def small_weights(path, backbone):
+    trunk, _ = build_backbone(backbone, 32)
+    torch.save(dict(trunk.state_dict()), path)
 
 
 class TestDefaults:
@@ -57,6 +63,18 @@ class TestDefaults:
     def test_matching_from_nothing_keeps_its_own_passes(self):
         own = settled("weights=none", kind=MatchingSettings, task="matching")
         assert (own.epochs, own.learning_rate) == (10, 1e-3)
+
+    @pytest.mark.parametrize("weights", [None, {"source": "x", "sha256": "0", "licence": ""}])
+    def test_a_training_goes_on_with_the_net_of_the_earlier_one(self, tmp_path, weights):
+        told = {"task": "taxonomy", "variant": "bcnn", "backbone": "resnet18", "image_size": 48, "weights": weights}
+        (tmp_path / "config.json").write_text(json.dumps(told | ({} if weights else {"backbone": "resnet18_narrow"})))
+        if weights:  # published ones for this net are not here, and need not be: a file is named
+            small_weights(tmp_path / "own.pth", "resnet18")
+            own = settled(f"start={tmp_path}", f"weights={tmp_path / 'own.pth'}", kind=TaxonomySettings)
+            assert (own.backbone, own.image_size, own.trunk) == ("resnet18", 48, "upper")
+        else:
+            own = settled(f"start={tmp_path}", kind=TaxonomySettings)
+            assert (own.backbone, own.image_size, own.trunk) == ("resnet18_narrow", 48, "scratch")
 
     def test_what_is_named_stays(self):
         own = settled("epochs=3", "learning_rate=0.1", "trunk_rate=0.7", "image_size=96", "trunk=frozen")

@@ -17,7 +17,8 @@ from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.methods.lesson import Lesson
-from vitrine.settings import AnySettings, Settings, StudentSettings, Trunk
+from vitrine.methods.model_folder import load_config
+from vitrine.settings import AnySettings, Settings, StudentSettings, TaxonomySettings, Trunk
 from vitrine.training import shared
 from vitrine.training.engine import History, fit, training_device
 
@@ -51,6 +52,8 @@ def resolve(settings: AnySettings, task: str) -> AnySettings:
     Raises:
         InputError: for an unknown net, weights that cannot be had here, or settings that contradict each other.
     """
+    if isinstance(settings, TaxonomySettings) and settings.start:
+        settings = _as_earlier(settings)
     weights = settings.weights
     if settings.trunk == "scratch":
         if weights not in ("auto", "none"):
@@ -169,6 +172,19 @@ def trunk_layers(trunk: nn.Module, settings: Settings) -> int:
     if not found:
         print(f"trunk=upper: {settings.backbone} has no middle to cut it at; all of it is tuned", flush=True)
     return found
+
+
+def _as_earlier(settings: TaxonomySettings) -> Any:
+    """What is left open as the model has it that a training goes on from."""
+    earlier = load_config(Path(settings.start))
+    fresh = settings.weights == "auto" and not earlier.get("weights")
+    return settings.model_copy(
+        update={
+            "backbone": earlier["backbone"] if settings.backbone == "auto" else settings.backbone,
+            "image_size": settings.image_size or earlier["image_size"],
+            "weights": "none" if fresh else settings.weights,
+        }
+    )
 
 
 def _suitable(weights: str) -> str:
