@@ -40,7 +40,7 @@ class Recipe(NamedTuple):
 FROM_NOTHING = {"matching": Recipe(10, 1e-3, 1.0)}
 RECIPES = {
     "frozen": Recipe(30, 5e-3, 1.0),
-    "upper": Recipe(10, 5e-3, 0.2),
+    "upper": Recipe(16, 5e-3, 0.2),
     "tuned": Recipe(10, 5e-3, 0.1),
     "scratch": Recipe(30, 2e-3, 1.0),
 }
