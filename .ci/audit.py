@@ -19,7 +19,7 @@ OSV = "https://api.osv.dev/v1/querybatch"
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(\[[^\]]*\])?==([^\s;\\]+)")
 
 # Permissive licences. MPL-2.0, EPL-2.0 and ZPL bind changes of their own files only, and none of them is changed here;
-# so would LGPL for a library that is imported, but no package has it, and one that came would have to be argued below.
+# so does LGPL for a library that is imported; each package that has it is argued below.
 ALLOWED = re.compile(
     r"MIT(-0|-CMU| License)?|Apache.*|(BSD|0BSD|\d-Clause BSD|New BSD|\d-clause BSD|BSD[ -]\d-Clause)( License)?|ISC.*"
     r"|PSF.*|Python Software Foundation License|MPL-2\.0|Mozilla Public License 2\.0 \(MPL 2\.0\)|EPL-2\.0|EPLv1"
@@ -28,6 +28,7 @@ ALLOWED = re.compile(
 )
 ARGUED = {  # packages with another licence, or none in their metadata, and why they may be used
     "pygit2": "GPLv2 with an exception for linking, which lifts it for what imports it",
+    "pi-heif": "a wrapper (BSD) of libheif and libde265 (LGPLv3), which its wheel links dynamically; decoders only, no x265",
     "cuda-toolkit": "a name for the nvidia packages below",
 }
 PROPRIETARY = re.compile(r"nvidia-")  # CUDA, redistributable under NVIDIA's terms; torch's wheels need it

@@ -268,7 +268,7 @@ def test_compile_writes_a_package(vitrine, tmp_path):
         (["train", "taxonomy", "PARTED", "x", "--variant", "ssmtl-c"], ["'ssmtl-c'", "did you mean ssmtl-ca"]),
         (["train", "taxonomy", "PARTED", "x", "--set", "epoch=1"], ["'epoch'", "did you mean epochs"]),
         (["train", "taxonomy", "PARTED", "x", "--set", "epochs"], ["key=value"]),
-        (["train", "taxonomy", "PARTED", "x", "--set", "epochs=0"], ["epochs='0'"]),
+        (["train", "taxonomy", "PARTED", "x", "--set", "epochs=-1"], ["epochs='-1'"]),
         (["train", "taxonomy", "DATA", "x"], ["no row has split 'train'"]),
         (["train", "taxonomy", "PARTED", "DATA"], ["exists already"]),
         (["evaluate", "EMPTY", "PARTED", "x"], ["not a model folder"]),

@@ -14,7 +14,7 @@ from vitrine.catalog import read_catalog, write_catalog
 from vitrine.data.corruptions import CORRUPTIONS
 from vitrine.training.train import train
 
-SMALL = ("image_size=16", "batch_size=16", "epochs=2", "precision=32", "workers=1", "embedding_dim=8", "weights=none")
+SMALL = ("image_size=16", "batch_size=16", "epochs=2", "precision=32", "workers=1", "weights=none", "embedding_dim=8")
 SETTINGS = [f"--set={pair}" for pair in SMALL]
 QUICK = [*SETTINGS, "--set=views=1"]
 

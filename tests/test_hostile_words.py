@@ -5,12 +5,14 @@ import csv
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from toys import toy_catalog
 
-from vitrine.catalog import read_catalog
+from vitrine.catalog import Catalog, read_catalog
 from vitrine.cli import main
 from vitrine.errors import InputError
+from vitrine.monitoring.labelling import write_sheet
 from vitrine.synth import render_catalog
 from vitrine.training.train import train
 
@@ -115,7 +117,17 @@ def test_no_table_for_spreadsheets_holds_what_somebody_else_wrote(tmp_path):
                 )
                 if made:
                     writing.add(path.relative_to(ROOT).as_posix())
-    assert writing == {"src/vitrine/synth/render.py"}  # defects.csv, of faults that are drawn
+    assert writing == {
+        "src/vitrine/synth/render.py",  # defects.csv, of faults that are drawn
+        "src/vitrine/monitoring/labelling.py",  # label.csv, see below
+    }
+    words = ["=1+1", "@x", "Shoes", "-2", "\t=1"]
+    table = pd.DataFrame({"image": ["=a.jpg", *(f"{i}.jpg" for i in range(4))], "category": words, "attr:=x": words})
+    write_sheet(Catalog(str(tmp_path), table), tmp_path / "label.csv")
+    with (tmp_path / "label.csv").open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert [row[:2] for row in rows] == [["0.jpg", ""], ["1.jpg", "Shoes"], ["2.jpg", ""], ["3.jpg", ""]]
+    assert not [cell for row in (header, *rows) for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
     render_catalog(tmp_path / "demo", listings=10, defects=True)
     with (tmp_path / "demo/defects.csv").open(newline="", encoding="utf-8") as file:
         assert not [

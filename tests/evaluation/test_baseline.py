@@ -104,7 +104,7 @@ def test_a_catalog_of_test_rows_alone_has_nothing_to_fit(toys, model, tmp_path, 
     assert "no labelled training rows" in baseline(load_config(model), rows, rows)
     metrics = evaluate(model, rows, tmp_path / "out")
     assert not any(key.startswith("baseline/") for key in metrics)
-    assert "no baseline: " in capsys.readouterr().out
+    assert "no baseline: " in capsys.readouterr().err
 
 
 def test_attributes(toys, tmp_path):

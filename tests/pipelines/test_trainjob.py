@@ -375,7 +375,7 @@ def test_a_step_that_is_terminated_deletes_its_job(kubernetes, tmp_path):
     assert not kubernetes.state.jobs
 
 
-SMALL = {"epochs": 2, "batch_size": 20, "image_size": 32, "precision": "32", "learning_rate": 0.0001}
+SMALL = {"epochs": 2, "batch_size": 20, "image_size": 32, "precision": "32", "learning_rate": 0.0001, "weights": "none"}
 
 
 @pytest.fixture

@@ -219,6 +219,7 @@ def test_the_same_run_again_reuses_every_step_that_may_be_and_promotes_nothing(e
         "compare-2",
         "data-version",
         "find-tasks",
+        "own-gpus",
         "refuse",
         "refuse-2",
         "report-run",

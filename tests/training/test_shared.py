@@ -19,7 +19,7 @@ from vitrine.training.launch import launch
 pytestmark = pytest.mark.slow
 # Training magnifies rounding, the more the higher its rate. In double precision one process and two have the same ten
 # digits at twenty times this rate (docs/cluster.md).
-SMALL = {"epochs": 3, "batch_size": 20, "image_size": 32, "precision": "32", "learning_rate": 0.0001}
+SMALL = {"epochs": 3, "batch_size": 20, "image_size": 32, "precision": "32", "learning_rate": 0.0001, "weights": "none"}
 
 
 @pytest.fixture(scope="module")

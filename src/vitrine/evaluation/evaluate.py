@@ -1,5 +1,6 @@
 """Evaluating a model folder on one split of a catalog: figures, a page, and what later steps show of it."""
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def _baseline_metrics(model: Path, catalog: Catalog, rows: Catalog) -> dict[str,
 
     found = baseline(load_config(model), catalog, rows)
     if isinstance(found, str):
-        print(f"no baseline: {found}", flush=True)
+        print(f"no baseline: {found}", file=sys.stderr, flush=True)
         return {}
     return prefixed(compute_metrics(found))
 

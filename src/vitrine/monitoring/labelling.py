@@ -8,17 +8,22 @@ from vitrine.report import Page
 
 LABEL = "label.csv"
 ASKED = 200  # photos
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would work out
 
 
 def write_sheet(photos: Catalog, path: Path) -> int:
     """Writes a table to fill in, and returns how many photos it has.
 
     Of many photos a random choice, the same each time; those without a category come first. It is a `catalog.csv` of
-    the photos' folder once it is filled in.
+    the photos' folder once it is filled in. Spreadsheets take some words for formulas: photos of such a name are left
+    out, and such labels left empty.
     """
     table = photos.table.drop_duplicates("image")
     labels = ["category", *(name for name in table if str(name).startswith("attr:"))]
     table = table.reindex(columns=["image", *labels], fill_value="")
+    table = table[~table["image"].str.startswith(FORMULA)]
+    for name in labels:
+        table[name] = table[name].mask(table[name].astype(str).str.startswith(FORMULA), "")
     chosen = table.sample(frac=1, random_state=0)
     chosen = chosen.sort_values("category", key=lambda column: column != "", kind="stable").head(ASKED)
     chosen.sort_index().to_csv(path, index=False)

@@ -19,7 +19,6 @@ from vitrine.errors import InputError
 from vitrine.methods.lesson import Lesson
 from vitrine.methods.model_folder import load_config
 from vitrine.settings import AnySettings, Settings, StudentSettings, TaxonomySettings, Trunk
-from vitrine.training import shared
 from vitrine.training.engine import History, fit, training_device
 
 ON_CPU, ON_GPU = "mobilenet_v2", "convnext_tiny"
@@ -200,9 +199,12 @@ def _suitable(weights: str) -> str:
 
 
 def _suitable_trunk(settings: Settings) -> Trunk:
-    """CPUs train behind the frozen lower half; where there is a GPU, or photos change in each pass, all is tuned."""
+    """CPUs train behind the frozen lower half; where there is a GPU, or photos change in each pass, all is tuned.
+
+    How many processes train together decides nothing: what one began, several may finish.
+    """
     pixels = isinstance(settings, StudentSettings) and settings.corrupted
-    return "tuned" if pixels or shared.size() > 1 or torch.cuda.is_available() else "upper"
+    return "tuned" if pixels or torch.cuda.is_available() else "upper"
 
 
 def _suitable_size(backbone: str, fresh: bool) -> int:

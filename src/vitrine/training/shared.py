@@ -93,7 +93,10 @@ def divide(net: nn.Module) -> None:
     for module in net.modules():
         trunk = getattr(module, "trunk", None)
         if isinstance(trunk, nn.Module) and not hasattr(trunk, "divided"):
-            if next(trunk.parameters()).is_cuda:
+            first = next(trunk.parameters(), None)
+            if first is None:  # all of it is frozen, and its maps are kept
+                continue
+            if first.is_cuda:
                 module.trunk = trunk = nn.SyncBatchNorm.convert_sync_batchnorm(trunk)
             else:  # SyncBatchNorm is for GPUs only
                 for norm in trunk.modules():
