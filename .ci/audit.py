@@ -28,7 +28,7 @@ ALLOWED = re.compile(
 )
 ARGUED = {  # packages with another licence, or none in their metadata, and why they may be used
     "pygit2": "GPLv2 with an exception for linking, which lifts it for what imports it",
-    "pi-heif": "a wrapper (BSD) of libheif and libde265 (LGPLv3), which its wheel links dynamically; decoders only, no x265",
+    "pi-heif": "a wrapper (BSD) of libheif and libde265 (LGPLv3), linked dynamically; it decodes only",
     "cuda-toolkit": "a name for the nvidia packages below",
 }
 PROPRIETARY = re.compile(r"nvidia-")  # CUDA, redistributable under NVIDIA's terms; torch's wheels need it

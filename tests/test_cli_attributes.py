@@ -206,7 +206,7 @@ class TestStudent:
             ("unlabelled=nope", "nope: no such folder"),
             ("corrupted=1", "corrupted='1'"),
             ("corrupted=-0.1", "corrupted='-0.1'"),
-            ("views=0", "views='0'"),
+            ("views=-1", "views='-1'"),
             ("gammas=0,a", "gammas='0,a': reads like 0,0.5,1,2,3"),
             ("teachers=nope", "nope: not a model folder"),
         ],

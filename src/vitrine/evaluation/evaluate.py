@@ -70,11 +70,12 @@ def evaluate(
     outcome = apply(model, rows)
     if isinstance(outcome, ListingOutcome):
         return _evaluate_listings(model, outcome, catalog, rows, out, split)
-    metrics = compute_metrics(outcome) | _baseline_metrics(model, catalog, rows)
+    metrics = compute_metrics(outcome)
     compared = _compared(model, against, rows, outcome)
     if corrupted:
         metrics |= corrupted_metrics(model, rows, progress=progress)
     with files.new_folder(out) as folder:
+        metrics |= _baseline_metrics(model, catalog, rows)
         files.write_json(folder / METRICS, metrics)
         asked = any(any(question.truth) for question in outcome.questions)  # indi answers no question
         confusion = classification_artifacts(outcome) if asked else NOTHING_ASKED
@@ -129,9 +130,11 @@ def _evaluate_listings(
 ) -> dict[str, float]:
     from vitrine.methods.model_folder import load_config
 
-    metrics = listing_metrics(outcome, answers_by_view(model, rows)) | _baseline_metrics(model, catalog, rows)
-    page = listing_page(outcome, rows, metrics, load_config(model), f"Evaluation: authenticity on the {split} listings")
+    metrics = listing_metrics(outcome, answers_by_view(model, rows))
     with files.new_folder(out) as folder:
+        metrics |= _baseline_metrics(model, catalog, rows)
+        title = f"Evaluation: authenticity on the {split} listings"
+        page = listing_page(outcome, rows, metrics, load_config(model), title)
         files.write_json(folder / METRICS, metrics)
         files.write_json(folder / CONFUSION, verdict_confusion(outcome))
         files.write_json(folder / EXAMPLES, listing_examples(outcome, rows, EXAMPLE_PHOTOS))
