@@ -232,7 +232,6 @@ def test_the_same_run_again_reuses_every_step_that_may_be_and_promotes_nothing(e
         "evaluate-2",
         "fetch",
         "list-shards",
-        "own-gpus",
         "scan",
         "split",
         "train-student",
