@@ -4,6 +4,7 @@ import json
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -11,13 +12,22 @@ from torch import nn
 
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.pretrained import find_weights
+from vitrine.catalog import Catalog
 from vitrine.data.feature_store import FeatureStore
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
-from vitrine.settings import MatchingSettings, Settings, StudentSettings, TaxonomySettings, parse_settings
+from vitrine.settings import (
+    MatchingSettings,
+    Settings,
+    StudentSettings,
+    TaxonomySettings,
+    TeacherSettings,
+    parse_settings,
+)
 from vitrine.training import recipe
+from vitrine.training.attributes import teacher_key
 from vitrine.training.engine import Epoch, History
-from vitrine.training.model import training_notes
+from vitrine.training.model import training_identity, training_notes
 from vitrine.training.recipe import RECIPES, resolve, trained_part
 
 
@@ -241,3 +251,18 @@ class TestHeadsFirst:
     def test_where_there_is_nothing_to_do_first(self, parts, settings):
         _, calls = parts([0.6], **settings)
         assert [name for *_, name, _, _ in calls] == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("name", [training_identity, teacher_key])
+def test_a_training_is_named_by_what_its_weights_file_holds(tmp_path, name):
+    """A file that was exchanged under the same path is another start."""
+    catalog = Catalog(str(tmp_path), pd.DataFrame({"image": ["a.png"], "split": ["train"], "attr:colour": ["red"]}))
+    own = TeacherSettings.model_validate(
+        {"type": "colour", "backbone": "resnet18", "weights": str(tmp_path / "own.pth")}
+    )
+    small_weights(tmp_path / "own.pth", "resnet18")
+    ask = (lambda: name(catalog, "x", own)) if name is training_identity else (lambda: name(catalog, own))
+    before = ask()
+    assert ask() == before
+    small_weights(tmp_path / "own.pth", "resnet18")  # other random numbers
+    assert ask() != before

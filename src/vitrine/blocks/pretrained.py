@@ -74,6 +74,16 @@ def find_weights(asked: str, backbone: str) -> Weights | None:
     return _of_timm(backbone.removeprefix(TIMM)) if backbone.startswith(TIMM) else _of_torchvision(asked, backbone)
 
 
+def sum_of(asked: str, backbone: str) -> str:
+    """The SHA-256 of the file a net's trunk starts from, "" for `none`: what names a start, wherever the file lies.
+
+    Raises:
+        InputError: see `find_weights`.
+    """
+    found = find_weights(asked, backbone)
+    return found.sha256 if found else ""
+
+
 @functools.cache
 def say(found: Weights) -> None:
     """Says once in a process which weights it uses."""

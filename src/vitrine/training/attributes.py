@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vitrine import __version__
-from vitrine.blocks.pretrained import find_weights
+from vitrine.blocks.pretrained import sum_of
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, attribute_types, read_catalog
 from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
@@ -72,7 +72,7 @@ def _try_gammas(catalog: Catalog, store: PhotoStore, settings: TeacherSettings, 
         own = settings.model_copy(update={"gamma": gamma, "epochs": epochs, "gammas": ""})
         title = f"teacher {settings.type}, gamma {gamma:g}"
         _, history = _fit_teacher(catalog, store, own, folder / f"gamma-{gamma:g}", title)
-        score = history.epochs[history.best].score
+        score = history.best_score()
         if score is None:
             raise InputError(f"--set gammas: {catalog.root} has no validation photo annotated for {settings.type}")
         tried[gamma] = score
@@ -174,7 +174,7 @@ class _Soup:
     def add(self, teacher: attributes.AttributeNet, config: Mapping[str, Any]) -> None:
         """One more teacher."""
         start = config.get("weights") or {}
-        self.starts.append((config["backbone"], config["image_size"], start.get("sha256")))
+        self.starts.append((config["backbone"], config["image_size"], start.get("sha256", "")))
         self.branches.append({key: own.detach().cpu() for key, own in teacher.branches[0].state_dict().items()})
         if self.starts[-1] == self.starts[0]:
             for key, own in teacher.trunk.state_dict().items():
@@ -182,8 +182,8 @@ class _Soup:
 
     def made_of(self, settings: Settings) -> bool:
         """Whether all teachers began where this student would."""
-        found = find_weights(settings.weights, settings.backbone)
-        return set(self.starts) == {(settings.backbone, settings.image_size, found and found.sha256)}
+        start = sum_of(settings.weights, settings.backbone)
+        return set(self.starts) == {(settings.backbone, settings.image_size, start)}
 
     def pour_into(self, student: attributes.AttributeNet) -> None:
         """Fills the trunk and the branches, which stand in the teachers' order."""
@@ -241,7 +241,8 @@ def teacher_key(catalog: Catalog, settings: TeacherSettings) -> str:
     columns = ["image", "split", ATTRIBUTE_PREFIX + settings.type, "sha256"]
     table = catalog.table[[name for name in columns if name in catalog.table]]
     own = json.dumps(settings.model_dump(), sort_keys=True)
-    digest = hashlib.sha256(f"{__version__}\n{own}\n{absolute(catalog.root)}\n".encode())
+    start = sum_of(settings.weights, settings.backbone)
+    digest = hashlib.sha256(f"{__version__}\n{own}\n{start}\n{absolute(catalog.root)}\n".encode())
     digest.update(table.to_csv(index=False).encode())
     return digest.hexdigest()[:24]
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from vitrine import __version__
-from vitrine.blocks.pretrained import find_weights
+from vitrine.blocks.pretrained import find_weights, sum_of
 from vitrine.catalog import Catalog
 from vitrine.data.augment import MEAN, STD
 from vitrine.data.photo_store import PhotoStore
@@ -38,12 +38,13 @@ def start_config(task: str, variant: str, settings: Settings, catalog: Catalog) 
 
 
 def training_identity(catalog: Catalog, what: str, settings: Settings) -> str:
-    """Names a training exactly: what, code, settings, the table's rows and where the photos are.
+    """Names a training exactly: what, code, settings, the weights' sum, the table's rows and where the photos are.
 
     Not by the paths of its teachers, which a second run may find elsewhere.
     """
     own = json.dumps(settings.model_dump(exclude={"teachers", "teacher_store"}), sort_keys=True)
-    digest = hashlib.sha256(f"{what}\n{__version__}\n{own}\n".encode())
+    start = sum_of(settings.weights, settings.backbone)
+    digest = hashlib.sha256(f"{what}\n{__version__}\n{own}\n{start}\n".encode())
     digest.update(absolute(catalog.root).encode())
     digest.update(catalog.table.to_csv(index=False).encode())
     return digest.hexdigest()

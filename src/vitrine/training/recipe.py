@@ -124,10 +124,10 @@ def train_net(
     *,
     trained: nn.Module | None = None,
 ) -> History:
-    """Trains a net in place: its heads first where it begins with published weights, then what `trunk` says.
+    """Trains a net in place: what `trunk` says, after `head_epochs` of the heads alone where there are any.
 
-    Heads with random weights would pull a trunk that knows something out of shape before they know where to (Kumar et
-    al., Fine-Tuning can Distort Pretrained Features, ICLR 2022). Alone, on maps that are kept, they take seconds.
+    Heads with random weights pull a trunk out of shape before they know where to (Kumar et al., Fine-Tuning can Distort
+    Pretrained Features, ICLR 2022); heads that fit a small catalog whole teach it nothing (docs/results/start.md).
 
     Args:
         net: With trunks.
