@@ -32,7 +32,7 @@ def main() -> None:
     import torch
 
     from benchmarks._rounds import alternating
-    from vitrine.methods.attributes import AttributeNet
+    from vitrine.tasks.attributes.net import AttributeNet
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -64,17 +64,17 @@ def main() -> None:
 def readings(name: str) -> None:
     """Counts the forward passes that a student's training costs each teacher."""
     from vitrine.catalog import attribute_types, read_catalog
-    from vitrine.methods import teachings
-    from vitrine.training.train import train
+    from vitrine.tasks.attributes import teacher_embeddings as teacher_embeddings
+    from vitrine.train import train
 
     asked: list[int] = []
-    ask = teachings.run_net
+    ask = teacher_embeddings.run_net
 
     def counting(net: Any, store: Any, rows: Any, **given: Any) -> Any:
         asked.append(len(rows))
         return ask(net, store, rows, **given)
 
-    teachings.run_net = counting
+    teacher_embeddings.run_net = counting
     catalog = read_catalog(name)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["VITRINE_CACHE"] = folder

@@ -16,7 +16,7 @@ import torch
 
 from benchmarks._rounds import alternating
 from vitrine.blocks.backbones import build_backbone
-from vitrine.methods.authenticity import VARIANTS, build
+from vitrine.tasks.authenticity.systems import VARIANTS, build
 
 VIEWS = ["box_logo", "insole", "midsole", "stamp", "tag"]
 

@@ -12,8 +12,8 @@ import argparse
 import numpy as np
 from scipy.special import expit
 
-from vitrine.methods.calibration import fit_platt, fit_temperature
-from vitrine.methods.decision import Costs, choose_thresholds
+from vitrine.blocks.calibration import fit_platt, fit_temperature
+from vitrine.tasks.authenticity.decision import Costs, choose_thresholds
 
 COSTS = Costs()
 DISTANCES, SIZES, LEANINGS = (1.5, 2.5), (30, 100, 300, 1000), (0.0, 1.0)

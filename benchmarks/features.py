@@ -24,9 +24,9 @@ from PIL import Image
 
 from vitrine.data.augment import normalise
 from vitrine.data.photo_store import PhotoStore
-from vitrine.methods.inference import BATCH, run_net
-from vitrine.methods.representation import RepresentationNet
+from vitrine.inference import BATCH, run_net
 from vitrine.synth import render_catalog
+from vitrine.tasks.representation.net import RepresentationNet
 
 SIDE = 448
 NETS = (("resnet18_narrow", 64, 1024), ("resnet18", 224, 256), ("resnet50", 224, 128))  # and photos

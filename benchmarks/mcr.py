@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from vitrine.methods.taxonomy.mcr import Structure, centred, refine_level
+from vitrine.tasks.taxonomy.mcr import Structure, centred, refine_level
 
 
 def main() -> None:

@@ -48,8 +48,8 @@ def sides(variant: str, backbone: str, pixels: "torch.Tensor") -> tuple[Callable
     from vitrine.blocks.binary_cross_entropy import annotated_cross_entropy
     from vitrine.blocks.multitask import subtree_cross_entropy
     from vitrine.data.augment import augment, normalise
-    from vitrine.methods.taxonomy import SYSTEMS, build
-    from vitrine.methods.taxonomy.net import HEAT
+    from vitrine.tasks.taxonomy.net import HEAT
+    from vitrine.tasks.taxonomy.systems import SYSTEMS, build
 
     system = SYSTEMS[variant]
     leaves = [f"root{i % 10}/node{i % 40}/leaf{i}" for i in range(81)]

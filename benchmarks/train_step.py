@@ -46,9 +46,9 @@ def measure(home: Path, backbone: str, size: int, options: argparse.Namespace) -
     from vitrine.catalog import read_catalog
     from vitrine.data.augment import normalise
     from vitrine.data.photo_store import PhotoStore
-    from vitrine.methods import taxonomy
-    from vitrine.settings import TaxonomySettings
     from vitrine.synth import render_catalog
+    from vitrine.tasks.taxonomy import systems as taxonomy
+    from vitrine.tasks.taxonomy.settings import TaxonomySettings
     from vitrine.training.engine import fit, training_device, uses_bfloat16
 
     if not (home / "catalog").exists():
@@ -80,9 +80,9 @@ def measure(home: Path, backbone: str, size: int, options: argparse.Namespace) -
             optimizer.zero_grad(set_to_none=True)
 
     def ours(store: PhotoStore) -> None:
-        lesson = taxonomy.lesson(net, catalog, store, config, settings)
+        objective = taxonomy.objective(net, catalog, store, config, settings)
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-            fit(net, lesson, settings, Path(folder) / "checkpoint.pt", "benchmark", "")
+            fit(net, objective, settings, Path(folder) / "checkpoint.pt", "benchmark", "")
 
     times = alternating([bare, lambda: ours(cached), lambda: ours(plain)], options.rounds, warm_up=1)
     photos = " | ".join(f"{len(table) / statistics.median(own):.0f}" for own in times)

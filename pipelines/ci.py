@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.submit import submit
+from vitrine import tasks
 from vitrine.errors import InputError
 from vitrine.registry import Registry
-from vitrine.registry.store import HEADLINES
 from vitrine.untrusted import parse_yaml
 
 MARK = "<!-- vitrine -->"  # by which the comment is found again
@@ -103,7 +103,7 @@ def comment(registry: str, run_id: str, url: str, *, ended: bool) -> str:
         InputError: if the registry cannot be read.
     """
     lines = [MARK, f"### Vitrine: [run]({url}) {'succeeded' if ended else 'failed'}"]
-    for task in HEADLINES:
+    for task in tasks.names():
         for entry in Registry(registry).history(task):
             if entry.get("run") == run_id:
                 lines += ["", f"**{task}**: {_plain(entry['reason'])}", "", *_table(task, entry)]
@@ -115,7 +115,7 @@ def comment(registry: str, run_id: str, url: str, *, ended: bool) -> str:
 def _table(task: str, entry: Mapping[str, Any]) -> list[str]:
     own, against = entry["metrics"], entry.get("against") or {}
     names = [name for name in own if name not in TIMES]
-    names.sort(key=lambda name: (name not in HEADLINES[task], -abs(own[name] - against.get(name, own[name]))))
+    names.sort(key=lambda name: (name != tasks.get(task).decides, -abs(own[name] - against.get(name, own[name]))))
     rows = ["| figure | this commit | in use | difference |", "| --- | --- | --- | --- |"]
     for name in names[:SHOWN]:
         there = name in against

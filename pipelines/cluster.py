@@ -410,7 +410,8 @@ def run_name(pipeline: str, parameters: Mapping[str, Any]) -> str:
 
     The API has no way to rename a run when it has ended. What cannot be reached from this machine is left out.
     """
-    from vitrine.registry.store import HEADLINES, headline
+    from vitrine import tasks
+    from vitrine.registry.store import headline
     from vitrine.steps import data_state
 
     given = {**defaults(pipeline), **parameters}
@@ -420,7 +421,7 @@ def run_name(pipeline: str, parameters: Mapping[str, Any]) -> str:
         if "%" not in catalog:
             parts.append((str(given["revision"]) or data_state(catalog, ""))[:8])
     with contextlib.suppress(InputError, OSError):
-        own = TRAINS.get(pipeline, tuple(HEADLINES))
+        own = TRAINS.get(pipeline, tuple(tasks.names()))
         parts += [figure for figure in headline(str(given["registry"])) if figure.partition(" ")[0] in own]
     return " ".join(parts)
 

@@ -96,3 +96,29 @@ def bucket(s3_environment: dict[str, str]) -> str:
     name = f"b{uuid.uuid4().hex[:12]}"
     files.s3_client().create_bucket(Bucket=name)
     return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory):
+    """A toy catalog."""
+    from toys import toy_catalog
+
+    return toy_catalog(tmp_path_factory.mktemp("toys") / "toys", photos=72, size=16)
+
+
+@pytest.fixture(scope="session")
+def decoded(tmp_path_factory):
+    """Where decoded photos are kept, out of the home folder."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def one_thread(decoded, monkeypatch):
+    """One thread, because sums over several may differ in their last bit."""
+    import torch
+
+    monkeypatch.setenv("VITRINE_CACHE", str(decoded))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -12,7 +12,7 @@ from toys import OUTLINE, toy_catalog
 
 from vitrine.catalog import read_catalog, write_catalog
 from vitrine.data.corruptions import CORRUPTIONS
-from vitrine.training.train import train
+from vitrine.train import train
 
 SMALL = ("image_size=16", "batch_size=16", "epochs=2", "precision=32", "workers=1", "weights=none", "embedding_dim=8")
 SETTINGS = [f"--set={pair}" for pair in SMALL]

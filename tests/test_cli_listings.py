@@ -9,7 +9,7 @@ from test_cli import says, vitrine  # noqa: F401
 from toy_listings import learnable_catalog
 
 from vitrine.catalog import write_catalog
-from vitrine.training.train import train
+from vitrine.train import train
 
 SETTINGS = (
     "epochs=6",

@@ -14,7 +14,7 @@ from vitrine.cli import main
 from vitrine.errors import InputError
 from vitrine.monitoring.labelling import write_sheet
 from vitrine.synth import render_catalog
-from vitrine.training.train import train
+from vitrine.train import train
 
 ROOT = Path(__file__).parents[1]
 ADDRESSES = [

@@ -4,7 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from vitrine.errors import InputError
-from vitrine.settings import Settings, StudentSettings, TaxonomySettings, TeacherSettings, parse_settings
+from vitrine.settings import Settings, parse_settings
+from vitrine.tasks.attributes.settings import StudentSettings, TeacherSettings
+from vitrine.tasks.taxonomy.settings import TaxonomySettings
 
 EVERY_TASK = {"epochs", "batch_size", "image_size", "backbone", "weights", "learning_rate", "seed", "workers"}
 KINDS = [Settings, TeacherSettings, StudentSettings, TaxonomySettings]

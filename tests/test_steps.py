@@ -207,8 +207,8 @@ def test_nothing_to_train(tmp_path, columns):
 
 def test_both_agree_with_training(tmp_path):
     """What the pipeline would train must not be refused by training itself."""
-    from vitrine.methods import taxonomy
-    from vitrine.methods.truth import teachable_types
+    from vitrine.data.truth import teachable_types
+    from vitrine.tasks.taxonomy import systems as taxonomy
 
     for columns in (COLOURS, SHELVES, {"category": ["A", "A/B", "A/B", ""]} | COLOURS):
         folder = table(tmp_path, **columns)

@@ -11,7 +11,7 @@ from vitrine.catalog import read_catalog
 from vitrine.catalog.table import write_catalog
 from vitrine.cli import main
 from vitrine.errors import InputError
-from vitrine.training.train import train
+from vitrine.train import train
 from vitrine.visual_search import add_to_index, make_index, search_photos
 
 QUICK = ("epochs=2", "image_size=32", "workers=1", "weights=none")

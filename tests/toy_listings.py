@@ -7,7 +7,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from vitrine.catalog import Catalog
-from vitrine.outcome import ListingOutcome
+from vitrine.predictions import ListingPredictions
 
 VIEWS = ("appearance", "tag", "stamp")
 
@@ -17,7 +17,7 @@ def an_outcome(probability, truth, attention=None, views=None, thresholds=(0.2, 
     count = len(probability)
     views = views or [list(VIEWS)] * count
     images = images or [[f"images/{i}-{k}.png" for k in range(len(own))] for i, own in enumerate(views)]
-    return ListingOutcome(
+    return ListingPredictions(
         listings=[f"L{i}" for i in range(count)],
         images=images,
         views=views,
@@ -32,7 +32,7 @@ def an_outcome(probability, truth, attention=None, views=None, thresholds=(0.2, 
     )
 
 
-def catalog_of(outcome: ListingOutcome, folder: Path, experts=("Ana", "Bo"), split="test") -> Catalog:
+def catalog_of(outcome: ListingPredictions, folder: Path, experts=("Ana", "Bo"), split="test") -> Catalog:
     """A catalog of plain photos that holds an outcome's listings."""
     (folder / "images").mkdir(parents=True)
     rows = []

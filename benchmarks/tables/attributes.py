@@ -142,7 +142,7 @@ def student(work: Path, name: str, seed: int, teachers: Sequence[Path], **settin
 def trained(out: Path, catalog: Path, variant: str, seed: int, share: float = 1.0, **settings: Any) -> Path:
     """A model folder, trained if it is not there, on a share of the training photos."""
     from vitrine.catalog import read_catalog
-    from vitrine.training.train import train
+    from vitrine.train import train
 
     if not out.exists():
         source = read_catalog(catalog)
@@ -157,11 +157,12 @@ def trained(out: Path, catalog: Path, variant: str, seed: int, share: float = 1.
 
 def measured(work: Path, model: Path, catalog: str = "fashion", corrupt: bool = False) -> dict[str, float]:
     """The figures of a model on the test photos of a catalog, or on corrupted copies of them; measured once."""
+    from vitrine.corrupted import corrupted_metrics
+
     from vitrine.catalog import read_catalog
-    from vitrine.evaluation.corrupted import corrupted_metrics
-    from vitrine.evaluation.metrics import compute_metrics
+    from vitrine.evaluate import compute_metrics
     from vitrine.files import write_json
-    from vitrine.methods.inference import apply
+    from vitrine.predict import apply
 
     kept = work / "figures" / f"{model.name}-{catalog}{'-corrupted' * corrupt}.json"
     if kept.exists():
@@ -187,17 +188,17 @@ def students(work: Path, seed: int) -> Iterator[dict[str, Any]]:
     """Table 4, Fig. 8."""
     from vitrine.catalog import read_catalog
     from vitrine.evaluation.per_class import changes
-    from vitrine.methods.inference import apply
+    from vitrine.predict import apply
 
     teachers = [teacher(work, kind, seed) for kind in TYPES]
     yield {"what": "teachers", "figures": mean_of(work, teachers)}
     own = student(work, "student", seed, teachers)
     yield {"what": "student", "figures": measured(work, own)}
     rows = read_catalog(work / "fashion").of_split("test")
-    after = {question.name: question for question in apply(own, rows).questions}
+    after = {question.name: question for question in apply(own, rows).targets}
     per_class = {}
     for path in teachers:
-        (question,) = apply(path, rows).questions
+        (question,) = apply(path, rows).targets
         per_class[question.name] = changes(question, after[question.name])
     yield {"what": "classes", "classes": per_class, "figures": {}}
 
@@ -229,14 +230,15 @@ def prior(work: Path, seed: int) -> Iterator[dict[str, Any]]:
 
 def with_prior(work: Path, model: Path) -> dict[str, dict[str, float]]:
     """Per type recall@1, recall@3 and their mean over classes, of a net calibrated as `prior=true` does."""
+    from vitrine.blocks.calibration import fit_prior
     from vitrine.catalog import read_catalog
     from vitrine.data.photo_store import PhotoStore
+    from vitrine.data.truth import attribute_truth, label_matrix
     from vitrine.evaluation.metrics import recall_at_k
     from vitrine.evaluation.per_class import class_recall
-    from vitrine.methods.attributes import questions, tasks
-    from vitrine.methods.calibration import fit_prior
-    from vitrine.methods.inference import load_model, run_net
-    from vitrine.methods.truth import attribute_truth, label_matrix
+    from vitrine.inference import run_net
+    from vitrine.predict import load_model
+    from vitrine.tasks.attributes.predictions import label_predictions, label_targets
 
     catalog = read_catalog(work / "fashion")
     store = PhotoStore.of_catalog(catalog, COMMON["image_size"], COMMON["workers"])
@@ -244,13 +246,13 @@ def with_prior(work: Path, model: Path) -> dict[str, dict[str, float]]:
     net, config = load_model(model)
     scores = {split: run_net(net, store, splits[split])[1] for split in ("validation", "test")}
     temperatures, priors = {}, {}
-    for kind, truth, labels in tasks(config, catalog.table.iloc[splits["validation"]]):
+    for kind, truth, labels in label_targets(config, catalog.table.iloc[splits["validation"]]):
         counts = label_matrix(attribute_truth(catalog.table.iloc[splits["train"]], kind), labels).sum(axis=0)
         targets = label_matrix(truth, labels)
         temperatures[kind], priors[kind] = fit_prior(scores["validation"][kind], targets, counts)
     known = {**config, "priors": priors}
     found = {}
-    for question in questions(known, scores["test"], catalog.table.iloc[splits["test"]], temperatures):
+    for question in label_predictions(known, scores["test"], catalog.table.iloc[splits["test"]], temperatures):
         classes = float(np.mean([recall for _, recall in class_recall(question).values()]))
         own = {f"recall@{k}": recall_at_k(question, k) for k in (1, 3)}
         found[question.name.removeprefix("attr:")] = own | {"classes": classes}
@@ -293,8 +295,8 @@ def new(work: Path, seed: int) -> Iterator[dict[str, Any]]:
     """Section 2: "prediction classes can be readily expanded"."""
     from vitrine.catalog import labels_of, read_catalog, write_catalog
     from vitrine.evaluation.per_class import class_recall
-    from vitrine.methods.inference import apply
-    from vitrine.methods.new_label import add_label
+    from vitrine.predict import apply
+    from vitrine.tasks.attributes.new_label import add_label
 
     catalog = read_catalog(work / "fashion")
     rows = catalog.of_split("test")
@@ -312,7 +314,7 @@ def new(work: Path, seed: int) -> Iterator[dict[str, Any]]:
             print(add_label(model, more, kind, label, [catalog.uri(image) for image in drawn]), file=sys.stderr)
         figures = {}
         for name, path in (("before", model), ("after", more)):
-            recalls = class_recall(apply(path, rows).questions[0])
+            recalls = class_recall(apply(path, rows).targets[0])
             figures["new"] = recalls.pop(label)[1]
             count = sum(photos for photos, _ in recalls.values())
             figures[f"old, {name}"] = sum(photos * recall for photos, recall in recalls.values()) / count

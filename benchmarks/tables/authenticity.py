@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.tables.authenticity_data import labels_cut, makers, other_classes, real_listings, rendered_listings
-from vitrine.settings import AuthenticitySettings
+from vitrine.tasks.authenticity.settings import AuthenticitySettings
 
 SYSTEMS = (
     "cnn", "ms-cnn", "ms-bilinear", "deepmiml", "mi-cnn", "mi-net-instance", "mi-net", "mi-net-ds", "mi-net-rc",
@@ -100,7 +100,7 @@ def main() -> None:
 def prepare(work: Path) -> None:
     """Builds the data sets and the trunks where they are missing."""
     from vitrine.catalog import read_catalog
-    from vitrine.training.train import train
+    from vitrine.train import train
 
     work.mkdir(parents=True, exist_ok=True)
     if not (work / "real").exists():
@@ -165,11 +165,11 @@ def complete(runs: Iterable[Run], work: Path, until: float) -> None:
 def measured(run: Run, work: Path) -> dict[str, Any]:
     """Trains one system and measures it on the validation and test listings."""
     from vitrine.catalog import read_catalog
-    from vitrine.evaluation.authenticity import listing_metrics
-    from vitrine.evaluation.evaluate import answers_by_view
-    from vitrine.methods.inference import apply
-    from vitrine.methods.model_folder import load_config
-    from vitrine.training.train import train
+    from vitrine.evaluate import answers_by_view
+    from vitrine.model import load_config
+    from vitrine.predict import apply
+    from vitrine.tasks.authenticity.metrics import listing_metrics
+    from vitrine.train import train
 
     catalog = read_catalog(work / run.data)
     trunk = work / TRUNK_OF[run.data] / "model.safetensors"

@@ -24,10 +24,10 @@ from PIL import Image, ImageFilter
 
 from vitrine.catalog import Catalog, read_catalog
 from vitrine.catalog.photos import open_photo
-from vitrine.methods.inference import apply
 from vitrine.monitoring.detection import DriftRules
 from vitrine.monitoring.drift import Drift, Side, describe, judge
-from vitrine.training.train import train
+from vitrine.predict import apply
+from vitrine.train import train
 
 BATCHES = 20
 RULES = DriftRules()

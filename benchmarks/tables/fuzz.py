@@ -192,7 +192,7 @@ def made_model(folder: Path) -> Path:
     from PIL import Image
 
     from vitrine.catalog import read_catalog
-    from vitrine.training.train import train
+    from vitrine.train import train
 
     (folder / "toys").mkdir()
     lines = ["image,split,category,attr:colour"]
@@ -209,7 +209,7 @@ def made_model(folder: Path) -> Path:
 
 def model(folder: Path, name: str, seeds: Callable[[bytes], list[bytes]]) -> Target:
     """A model folder of which one file is hostile, asked about a photo."""
-    from vitrine.methods.inference import predict
+    from vitrine.predict import predict
 
     made = made_model(folder)
 
@@ -227,10 +227,10 @@ def config(folder: Path) -> Target:
 
 def tensors(folder: Path) -> Target:
     """model.safetensors: its header, which the weights follow."""
-    from vitrine.methods.model_folder import load_config, load_into, load_tensors
+    from vitrine.model import load_config, load_into, load_tensors
 
     made = made_model(folder)
-    from vitrine.methods.inference import _method
+    from vitrine.inference import _method
 
     weights = (made / "model.safetensors").read_bytes()
     net = _method("taxonomy").build(load_config(made))

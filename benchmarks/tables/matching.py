@@ -134,7 +134,7 @@ def prepare(data: str, work: Path) -> None:
 
 def wrong_pairs(catalog: Catalog, share: float, seed: int) -> Catalog:
     """The catalog with a share of its training user photos named after another product that has such photos."""
-    from vitrine.methods.matching.pairs import domain_rows, identity_column
+    from vitrine.tasks.matching.pairs import domain_rows, identity_column
 
     table = catalog.table.copy()
     column = identity_column(table, "", catalog.root)
@@ -151,11 +151,11 @@ def wrong_pairs(catalog: Catalog, share: float, seed: int) -> Catalog:
 def measured(run: Run, work: Path) -> dict[str, Any]:
     """Trains a variant and measures it on the validation and test queries."""
     from vitrine.catalog import read_catalog
-    from vitrine.evaluation.evaluate import measured_rows
-    from vitrine.evaluation.matching import CURVE, matching_metrics, overall_ranks
-    from vitrine.methods.inference import apply
-    from vitrine.methods.model_folder import load_config
-    from vitrine.training.train import train
+    from vitrine.evaluate import measured_rows
+    from vitrine.model import load_config
+    from vitrine.predict import apply
+    from vitrine.tasks.matching.report import CURVE, matching_metrics, overall_ranks
+    from vitrine.train import train
 
     catalog = read_catalog(work / run.data)
     settings = COMMON | PASSES[run.data] | {"seed": run.seed} | dict(run.settings)
@@ -182,8 +182,8 @@ def measured(run: Run, work: Path) -> dict[str, Any]:
 
 def beyond(model: Path, clean: Catalog, taught: Catalog, margin: float) -> dict[str, float]:
     """The shares of right and of wrong training pairs that end up farther apart than the margin."""
-    from vitrine.methods.inference import apply
-    from vitrine.methods.matching.pairs import Pairable, identity_column
+    from vitrine.predict import apply
+    from vitrine.tasks.matching.pairs import Pairable, identity_column
 
     column = identity_column(taught.table, "", taught.root)
     pairable = Pairable.of(taught.table, column, taught.root)

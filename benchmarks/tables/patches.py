@@ -110,9 +110,10 @@ def measured(system: str, seed: int, rows: pd.DataFrame, work: Path) -> dict[str
     from vitrine.blocks.activation_attention import activation_attention
     from vitrine.data.augment import normalise
     from vitrine.data.photo_store import PhotoStore
-    from vitrine.methods.inference import load_model, run_net
+    from vitrine.inference import run_net
+    from vitrine.predict import load_model
     from vitrine.retrieval.ranks import rank
-    from vitrine.training.train import train
+    from vitrine.train import train
 
     variant, labels = SYSTEMS[system]
     table = rows[["image", "split"]].assign(category=rows[labels])

@@ -101,9 +101,9 @@ def prepare(data: str, work: Path) -> None:
 def measured(data: str, budget: str, variant: str, seed: int, work: Path) -> dict[str, Any]:
     """Trains a variant and measures it on the validation and test photos."""
     from vitrine.catalog import read_catalog
-    from vitrine.evaluation.metrics import compute_metrics
-    from vitrine.methods.inference import apply
-    from vitrine.training.train import train
+    from vitrine.evaluate import compute_metrics
+    from vitrine.predict import apply
+    from vitrine.train import train
 
     catalog = read_catalog(work / data)
     settings = COMMON | BUDGETS[budget] | {"seed": seed}

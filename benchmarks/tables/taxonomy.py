@@ -118,7 +118,7 @@ def prepare(work: Path, data: str) -> None:
 
 def taught(catalog: Any, variant: str, out: Path, settings: Mapping[str, Any]) -> float:
     """Trains a variant unless it is there; CPU seconds."""
-    from vitrine.training.train import train
+    from vitrine.train import train
 
     if out.exists():
         return 0.0
@@ -130,9 +130,10 @@ def taught(catalog: Any, variant: str, out: Path, settings: Mapping[str, Any]) -
 def measured(model: Path, catalog: Any, balanced: bool | None = None) -> dict[str, Any]:
     """Figures on the validation and the test photos; with `balanced` the same net with or without its balance."""
     from vitrine.data.photo_store import PhotoStore
-    from vitrine.evaluation.metrics import compute_metrics
-    from vitrine.methods import taxonomy
-    from vitrine.methods.inference import answer, load_model
+    from vitrine.evaluate import compute_metrics
+    from vitrine.inference import answer
+    from vitrine.predict import load_model
+    from vitrine.tasks.taxonomy import systems as taxonomy
 
     net, config = load_model(model)
     if balanced is not None:
@@ -147,14 +148,16 @@ def drawn_to_zero(model: Path, catalog: Any, strength: float = 1.0) -> dict[str,
     """MCR as printed: lambda ||W||^2, one lambda for all, nothing chosen by cross-validation."""
     import torch
 
+    from vitrine.blocks.calibration import fit_temperature
     from vitrine.data.photo_store import PhotoStore
-    from vitrine.evaluation.metrics import compute_metrics
-    from vitrine.methods.calibration import fit_temperature
-    from vitrine.methods.inference import answer, load_model
-    from vitrine.methods.taxonomy import mcr, tasks
-    from vitrine.methods.taxonomy.net import RefinedNets, structure_of
-    from vitrine.methods.taxonomy.refinement import plain_scores
-    from vitrine.methods.truth import label_matrix
+    from vitrine.data.truth import label_matrix
+    from vitrine.evaluate import compute_metrics
+    from vitrine.inference import answer
+    from vitrine.predict import load_model
+    from vitrine.tasks.taxonomy import mcr
+    from vitrine.tasks.taxonomy.net import RefinedNets, structure_of
+    from vitrine.tasks.taxonomy.predictions import label_targets
+    from vitrine.tasks.taxonomy.refinement import plain_scores
 
     net, config = load_model(model)
     assert isinstance(net, RefinedNets)
@@ -162,7 +165,7 @@ def drawn_to_zero(model: Path, catalog: Any, strength: float = 1.0) -> dict[str,
     rows = np.flatnonzero((catalog.table["split"] == "validation").to_numpy())
     scores = plain_scores(net, store, rows)
     structure = structure_of(config["leaves"], config["levels"])
-    for level, (name, truth, labels) in enumerate(tasks(config, catalog.table.iloc[rows])):
+    for level, (name, truth, labels) in enumerate(label_targets(config, catalog.table.iloc[rows])):
         allowed = label_matrix(truth, labels)
         known = np.flatnonzero(allowed.sum(axis=1) == 1)
         zero = np.zeros((len(labels), structure.total), np.float32)

@@ -88,12 +88,12 @@ def new_leaves(work: Path, seed: int) -> dict[str, Any]:
 
 def recalls(model: Path, catalog: Any, new: Sequence[str]) -> dict[str, float]:
     """The mean over leaves of the share of their test photos that are answered right: of all, old and new leaves."""
-    from vitrine.methods.inference import apply
-    from vitrine.outcome import Outcome
+    from vitrine.predict import apply
+    from vitrine.predictions import PhotoPredictions
 
     outcome = apply(model, catalog.of_split("test"))
-    assert isinstance(outcome, Outcome)
-    leaf = next(question for question in outcome.questions if question.name == "level3")
+    assert isinstance(outcome, PhotoPredictions)
+    leaf = next(question for question in outcome.targets if question.name == "level3")
     answered = np.array(leaf.labels)[leaf.scores.argmax(axis=1)]
     truth = np.array([paths[0] for paths in leaf.truth])
     recall = {name: float(np.mean(answered[truth == name] == name)) for name in np.unique(truth)}

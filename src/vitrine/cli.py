@@ -208,7 +208,7 @@ def split(
 def train(task: str, catalog: str, out: Path, variant: str, overrides: tuple[str, ...], resume: bool) -> None:
     """Train TASK (attributes, taxonomy, authenticity, representation, matching) on a split catalog into OUT."""
     from vitrine.catalog import read_catalog
-    from vitrine.training.train import train as run
+    from vitrine.train import train as run
 
     run(task, variant, read_catalog(catalog), out, overrides, resume=resume)
     _say(f"{out}: a model; see {out / 'card.md'}")
@@ -226,7 +226,7 @@ def train(task: str, catalog: str, out: Path, variant: str, overrides: tuple[str
 def evaluate(model: Path, catalog: str, out: Path, which: str, corrupted: bool, against: tuple[Path, ...]) -> None:
     """Measure a model on the photos of one split."""
     from vitrine.catalog import read_catalog
-    from vitrine.evaluation.evaluate import evaluate as run
+    from vitrine.evaluate import evaluate as run
 
     rows = read_catalog(catalog)
     with _progress("corrupting", "set") as progress:
@@ -247,18 +247,10 @@ def predict(model: Path, images: tuple[str, ...], top: int, explain: Path | None
     Photos that cannot be read are named on the error output, the others answered, and the exit code is 2.
     """
     from vitrine.catalog.photos import PhotoError
-    from vitrine.methods.model_folder import load_config
+    from vitrine.predict import predict as run
 
     unreadable: dict[int, PhotoError] = {}
-    if load_config(model)["task"] == "authenticity":
-        from vitrine.methods.authenticity import predict_listings
-
-        lines = predict_listings(model, images, unreadable)
-    else:
-        from vitrine.methods.inference import predict as run
-
-        lines = run(model, images, top, explain, unreadable)
-    for line in lines:
+    for line in run(model, images, top, explain, unreadable):
         click.echo(json_line(line))
     for place in sorted(unreadable):
         click.echo(printable(str(unreadable[place])), err=True)
@@ -273,7 +265,7 @@ def predict(model: Path, images: tuple[str, ...], top: int, explain: Path | None
 @click.option("--label", required=True, help="The new label.")
 def add_label(model: Path, out: Path, images: tuple[str, ...], kind: str, label: str) -> None:
     """Teach MODEL (of attributes) one label more from a few IMAGES of it, without training; OUT is the new model."""
-    from vitrine.methods.new_label import add_label as run
+    from vitrine.tasks.attributes.new_label import add_label as run
 
     _say(f"{out}: {kind} knows {label} now, {run(model, out, kind, label, images)}")
 

@@ -14,22 +14,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from vitrine import __version__, files
+from vitrine import __version__, files, tasks
 from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version
 from vitrine.errors import InputError
 from vitrine.evaluation import EXAMPLES, METRICS, REPORT
 from vitrine.journal import SIGN, Note, publish, run_folder, write_note
 from vitrine.registry import Champion
 from vitrine.report import percent
+from vitrine.tasks.task import Task
 from vitrine.training.launch import Run
-
-NAMES = {
-    "attributes": "Attributes (student)",
-    "taxonomy": "Categories (multitask)",
-    "authenticity": "Authenticity",
-    "representation": "Representation",
-    "matching": "Matching",
-}
 
 
 def name_period(catalog: str, period: str) -> str:
@@ -201,7 +194,7 @@ def lineage(made: Path) -> dict[str, str]:
 
 def teachable(table: Path) -> list[str]:
     """The attribute types that a teacher can learn."""
-    from vitrine.methods.truth import teachable_types
+    from vitrine.data.truth import teachable_types
 
     return teachable_types(read_catalog(table))
 
@@ -209,9 +202,9 @@ def teachable(table: Path) -> list[str]:
 def plan(table: Path, run: str) -> str:
     """As `find_tasks`; publishes what the steps so far decided, and which models the run is to come to."""
     found = find_tasks(table)
-    tasks = found.split("+")
-    decided = [f"{' and '.join(NAMES[task] for task in tasks)}."]
-    _close(Note("tasks", "What can be trained", decided, due=[_decision(task) for task in tasks]), table, run)
+    names = found.split("+")
+    decided = [f"{' and '.join(tasks.get(name).title for name in names)}."]
+    _close(Note("tasks", "What can be trained", decided, due=[_decision(name) for name in names]), table, run)
     return found
 
 
@@ -226,17 +219,11 @@ def find_tasks(table: Path) -> str:
     Raises:
         InputError: if none.
     """
-    from vitrine.methods.tree import CategoryTree
-    from vitrine.methods.truth import teachable_types
-
     catalog = read_catalog(table)
-    train = catalog.of_split("train")
-    tasks = ["attributes"] if teachable_types(catalog) else []
-    if len(CategoryTree(train.table.get("category", ())).leaves) > 1:
-        tasks.append("taxonomy")
-    if not tasks:
-        raise InputError(f"{train.root}: no attribute type and no category has two labels; there is nothing to train")
-    return "+".join(tasks)
+    names = [name for name in tasks.names() if tasks.get(name).labels_allow(catalog)]
+    if not names:
+        raise InputError(f"{catalog.root}: no attribute type and no category has two labels; there is nothing to train")
+    return "+".join(names)
 
 
 def count_listings(table: Path, run: str) -> dict[str, float]:
@@ -245,21 +232,9 @@ def count_listings(table: Path, run: str) -> dict[str, float]:
     Raises:
         InputError: if the training listings do not hold both verdicts, or no test listing has one.
     """
-    from vitrine.data.bags import bags_of
+    from vitrine.tasks.authenticity.listings import count_listings as count
 
-    catalog = read_catalog(table)
-    counts = dict.fromkeys(("train", "undecided", "validation", "test"), 0)
-    verdicts = set()
-    for bag in bags_of(catalog.table):
-        if bag.split == "train" and not bag.verdict:
-            counts["undecided"] += 1
-        elif bag.verdict and bag.split in counts:
-            counts[bag.split] += 1
-            verdicts |= {bag.verdict} if bag.split == "train" else set()
-    if len(verdicts) < 2:
-        raise InputError(f"{catalog.root}: verdict: the training listings do not hold both authentic and counterfeit")
-    if not counts["test"]:
-        raise InputError(f"{catalog.root}: verdict: no test listing has one; there is nothing to measure on")
+    counts = count(read_catalog(table))
     decided = [
         f"{counts['train']:,} listings with a verdict and {counts['undecided']:,} without to learn from, "
         f"{counts['validation']:,} to choose by, {counts['test']:,} to measure on."
@@ -270,34 +245,27 @@ def count_listings(table: Path, run: str) -> dict[str, float]:
     return {name: float(count) for name, count in counts.items()}
 
 
-def examine(
-    task: str, variant: str, table: Path, run: str, *, level: int = 0, identity: str = "", background: str = ""
-) -> dict[str, float]:
-    """What a training of features or of matching has; publishes what the steps so far decided.
+def examine(task: str, variant: str, table: Path, run: str, **settings: object) -> dict[str, float]:
+    """What a training has; publishes what the steps so far decided.
+
+    Args:
+        task: What to learn.
+        variant: How; "" = the task's default.
+        table: Folder of the catalog.
+        run: Folder or `s3://` prefix of the run's pages.
+        settings: Of the training; those that the task does not have are passed over.
 
     Raises:
         InputError: if there is nothing to learn, or no test photo to measure on.
     """
-    from vitrine.methods import matching, representation
-    from vitrine.settings import MatchingSettings, parse_settings
+    from vitrine.settings import parse_settings
 
-    catalog = read_catalog(table)
-    counts: dict[str, int] = {}
-    if task == "matching":
-        plan = matching.plan(
-            catalog, variant, parse_settings(MatchingSettings, [f"identity={identity}", f"background={background}"])
-        )
-        counts = {"user photos to learn from": len(plan.pairable.users), "shop photos": len(plan.pairable.shops)}
-        asked = matching.rows_to_measure(catalog, "test").table
-        counts["user photos to measure on"] = int((asked["domain"] == "user").sum())
-    else:
-        described = representation.describe(catalog, variant, level)
-        counts = {f"photos of split {name}": int((catalog.table["split"] == name).sum()) for name in ("train", "test")}
-        counts |= {"super-classes": len(described["classes"])}
-        if not counts["photos of split test"]:
-            raise InputError(f"{catalog.root}: no test photo to measure on")
+    chosen = tasks.get(task)
+    kind = chosen.settings(variant or chosen.default)
+    given = [f"{name}={value}" for name, value in settings.items() if name in kind.model_fields]
+    counts = chosen.examine(read_catalog(table), variant or chosen.default, parse_settings(kind, given))
     decided = [", ".join(f"{count:,} {name}" for name, count in counts.items()) + "."]
-    due = [_decision(task), f"index-{task}"]
+    due = [_decision(task), *([f"index-{task}"] if chosen.indexed else [])]
     _close(Note("examine", "What there is to learn", decided, due=due), table, run)
     return {name: float(count) for name, count in counts.items()}
 
@@ -350,8 +318,8 @@ def train(
     Returns:
         Figures on the validation photos.
     """
+    from vitrine.train import train as run
     from vitrine.training.launch import launch, launch_on_nodes
-    from vitrine.training.train import train as run
 
     overrides = [f"{name}={value}" for name, value in settings.items()]
     rows = hashlib.sha256((table / "catalog.parquet").read_bytes()).hexdigest()
@@ -381,7 +349,7 @@ def _gpus() -> int:
 
 def evaluate(model: Path, table: Path, out: Path) -> dict[str, float]:
     """Figures and a page of a model on the test photos."""
-    from vitrine.evaluation.evaluate import evaluate as run
+    from vitrine.evaluate import evaluate as run
 
     return run(model, _open(table), out)
 
@@ -417,28 +385,33 @@ def compare(
     figures = {f"{task}: {first.key}": f"{first.candidate:.3f}"} if first and first.candidate is not None else {}
     photos = files.read_json(evaluation / EXAMPLES)
     measured = Note(
-        f"evaluate-{task}", f"Evaluate: {NAMES[task]}", _headlines(evaluation), figures=figures, photos=photos
+        f"evaluate-{task}",
+        f"Evaluate: {tasks.get(task).title}",
+        _headlines(tasks.get(task), evaluation),
+        figures=figures,
+        photos=photos,
     )
     write_note(out, measured, evaluation / REPORT, inherit=[table])
     tone = "good" if decision.promote else "warn"
-    write_note(out, Note(f"gate-{task}", f"Gate: {NAMES[task]}", [decision.reason], tone), out / "report.html")
+    write_note(
+        out, Note(f"gate-{task}", f"Gate: {tasks.get(task).title}", [decision.reason], tone), out / "report.html"
+    )
     return "promote" if decision.promote else "refuse"
 
 
 def drift_reference(model: Path, table: Path, out: Path) -> None:
     """What later photos are compared with: statistics, labels and answers of the model on the training photos.
 
-    For authenticity on the test photos: a net is surer of the few listings that it learnt than of any to come.
     The registry keeps it in a folder of the model's own, so the model is found one folder up.
     """
-    from vitrine.methods.inference import apply
     from vitrine.monitoring.drift import build_reference
+    from vitrine.predict import Model
     from vitrine.quality.clean import RARE_LABELS
 
-    listings = files.read_json(model / "config.json")["task"] == "authenticity"
-    catalog = _open(table).of_split("test" if listings else "train")
+    loaded = Model.load(model)
+    catalog = _open(table).of_split(loaded.task.reference_split)
     rare = files.read_json(table / RARE_LABELS) if (table / RARE_LABELS).is_file() else {}
-    build_reference(catalog, out, apply(model, catalog), model="..", rare=rare)
+    build_reference(catalog, out, loaded.predict(catalog), model="..", rare=rare)
 
 
 def detect_drift(
@@ -482,7 +455,7 @@ def request_retraining(
     busy: Callable[[], str],
     failed: Callable[[str], bool] = lambda run: False,
     data: str = "",
-    tasks: Sequence[str] = (),
+    trained: Sequence[str] = (),
 ) -> str:
     """Starts a retraining that drift asks for, at most one at a time and one for each state of the data.
 
@@ -498,7 +471,7 @@ def request_retraining(
         busy: Names a retraining that is still going, or "".
         failed: Whether a run ended without success.
         data: Version of the data that the retraining would learn from; "" starts it whatever was learnt.
-        tasks: What it trains.
+        trained: The tasks that it trains.
 
     Returns:
         What became of it.
@@ -509,7 +482,7 @@ def request_retraining(
     from vitrine.registry.store import Registry
 
     run, found = run_folder(reports, run_id), files.read_json(drift / DECISION)
-    learnt = {best.data_version for task in tasks if (best := Registry(registry).champion(task))}
+    learnt = {best.data_version for task in trained if (best := Registry(registry).champion(task))}
     asked = request(registry, state, str(found["reason"]), run_id, start, busy, failed=failed, data=data, learnt=learnt)
     note = Note("retraining", "Retraining", [asked.reason], "good" if asked.started else "warn")
     if not asked.known:
@@ -574,7 +547,7 @@ def promote(
             announce(champion, gone)
     except InputError as error:  # what was promoted is in use all the same
         said, tone = [*said, f"What comes after could not be done: {error}."], "warn"
-    _close(Note(f"promote-{task}", NAMES[task], said, tone), decision, run)
+    _close(Note(f"promote-{task}", tasks.get(task).title, said, tone), decision, run)
 
 
 def refuse(task: str, evaluation: Path, decision: Path, registry: str, run: str) -> None:
@@ -585,7 +558,7 @@ def refuse(task: str, evaluation: Path, decision: Path, registry: str, run: str)
     decided = files.read_json(decision / DECISION)
     figures = files.read_json(evaluation / METRICS)
     Registry(registry).refuse(task, str(decided["reason"]), figures, _about(decided, run))
-    _close(Note(f"refuse-{task}", NAMES[task], ["was refused; the champion stays."], "warn"), decision, run)
+    _close(Note(f"refuse-{task}", tasks.get(task).title, ["was refused; the champion stays."], "warn"), decision, run)
 
 
 def _about(decided: Mapping[str, Any], run: str) -> dict[str, Any]:
@@ -601,13 +574,11 @@ def _close(note: Note, decision: Path, run: str, page: Path | None = None) -> No
         publish(Path(folder), run)
 
 
-def _headlines(evaluation: Path) -> Sequence[str]:
+def _headlines(task: Task[Any], evaluation: Path) -> Sequence[str]:
     metrics = files.read_json(evaluation / METRICS)
-    names = ("top1", "macro_top1", "top5", "top20", "recall@1", "f1@1", "recall@3", "accuracy", "f1", "auc")
-    shown = ", ".join(f"{key} {metrics[key]:.3f}" for key in names if key in metrics)
-    counted = "listings" if "asked" in metrics else "photos"
+    shown = ", ".join(f"{key} {metrics[key]:.3f}" for key in task.headlines if key in metrics)
     seconds = f"{metrics['seconds_per_1000_images']:.1f} s per 1,000 photos"
-    measured = f"{shown} on {metrics['count']:.0f} test {counted}, {seconds}."
+    measured = f"{shown} on {metrics['count']:.0f} test {task.counted}, {seconds}."
     if "decided_accuracy" not in metrics:
         return [measured]
     return [

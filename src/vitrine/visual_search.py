@@ -12,6 +12,7 @@ import pandas as pd
 from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
+from vitrine.predict import Model
 from vitrine.retrieval.index import Index
 from vitrine.retrieval.segment import in_order
 
@@ -67,7 +68,8 @@ def search_photos(
     index = Index(folder)
     if not len(index):
         raise InputError(f"{folder}: holds no photos")
-    features = _embedder(Path(folder) / MODEL)(pd.DataFrame({"uri": list(images), "domain": "user", "bbox": ""}))
+    own = Path(folder) / MODEL
+    features = _embedder(Model.load(own), own)(pd.DataFrame({"uri": list(images), "domain": "user", "bbox": ""}))
     answers = index.search(features, k, category, exact)
     return [
         {
@@ -79,18 +81,9 @@ def search_photos(
 
 
 def _add(index: Index, catalog: Catalog, progress: Progress | None) -> int:
-    table = catalog.table
-    rows = pd.DataFrame({"image": table["image"], "uri": [catalog.uri(image) for image in table["image"]]})
-    for column in ("product", "category", "domain", "bbox"):
-        rows[column] = table[column].astype(str) if column in table else ""
-    embed = _embedder(index.folder / MODEL)
-    config = _config(index.folder / MODEL)
-    if config["task"] == "matching":
-        if config["identity"] in table:
-            rows["product"] = table[config["identity"]].astype(str)
-        if (rows["domain"] == "shop").any():
-            rows = rows[rows["domain"] == "shop"]
-    rows = in_order(rows.drop_duplicates("uri"))
+    model = Model.load(index.folder / MODEL)
+    rows = in_order(model.task.index_rows(catalog, model.config).drop_duplicates("uri"))
+    embed = _embedder(model, index.folder / MODEL)
 
     def batches() -> Iterator[np.ndarray]:
         for start in range(0, len(rows), ROWS_AT_ONCE):
@@ -102,27 +95,17 @@ def _add(index: Index, catalog: Catalog, progress: Progress | None) -> int:
     return len(rows)
 
 
-def _embedder(model: Path) -> Callable[[pd.DataFrame], np.ndarray]:
+def _embedder(model: Model, folder: Path) -> Callable[[pd.DataFrame], np.ndarray]:
     """Rows (uri, domain, bbox) to features (n, dim)."""
-    from vitrine.methods.inference import load_model, photos_for, run_net
+    from vitrine.inference import run_net
 
-    net, config = load_model(model)
-    if config["task"] == "authenticity":
-        raise InputError(f"{model}: judges listings, and embeds no single photos")
-    if config["variant"] == "ft-similarity":
-        raise InputError(f"{model}: ft-similarity compares pair by pair, which no index can hold; use another variant")
+    model.task.check_searchable(model.config, folder)
 
     def embed(rows: pd.DataFrame) -> np.ndarray:
-        features, _ = run_net(net, photos_for(config, rows), np.arange(len(rows)))
+        features, _ = run_net(model.net, model.task.queries(model.config, rows), np.arange(len(rows)))
         return features
 
     return embed
-
-
-def _config(model: Path) -> dict[str, Any]:
-    from vitrine.methods.model_folder import load_config
-
-    return load_config(model)
 
 
 def _weights(model: Path) -> str:

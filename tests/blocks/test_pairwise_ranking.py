@@ -31,7 +31,7 @@ def by_the_book(embeddings, dictionary, classes, carries, gamma):
 
 
 def batch(n=24, classes=5, dim=4, seed=0):
-    """Photos with one to three labels each; `carries` as the lesson makes it."""
+    """Photos with one to three labels each; `carries` as the objective makes it."""
     generator = torch.Generator().manual_seed(seed)
     matrix = torch.rand(n, classes, generator=generator) < 0.2
     drawn = torch.randint(classes, (n,), generator=generator)

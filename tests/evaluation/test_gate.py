@@ -4,10 +4,11 @@ import math
 
 import pytest
 
+from vitrine import tasks
 from vitrine.errors import InputError
-from vitrine.evaluation.gate import GateRules, decide, rules_for
+from vitrine.evaluation.gate import GateRules, decide
 
-RULES = rules_for("taxonomy")
+RULES = tasks.get("taxonomy").gate_rules()
 
 
 def figures(macro=0.60, count=100.0, **more):
@@ -15,13 +16,13 @@ def figures(macro=0.60, count=100.0, **more):
 
 
 def test_default_figures_per_task():
-    assert rules_for("taxonomy").metric == "macro_top1"
-    rules = rules_for("attributes", min_gain=0.01)
+    assert tasks.get("taxonomy").gate_rules().metric == "macro_top1"
+    rules = tasks.get("attributes").gate_rules(min_gain=0.01)
     assert (rules.metric, rules.min_gain, rules.floor) == ("recall@1", 0.01, 0.0)
-    with pytest.raises(InputError, match="no promotion rules for task 'pricing'"):
-        rules_for("pricing")
+    with pytest.raises(InputError, match="task 'pricing': unknown"):
+        tasks.get("pricing")
     with pytest.raises(InputError, match="max_drop must lie between 0 and 1"):
-        rules_for("taxonomy", max_drop=5)
+        tasks.get("taxonomy").gate_rules(max_drop=5)
 
 
 def test_the_first_model_is_promoted():
@@ -76,7 +77,7 @@ def test_no_level_and_no_type_may_fall_far(key):
     ],
 )
 def test_every_task_has_figures_that_may_not_fall_far(task, key):
-    rules = rules_for(task, max_drop=0.05)
+    rules = tasks.get(task).gate_rules(max_drop=0.05)
     champion = {rules.metric: 0.6, key: 0.9, "count": 100.0}
     better = champion | {rules.metric: 0.7}
     assert decide(better, champion, rules).promote
@@ -91,7 +92,7 @@ def test_a_model_below_the_frozen_net_is_refused_with_or_without_a_champion():
         decision = decide(candidate, champion, RULES)
         assert not decision.promote
         assert decision.reason.startswith("Refused: macro_top1 0.7000 is below the 0.7500 of the frozen net")
-        assert decide(candidate, champion, rules_for("taxonomy", allow_below_baseline=True)).promote
+        assert decide(candidate, champion, tasks.get("taxonomy").gate_rules(allow_below_baseline=True)).promote
         assert decide(figures(0.70) | {"baseline/macro_top1": 0.70}, champion, RULES).promote
 
 
@@ -137,7 +138,7 @@ def test_different_test_sets_are_refused():
 
 
 def test_a_new_attribute_type_does_not_decide():
-    rules = rules_for("attributes")
+    rules = tasks.get("attributes").gate_rules()
     champion = {"recall@1": 0.8, "attr:colour/recall@1": 0.8, "count": 50.0}
     candidate = {"recall@1": 0.6, "attr:colour/recall@1": 0.9, "attr:sleeve/recall@1": 0.3, "count": 50.0}
     decision = decide(candidate, champion, rules)
@@ -148,7 +149,7 @@ def test_a_new_attribute_type_does_not_decide():
 def test_a_type_that_is_no_longer_answered_is_refused():
     champion = {"recall@1": 0.5, "attr:colour/recall@1": 0.8, "attr:sleeve/recall@1": 0.2, "count": 50.0}
     candidate = {"recall@1": 0.9, "attr:colour/recall@1": 0.9, "count": 50.0}
-    decision = decide(candidate, champion, rules_for("attributes"))
+    decision = decide(candidate, champion, tasks.get("attributes").gate_rules())
     assert not decision.promote
     assert "no attr:sleeve/recall@1" in decision.reason
 

@@ -7,12 +7,12 @@ import pytest
 
 from vitrine.evaluation import hierarchy
 from vitrine.evaluation.hierarchy import agreement, mistake_height, mistakes, steps_up
-from vitrine.outcome import Question
+from vitrine.predictions import LabelPredictions
 
 
 def asked(name, labels, best, truth=None):
     scores = np.eye(len(labels))[[labels.index(label) for label in best]]
-    return Question(name, labels, scores, scores.max(axis=1), truth or [[] for _ in best])
+    return LabelPredictions(name, labels, scores, scores.max(axis=1), truth or [[] for _ in best])
 
 
 @pytest.mark.parametrize(

@@ -8,27 +8,23 @@ import numpy as np
 import pytest
 
 from vitrine.errors import InputError
+from vitrine.evaluate import compute_metrics
 from vitrine.evaluation import metrics
-from vitrine.evaluation.metrics import (
-    bootstrap_intervals,
-    compute_metrics,
-    f1_at_k,
-    macro_topk_accuracy,
-    recall_at_k,
-    topk_accuracy,
-)
-from vitrine.outcome import Outcome, Question
+from vitrine.evaluation.metrics import bootstrap_intervals, f1_at_k, macro_topk_accuracy, recall_at_k, topk_accuracy
+from vitrine.predictions import LabelPredictions, PhotoPredictions
 
 
 def ask(scores, truth, name="attr:colour", labels=None):
     scores = np.asarray(scores, dtype=np.float32)
     labels = labels or [f"c{i}" for i in range(scores.shape[1])]
-    return Question(name, labels, scores, scores.max(axis=1), truth)
+    return LabelPredictions(name, labels, scores, scores.max(axis=1), truth)
 
 
 def answered(task, questions, seconds=2.0):
     photos = len(questions[0].truth)
-    return Outcome(task, [f"{i}.jpg" for i in range(photos)], questions, np.zeros((photos, 4), np.float32), seconds)
+    return PhotoPredictions(
+        task, [f"{i}.jpg" for i in range(photos)], questions, np.zeros((photos, 4), np.float32), seconds
+    )
 
 
 def random_question(photos=60, labels=7, seed=0, levels=4):

@@ -11,7 +11,7 @@ from sklearn.metrics import auc, roc_auc_score, roc_curve
 
 from vitrine.evaluation import roc as module
 from vitrine.evaluation.roc import POINTS, micro_roc, roc
-from vitrine.outcome import Question
+from vitrine.predictions import LabelPredictions
 
 EMPTY = {"fpr": [], "tpr": [], "threshold": []}
 
@@ -50,7 +50,7 @@ def test_labels_are_asked_one_against_the_rest():
     scores = random.dirichlet(np.ones(3), size=40).astype(np.float32)
     truth = [[str(label)] for label in random.integers(0, 3, size=40)]
     truth[0], truth[1], truth[2] = [], ["unknown"], ["0", "2", "unknown"]
-    found = micro_roc(Question("attr:style", ["0", "1", "2"], scores, scores.max(1), truth))
+    found = micro_roc(LabelPredictions("attr:style", ["0", "1", "2"], scores, scores.max(1), truth))
     pairs = [
         (scores[row, label], str(label) in truth[row]) for row in range(40) if row not in (0, 1) for label in range(3)
     ]
@@ -60,9 +60,9 @@ def test_labels_are_asked_one_against_the_rest():
 
 
 def test_nothing_to_tell_apart_is_no_curve():
-    asked = Question("level1", ["a"], np.ones((2, 1)), np.ones(2), [["a"], ["a"]])
+    asked = LabelPredictions("level1", ["a"], np.ones((2, 1)), np.ones(2), [["a"], ["a"]])
     assert micro_roc(asked) == EMPTY
-    assert micro_roc(Question("level1", ["a", "b"], np.ones((1, 2)), np.ones(1), [[]])) == EMPTY
+    assert micro_roc(LabelPredictions("level1", ["a", "b"], np.ones((1, 2)), np.ones(1), [[]])) == EMPTY
     artifact = ClassificationMetrics()
     artifact.log_roc_curve(**EMPTY)
     assert artifact.metadata == {}

@@ -16,7 +16,7 @@ from vitrine.monitoring import DriftRules, build_reference, compare, detection, 
 from vitrine.monitoring.detection import detect, new_labels
 from vitrine.monitoring.drift import judge, read_reference
 from vitrine.monitoring.statistics import STATISTICS, measure
-from vitrine.outcome import Outcome, Question
+from vitrine.predictions import LabelPredictions, PhotoPredictions
 
 QUICK = DriftRules(draws=200)
 
@@ -266,8 +266,8 @@ def answers(catalog, shift=0.0):
         scores[i, labels.index(label)] += rng.random() < 0.8
     embeddings = np.stack([centres[label] for label in truth]) + 0.5 * rng.normal(size=(len(truth), 24)) + shift
     confidence = rng.beta(5, 2, len(truth)).astype(np.float32)
-    question = Question("level2", labels, scores, confidence, [[label] for label in truth])
-    return Outcome("taxonomy", catalog.table["image"].tolist(), [question], embeddings.astype(np.float32), 1.0)
+    question = LabelPredictions("level2", labels, scores, confidence, [[label] for label in truth])
+    return PhotoPredictions("taxonomy", catalog.table["image"].tolist(), [question], embeddings.astype(np.float32), 1.0)
 
 
 def rewritten(catalog, folder, change):

@@ -70,7 +70,7 @@ def test_data_that_were_learnt_from_start_nothing_and_ask_for_labels(drifted, tm
     reports, registry = str(tmp_path / "reports"), str(tmp_path / "registry")
     said = steps.request_retraining(
         drifted, "s1", registry, reports, "monitor-1",
-        lambda: started.append("run-1") or "run-1", lambda: "", data=data, tasks=("attributes", "taxonomy"),
+        lambda: started.append("run-1") or "run-1", lambda: "", data=data, trained=("attributes", "taxonomy"),
     )  # fmt: skip
     assert started == (["run-1"] if starts else [])
     assert [entry.data for entry in retrainings(registry)] == ([data] if starts else [])
@@ -86,9 +86,9 @@ def test_data_that_were_learnt_from_start_nothing_and_ask_for_labels(drifted, tm
 def test_where_there_is_no_cluster_labels_are_asked_for_too(drifted, tmp_path):
     known = drifted, "s1", str(tmp_path / "registry"), str(tmp_path / "reports"), "m"
     assert "learnt from this data" in steps.request_retraining(
-        *known, None, lambda: "", data="v-1", tasks=("taxonomy",)
+        *known, None, lambda: "", data="v-1", trained=("taxonomy",)
     )
-    assert "start it by hand" in steps.request_retraining(*known, None, lambda: "", data="v-2", tasks=("taxonomy",))
+    assert "start it by hand" in steps.request_retraining(*known, None, lambda: "", data="v-2", trained=("taxonomy",))
 
 
 def test_what_a_retraining_would_learn_from(tmp_path):

@@ -188,7 +188,7 @@ def unlike_any(looks: np.ndarray, apart: float = 6.0) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PhotoPredictions:
     """What validation, cleaning and splitting made of a planted catalog.
 
     Attributes:
@@ -202,7 +202,7 @@ class Outcome:
     lost: pd.DataFrame
 
 
-def examine(planted: Planted, work: Path, min_class_count: int = 20) -> Outcome:
+def examine(planted: Planted, work: Path, min_class_count: int = 20) -> PhotoPredictions:
     """Validates, cleans and splits a planted catalog, and cleans its real rows alone."""
     with mock.patch.object(rules, "EXAMPLES", len(planted.catalog)):  # reports show a dozen rows of each rule
         results = validate_catalog(planted.catalog, work / "report", workers=2).results
@@ -251,7 +251,7 @@ def examine(planted: Planted, work: Path, min_class_count: int = 20) -> Outcome:
     before = pd.read_parquet(work / "clean-real/dropped.parquet")["row"] - 1
     mine = drops[(drops.index < len(planted.real)) & ~drops["evidence"].str.startswith("planted/")]
     lost = mine[~mine.index.isin(before)]
-    return Outcome(pd.DataFrame(result), lost[["image", "rule", "reason", "evidence"]])
+    return PhotoPredictions(pd.DataFrame(result), lost[["image", "rule", "reason", "evidence"]])
 
 
 def _listed(wanted: str, hits: list[str]) -> bool:

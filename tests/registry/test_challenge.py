@@ -10,8 +10,8 @@ import pytest
 from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
-from vitrine.evaluation.metrics import compute_metrics
-from vitrine.outcome import Outcome, Question
+from vitrine.evaluate import compute_metrics
+from vitrine.predictions import LabelPredictions, PhotoPredictions
 from vitrine.registry import Registry
 from vitrine.registry.challenge import DECISION, challenge
 
@@ -42,14 +42,16 @@ def model(tmp_path):
 
 
 def answer(model, catalog):
-    """What `vitrine.methods.inference.apply` gives, without a net."""
+    """What `Model.predict` gives, without a net."""
     right = files.read_json(model / "config.json")["right"]
     truth = [LEAVES[i % 4] for i in range(len(catalog))]
     scores = np.zeros((len(truth), 4), np.float32)
     for i in range(len(truth)):
         scores[i, (i + (i >= right)) % 4] = 1
-    asked = Question("level1", LEAVES, scores, scores.max(axis=1), [[label] for label in truth])
-    return Outcome("taxonomy", catalog.table["image"].tolist(), [asked], np.zeros((len(truth), 2), np.float32), 1.0)
+    asked = LabelPredictions("level1", LEAVES, scores, scores.max(axis=1), [[label] for label in truth])
+    return PhotoPredictions(
+        "taxonomy", catalog.table["image"].tolist(), [asked], np.zeros((len(truth), 2), np.float32), 1.0
+    )
 
 
 @pytest.fixture
@@ -57,11 +59,12 @@ def asked(monkeypatch):
     """The models that were asked, and about how many photos."""
     calls = []
 
-    def apply(model, catalog):
-        calls.append((files.read_json(model / "config.json")["right"], len(catalog)))
-        return answer(model, catalog)
+    def measure(model, catalog, split):
+        rows = catalog.of_split(split)
+        calls.append((files.read_json(model / "config.json")["right"], len(rows)))
+        return compute_metrics(answer(model, rows))
 
-    monkeypatch.setattr("vitrine.methods.inference.apply", apply)
+    monkeypatch.setattr("vitrine.evaluate.measure", measure)
     return calls
 
 

@@ -12,12 +12,12 @@ from PIL import Image
 
 from vitrine import journal
 from vitrine.catalog import Catalog
-from vitrine.evaluation.evaluate import evaluate
+from vitrine.evaluate import evaluate
 from vitrine.monitoring.drift import build_reference, compare
 from vitrine.quality.clean import clean_catalog
 from vitrine.quality.split import split_catalog
 from vitrine.quality.validate import validate_catalog
-from vitrine.training.train import train
+from vitrine.train import train
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CODE = "console.log('r'+'an '+location)"

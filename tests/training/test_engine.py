@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from vitrine.errors import InputError
-from vitrine.methods.lesson import Lesson
 from vitrine.settings import Settings
 from vitrine.training import engine
 from vitrine.training.engine import Epoch, History, fit, schedule
+from vitrine.training.objective import Objective
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 STEPS = 4
 
@@ -26,7 +28,7 @@ def make_net():
     return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
 
 
-def make_lesson(net, scores=(None,) * 9, stop=None, nan_at=None):
+def make_objective(net, scores=(None,) * 9, stop=None, nan_at=None):
     """Regression on batches that are a function of (epoch, step); `stop` raises there, once reached."""
     left = list(scores)
 
@@ -43,7 +45,7 @@ def make_lesson(net, scores=(None,) * 9, stop=None, nan_at=None):
         value = (net(x) - y).square().mean()
         return value * math.nan if (epoch, step) == nan_at else value
 
-    return Lesson(STEPS, batches, loss, lambda: left.pop(0))
+    return Objective(STEPS, batches, loss, lambda: left.pop(0))
 
 
 def settings(**own):
@@ -61,7 +63,7 @@ def equal(a, b):
 @pytest.fixture
 def unbroken(tmp_path):
     net = make_net()
-    history = fit(net, make_lesson(net), settings(), tmp_path / "unbroken.pt", "id", "t")
+    history = fit(net, make_objective(net), settings(), tmp_path / "unbroken.pt", "id", "t")
     return history, weights(net)
 
 
@@ -70,17 +72,17 @@ def test_a_full_disk_stops_a_training_that_goes_on_once_there_is_room(small_disk
     (disk / "other").write_bytes(bytes(56 * 1024))
     net = make_net()
     with pytest.raises(OSError, match=r"No space left on device: '.*c\.pt'"):
-        fit(net, make_lesson(net), settings(), disk / "c.pt", "id", "t")
+        fit(net, make_objective(net), settings(), disk / "c.pt", "id", "t")
     assert [path.name for path in disk.iterdir()] == ["other"]
     (disk / "other").unlink()
     net = make_net()
-    fit(net, make_lesson(net), settings(), disk / "c.pt", "id", "t")
+    fit(net, make_objective(net), settings(), disk / "c.pt", "id", "t")
     assert equal(weights(net), unbroken[1])
 
 
 def test_it_learns(tmp_path):
     net = make_net()
-    history = fit(net, make_lesson(net, (None,) * 40), settings(epochs=40), tmp_path / "c.pt", "id", "t")
+    history = fit(net, make_objective(net, (None,) * 40), settings(epochs=40), tmp_path / "c.pt", "id", "t")
     assert history.epochs[-1].loss < 0.8 * history.epochs[0].loss
     assert not net.training
 
@@ -88,7 +90,7 @@ def test_it_learns(tmp_path):
 def test_the_same_training_twice_is_the_same_bit_for_bit(tmp_path, unbroken):
     torch.rand(7)
     net = make_net()
-    again = fit(net, make_lesson(net), settings(), tmp_path / "again.pt", "id", "t")
+    again = fit(net, make_objective(net), settings(), tmp_path / "again.pt", "id", "t")
     assert equal(weights(net), unbroken[1])
     assert [epoch.loss for epoch in again.epochs] == [epoch.loss for epoch in unbroken[0].epochs]
 
@@ -102,7 +104,7 @@ def test_stopped_and_resumed_equals_unbroken_bit_for_bit(tmp_path, monkeypatch, 
     net = make_net()
     checkpoint = tmp_path / "c.pt"
     with pytest.raises(Stopped):
-        fit(net, make_lesson(net, stop=stop), settings(), checkpoint, "id", "t")
+        fit(net, make_objective(net, stop=stop), settings(), checkpoint, "id", "t")
     if not checkpoint.exists():
         assert stop[0] == 0
         assert not every_step
@@ -110,7 +112,7 @@ def test_stopped_and_resumed_equals_unbroken_bit_for_bit(tmp_path, monkeypatch, 
     resumed = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
     if not checkpoint.exists():  # nothing to go on from
         resumed = make_net()
-    history = fit(resumed, make_lesson(resumed), settings(), checkpoint, "id", "t")
+    history = fit(resumed, make_objective(resumed), settings(), checkpoint, "id", "t")
     assert equal(weights(resumed), unbroken[1])
     assert [epoch.loss for epoch in history.epochs] == [epoch.loss for epoch in unbroken[0].epochs]
 
@@ -119,11 +121,11 @@ def test_a_resumed_epoch_starts_at_its_step(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)
     net = make_net()
     with pytest.raises(Stopped):
-        fit(net, make_lesson(net, stop=(1, 2)), settings(), tmp_path / "c.pt", "id", "t")
+        fit(net, make_objective(net, stop=(1, 2)), settings(), tmp_path / "c.pt", "id", "t")
     seen = []
-    lesson = make_lesson(net)
-    noted = Lesson(
-        STEPS, lesson.batches, lambda e, s, b, d: seen.append((e, s)) or lesson.loss(e, s, b, d), lesson.score
+    objective = make_objective(net)
+    noted = Objective(
+        STEPS, objective.batches, lambda e, s, b, d: seen.append((e, s)) or objective.loss(e, s, b, d), objective.score
     )
     fit(net, noted, settings(), tmp_path / "c.pt", "id", "t")
     assert seen == [(1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3)]
@@ -132,8 +134,8 @@ def test_a_resumed_epoch_starts_at_its_step(tmp_path, monkeypatch, capsys):
 
 def test_a_finished_training_is_not_run_again(tmp_path, unbroken):
     net = make_net()
-    lesson = make_lesson(net, stop=(0, 0))
-    fit(net, lesson, settings(), tmp_path / "unbroken.pt", "id", "t")
+    objective = make_objective(net, stop=(0, 0))
+    fit(net, objective, settings(), tmp_path / "unbroken.pt", "id", "t")
     assert equal(weights(net), unbroken[1])
 
 
@@ -141,15 +143,17 @@ def test_a_finished_training_is_not_run_again(tmp_path, unbroken):
 def test_the_best_epoch_is_kept_also_over_a_stop(tmp_path, stop_after):
     scores = (0.2, 0.9, 0.9, 0.5)  # the earlier of two equal ones
     second = make_net()
-    lesson = make_lesson(second, scores, stop=(2, 0))
+    objective = make_objective(second, scores, stop=(2, 0))
     with pytest.raises(Stopped):  # what the net is like after its second epoch
-        fit(second, lesson, settings(epochs=4), tmp_path / "second.pt", "id", "t")
+        fit(second, objective, settings(epochs=4), tmp_path / "second.pt", "id", "t")
     net = make_net()
     if stop_after:
         with pytest.raises(Stopped):
-            fit(net, make_lesson(net, scores, stop=(stop_after, 1)), settings(epochs=4), tmp_path / "c.pt", "id", "t")
+            fit(
+                net, make_objective(net, scores, stop=(stop_after, 1)), settings(epochs=4), tmp_path / "c.pt", "id", "t"
+            )
         net = make_net()
-    history = fit(net, make_lesson(net, scores[stop_after or 0 :]), settings(epochs=4), tmp_path / "c.pt", "id", "t")
+    history = fit(net, make_objective(net, scores[stop_after or 0 :]), settings(epochs=4), tmp_path / "c.pt", "id", "t")
     assert history.best == 1
     assert equal(weights(net), weights(second))
     last = torch.load(tmp_path / "c.pt", weights_only=True)["net"]
@@ -172,7 +176,7 @@ def test_history():
 def test_it_ends_once_the_loss_moves_less_than_the_tolerance(tmp_path, capsys, stop):
     """From the second epoch on the loss rests; a stop in between changes nothing."""
 
-    def lesson(net, stop):
+    def objective(net, stop):
         losses = {0: 5.0, 1: 3.0, 2: 2.9, 3: 2.8, 4: 2.9, 5: 1.0}
 
         def loss(epoch, step, batch, device):
@@ -180,39 +184,39 @@ def test_it_ends_once_the_loss_moves_less_than_the_tolerance(tmp_path, capsys, s
                 raise Stopped
             return net(batch[0]).sum() * 0 + losses[epoch]
 
-        return Lesson(STEPS, make_lesson(net).batches, loss, lambda: None, tolerance=0.2)
+        return Objective(STEPS, make_objective(net).batches, loss, lambda: None, tolerance=0.2)
 
     net = make_net()
     if stop:
         with pytest.raises(Stopped):
-            fit(net, lesson(net, stop), settings(epochs=6), tmp_path / "c.pt", "id", "t")
+            fit(net, objective(net, stop), settings(epochs=6), tmp_path / "c.pt", "id", "t")
         net = make_net()
-    history = fit(net, lesson(net, None), settings(epochs=6), tmp_path / "c.pt", "id", "t")
+    history = fit(net, objective(net, None), settings(epochs=6), tmp_path / "c.pt", "id", "t")
     assert [epoch.loss for epoch in history.epochs] == pytest.approx([5.0, 3.0, 2.9, 2.8, 2.9])
     assert "the loss moved less than 0.2; done after 5 epochs" in capsys.readouterr().out
-    again = fit(make_net(), lesson(net, (0, 0)), settings(epochs=6), tmp_path / "c.pt", "id", "t")
+    again = fit(make_net(), objective(net, (0, 0)), settings(epochs=6), tmp_path / "c.pt", "id", "t")
     assert len(again.epochs) == 5
 
 
 def test_a_lesson_s_own_figures_are_noted_for_each_epoch_and_kept_over_a_stop(tmp_path, capsys):
-    def lesson(net, stop=None):
-        plain = make_lesson(net, stop=stop)
+    def objective(net, stop=None):
+        plain = make_objective(net, stop=stop)
         count = iter(range(9))
-        return Lesson(STEPS, plain.batches, plain.loss, plain.score, lambda: {"evenness": next(count) / 4})
+        return Objective(STEPS, plain.batches, plain.loss, plain.score, lambda: {"evenness": next(count) / 4})
 
     net = make_net()
     with pytest.raises(Stopped):
-        fit(net, lesson(net, (1, 0)), settings(), tmp_path / "c.pt", "id", "t")
+        fit(net, objective(net, (1, 0)), settings(), tmp_path / "c.pt", "id", "t")
     assert "evenness 0.0000" in capsys.readouterr().out
     net = make_net()
-    history = fit(net, lesson(net), settings(), tmp_path / "c.pt", "id", "t")
+    history = fit(net, objective(net), settings(), tmp_path / "c.pt", "id", "t")
     assert [epoch.figures for epoch in history.epochs] == [{"evenness": 0.0}, {"evenness": 0.0}, {"evenness": 0.25}]
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path, unbroken):
     net = make_net()
     with pytest.raises(InputError, match="of another training"):
-        fit(net, make_lesson(net), settings(), tmp_path / "unbroken.pt", "other", "t")
+        fit(net, make_objective(net), settings(), tmp_path / "unbroken.pt", "other", "t")
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04"])
@@ -220,14 +224,14 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, content):
     (tmp_path / "c.pt").write_bytes(content)
     net = make_net()
     with pytest.raises(InputError, match="is no checkpoint"):
-        fit(net, make_lesson(net), settings(), tmp_path / "c.pt", "id", "t")
+        fit(net, make_objective(net), settings(), tmp_path / "c.pt", "id", "t")
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_and_spoils_no_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)
     net = make_net()
     with pytest.raises(InputError, match="no longer finite in epoch 2; lower learning_rate"):
-        fit(net, make_lesson(net, nan_at=(1, 1)), settings(), tmp_path / "c.pt", "id", "t")
+        fit(net, make_objective(net, nan_at=(1, 1)), settings(), tmp_path / "c.pt", "id", "t")
     state = torch.load(tmp_path / "c.pt", weights_only=True)
     assert all(torch.isfinite(own).all() for own in state["net"].values())
 
@@ -236,7 +240,7 @@ def test_frozen_weights_stay(tmp_path):
     net = make_net()
     net[3].weight.requires_grad_(False)
     before = net[3].weight.clone()
-    fit(net, make_lesson(net), settings(), tmp_path / "c.pt", "id", "t")
+    fit(net, make_objective(net), settings(), tmp_path / "c.pt", "id", "t")
     assert torch.equal(net[3].weight, before)
 
 
@@ -261,7 +265,7 @@ def test_schedule_rises_then_falls(total):
 
 def test_bfloat16_trains_in_float32_weights(tmp_path):
     net = make_net()
-    history = fit(net, make_lesson(net), settings(precision="bf16"), tmp_path / "c.pt", "id", "t")
+    history = fit(net, make_objective(net), settings(precision="bf16"), tmp_path / "c.pt", "id", "t")
     assert math.isfinite(history.epochs[-1].loss)
     assert all(own.dtype == torch.float32 for own in net.parameters())
 

@@ -10,29 +10,28 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from vitrine import tasks
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.pretrained import find_weights
 from vitrine.catalog import Catalog
 from vitrine.data.feature_store import FeatureStore
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
-from vitrine.settings import (
-    MatchingSettings,
-    Settings,
-    StudentSettings,
-    TaxonomySettings,
-    TeacherSettings,
-    parse_settings,
-)
+from vitrine.settings import Settings, parse_settings
+from vitrine.tasks.attributes.fit import teacher_key
+from vitrine.tasks.attributes.settings import StudentSettings, TeacherSettings
+from vitrine.tasks.matching.settings import MatchingSettings
+from vitrine.tasks.taxonomy.settings import TaxonomySettings
 from vitrine.training import recipe
-from vitrine.training.attributes import teacher_key
 from vitrine.training.engine import Epoch, History
 from vitrine.training.model import training_identity, training_notes
 from vitrine.training.recipe import RECIPES, resolve, trained_part
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def settled(*overrides, kind=Settings, task="taxonomy"):
-    return resolve(parse_settings(kind, overrides), task)
+    return resolve(parse_settings(kind, overrides), tasks.get(task))
 
 
 def small_weights(path, backbone):
@@ -173,7 +172,7 @@ def test_maps_and_photos_teach_the_same_when_nothing_is_augmented(tmp_path, monk
     """The loss of a step on frozen maps is that on the photos themselves."""
     from toys import toy_catalog
 
-    from vitrine.methods import taxonomy
+    from vitrine.tasks.taxonomy import systems as taxonomy
 
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
     catalog = toy_catalog(tmp_path / "toys", photos=24)
@@ -204,13 +203,15 @@ class TestHeadsFirst:
         def train(scores, **settings):
             left = iter(scores)
 
-            def fit(whole, lesson, own, checkpoint, identity, title, quiet=False):
-                calls.append((own.trunk, own.epochs, len(net.trunk), lesson.copies, checkpoint.name, identity, title))
+            def fit(whole, objective, own, checkpoint, identity, title, quiet=False):
+                calls.append(
+                    (own.trunk, own.epochs, len(net.trunk), objective.copies, checkpoint.name, identity, title)
+                )
                 with torch.no_grad():
                     net.mark.add_(1)
                 return History([Epoch(1.0, next(left), 0.0)], 0)
 
-            class Lesson(NamedTuple):
+            class Objective(NamedTuple):
                 copies: int | None
 
             monkeypatch.setattr(recipe, "fit", fit)
@@ -218,7 +219,7 @@ class TestHeadsFirst:
             own = Settings.model_validate(known | settings)
             store = PhotoStore([], 32)
             history = recipe.train_net(
-                net, lambda shown: Lesson(getattr(shown, "_copies", None)), store, own, tmp_path, "id", "title"
+                net, lambda shown: Objective(getattr(shown, "_copies", None)), store, own, tmp_path, "id", "title"
             )
             return history, calls
 

@@ -16,7 +16,7 @@ from vitrine.errors import InputError
 from vitrine.training import launch as launching
 from vitrine.training.launch import launch
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 # Training magnifies rounding, the more the higher its rate. In double precision one process and two have the same ten
 # digits at twenty times this rate (docs/cluster.md).
 SMALL = {"epochs": 3, "batch_size": 20, "image_size": 32, "precision": "32", "learning_rate": 0.0001, "weights": "none"}

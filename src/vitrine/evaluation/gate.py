@@ -8,21 +8,6 @@ from dataclasses import dataclass
 from vitrine.errors import InputError
 from vitrine.evaluation.beside import PREFIX
 
-HEADLINE = {
-    "taxonomy": "macro_top1",
-    "attributes": "recall@1",
-    "authenticity": "accuracy",
-    "representation": "recall@1",
-    "matching": "top20",
-}
-GUARDED = {  # figures that may not fall far, whatever the headline gains
-    "taxonomy": re.compile(r"level\d+/macro_top1|attr:.+/(recall@1|top1)"),
-    "attributes": re.compile(r"attr:.+/recall@1"),
-    "authenticity": re.compile(r"precision|recall|f1"),
-    "representation": re.compile(r"level\d+/recall@1"),
-    "matching": re.compile(r"top1|top5|category:.+/top20"),
-}
-
 
 @dataclass(frozen=True)
 class GateRules:
@@ -36,6 +21,7 @@ class GateRules:
         max_drop: No figure of `guarded` may fall by more than this.
         guarded: Those of single levels, attribute types, categories ...
         allow_below_baseline: Let a model pass that is worse than the frozen net it started from.
+        counted: What `count` counts.
     """
 
     metric: str
@@ -45,6 +31,13 @@ class GateRules:
     max_drop: float = 0.05
     guarded: re.Pattern[str] = re.compile(r"(?!)")
     allow_below_baseline: bool = False
+    counted: str = "photos"
+
+    def __post_init__(self) -> None:
+        for name in ("min_gain", "floor", "max_drop"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise InputError(f"{name} must lie between 0 and 1, not {value}")
 
 
 @dataclass(frozen=True)
@@ -64,20 +57,6 @@ class Decision:
     promote: bool
     reason: str
     comparisons: tuple[Comparison, ...] = ()
-
-
-def rules_for(task: str, *, allow_below_baseline: bool = False, **changes: float) -> GateRules:
-    """The default rules of a task; what decides is in `HEADLINE`, what else is looked at in `GUARDED`.
-
-    Raises:
-        InputError: if the task has no default figure or a value is out of range.
-    """
-    if task not in HEADLINE:
-        raise InputError(f"no promotion rules for task {task!r} (known: {', '.join(HEADLINE)})")
-    for name, value in changes.items():
-        if not 0 <= value <= 1:
-            raise InputError(f"{name} must lie between 0 and 1, not {value}")
-    return GateRules(HEADLINE[task], guarded=GUARDED[task], allow_below_baseline=allow_below_baseline, **changes)
 
 
 def decide(
@@ -123,8 +102,8 @@ def decide(
     if candidate.get("count") != champion.get("count"):
         return Decision(
             False,
-            f"Refused: measured on different test sets ({_counted(candidate)} for the candidate, "
-            f"{_counted(champion)} for the champion).",
+            f"Refused: measured on different test sets ({_counted(candidate, rules)} for the candidate, "
+            f"{_counted(champion, rules)} for the champion).",
         )
     return _against(candidate, champion, rules)
 
@@ -183,7 +162,6 @@ def _shared_figure(
     return f"{metric} over the {len(shared)} shared types", new, old
 
 
-def _counted(metrics: Mapping[str, float]) -> str:
-    what = "listings" if HEADLINE["authenticity"] in metrics else "photos"
+def _counted(metrics: Mapping[str, float], rules: GateRules) -> str:
     count = metrics.get("count")
-    return f"an unknown number of {what}" if count is None else f"{count:,.0f} {what}"
+    return f"an unknown number of {rules.counted}" if count is None else f"{count:,.0f} {rules.counted}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vitrine.outcome import Question
+from vitrine.predictions import LabelPredictions
 
 
 def steps_up(truth: str, answer: str) -> int:
@@ -23,18 +23,18 @@ def steps_up(truth: str, answer: str) -> int:
     return len(true) - shared if truth != answer else 0
 
 
-def mistakes(question: Question) -> np.ndarray:
+def mistakes(question: LabelPredictions) -> np.ndarray:
     """`steps_up` of every photo with a true node whose best answer is another one, (mistakes,)."""
     return np.array([steps for steps, _ in _mistakes(question)], dtype=np.int64)
 
 
-def mistake_height(question: Question) -> float | None:
+def mistake_height(question: LabelPredictions) -> float | None:
     """Mean over the mistakes of `steps_up` as a share of the true path's levels, 0..1; None without mistakes."""
     shares = [steps / depth for steps, depth in _mistakes(question)]
     return float(np.mean(shares)) if shares else None
 
 
-def _mistakes(question: Question) -> list[tuple[int, int]]:
+def _mistakes(question: LabelPredictions) -> list[tuple[int, int]]:
     """Of every mistake the steps up, and the levels of the true path."""
     best = question.scores.argmax(axis=1)
     found = [
@@ -45,7 +45,7 @@ def _mistakes(question: Question) -> list[tuple[int, int]]:
     return [(steps, depth) for steps, depth in found if steps]
 
 
-def agreement(levels: Sequence[Question]) -> np.ndarray:
+def agreement(levels: Sequence[LabelPredictions]) -> np.ndarray:
     """Whether the best answers of separately answered levels form one path, (photos,), bool.
 
     Args:

@@ -1,4 +1,4 @@
-"""Accuracy, recall and F1 among the k best answers, and a model's `metrics.json`.
+"""Accuracy, recall and F1 among the k best labels, and their intervals.
 
 Tied scores have no order, so a tie counts with the probability that a random order would make it a hit: a model that
 scores every label alike gets chance, never 1.0. A true label that the model does not know is a miss.
@@ -10,14 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitrine.errors import InputError
-from vitrine.evaluation.authenticity import listing_metrics
-from vitrine.evaluation.hierarchy import agreement, mistake_height
-from vitrine.evaluation.matching import matching_metrics
-from vitrine.evaluation.representation import representation_metrics
-from vitrine.outcome import ListingOutcome, Outcome, Question
+from vitrine.predictions import LabelPredictions, PhotoPredictions
 
-TASKS = ("taxonomy", "attributes")
-RECALL_AT = (1, 3, 5)
 ROWS_AT_ONCE = 4096  # bounds the (pairs, C) comparison
 
 
@@ -50,7 +44,7 @@ class TrueRanks:
         return np.clip((k - self.above) / self.tied, 0.0, 1.0)
 
 
-def true_ranks(question: Question) -> TrueRanks:
+def true_ranks(question: LabelPredictions) -> TrueRanks:
     """Ranks every true label of every photo.
 
     A label named twice for one photo counts once. A score that is not a number is a miss.
@@ -84,20 +78,20 @@ def true_ranks(question: Question) -> TrueRanks:
     return TrueRanks(photo, label, tuple(names), above, tied, together, labels, photos)
 
 
-def topk_accuracy(question: Question, k: int) -> float:
+def topk_accuracy(question: LabelPredictions, k: int) -> float:
     """Share of annotated photos with a true label among the k best.
 
     With several true labels a photo is a hit as soon as one of them is found. NaN if no photo is annotated.
 
     >>> scores = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.3, 0.5]])
-    >>> question = Question("level1", ["hat", "shirt", "shoe"], scores, scores.max(1), [["hat"], ["shoe"], []])
+    >>> question = LabelPredictions("level1", ["hat", "shirt", "shoe"], scores, scores.max(1), [["hat"], ["shoe"], []])
     >>> topk_accuracy(question, 1), topk_accuracy(question, 2)
     (0.5, 1.0)
     """
-    return _topk(true_ranks(question), k)
+    return topk(true_ranks(question), k)
 
 
-def macro_topk_accuracy(question: Question, k: int) -> float:
+def macro_topk_accuracy(question: LabelPredictions, k: int) -> float:
     """Mean over true classes of the class's own top-k accuracy (MACC), so that rare classes weigh as much as common.
 
     acc_c = |{photos of c with c among the k best}| / |photos of c|;  MACC = mean_c acc_c. Classes without a photo are
@@ -105,13 +99,13 @@ def macro_topk_accuracy(question: Question, k: int) -> float:
 
     >>> scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
     >>> truth = [["hat"], ["hat"], ["hat"], ["shoe"]]
-    >>> macro_topk_accuracy(Question("level1", ["hat", "shoe"], scores, scores.max(1), truth), 1)
+    >>> macro_topk_accuracy(LabelPredictions("level1", ["hat", "shoe"], scores, scores.max(1), truth), 1)
     0.5
     """
-    return _macro(true_ranks(question), k)
+    return macro_topk(true_ranks(question), k)
 
 
-def recall_at_k(question: Question, k: int) -> float:
+def recall_at_k(question: LabelPredictions, k: int) -> float:
     """R@k = labels found / true labels, pooled over the annotated photos.
 
     found = sum over photos |true labels among the k best|. This is the top-k recall of DeepFashion (Liu et al., CVPR
@@ -120,137 +114,84 @@ def recall_at_k(question: Question, k: int) -> float:
     0.718. With one label per photo both readings are the same.
 
     >>> scores = np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.7]])
-    >>> question = Question("attr:colour", ["red", "blue", "grey"], scores, scores.max(1), [["red", "grey"], ["grey"]])
+    >>> truth = [["red", "grey"], ["grey"]]
+    >>> question = LabelPredictions("attr:colour", ["red", "blue", "grey"], scores, scores.max(1), truth)
     >>> round(recall_at_k(question, 1), 3)
     0.667
     """
-    return _recall(true_ranks(question), k)
+    return recall(true_ranks(question), k)
 
 
-def f1_at_k(question: Question, k: int) -> float:
+def f1_at_k(question: LabelPredictions, k: int) -> float:
     """F1@k = 2 P R / (P + R) = 2 found / (answers + true labels), pooled over the annotated photos.
 
     P = found / answers with min(k, C) answers per photo, R = `recall_at_k`. With one label per photo F1@1 = R@1, and
     F1@k falls with k by construction: k - 1 of k answers cannot be right.
 
     >>> scores = np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.7]])
-    >>> question = Question("attr:colour", ["red", "blue", "grey"], scores, scores.max(1), [["red", "grey"], ["grey"]])
+    >>> truth = [["red", "grey"], ["grey"]]
+    >>> question = LabelPredictions("attr:colour", ["red", "blue", "grey"], scores, scores.max(1), truth)
     >>> f1_at_k(question, 1)
     0.8
     """
-    return _f1(true_ranks(question), k)
+    return f1(true_ranks(question), k)
 
 
-def compute_metrics(outcome: Outcome | ListingOutcome) -> dict[str, float]:
-    """The flat `metrics.json` of an outcome, fractions 0..1.
+Measure = Callable[[Mapping[str, TrueRanks], np.ndarray | None], dict[str, float]]
 
-    taxonomy: per level `level<i>/top1|top5|macro_top1|macro_top5`, the same without prefix for the deepest level that
-    has annotated photos, and `attr:<type>/top1`; `mistake_height` (of the deepest level's mistakes, see there)
-    where there are mistakes, and `consistency` (share of photos whose separately answered levels form one
-    path) where levels are answered separately. attributes: `attr:<type>/recall@1|3|5` and `/f1@1|3|5`, and their
-    means over types without prefix. Both: `count` (photos asked) and `seconds_per_1000_images`. Questions without
-    any annotated photo are left out. Authenticity: see `listing_metrics`; representation: see `representation_metrics`;
-    matching: see `matching_metrics`.
+
+def label_metrics(predictions: PhotoPredictions, measure: Measure) -> dict[str, float]:
+    """A task's figures of labels, with `count` (photos asked) and `seconds_per_1000_images`.
+
+    Args:
+        predictions: Targets without any annotated photo are left out.
+        measure: The true ranks of each target, and how often each photo counts ((photos,); None: once), to figures.
 
     Raises:
-        InputError: if no photo is annotated for anything the model was asked, or the task is another.
+        InputError: if no photo is annotated for anything that was predicted.
     """
-    if isinstance(outcome, ListingOutcome):
-        return listing_metrics(outcome)
-    if outcome.task == "representation":
-        return representation_metrics(outcome, _trained_levels(outcome))
-    if outcome.task == "matching":
-        return matching_metrics(outcome)
-    return _measure(outcome, _all_ranks(outcome)) | _hierarchy(outcome)
+    return _measured(predictions, _all_ranks(predictions), measure)
 
 
-def _trained_levels(outcome: Outcome) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for question in outcome.questions:
-        if any(question.truth):
-            own = true_ranks(question)
-            values |= {f"{question.name}/top{k}": _topk(own, k) for k in (1, 5)}
-    return values
+def bootstrap_intervals(
+    predictions: PhotoPredictions, measure: Measure, draws: int = 200, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """95 % interval of every figure of `label_metrics` that depends on which photos happened to be in the test set.
 
-
-def bootstrap_intervals(outcome: Outcome, draws: int = 200, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """95 % interval of every figure of `compute_metrics` that depends on which photos happened to be in the test set.
-
-    Percentile bootstrap over photos, all of a photo's answers together. A class or type that a draw misses is left
+    Percentile bootstrap over photos, all of a photo's predictions together. A class or type that a draw misses is left
     out of that draw's mean.
     """
-    ranks = _all_ranks(outcome)
+    ranks = _all_ranks(predictions)
     generator = np.random.default_rng(seed)
-    photos = len(outcome.images)
+    photos = len(predictions.images)
     measured: dict[str, list[float]] = {}
     for _ in range(draws):
         weights = np.bincount(generator.integers(photos, size=photos), minlength=photos)
-        for key, value in _measure(outcome, ranks, weights).items():
+        for key, value in measure(ranks, weights).items():
             measured.setdefault(key, []).append(value)
     intervals = {}
-    for key in measured.keys() - {"count", "seconds_per_1000_images"}:
-        low, high = np.nanquantile(measured[key], [0.025, 0.975])
+    for key, values in measured.items():
+        low, high = np.nanquantile(values, [0.025, 0.975])
         intervals[key] = (float(low), float(high))
     return intervals
 
 
-def _hierarchy(outcome: Outcome) -> dict[str, float]:
-    values = {}
-    levels = [question for question in outcome.questions if question.name.startswith("level") and any(question.truth)]
-    height = mistake_height(levels[-1]) if levels else None
-    if height is not None:
-        values["mistake_height"] = height
-    if len(outcome.separate) > 1:
-        values["consistency"] = float(agreement(outcome.separate).mean())
-    return values
-
-
-def _all_ranks(outcome: Outcome) -> dict[str, TrueRanks]:
-    if outcome.task not in TASKS:
-        raise InputError(f"no metrics for task {outcome.task!r} here (only {', '.join(TASKS)})")
-    ranks = {question.name: true_ranks(question) for question in outcome.questions if any(question.truth)}
+def _all_ranks(predictions: PhotoPredictions) -> dict[str, TrueRanks]:
+    ranks = {target.name: true_ranks(target) for target in predictions.targets if any(target.truth)}
     if not ranks:
-        asked = ", ".join(question.name for question in outcome.questions) or "nothing"
-        raise InputError(f"nothing to measure: none of {len(outcome.images)} photos is annotated for {asked}")
+        named = ", ".join(target.name for target in predictions.targets) or "nothing"
+        raise InputError(f"nothing to measure: none of {len(predictions.images)} photos is annotated for {named}")
     return ranks
 
 
-def _measure(outcome: Outcome, ranks: Mapping[str, TrueRanks], weights: np.ndarray | None = None) -> dict[str, float]:
-    values = (_taxonomy if outcome.task == "taxonomy" else _attributes)(ranks, weights)
-    values["count"] = float(len(outcome.images))
-    values["seconds_per_1000_images"] = 1000.0 * outcome.seconds / len(outcome.images)
+def _measured(predictions: PhotoPredictions, ranks: Mapping[str, TrueRanks], measure: Measure) -> dict[str, float]:
+    values = measure(ranks, None)
+    values["count"] = float(len(predictions.images))
+    values["seconds_per_1000_images"] = 1000.0 * predictions.seconds / len(predictions.images)
     return values
 
 
-def _taxonomy(ranks: Mapping[str, TrueRanks], weights: np.ndarray | None) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for name, rank in ranks.items():
-        if name.startswith("level"):
-            level = {
-                "top1": _topk(rank, 1, weights),
-                "top5": _topk(rank, 5, weights),
-                "macro_top1": _macro(rank, 1, weights),
-                "macro_top5": _macro(rank, 5, weights),
-            }
-            values |= level  # levels come coarse to fine, so the deepest one stays
-            values |= {f"{name}/{key}": value for key, value in level.items()}
-        else:
-            values[f"{name}/top1"] = _topk(rank, 1, weights)
-    return values
-
-
-def _attributes(ranks: Mapping[str, TrueRanks], weights: np.ndarray | None) -> dict[str, float]:
-    values: dict[str, float] = {}
-    formulas: tuple[tuple[str, Callable[..., float]], ...] = (("recall", _recall), ("f1", _f1))
-    for key, formula in formulas:
-        for k in RECALL_AT:
-            per_type = {name: formula(rank, k, weights) for name, rank in ranks.items()}
-            values[f"{key}@{k}"] = _mean(list(per_type.values()))
-            values |= {f"{name}/{key}@{k}": value for name, value in per_type.items()}
-    return values
-
-
-def _topk(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
+def topk(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
     """A photo counts by its best-scored true label; a tie group holding several true labels has several chances."""
     best = np.full(ranks.photos, np.inf)
     np.minimum.at(best, ranks.photo, ranks.above)
@@ -267,19 +208,22 @@ def _topk(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
     return _ratio((hit[annotated] * share[annotated]).sum(), share[annotated].sum())
 
 
-def _macro(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
+def macro_topk(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
+    """See `macro_topk_accuracy`; `weights` (photos,) say how often each photo counts, None: once."""
     share = _pair_weights(ranks, weights)
     hits = np.bincount(ranks.label, ranks.hits(k) * share, minlength=len(ranks.names))
     count = np.bincount(ranks.label, share, minlength=len(ranks.names))
-    return _mean(hits[count > 0] / count[count > 0])
+    return mean(hits[count > 0] / count[count > 0])
 
 
-def _recall(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
+def recall(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
+    """See `recall_at_k`; `weights` as for `macro_topk`."""
     share = _pair_weights(ranks, weights)
     return _ratio((ranks.hits(k) * share).sum(), share.sum())
 
 
-def _f1(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
+def f1(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
+    """See `f1_at_k`; `weights` as for `macro_topk`."""
     share = _pair_weights(ranks, weights)
     annotated = np.unique(ranks.photo)
     photos = len(annotated) if weights is None else weights[annotated].sum()
@@ -294,6 +238,7 @@ def _ratio(part: float, whole: float) -> float:
     return float(part / whole) if whole else float("nan")
 
 
-def _mean(values: Sequence[float] | np.ndarray) -> float:
+def mean(values: Sequence[float] | np.ndarray) -> float:
+    """Of those that are numbers; NaN without any."""
     finite = [value for value in values if not np.isnan(value)]
     return float(np.mean(finite)) if finite else float("nan")

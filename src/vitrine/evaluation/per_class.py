@@ -1,15 +1,14 @@
 """What changed between two models, say from the teachers to the student: class by class and in the space of the label
 embeddings (MTSS, Fig. 7 and 8)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vitrine.evaluation.embedding_map import drawable, embedding_maps
 from vitrine.evaluation.metrics import true_ranks
-from vitrine.outcome import Outcome, Question
+from vitrine.predictions import LabelPredictions, PhotoPredictions
 from vitrine.report import Page, percent
 
 if TYPE_CHECKING:
@@ -21,22 +20,7 @@ PROJECTED = 600  # photos of a picture
 SEED = 0
 
 
-@dataclass(frozen=True)
-class Compared:
-    """Another model on the photos of an evaluation.
-
-    Attributes:
-        outcome: Its answers.
-        before: By attribute type e of the other model, (photos, D): see `inference.label_spaces`.
-        after: The same of the model that is evaluated.
-    """
-
-    outcome: Outcome
-    before: Mapping[str, np.ndarray]
-    after: Mapping[str, np.ndarray]
-
-
-def class_recall(question: Question, k: int = AT) -> dict[str, tuple[int, float]]:
+def class_recall(question: LabelPredictions, k: int = AT) -> dict[str, tuple[int, float]]:
     """By class, its photos and the share of them that have it among the k best answers."""
     ranks = true_ranks(question)
     hits = np.bincount(ranks.label, ranks.hits(k), minlength=len(ranks.names))
@@ -44,18 +28,18 @@ def class_recall(question: Question, k: int = AT) -> dict[str, tuple[int, float]
     return {name: (int(count[i]), float(hits[i] / count[i])) for i, name in enumerate(ranks.names)}
 
 
-def changes(before: Question, after: Question, k: int = AT) -> list[tuple[str, int, float, float]]:
+def changes(before: LabelPredictions, after: LabelPredictions, k: int = AT) -> list[tuple[str, int, float, float]]:
     """By class: name, photos, recall before and after; the greatest gain first."""
     old, new = class_recall(before, k), class_recall(after, k)
     rows = [(name, count, old[name][1], recall) for name, (count, recall) in new.items() if name in old]
     return sorted(rows, key=lambda row: (row[2] - row[3], row[0]))
 
 
-def add_comparison(page: Page, outcome: Outcome, compared: Sequence[Compared]) -> None:
+def add_comparison(page: Page, outcome: PhotoPredictions, compared: Sequence[PhotoPredictions]) -> None:
     """Figures and a table for each question that another model answered too."""
-    own = {question.name: question for question in outcome.questions if any(question.truth)}
+    own = {question.name: question for question in outcome.targets if any(question.truth)}
     for other in compared:
-        for question in other.outcome.questions:
+        for question in other.targets:
             if question.name not in own:
                 continue
             rows = changes(question, own[question.name])
@@ -72,11 +56,12 @@ def add_comparison(page: Page, outcome: Outcome, compared: Sequence[Compared]) -
                 [(name, n, percent(old), percent(new), f"{100 * (new - old):+.1f}") for name, n, old, new in rows],
                 shown=SHOWN,
             )
-            if kind in other.before and kind in other.after:
-                _spaces(page, own[question.name], other.before[kind], other.after[kind])
+            if kind in other.label_embeddings and kind in outcome.label_embeddings:
+                before, after = (predictions.label_embeddings[kind] for predictions in (other, outcome))
+                _spaces(page, own[question.name], before, after)
 
 
-def _spaces(page: Page, question: Question, before: np.ndarray, after: np.ndarray) -> None:
+def _spaces(page: Page, question: LabelPredictions, before: np.ndarray, after: np.ndarray) -> None:
     annotated = [row for row, truth in enumerate(question.truth) if truth]
     drawn = np.sort(np.random.default_rng(SEED).permutation(annotated)[:PROJECTED]).astype(np.int64)
     if not drawable(before[drawn]) or not drawable(after[drawn]):

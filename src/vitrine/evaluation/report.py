@@ -3,30 +3,27 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vitrine.catalog import Catalog
-from vitrine.errors import InputError
 from vitrine.evaluation.beside import add_baseline
 from vitrine.evaluation.corrupted import add_section
 from vitrine.evaluation.embedding_map import drawable, embedding_map, plain, short
 from vitrine.evaluation.hierarchy import mistakes
-from vitrine.evaluation.metrics import bootstrap_intervals
-from vitrine.evaluation.per_class import Compared, add_comparison
-from vitrine.evaluation.roc import micro_roc
-from vitrine.outcome import Outcome, Question
+from vitrine.evaluation.metrics import Measure, bootstrap_intervals
+from vitrine.evaluation.per_class import add_comparison
+from vitrine.evaluation.roc import micro_roc, roc
+from vitrine.predictions import LabelPredictions, PhotoPredictions
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HEADLINES = {
-    "taxonomy": ("macro_top1", "top1", "macro_top5", "top5"),
-    "attributes": ("recall@1", "recall@3", "recall@5", "f1@1"),
-}
+NOTHING_TO_CONFUSE: dict[str, Any] = {  # what KFP takes for an empty matrix and curve
+    "question": "", "categories": [], "matrix": [], "roc": roc(np.zeros(0), np.zeros(0, bool)),
+}  # fmt: skip
 MATRIX_CLASSES = 25
 KFP_CLASSES = 40
 BINS = 10
@@ -54,7 +51,7 @@ class Answers:
     right: np.ndarray
 
 
-def best_answers(question: Question) -> Answers:
+def best_answers(question: LabelPredictions) -> Answers:
     """The best answer per annotated photo."""
     rows = np.array([i for i, truth in enumerate(question.truth) if truth], dtype=np.int64)
     best = question.scores[rows].argmax(axis=1) if len(rows) else rows
@@ -73,7 +70,7 @@ def calibration_error(answers: Answers) -> float:
     return float(sum(share * abs(accuracy - confidence) for share, accuracy, confidence in _bins(answers)))
 
 
-def classification_artifacts(outcome: Outcome) -> dict[str, Any]:
+def classification_artifacts(outcome: PhotoPredictions) -> dict[str, Any]:
     """A confusion matrix and a ROC curve in the form of KFP's `ClassificationMetrics`.
 
     Of the coarsest category level that has something to confuse (taxonomy), or of the attribute type with the most
@@ -83,12 +80,11 @@ def classification_artifacts(outcome: Outcome) -> dict[str, Any]:
         `question`, `categories` (C names), `matrix` (C x C counts; rows are true, columns predicted) and `roc` (see
         `micro_roc`).
 
-    Raises:
-        InputError: if no photo is annotated.
+    Where no photo is annotated for anything that was predicted, there are no categories.
     """
-    annotated = [(question, best_answers(question)) for question in outcome.questions if any(question.truth)]
+    annotated = [(question, best_answers(question)) for question in outcome.targets if any(question.truth)]
     if not annotated:
-        raise InputError("no photo is annotated for anything the model was asked")
+        return NOTHING_TO_CONFUSE
     levels = [pair for pair in annotated if pair[0].name.startswith("level")]
     several = [pair for pair in levels if len({*pair[1].truth, *pair[1].predicted}) > 1]
     by_size = sorted(annotated, key=lambda pair: -len(pair[1].rows))
@@ -105,62 +101,63 @@ def classification_artifacts(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def write_report(
-    outcome: Outcome,
+def label_page(
+    predictions: PhotoPredictions,
     catalog: Catalog,
     metrics: Mapping[str, float],
-    page_path: Path,
     title: str,
+    headlines: Sequence[str],
+    measure: Measure,
+    compared: Sequence[PhotoPredictions] = (),
     champion: Mapping[str, float] | None = None,
-    compared: Sequence[Compared] = (),
-) -> None:
-    """Writes the page of an evaluation.
+) -> Page:
+    """The page of an evaluation of labels.
 
     Args:
-        outcome: The answers.
+        predictions: What the model says.
         catalog: Where the photos are.
-        metrics: `compute_metrics(outcome)`.
-        page_path: The HTML file.
+        metrics: All figures.
         title: Of the page.
+        headlines: The figures at its top; the first decides against a champion.
+        measure: Of the task, for the intervals: see `label_metrics`.
+        compared: What other models say about the same photos, say the teachers.
         champion: The metrics of the model in use on the same photos.
-        compared: Other models on the same photos, say the teachers.
     """
     page = Page(
         title,
-        f"{outcome.task} · {len(outcome.images):,} photos · data {catalog.data_version or 'of unknown version'} · "
-        f"{metrics['seconds_per_1000_images']:.1f} s per 1,000 photos",
+        f"{predictions.task} · {len(predictions.images):,} photos · data "
+        f"{catalog.data_version or 'of unknown version'} · {metrics['seconds_per_1000_images']:.1f} s per 1,000 photos",
     )
-    intervals = bootstrap_intervals(outcome, seed=SEED)
-    headline = HEADLINES[outcome.task]
-    page.tiles(_tile(key, metrics, intervals, champion) for key in headline if key in metrics)
+    intervals = bootstrap_intervals(predictions, measure, seed=SEED)
+    page.tiles(_tile(key, metrics, intervals, champion) for key in headlines if key in metrics)
     if champion is not None:
-        _compare(page, metrics, champion, intervals, headline[0])
+        _compare(page, metrics, champion, intervals, headlines[0])
     add_baseline(page, metrics)
-    asked = {question.name: question for question in outcome.questions if any(question.truth)}
-    answered = {name: best_answers(question) for name, question in asked.items()}
+    targets = {target.name: target for target in predictions.targets if any(target.truth)}
+    answered = {name: best_answers(target) for name, target in targets.items()}
     page.heading("All questions", "With 95 % intervals over which photos happened to be in the test set.")
     page.table(
         ["question", "labels", "annotated photos", "right", "95 %", "calibration error"],
-        [_summary(asked[name], answers) for name, answers in answered.items()],
+        [_summary(targets[name], answers) for name, answers in answered.items()],
     )
     levels = [name for name in answered if name.startswith("level")]
     if len(levels) > 1:
         _per_root(page, answered[levels[0]], answered[levels[-1]])
     if levels:
-        _in_the_tree(page, asked[levels[-1]], metrics)
-        _looked_at(page, answered[levels[-1]], outcome, catalog)
+        _in_the_tree(page, targets[levels[-1]], metrics)
+        _looked_at(page, answered[levels[-1]], predictions, catalog)
     _attributes(page, {name: own for name, own in answered.items() if name.startswith("attr:")}, answered, levels)
     for name, answers in answered.items():
-        _question(page, asked[name], answers, outcome, catalog)
+        _question(page, targets[name], answers, predictions, catalog)
     page.heading(
         "Can the confidence be believed?",
         "Bars on the dashed line are honest; below it the model is surer than it is right. Grey: share of photos.",
     )
     page.figure(_reliability(answered), "share right against confidence, per question")
-    _embeddings(page, outcome, answered)
-    add_comparison(page, outcome, compared)
+    _embeddings(page, predictions, answered)
+    add_comparison(page, predictions, compared)
     add_section(page, metrics)
-    page.write(page_path)
+    return page
 
 
 def _tile(
@@ -200,7 +197,7 @@ def _compare(
         page.text(f"Not comparable: {', '.join(sorted(only))}.")
 
 
-def _summary(question: Question, answers: Answers) -> tuple[str, int, str, str, str, str]:
+def _summary(question: LabelPredictions, answers: Answers) -> tuple[str, int, str, str, str, str]:
     right = answers.right.astype(np.float64)
     generator = np.random.default_rng(SEED)
     means = [right[generator.integers(len(right), size=len(right))].mean() for _ in range(200)]
@@ -228,7 +225,7 @@ def _per_root(page: Page, coarse: Answers, fine: Answers) -> None:
     page.table(["root", "photos", "right", "right, mean over classes", "classes"], rows)
 
 
-def _in_the_tree(page: Page, deepest: Question, metrics: Mapping[str, float]) -> None:
+def _in_the_tree(page: Page, deepest: LabelPredictions, metrics: Mapping[str, float]) -> None:
     """How far mistakes lie from the truth, and whether separately answered levels agree."""
     heights = mistakes(deepest)
     if len(heights):
@@ -246,7 +243,7 @@ def _in_the_tree(page: Page, deepest: Question, metrics: Mapping[str, float]) ->
         )
 
 
-def _looked_at(page: Page, answers: Answers, outcome: Outcome, catalog: Catalog) -> None:
+def _looked_at(page: Page, answers: Answers, outcome: PhotoPredictions, catalog: Catalog) -> None:
     """Where the salient-sensitive module looked, in photos answered right and wrong."""
     if outcome.maps is None:
         return
@@ -282,7 +279,9 @@ def _attributes(
     page.table(["attribute", "photos", "right", "always the commonest", "category right on these photos"], rows)
 
 
-def _question(page: Page, question: Question, answers: Answers, outcome: Outcome, catalog: Catalog) -> None:
+def _question(
+    page: Page, question: LabelPredictions, answers: Answers, outcome: PhotoPredictions, catalog: Catalog
+) -> None:
     page.heading(
         _title(question.name),
         f"{percent(answers.right.mean())} of {len(answers.rows):,} annotated photos right. Worst classes first.",
@@ -309,7 +308,7 @@ def _question(page: Page, question: Question, answers: Answers, outcome: Outcome
     page.photos((_example(answers, i, outcome, catalog) for i in right.tolist()), "None.")
 
 
-def _classes(question: Question, answers: Answers) -> list[tuple[str, int, str, str, str]]:
+def _classes(question: LabelPredictions, answers: Answers) -> list[tuple[str, int, str, str, str]]:
     rows = []
     known = set(question.labels)
     support = Counter(label for truth in question.truth for label in set(truth))
@@ -412,7 +411,7 @@ def _bins(answers: Answers) -> list[tuple[float, float, float]]:
     return list(zip((count / max(count.sum(), 1)).tolist(), right.tolist(), confidence.tolist(), strict=True))
 
 
-def _embeddings(page: Page, outcome: Outcome, answered: Mapping[str, Answers]) -> None:
+def _embeddings(page: Page, outcome: PhotoPredictions, answered: Mapping[str, Answers]) -> None:
     generator = np.random.default_rng(SEED)
     levels = [name for name in answered if name.startswith("level")]
     name = levels[0] if levels else max(answered, key=lambda name: len(answered[name].rows))
@@ -427,7 +426,7 @@ def _embeddings(page: Page, outcome: Outcome, answered: Mapping[str, Answers]) -
     page.figure(embedding_map(points, [truth.get(row, "") for row in rows.tolist()]), "embeddings in two dimensions")
 
 
-def _example(answers: Answers, i: int, outcome: Outcome, catalog: Catalog) -> Photo:
+def _example(answers: Answers, i: int, outcome: PhotoPredictions, catalog: Catalog) -> Photo:
     image = outcome.images[answers.rows[i]]
     predicted, true = short(answers.predicted[i], 40), short(answers.truth[i], 40)
     lines = [predicted, f"{100 * answers.confidence[i]:.0f} % sure"]
@@ -437,3 +436,35 @@ def _example(answers: Answers, i: int, outcome: Outcome, catalog: Catalog) -> Ph
 
 def _title(name: str) -> str:
     return f"Category, level {name.removeprefix('level')}" if name.startswith("level") else name.removeprefix("attr:")
+
+
+def label_examples(
+    predictions: PhotoPredictions, catalog: Catalog, count: int, seed: int = 0
+) -> list[dict[str, object]]:
+    """A few annotated photos, drawn at random, with what the model says: `thumbnail`, `caption`, `tone`.
+
+    Captions hold the finest category level and every attribute type the photo is annotated for.
+    """
+    levels = [target for target in predictions.targets if target.name.startswith("level")]
+    shown = [*levels[-1:], *(target for target in predictions.targets if target.name.startswith("attr:"))]
+    annotated = [row for row in range(len(predictions.images)) if any(target.truth[row] for target in shown)]
+    drawn = np.random.default_rng(seed).permutation(annotated)[:count]
+    examples: list[dict[str, object]] = []
+    for row in sorted(drawn.tolist()):
+        lines, wrong = [], 0
+        for target in shown:
+            if not target.truth[row]:
+                continue
+            best = target.labels[int(target.scores[row].argmax())]
+            right = best in target.truth[row]
+            wrong += not right
+            lines.append(
+                f"{'✓' if right else '✗'} {_last(best)}" + ("" if right else f" (is {_last(target.truth[row][0])})")
+            )
+        picture = thumbnail(catalog.uri(predictions.images[row]))
+        examples.append({"thumbnail": picture, "caption": lines, "tone": "bad" if wrong else "good"})
+    return examples
+
+
+def _last(label: str) -> str:
+    return label.rpartition("/")[2]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vitrine.outcome import Question
+from vitrine.predictions import LabelPredictions
 
 POINTS = 200  # the UI draws no more, and they are stored as an artifact's metadata
 
@@ -32,7 +32,7 @@ def roc(score: np.ndarray, positive: np.ndarray, points: int = POINTS) -> dict[s
     return {"fpr": fpr[kept].tolist(), "tpr": tpr[kept].tolist(), "threshold": threshold[kept].tolist()}
 
 
-def micro_roc(question: Question) -> dict[str, list[float]]:
+def micro_roc(question: LabelPredictions) -> dict[str, list[float]]:
     """The curve of "has the photo this label?", over all pairs of an annotated photo and a label the model knows.
 
     One against the rest, micro-averaged: a frequent label counts as often as it comes. Photos none of whose labels the

@@ -13,20 +13,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from vitrine import files
+from vitrine import files, tasks
 from vitrine.catalog import Catalog, attribute_types, category_depth, category_level, labels_of, read_catalog
 from vitrine.errors import InputError
-from vitrine.methods.decision import ASK, AUTHENTIC, COUNTERFEIT, verdicts
 from vitrine.monitoring.detection import DriftRules, Finding, detect, new_labels
 from vitrine.monitoring.statistics import photo_statistics
-from vitrine.outcome import ListingOutcome, Outcome, Question
+from vitrine.predictions import PhotoPredictions, Predictions
 from vitrine.untrusted import parse_json
 
 REFERENCE = "reference.json"
 TABLE = "reference.parquet"
 PROJECTION = "projection.npz"
 COMPONENTS = 16
-Answers = Outcome | ListingOutcome
 log = logging.getLogger(__name__)
 
 
@@ -94,7 +92,7 @@ class Side:
 def build_reference(
     catalog: Catalog,
     out: Path,
-    outcome: Answers | None,
+    outcome: Predictions | None,
     model: str = "",
     rules: DriftRules | None = None,
     rare: Mapping[str, Sequence[str]] | None = None,
@@ -137,7 +135,9 @@ def build_reference(
             np.savez(folder / PROJECTION, mean=side.projection.mean, components=side.projection.components)
 
 
-def compare(reference: str | Path, current: Catalog, out: Path, outcome: Answers | None, *, looks: int = 1) -> Drift:
+def compare(
+    reference: str | Path, current: Catalog, out: Path, outcome: Predictions | None, *, looks: int = 1
+) -> Drift:
     """Compares new photos with a reference and writes `report.html`, `evidently.html` and `results.json` to `out`.
 
     Args:
@@ -195,7 +195,7 @@ def compare_with_model(
     Raises:
         InputError: if the reference, its model or a photo cannot be read.
     """
-    from vitrine.methods.inference import apply
+    from vitrine.predict import apply
 
     named = read_reference(reference)[0].model
     if model is None and not named:
@@ -210,12 +210,14 @@ def compare_with_model(
         return compare(reference, current, out, apply(Path(folder) / "model", current), looks=looks)
 
 
-def describe(catalog: Catalog, outcome: Answers | None, projection: Projection | None = None, model: str = "") -> Side:
+def describe(
+    catalog: Catalog, predictions: Predictions | None, projection: Projection | None = None, model: str = ""
+) -> Side:
     """Measures a catalog (an even sample of at most 2,000 photos) and joins labels and a model's answers.
 
     Args:
         catalog: The photos.
-        outcome: A model's answers about them. What it said about a listing is said of each of its photos.
+        predictions: A model's, about them. What it says about a listing is said of each of its photos.
         projection: The reference's; None finds one from the outcome's embeddings.
         model: Where the model is.
 
@@ -231,9 +233,8 @@ def describe(catalog: Catalog, outcome: Answers | None, projection: Projection |
     columns |= {name: measured[name].to_numpy() for name in measured.columns.drop("image")}
     labels = _label_columns(catalog.table)
     columns |= {name: values.iloc[measured.index.to_numpy()].to_numpy() for name, values in labels.items()}
-    if isinstance(outcome, ListingOutcome):
-        outcome = _per_photo(outcome)
-    if outcome is not None:
+    if predictions is not None:
+        outcome = tasks.get(predictions.task).signals(predictions)
         projection = projection or _principal_components(outcome.embeddings)
         columns |= _answers(measured["image"].tolist(), outcome, projection)
     counts = {name: _label_counts(values, catalog.table.get("listing")) for name, values in labels.items()}
@@ -337,22 +338,7 @@ def _label_counts(column: pd.Series, listings: pd.Series | None) -> dict[str, in
     return {str(label): int(count) for label, count in counts.items()}
 
 
-def _per_photo(outcome: ListingOutcome) -> Outcome:
-    """Answers about listings as answers about their photos: the verdict, how sure it is, and the listing's embedding.
-
-    Chance is drawn by whole listings (see `vitrine.monitoring.detection`), so that repeating does not sharpen it.
-    """
-    labels = (AUTHENTIC, COUNTERFEIT, ASK)
-    photos = np.repeat(np.arange(len(outcome.listings)), [len(images) for images in outcome.images])
-    said = np.array([labels.index(verdict) for verdict in verdicts(outcome.probability, outcome.thresholds)])
-    sure = np.maximum(outcome.probability, 1 - outcome.probability)
-    truth = [[outcome.truth[i]] if outcome.truth[i] else [] for i in photos.tolist()]
-    question = Question("verdict", labels, np.eye(len(labels))[said[photos]], sure[photos], truth)
-    images = [image for own in outcome.images for image in own]
-    return Outcome("authenticity", images, [question], outcome.embeddings[photos], outcome.seconds)
-
-
-def _answers(images: list[str], outcome: Outcome, projection: Projection) -> dict[str, Any]:
+def _answers(images: list[str], outcome: PhotoPredictions, projection: Projection) -> dict[str, Any]:
     """Predicted labels, confidences and reduced embeddings of some photos; unknown where the model did not answer."""
     if outcome.embeddings.shape[1:] != projection.mean.shape:
         raise InputError(
@@ -363,7 +349,7 @@ def _answers(images: list[str], outcome: Outcome, projection: Projection) -> dic
     rows = np.array([place.get(image, -1) for image in images])
     answered = rows >= 0
     columns: dict[str, Any] = {}
-    for question in outcome.questions:
+    for question in outcome.targets:
         best = question.scores[rows].argmax(axis=1)
         columns[f"predicted:{question.name}"] = [
             question.labels[label] if known else "" for label, known in zip(best, answered, strict=True)

@@ -5,14 +5,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vitrine import files
+from vitrine import files, tasks
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.journal import Note, publish, run_folder, write_note
 from vitrine.monitoring.drift import REFERENCE, Drift, compare_with_model
 from vitrine.monitoring.labelling import LABEL, write_sheet
 from vitrine.registry import Registry, pointer
-from vitrine.registry.store import HEADLINES
 from vitrine.report import Page, Tile
 from vitrine.untrusted import parse_json
 
@@ -64,7 +63,7 @@ def watch(
     Raises:
         InputError: if there is no champion with a reference, or photos, reference or model cannot be read.
     """
-    references = find_references(registry, [task] if task else list(HEADLINES))
+    references = find_references(registry, [task] if task else list(tasks.names()))
     if not references:
         wanted = f"champion of {task}" if task else "champion"
         raise InputError(f"{registry}: no {wanted} with a drift reference; run a training pipeline first")

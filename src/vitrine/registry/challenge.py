@@ -4,10 +4,10 @@ import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from vitrine import files
+from vitrine import files, tasks
 from vitrine.catalog import Catalog
 from vitrine.evaluation import METRICS
-from vitrine.evaluation.gate import Decision, decide, rules_for
+from vitrine.evaluation.gate import Decision, decide
 from vitrine.registry.store import Registry, content_hash
 from vitrine.report import Page, Tile
 
@@ -48,22 +48,21 @@ def challenge(
     Raises:
         InputError: if the candidate, its evaluation or the champion cannot be read.
     """
-    task = files.read_json(Path(model) / "config.json")["task"]
+    chosen = tasks.of_model(Path(model))
+    task = chosen.name
     candidate, candidate_id = files.read_json(Path(evaluation) / METRICS), content_hash(Path(model))
     champion = registry.champion(task)
     against = None
     if champion is not None and champion.content != candidate_id:
-        from vitrine.evaluation.evaluate import measured_rows
-        from vitrine.evaluation.metrics import compute_metrics
-        from vitrine.methods.inference import apply
+        from vitrine.evaluate import measure
 
         with tempfile.TemporaryDirectory() as folder:
             copy = registry.fetch(champion, Path(folder) / "champion")
-            against = compute_metrics(apply(copy, measured_rows(copy, catalog, split)))
+            against = measure(copy, catalog, split)
     elif champion is not None:
         against = candidate
     changes = {"min_gain": min_gain, "max_drop": max_drop, "floor": floor}
-    rules = rules_for(task, allow_below_baseline=allow_below_baseline, **changes)
+    rules = chosen.gate_rules(allow_below_baseline=allow_below_baseline, **changes)
     decision = decide(
         candidate,
         against,

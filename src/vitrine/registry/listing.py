@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from vitrine import tasks
 from vitrine.errors import InputError
-from vitrine.registry.store import HEADLINES, Champion, Registry, figure
+from vitrine.registry.store import Champion, Registry, figure
 
 
 def list_versions(root: str, task: str = "") -> Iterator[str]:
@@ -34,9 +35,9 @@ def list_decisions(root: str, task: str = "") -> Iterator[str]:
 
 
 def _tasks(task: str) -> list[str]:
-    if task and task not in HEADLINES:
-        raise InputError(f"task {task!r}: unknown (known: {', '.join(HEADLINES)})")
-    return [task] if task else list(HEADLINES)
+    if task and task not in tasks.names():
+        raise InputError(f"task {task!r}: unknown (known: {', '.join(tasks.names())})")
+    return [task] if task else list(tasks.names())
 
 
 def _told(version: Champion) -> str:

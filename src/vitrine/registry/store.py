@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from vitrine import files
+from vitrine import files, tasks
 from vitrine.errors import InputError
 from vitrine.registry import pointer
 from vitrine.untrusted import parse_json
@@ -31,13 +31,6 @@ WEIGHTS = "model.safetensors"
 RECORD = "version.json"  # in a version's folder: what is known of it, as of its champion
 NEW = timedelta(hours=1)  # a version that young is never deleted
 ATTEMPTS = 20  # of retiring versions while others promote
-HEADLINES = {  # per task the figures that stand for a model, the first that it has
-    "attributes": ("recall@1",),
-    "taxonomy": ("top1",),
-    "representation": ("level1/recall@1", "level1/top1"),
-    "matching": ("top20", "top1"),
-    "authenticity": ("accuracy",),
-}
 MODEL_FILES = (WEIGHTS, "config.json", "metrics.json", "card.md")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -396,15 +389,15 @@ class _State:
 
 
 def headline(registry: str) -> list[str]:
-    """The first figure of each champion: `taxonomy top1 0.912`."""
-    champions = [Registry(registry).champion(task) for task in HEADLINES]
+    """The first figure of each champion: `taxonomy macro_top1 0.912`."""
+    champions = [Registry(registry).champion(task) for task in tasks.names()]
     return [f"{best.task} {figure(best)}" for best in champions if best and figure(best)]
 
 
 def figure(champion: Champion) -> str:
-    """The figure that stands for a model, such as `top1 0.912`; "" if it has none."""
-    keys = [key for key in HEADLINES.get(champion.task, ()) if key in champion.metrics]
-    return f"{keys[0]} {champion.metrics[keys[0]]:.3f}" if keys else ""
+    """The figure that stands for a model, such as `macro_top1 0.912`; "" if it has none."""
+    key = tasks.get(champion.task).decides if champion.task in tasks.names() else ""
+    return f"{key} {champion.metrics[key]:.3f}" if key in champion.metrics else ""
 
 
 def promote_folder(

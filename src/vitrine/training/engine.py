@@ -19,9 +19,9 @@ from tqdm import tqdm
 from vitrine.errors import InputError
 from vitrine.files import atomic_write
 from vitrine.memory import keep_freed_memory
-from vitrine.methods.lesson import Lesson
 from vitrine.settings import Settings
 from vitrine.training import shared
+from vitrine.training.objective import Objective
 
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
 SETTLED = 3  # epochs running; one alone may be chance while a net has not begun to learn, and its loss is ln 2
@@ -30,7 +30,7 @@ CHECKPOINT_SECONDS = 300.0  # within an epoch; one is always written at its end
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to; `figures` are the lesson's own."""
+    """What one epoch came to; `figures` are the objective's own."""
 
     loss: float
     score: float | None
@@ -72,7 +72,7 @@ class History:
 
 def fit(
     net: nn.Module,
-    lesson: Lesson[Any],
+    objective: Objective[Any],
     settings: Settings,
     checkpoint: Path,
     identity: str,
@@ -83,8 +83,8 @@ def fit(
     """Trains a net in place and leaves the weights of its best epoch in it.
 
     Args:
-        net: The whole net; its `forward` is not called here, only `lesson.loss`.
-        lesson: What to learn.
+        net: The whole net; its `forward` is not called here, only `objective.loss`.
+        objective: What to learn.
         settings: Epochs, learning rate, weight decay, precision.
         checkpoint: File that a stopped training goes on from; kept until the caller removes it.
         identity: Names this training exactly (data, settings, code); a checkpoint of another one is refused.
@@ -128,22 +128,24 @@ def fit(
         with atomic_write(checkpoint) as temporary, temporary.open("wb") as file:
             torch.save(state, file)
 
-    total = settings.epochs * lesson.steps
+    total = settings.epochs * objective.steps
     for epoch in range(len(history.epochs), settings.epochs):
-        if history.settled(lesson.tolerance):
-            print(f"{title}: the loss moved less than {lesson.tolerance:g}; done after {epoch} epochs", flush=True)
+        if history.settled(objective.tolerance):
+            print(f"{title}: the loss moved less than {objective.tolerance:g}; done after {epoch} epochs", flush=True)
             break
-        if history.stale(lesson.patience):
-            print(f"{title}: no better for {lesson.patience} epochs; done after {epoch}", flush=True)
+        if history.stale(objective.patience):
+            print(f"{title}: no better for {objective.patience} epochs; done after {epoch}", flush=True)
             break
         started = saved = time.monotonic()
         net.train()
-        with _progress(title, epoch, settings.epochs, lesson.steps, first_step) as bar:
-            for step, batch in enumerate(lesson.batches(epoch, first_step), first_step):
+        with _progress(title, epoch, settings.epochs, objective.steps, first_step) as bar:
+            for step, batch in enumerate(objective.batches(epoch, first_step), first_step):
                 for group in optimizer.param_groups:
-                    group["lr"] = settings.learning_rate * group["share"] * schedule(epoch * lesson.steps + step, total)
+                    group["lr"] = (
+                        settings.learning_rate * group["share"] * schedule(epoch * objective.steps + step, total)
+                    )
                 with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                    loss = lesson.loss(epoch, step, batch, device)
+                    loss = objective.loss(epoch, step, batch, device)
                 loss.backward()
                 shared.average(net.parameters())
                 nn.utils.clip_grad_norm_(net.parameters(), 5.0)
@@ -158,9 +160,9 @@ def fit(
                     save()
                     saved = time.monotonic()
         net.eval()
-        score = lesson.score()
-        score, figures = shared.agreed(score, lesson.figures(), device)
-        done = Epoch(losses / lesson.steps, score, time.monotonic() - started, figures)
+        score = objective.score()
+        score, figures = shared.agreed(score, objective.figures(), device)
+        done = Epoch(losses / objective.steps, score, time.monotonic() - started, figures)
         if history.add(done):
             best = _copy(net)
         losses, first_step = 0.0, 0

@@ -21,7 +21,7 @@ TAIL = 30  # lines of a process's errors that are repeated when nodes fail
 def launch(
     processes: int, task: str, variant: str, table: Path, out: Path, overrides: Sequence[str], checkpoints: Path
 ) -> None:
-    """Trains like `vitrine.training.train.train`, by several processes on this machine; resumes.
+    """Trains like `vitrine.train.train`, by several processes on this machine; resumes.
 
     Args:
         processes: How many.
@@ -137,7 +137,7 @@ def work(asked: Mapping[str, Any]) -> int:
     """What each process does; the reason for which there is nothing to train goes where whoever started it looks."""
     from vitrine.catalog import read_catalog
     from vitrine.catalog.fetch import at_hand
-    from vitrine.training.train import train
+    from vitrine.train import train
 
     try:
         catalog = at_hand(read_catalog(asked["table"]))

@@ -2,23 +2,24 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from torch import nn
 
 from vitrine import __version__
+from vitrine.blocks.calibration import fit_prior, fit_temperature
 from vitrine.blocks.pretrained import find_weights, sum_of
 from vitrine.catalog import Catalog
 from vitrine.data.augment import MEAN, STD
 from vitrine.data.photo_store import PhotoStore
+from vitrine.data.truth import LabelTarget, attribute_truth, label_matrix, top1_accuracy
 from vitrine.files import absolute
-from vitrine.methods import attributes, taxonomy
-from vitrine.methods.calibration import fit_prior, fit_temperature
-from vitrine.methods.inference import run_net
-from vitrine.methods.model_folder import save_model
-from vitrine.methods.truth import attribute_truth, label_matrix, top1_accuracy
+from vitrine.inference import run_net
+from vitrine.model import save_model
 from vitrine.settings import Settings
 from vitrine.training.engine import History
 
@@ -50,7 +51,15 @@ def training_identity(catalog: Catalog, what: str, settings: Settings) -> str:
     return digest.hexdigest()
 
 
-def finish(out: Path, net: nn.Module, config: dict[str, Any], catalog: Catalog, store: PhotoStore, notes: str) -> None:
+def finish(
+    out: Path,
+    net: nn.Module,
+    config: dict[str, Any],
+    catalog: Catalog,
+    store: PhotoStore,
+    notes: str,
+    targets: Callable[[Mapping[str, Any], pd.DataFrame], Sequence[LabelTarget]],
+) -> None:
     """Calibrates on the validation photos (the training photos where there are none) and writes the model folder.
 
     Args:
@@ -60,21 +69,21 @@ def finish(out: Path, net: nn.Module, config: dict[str, Any], catalog: Catalog, 
         catalog: Of the training.
         store: Its photos.
         notes: Markdown that ends the card.
+        targets: config and rows to each target's name, the rows' true labels, and the labels that can be predicted.
     """
     split = catalog.table["split"].to_numpy()
     rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
     _, scores = run_net(net, store, rows)
     table = catalog.table.iloc[rows]
-    method = taxonomy if config["task"] == "taxonomy" else attributes
     metrics: dict[str, float] = {}
     temperatures: dict[str, float] = {}
     priors: dict[str, list[float]] = {}
-    taught = catalog.of_split("train").table
-    for name, truth, labels in method.tasks(config, table):
+    train = catalog.of_split("train").table
+    for name, truth, labels in targets(config, table):
         matrix = label_matrix(truth, labels)
         answers = scores[name]
         if config["settings"].get("prior"):
-            counts = label_matrix(attribute_truth(taught, name), labels).sum(axis=0)
+            counts = label_matrix(attribute_truth(train, name), labels).sum(axis=0)
             temperatures[name], offsets = fit_prior(answers, matrix, counts)
             answers, priors[name] = answers / temperatures[name] + offsets, offsets.tolist()
         else:

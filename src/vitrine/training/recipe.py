@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,27 +16,22 @@ from vitrine.data.feature_store import FeatureStore
 from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
-from vitrine.methods.lesson import Lesson
-from vitrine.methods.model_folder import load_config
-from vitrine.settings import AnySettings, Settings, StudentSettings, TaxonomySettings, Trunk
+from vitrine.settings import AnySettings, Recipe, Settings, Trunk
+from vitrine.tasks.task import Task
 from vitrine.training.engine import History, fit, training_device
+from vitrine.training.objective import Objective
 
 ON_CPU, ON_GPU = "mobilenet_v2", "convnext_tiny"
 SIZE_ON_CPU, SIZE_ON_GPU, SIZE_FROM_NOTHING = 128, 224, 64  # pixels
-OF_THE_TRUNK = ("representation", "matching")  # whose answers are features
 KEPT_PHOTOS = 100_000  # whose last maps are kept: 4 GB of MobileNetV2's at 128 px
 FROM_FEATURES = ("frozen", "upper")  # what learns from maps that were computed once
 
 
-class Recipe(NamedTuple):
-    """Passes, AdamW's peak learning rate of the heads, and the trunk's share of it."""
-
-    epochs: int
-    learning_rate: float
-    trunk_rate: float
+FROM_NOTHING = 128, 224, 64  # pixels
+KEPT_PHOTOS = 100_000  # whose last maps are kept: 4 GB of MobileNetV2's at 128 px
+FROM_FEATURES = ("frozen", "upper")  # what learns from maps that were computed once
 
 
-FROM_NOTHING = {"matching": Recipe(10, 1e-3, 1.0)}
 RECIPES = {
     "frozen": Recipe(30, 5e-3, 1.0),
     "upper": Recipe(16, 5e-3, 0.2),
@@ -45,14 +40,13 @@ RECIPES = {
 }
 
 
-def resolve(settings: AnySettings, task: str) -> AnySettings:
+def resolve(settings: AnySettings, task: Task[Any]) -> AnySettings:
     """The settings with nothing left open: net, size, what is trained of it, for how long and how fast.
 
     Raises:
         InputError: for an unknown net, weights that cannot be had here, or settings that contradict each other.
     """
-    if isinstance(settings, TaxonomySettings) and settings.start:
-        settings = _as_earlier(settings)
+    settings = task.inherited(settings)
     weights = settings.weights
     if settings.trunk == "scratch":
         if weights not in ("auto", "none"):
@@ -68,18 +62,14 @@ def resolve(settings: AnySettings, task: str) -> AnySettings:
         trunk = "scratch" if fresh else _suitable_trunk(settings)
     if fresh and trunk != "scratch":
         raise InputError(f"--set trunk={trunk}: weights=none has nothing to start from; name weights, or trunk=scratch")
-    if trunk == "frozen" and task in OF_THE_TRUNK:
-        raise InputError(f"--set trunk=frozen: {task} teaches the trunk itself and would learn nothing; set upper")
-    if trunk in FROM_FEATURES and isinstance(settings, StudentSettings) and settings.corrupted:
+    if trunk == "frozen" and task.answers_with_features:
+        raise InputError(f"--set trunk=frozen: {task.name} teaches the trunk itself and would learn nothing; set upper")
+    if trunk in FROM_FEATURES and settings.makes_photos_anew:
         raise InputError(f"--set trunk={trunk}: corrupted photos are made anew in each pass; set trunk=tuned")
     size = settings.image_size or native_size(backbone) or _suitable_size(backbone, fresh)
-    recipe = FROM_NOTHING.get(task, RECIPES["scratch"]) if trunk == "scratch" else RECIPES[trunk]
-    own: dict[str, object] = {}
-    if isinstance(settings, StudentSettings):
-        often = 3 if trunk == "scratch" else 1
-        own = {"views": settings.views or often, "speed": settings.speed or float(often)}
+    recipe = task.from_nothing or RECIPES[trunk] if trunk == "scratch" else RECIPES[trunk]
     return settings.model_copy(
-        update=own
+        update=settings.by_start(trunk == "scratch")
         | {
             "backbone": backbone,
             "weights": weights,
@@ -115,7 +105,7 @@ def trained_part(net: nn.Module, store: PhotoStore, settings: Settings) -> Itera
 
 def train_net(
     net: nn.Module,
-    lesson_on: Callable[[Inputs], Lesson[Any]],
+    objective_on: Callable[[Inputs], Objective[Any]],
     store: PhotoStore,
     settings: Settings,
     folder: Path,
@@ -131,7 +121,7 @@ def train_net(
 
     Args:
         net: With trunks.
-        lesson_on: What to learn, on photos or on maps.
+        objective_on: What to learn, on photos or on maps.
         store: The photos.
         settings: Resolved.
         folder: Of checkpoints.
@@ -149,10 +139,10 @@ def train_net(
         alone = settings.model_copy(update={"trunk": "frozen", "copies": 0, "epochs": heads})
         what = folder / "heads.pt", f"{identity} heads", f"{title}, heads"
         with trained_part(net, store, alone) as shown:
-            before = fit(whole, lesson_on(shown), alone, *what, quiet=True).best_score()
+            before = fit(whole, objective_on(shown), alone, *what, quiet=True).best_score()
         start = {name: tensor.detach().clone() for name, tensor in whole.state_dict().items()}
     with trained_part(net, store, settings) as shown:
-        history = fit(whole, lesson_on(shown), settings, folder / "checkpoint.pt", identity, title)
+        history = fit(whole, objective_on(shown), settings, folder / "checkpoint.pt", identity, title)
     after = history.best_score()
     if before is not None and after is not None and before > after:
         whole.load_state_dict(start)
@@ -173,19 +163,6 @@ def trunk_layers(trunk: nn.Module, settings: Settings) -> int:
     return found
 
 
-def _as_earlier(settings: TaxonomySettings) -> Any:
-    """What is left open as the model has it that a training goes on from."""
-    earlier = load_config(Path(settings.start))
-    fresh = settings.weights == "auto" and not earlier.get("weights")
-    return settings.model_copy(
-        update={
-            "backbone": earlier["backbone"] if settings.backbone == "auto" else settings.backbone,
-            "image_size": settings.image_size or earlier["image_size"],
-            "weights": "none" if fresh else settings.weights,
-        }
-    )
-
-
 def _suitable(weights: str) -> str:
     """The net for this machine; on a GPU without a way to its weights the one that the environment carries."""
     if not torch.cuda.is_available() or weights not in ("auto", "imagenet"):
@@ -203,8 +180,7 @@ def _suitable_trunk(settings: Settings) -> Trunk:
 
     How many processes train together decides nothing: what one began, several may finish.
     """
-    pixels = isinstance(settings, StudentSettings) and settings.corrupted
-    return "tuned" if pixels or torch.cuda.is_available() else "upper"
+    return "tuned" if settings.makes_photos_anew or torch.cuda.is_available() else "upper"
 
 
 def _suitable_size(backbone: str, fresh: bool) -> int:

@@ -1,0 +1,54 @@
+"""Label columns as arrays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, attribute_types, labels_of
+
+# A target's name, the true labels of every row, the labels that can be predicted.
+LabelTarget = tuple[str, list[list[str]], Sequence[str]]
+
+
+def attribute_truth(table: pd.DataFrame, kind: str) -> list[list[str]]:
+    """Per row the labels of an attribute type; empty where not annotated (or there is no such column)."""
+    column = ATTRIBUTE_PREFIX + kind
+    if column not in table:
+        return [[] for _ in range(len(table))]
+    return [labels_of(cell) for cell in table[column]]
+
+
+def labels_seen(table: pd.DataFrame, kind: str) -> list[str]:
+    """The labels of an attribute type that some row carries, sorted."""
+    return sorted({label for own in attribute_truth(table, kind) for label in own})
+
+
+def teachable_types(catalog: Catalog) -> list[str]:
+    """The attribute types with at least two labels among training photos."""
+    table = catalog.of_split("train").table
+    return [kind for kind in attribute_types(table) if len(labels_seen(table, kind)) > 1]
+
+
+def label_matrix(truth: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:
+    """Which rows carry which labels: (rows, labels), bool. Labels outside `labels` are left out."""
+    place = {label: i for i, label in enumerate(labels)}
+    matrix = np.zeros((len(truth), len(labels)), bool)
+    for row, own in enumerate(truth):
+        for label in own:
+            if label in place:
+                matrix[row, place[label]] = True
+    return matrix
+
+
+def top1_accuracy(scores: np.ndarray, matrix: np.ndarray) -> float | None:
+    """Share of rows with a label whose best-scored label is one of theirs; None if no row has one.
+
+    Args:
+        scores: (rows, labels).
+        matrix: (rows, labels), bool.
+    """
+    known = matrix.any(axis=1)
+    if not known.any():
+        return None
+    return float(matrix[known, scores[known].argmax(axis=1)].mean())

@@ -1,0 +1,131 @@
+"""Evaluating a model folder on one split of a catalog: figures, a page, and what later steps show of it."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vitrine import files, tasks
+from vitrine.catalog import Catalog
+from vitrine.errors import InputError
+from vitrine.evaluation import CONFUSION, EXAMPLES, METRICS, REPORT
+from vitrine.evaluation.beside import prefixed
+from vitrine.evaluation.corrupted import corrupted_metrics
+from vitrine.predict import Model
+from vitrine.predictions import PhotoPredictions, Predictions
+
+EXAMPLE_PHOTOS = 12
+
+
+def evaluate(
+    model: Path,
+    catalog: Catalog,
+    out: Path,
+    split: str = "test",
+    *,
+    corrupted: bool = False,
+    against: Sequence[Path] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, float]:
+    """Measures a model on the rows of a split (see `Task.rows`).
+
+    Writes `metrics.json` (flat, fractions 0..1), `report.html`, `confusion.json` (see `Task.confusion`) and
+    `examples.json` (a few predictions as thumbnails, for summary pages).
+
+    Args:
+        model: A model folder.
+        catalog: With labels.
+        out: A new folder.
+        split: `train`, `validation` or `test`.
+        corrupted: Measure on corrupted copies of the photos too (15 kinds, 5 severities): see `corrupted_metrics`.
+        against: Further model folders, say the teachers, that the page compares this one with, class by class.
+        progress: Told how much of the corrupted copies is done.
+
+    Returns:
+        The figures.
+
+    Raises:
+        InputError: if the model or a photo cannot be read, or no row of the split has a label that is predicted.
+    """
+    loaded = Model.load(model)
+    task = loaded.task
+    if corrupted and not task.corrupted:
+        raise InputError(f"{model}: a model for {task.name} is not measured on corrupted photos")
+    rows = task.rows(catalog, split)
+    predictions = loaded.predict(rows, embeddings=bool(against))
+    metrics = compute_metrics(predictions) | task.further_metrics(predictions, loaded.net, loaded.config, rows)
+    compared = [_compared(other, rows, predictions) for other in against]
+    if corrupted:
+        metrics |= _corrupted(loaded, rows, progress)
+    with files.new_folder(out) as folder:
+        metrics |= _baseline_metrics(loaded.config, catalog, rows)
+        files.write_json(folder / METRICS, metrics)
+        files.write_json(folder / CONFUSION, task.confusion(predictions))
+        files.write_json(folder / EXAMPLES, task.examples(predictions, rows, EXAMPLE_PHOTOS))
+        title = f"Evaluation: {task.name} on the {split} {task.counted}"
+        task.page(predictions, rows, metrics, loaded.config, title, compared).write(folder / REPORT)
+    return metrics
+
+
+def measure(model: Path, catalog: Catalog, split: str) -> dict[str, float]:
+    """The figures that two models are compared by, and nothing beside them."""
+    loaded = Model.load(model)
+    return compute_metrics(loaded.predict(loaded.task.rows(catalog, split)))
+
+
+def compute_metrics(predictions: Predictions) -> dict[str, float]:
+    """The figures of predictions: see each task's `metrics`.
+
+    Raises:
+        InputError: if nothing can be measured.
+    """
+    return tasks.get(predictions.task).metrics(predictions)
+
+
+def _compared(folder: Path, rows: Catalog, beside: Predictions) -> PhotoPredictions:
+    other = Model.load(folder)
+    if other.task.name != beside.task or not isinstance(beside, PhotoPredictions):
+        raise InputError(f"--against {folder}: is not a model for {beside.task}")
+    predictions = other.predict(rows, embeddings=True)
+    assert isinstance(predictions, PhotoPredictions)
+    if not {target.name for target in predictions.targets} & {target.name for target in beside.targets}:
+        raise InputError(f"--against {folder}: answers nothing that the model answers")
+    return predictions
+
+
+def _corrupted(model: Model, rows: Catalog, progress: Callable[[int, int], None] | None) -> dict[str, float]:
+    from vitrine.inference import corruption
+
+    def measured(name: str, severity: int) -> dict[str, float]:
+        change = corruption(name, severity, rows.table["image"].to_numpy())
+        return compute_metrics(model.predict(rows, change=change))
+
+    return corrupted_metrics(measured, model.task.corrupted, progress=progress)
+
+
+def baseline(config: Mapping[str, Any], catalog: Catalog, rows: Catalog) -> Predictions | str:
+    """What the frozen net that a training started from says about the photos that a model is measured on.
+
+    Args:
+        config: The model's.
+        catalog: Whose `train` rows regressions are fitted on, and whose `validation` rows choose their strength.
+        rows: The measured ones.
+
+    Returns:
+        Predictions as the model gives them, or why there is nothing to compare it with.
+    """
+    from vitrine.evaluation.frozen import FrozenNet
+
+    frozen = FrozenNet.of(config)
+    if isinstance(frozen, str):
+        return frozen
+    predictions: Predictions | str = tasks.get(config["task"]).baseline(frozen, config, catalog, rows)
+    return predictions
+
+
+def _baseline_metrics(config: Mapping[str, Any], catalog: Catalog, rows: Catalog) -> dict[str, float]:
+    predictions = baseline(config, catalog, rows)
+    if isinstance(predictions, str):
+        print(f"no baseline: {predictions}", file=sys.stderr, flush=True)
+        return {}
+    return prefixed(compute_metrics(predictions))

@@ -1,0 +1,72 @@
+"""Running a net over photos."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from torch import Tensor, nn
+
+from vitrine.data.corruptions import corrupt, photo_seed
+from vitrine.data.inputs import Inputs
+from vitrine.memory import keep_freed_memory
+
+BATCH = 128
+# (rows, pixels) to the pixels that a net is shown instead, both (n, 3, h, w) uint8.
+Change = Callable[[np.ndarray, Tensor], Tensor]
+
+
+def run_net(
+    net: nn.Module, store: Inputs, rows: np.ndarray, embeddings: bool = False, change: Change | None = None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Features and scores of some photos, in the order of `rows`, the net in evaluation mode.
+
+    Args:
+        net: `net(photos)` gives (features, scores by name); with `embeddings`, `net.embed(photos)` is asked instead.
+        store: The photos.
+        rows: Which, (n,).
+        embeddings: Ask for the embeddings before they are compared with the dictionary.
+        change: What the net is shown instead.
+
+    Returns:
+        Features (n, dim) float32 and, by name, (n, m) float32.
+    """
+    keep_freed_memory()
+    device = next(net.parameters()).device
+    was_training = net.training
+    net.eval()
+    ask: Callable[[Tensor], tuple[Tensor, dict[str, Tensor]]] = net.embed if embeddings else net  # type: ignore[assignment]
+    features, scores = [], []
+    with torch.inference_mode():
+        for batch, pixels in store.batches(np.array_split(rows, range(BATCH, len(rows), BATCH))):
+            if change is not None:
+                pixels = change(batch, pixels)
+            pooled, named = ask(store.normalised(pixels, device))
+            features.append(pooled.float().cpu().numpy())
+            scores.append({name: value.float().cpu().numpy() for name, value in named.items()})
+    net.train(was_training)
+    return np.concatenate(features), {name: np.concatenate([batch[name] for batch in scores]) for name in scores[0]}
+
+
+def probabilities(scores: np.ndarray, temperature: float, offsets: np.ndarray | float = 0.0) -> np.ndarray:
+    """Calibrated probabilities of the labels: softmax(scores / temperature + offsets), (n, m), in double precision."""
+    return softmax(scores.astype(np.float64) / temperature + offsets, axis=1)
+
+
+def corruption(name: str, severity: int, images: np.ndarray, seed: int = 0) -> Change:
+    """Corrupts photos as the net would see them, at its size; the draw depends on the photo and the seed.
+
+    Args:
+        name: One of `CORRUPTIONS`.
+        severity: 1 to 5.
+        images: The photos' names in the catalog, by row.
+        seed: Of the draws.
+    """
+    seeds = [photo_seed(image, seed) for image in images]
+
+    def change(rows: np.ndarray, pixels: Tensor) -> Tensor:
+        photos = pixels.permute(0, 2, 3, 1).contiguous().numpy()
+        changed = [corrupt(photo, name, severity, seeds[row]) for row, photo in zip(rows, photos, strict=True)]
+        return torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2)
+
+    return change

@@ -1,0 +1,109 @@
+"""What a model says about photos or listings, in the forms that metrics, pages and drift detection read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LabelPredictions:
+    """Of one target, a category level or an attribute type, for every photo.
+
+    Attributes:
+        name: `level1` ... `level<h>` (h deepest) or `attr:<type>`.
+        labels: The C labels the model knows. Category labels are full paths.
+        scores: (photos, C); higher is likelier; comparable within a row. Vitrine's own models give probabilities.
+        confidence: (photos,) in [0, 1], of the best label.
+        truth: Per photo the true labels; none = not annotated. A label the model never saw counts as a miss.
+    """
+
+    name: str
+    labels: Sequence[str]
+    scores: np.ndarray
+    confidence: np.ndarray
+    truth: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class PhotoPredictions:
+    """About the photos of a catalog.
+
+    Attributes:
+        task: The task's name.
+        images: (photos) `image` values of the catalog, in order.
+        targets: What was predicted. For taxonomy the levels come first, coarse to fine.
+        embeddings: (photos, dim) float32 features before the heads.
+        seconds: Wall time of decoding and prediction.
+        separate: What the branch or net of each category level predicts by itself, where there are several: these may
+            contradict each other, `targets` do not.
+        maps: (photos, rows, columns) where the net looked in each photo, relative. None: it cannot say.
+        label_embeddings: By attribute type where photos lie among the embeddings of its labels, e, (photos, D).
+    """
+
+    task: str
+    images: Sequence[str]
+    targets: Sequence[LabelPredictions]
+    embeddings: np.ndarray
+    seconds: float
+    separate: Sequence[LabelPredictions] = ()
+    maps: np.ndarray | None = None
+    label_embeddings: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RetrievalPredictions(PhotoPredictions):
+    """About photos that are searched, and search, by their embeddings.
+
+    Attributes:
+        paths: (photos) category paths, "" where unknown; what recall is measured against.
+        product_ids: (photos) what each shows (matching), "" where unknown.
+        domains: (photos) `shop` or `user` (matching).
+        compare: Features of user and shop photos (n, dim), (m, dim), and `category`, the node searched in ("": all),
+            to how alike they are, (n, m). None: cosine.
+    """
+
+    paths: Sequence[str] = ()
+    product_ids: Sequence[str] = ()
+    domains: Sequence[str] = ()
+    compare: "Callable[..., Tensor] | None" = None
+
+
+@dataclass(frozen=True)
+class ListingPredictions:
+    """About the listings of a catalog, each judged by all of its photos together.
+
+    Attributes:
+        listings: (listings) names, in order.
+        images: Per listing the `image` values of its photos.
+        views: Per listing the views of its photos, "" where unknown.
+        truth: Per listing `authentic`, `counterfeit`, or "" where the experts were uncertain.
+        probability: (listings,) calibrated probability that the listing is authentic.
+        attention: Per listing the weights of its photos, (photos,), summing to 1. None: the system has none.
+        photo_probability: Per listing what each photo alone says, (photos,). None: the system judges no single photo.
+        maps: Per listing where inside its photos the system looked, (photos, h, w) in [0, 1]. None: it cannot say.
+        embeddings: (listings, dim) float32 features before the classifier.
+        thresholds: (low, high): below `low` counterfeit, from `high` on authentic, between them ask an expert.
+        seconds: Wall time of decoding and prediction.
+        task: The task's name.
+    """
+
+    listings: Sequence[str]
+    images: Sequence[Sequence[str]]
+    views: Sequence[Sequence[str]]
+    truth: Sequence[str]
+    probability: np.ndarray
+    attention: Sequence[np.ndarray] | None
+    photo_probability: Sequence[np.ndarray] | None
+    maps: Sequence[np.ndarray] | None
+    embeddings: np.ndarray
+    thresholds: tuple[float, float]
+    seconds: float
+    task: str = "authenticity"
+
+
+Predictions = PhotoPredictions | ListingPredictions

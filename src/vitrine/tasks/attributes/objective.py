@@ -1,0 +1,171 @@
+"""What a teacher, the student and BCE learn (MTSS, Sections 3.2 and 3.3, Eq. 1-4)."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vitrine.blocks.binary_cross_entropy import annotated_cross_entropy
+from vitrine.blocks.pairwise_ranking import pairwise_ranking_loss
+from vitrine.blocks.weighted_cosine import certainty, distillation_loss
+from vitrine.catalog import Catalog
+from vitrine.data.corruptions import corrupt_some
+from vitrine.data.inputs import Inputs
+from vitrine.data.sampling import Mixture, class_balanced, mixed
+from vitrine.data.truth import attribute_truth, label_matrix, labels_seen, top1_accuracy
+from vitrine.errors import InputError
+from vitrine.inference import run_net
+from vitrine.tasks.attributes.net import AttributeNet, LogisticNet
+from vitrine.tasks.attributes.settings import BceSettings, StudentSettings, TeacherSettings
+from vitrine.training.objective import Objective
+
+
+def classes_of(catalog: Catalog, kind: str) -> list[str]:
+    """The labels of an attribute type among training photos, sorted.
+
+    Raises:
+        InputError: if there are fewer than two; a net cannot learn to tell one value apart.
+    """
+    found = labels_seen(catalog.of_split("train").table, kind)
+    if len(found) < 2:
+        what = f"one value ({found[0]!r})" if found else "no label"
+        raise InputError(f"{catalog.root}: attr:{kind} has {what} among training photos; there is nothing to learn")
+    return found
+
+
+def teacher_objective(
+    net: AttributeNet, catalog: Catalog, store: Inputs, kind: str, classes: Sequence[str], settings: TeacherSettings
+) -> Objective[tuple[np.ndarray, np.ndarray, Tensor]]:
+    """One teacher: classes drawn evenly, pairwise focal ranking (Eq. 1-2).
+
+    A photo with several labels is an example of each of them, and never a negative for one it carries.
+    """
+    matrix = label_matrix(attribute_truth(catalog.table, kind), classes)
+    split = catalog.table["split"].to_numpy()
+    train, validation = (
+        matrix * (split == "train")[:, None],
+        np.flatnonzero((split == "validation") & matrix.any(axis=1)),
+    )
+    rows_of_class = [np.flatnonzero(train[:, label]) for label in range(len(classes))]
+    steps = max(1, int(train.any(axis=1).sum()) // settings.batch_size)
+
+    def batches(epoch: int, first_step: int) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor]]:
+        drawn = class_balanced(rows_of_class, settings.batch_size, steps, settings.seed, epoch)[first_step:]
+        photos = store.batches(rows for rows, _ in drawn)
+        return ((rows, labels, pixels) for (rows, labels), (_, pixels) in zip(drawn, photos, strict=True))
+
+    def loss(epoch: int, step: int, batch: tuple[np.ndarray, np.ndarray, Tensor], device: torch.device) -> Tensor:
+        rows, labels, pixels = batch
+        photos = store.augmented(pixels, device, (settings.seed, epoch, step))
+        carries = torch.from_numpy(matrix[rows][:, labels].T.copy()).to(device)  # [i, j]: j carries i's class
+        _, embeddings = net.embed(photos)
+        return pairwise_ranking_loss(
+            embeddings[kind], net.dictionaries[0], torch.from_numpy(labels).to(device), carries, settings.gamma
+        )
+
+    def score() -> float | None:
+        if not len(validation):
+            return None
+        return top1_accuracy(run_net(net, store, validation)[1][kind], matrix[validation])
+
+    return Objective(steps, batches, loss, score)
+
+
+def bce_objective(
+    net: LogisticNet, catalog: Catalog, store: Inputs, labels: Mapping[str, Sequence[str]], settings: BceSettings
+) -> Objective[tuple[np.ndarray, Tensor]]:
+    """The compared system on the footing of the teachers: the same draws, steps, augmentation and choice of the epoch.
+
+    With several types, each has its share of a batch, and an epoch has as many steps as the teacher of the type with
+    the most annotated photos.
+    """
+    split = catalog.table["split"].to_numpy()
+    matrices = {kind: label_matrix(attribute_truth(catalog.table, kind), own) for kind, own in labels.items()}
+    train = {kind: matrix * (split == "train")[:, None] for kind, matrix in matrices.items()}
+    rows_of_class = {kind: [np.flatnonzero(own[:, i]) for i in range(own.shape[1])] for kind, own in train.items()}
+    steps = max(1, max(int(own.any(axis=1).sum()) for own in train.values()) // settings.batch_size)
+    parts = [len(part) for part in np.array_split(np.arange(max(settings.batch_size, len(labels))), len(labels))]
+
+    def batches(epoch: int, first_step: int) -> Iterable[tuple[np.ndarray, Tensor]]:
+        drawn = [
+            class_balanced(rows_of_class[kind], part, steps, settings.seed, epoch)
+            for kind, part in zip(labels, parts, strict=True)
+        ]
+        steps_rows = [np.concatenate([rows for rows, _ in step]) for step in zip(*drawn, strict=True)]
+        return store.batches(steps_rows[first_step:])
+
+    def loss(epoch: int, step: int, batch: tuple[np.ndarray, Tensor], device: torch.device) -> Tensor:
+        rows, pixels = batch
+        photos = store.augmented(pixels, device, (settings.seed, epoch, step))
+        _, scores = net(photos)
+        terms = [
+            annotated_cross_entropy(scores[kind], torch.from_numpy(train[kind][rows]).to(device)) for kind in labels
+        ]
+        return torch.stack(terms).sum()
+
+    return Objective(steps, batches, loss, lambda: _mean_top1(net, store, matrices, split))
+
+
+def student_objective(
+    net: AttributeNet,
+    catalog: Catalog,
+    store: Inputs,
+    teacher_embeddings: Mapping[str, np.ndarray],
+    settings: StudentSettings,
+    labels: Mapping[str, Sequence[str]],
+) -> Objective[tuple[np.ndarray, Tensor]]:
+    """The student: weighted cosine distillation (Eq. 4) on all training photos, annotated or not.
+
+    What a teacher is asked about a photo is how it places the photo as it is. The student sees it under another view
+    each time, or corrupted, and is to place that alike.
+
+    Args:
+        net: The student, its dictionaries already the teachers'.
+        catalog: Whose photos.
+        store: Those photos, decoded; then those of further catalogs, which have no rows in `catalog`.
+        teacher_embeddings: By attribute type the teacher's embedding of every photo of the store, (photos, D).
+        settings: beta, how photos are mixed, and the common ones.
+        labels: The classes of each attribute type.
+    """
+    split = catalog.table["split"].to_numpy()
+    train, further = np.flatnonzero(split == "train"), np.arange(len(split), len(store))
+    targets = {kind: torch.from_numpy(embeddings) for kind, embeddings in teacher_embeddings.items()}
+    weights = {
+        kind: certainty(targets[kind], dictionary.detach().cpu(), settings.beta)
+        for kind, dictionary in zip(net.kinds, net.dictionaries, strict=True)
+    }
+    matrices = {kind: label_matrix(attribute_truth(catalog.table, kind), labels[kind]) for kind in net.kinds}
+    annotated = [train[matrices[kind][train].any(axis=1)] for kind in net.kinds]
+    shares = (settings.labelled, settings.unlabelled_share, settings.corrupted)
+
+    def mixture(epoch: int) -> list[Mixture]:
+        return mixed(train, annotated, further, shares, settings.views, settings.batch_size, settings.seed, epoch)
+
+    def batches(epoch: int, first_step: int) -> Iterator[tuple[np.ndarray, Tensor]]:
+        drawn = mixture(epoch)[first_step:]
+        for part, (rows, pixels) in zip(drawn, store.batches(part.rows for part in drawn), strict=True):
+            yield rows, corrupt_some(pixels, part.corrupted, part.draws)
+
+    def loss(epoch: int, step: int, batch: tuple[np.ndarray, Tensor], device: torch.device) -> Tensor:
+        rows, pixels = batch
+        photos = store.augmented(pixels, device, (settings.seed, epoch, step))
+        _, embeddings = net.embed(photos)
+        return distillation_loss(
+            embeddings,
+            {kind: targets[kind][rows].to(device) for kind in net.kinds},
+            {kind: weights[kind][rows].to(device) for kind in net.kinds},
+        )
+
+    return Objective(len(mixture(0)), batches, loss, lambda: _mean_top1(net, store, matrices, split))
+
+
+def _mean_top1(net: nn.Module, store: Inputs, matrices: Mapping[str, np.ndarray], split: np.ndarray) -> float | None:
+    """The mean over types of the accuracy on the validation photos; None if none of them is annotated."""
+    validation = np.flatnonzero(split == "validation")
+    if not len(validation):
+        return None
+    answers = run_net(net, store, validation)[1]
+    scores = [top1_accuracy(answers[kind], matrix[validation]) for kind, matrix in matrices.items()]
+    known = [value for value in scores if value is not None]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,81 @@
+"""What teachers say about photos, computed once and kept: a file per teacher, an embedding per photo.
+
+A photo is known by its content (the SHA-256 that cleaning noted, else its address; and its size and time of change),
+not by its place in a table; a teacher by its tensors. So a changed photo or a retrained teacher is never answered from
+what was kept, new photos cost their own forward pass only, and reordered or reduced catalogs cost none.
+"""
+
+import hashlib
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from vitrine import files
+from vitrine.data.inputs import Inputs
+from vitrine.data.photo_store import make_room
+from vitrine.inference import run_net
+from vitrine.tasks.attributes.net import AttributeNet
+
+LAYOUT = "1"  # changes when the way photos reach a teacher, or the file, changes
+MAX_CACHE_BYTES = 4 << 30
+NAME_BYTES = 16  # of a photo's hashed content
+
+
+def teacher_embeddings(folder: Path, teacher: AttributeNet, store: Inputs) -> tuple[np.ndarray, int]:
+    """A teacher's embedding of every photo of a store.
+
+    Args:
+        folder: The teacher's model folder.
+        teacher: Its net.
+        store: The photos, at the teacher's size.
+
+    Returns:
+        (photos, D) float32, and how many of them had to be computed.
+    """
+    cache = files.cache_folder() / "teacher-embeddings" / f"{_name_of(folder, store.size)}.npz"
+    names = np.array(
+        [hashlib.blake2b(content.encode(), digest_size=NAME_BYTES).hexdigest() for content in store.contents]
+    )
+    known = _read(cache, len(teacher.dictionaries[0][0]))
+    missing = np.array([row for row, name in enumerate(names) if name not in known], np.int64)
+    if len(missing):
+        # Once for each content, however many rows show it.
+        _, first = np.unique(names[missing], return_index=True)
+        missing = missing[np.sort(first)]
+        answered = run_net(teacher, store, missing, embeddings=True)[1][teacher.kinds[0]]
+        known |= dict(zip(names[missing].tolist(), answered, strict=True))
+        _write(cache, known)
+    return np.stack([known[name] for name in names.tolist()]), len(missing)
+
+
+def _name_of(folder: Path, size: int) -> str:
+    digest = hashlib.sha256(f"{LAYOUT} {size}\n".encode())
+    for name in ("config.json", "model.safetensors"):
+        digest.update((Path(folder) / name).read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def _read(cache: Path, dim: int) -> dict[str, np.ndarray]:
+    """Embeddings by photo; none where there is no file, or a damaged one."""
+    try:
+        with np.load(cache, allow_pickle=False) as kept:
+            names, embeddings = kept["photos"], kept["embeddings"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return {}
+    if embeddings.shape != (len(names), dim) or embeddings.dtype != np.float32:
+        return {}
+    return dict(zip(names.tolist(), embeddings, strict=True))
+
+
+def _write(cache: Path, known: dict[str, np.ndarray]) -> None:
+    embeddings = np.stack(list(known.values()))
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        if not make_room(cache.parent, "*.npz", embeddings.nbytes, MAX_CACHE_BYTES, keep=cache.stem):
+            return
+        with files.atomic_write(cache) as temporary, temporary.open("wb") as handle:
+            np.savez(handle, photos=np.array(list(known)), embeddings=embeddings)
+    except OSError:  # a read-only or full disk: the cache is only ever a convenience
+        return

@@ -1,0 +1,158 @@
+"""How right a model is about listings, how honest its probability is, and what going to an expert changes.
+
+Figures are over the listings whose verdict is known; authentic is the positive class. A listing counts as answered
+authentic from a probability of one half on; `asked` and `decided_accuracy` use the model's own two thresholds instead.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vitrine.errors import InputError
+from vitrine.evaluation.auc import area_under_curve
+from vitrine.predictions import ListingPredictions
+from vitrine.tasks.authenticity.decision import ASK, AUTHENTIC, COUNTERFEIT, verdicts
+
+BINS = 10
+VIEW_LISTINGS = 10  # judged listings that a view's own figures need
+RATES = ("accuracy", "precision", "recall", "f1")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The listings of known truth.
+
+    Attributes:
+        rows: (n,) which listings.
+        authentic: (n,) bool, the truth.
+        probability: (n,) of authentic.
+        verdict: (n,) authentic, counterfeit or ask an expert.
+    """
+
+    rows: np.ndarray
+    authentic: np.ndarray
+    probability: np.ndarray
+    verdict: np.ndarray
+
+
+def judged(outcome: ListingPredictions) -> Judged:
+    """The listings that the experts were certain about."""
+    rows = np.array([i for i, truth in enumerate(outcome.truth) if truth], dtype=np.int64)
+    authentic = np.array([truth == AUTHENTIC for truth in outcome.truth], dtype=bool)[rows]
+    verdict = np.array(verdicts(outcome.probability, outcome.thresholds), dtype=object)[rows]
+    return Judged(rows, authentic, outcome.probability[rows].astype(np.float64), verdict)
+
+
+def listing_metrics(outcome: ListingPredictions) -> dict[str, float]:
+    """The flat `metrics.json` of an outcome about listings, fractions 0..1.
+
+    `accuracy`, `precision`, `recall`, `f1` and `auc` of authentic; `asked`, the share of listings left to an expert,
+    and `decided_accuracy` of the others; `ece`, see `calibration_error`; `attention_entropy`, see there;
+    `view:<name>/attention`, the share of a listing's attention that its photos of that view get; `count`, the listings
+    measured, and `seconds_per_1000_images`. What cannot be computed (the AUC of one class, say) is left out.
+
+    Args:
+        outcome: The answers.
+
+    Raises:
+        InputError: if no listing has a verdict.
+    """
+    known = judged(outcome)
+    if not len(known.rows):
+        raise InputError(f"nothing to measure: none of {len(outcome.listings)} listings has a verdict")
+    figures = rates(known.probability, known.authentic)
+    decided = known.verdict != ASK
+    figures["asked"] = float(1 - decided.mean())
+    right = known.verdict == np.where(known.authentic, AUTHENTIC, COUNTERFEIT)
+    figures["decided_accuracy"] = float(right[decided].mean()) if decided.any() else float("nan")
+    figures["ece"] = calibration_error(known.probability, known.authentic)
+    figures["attention_entropy"] = attention_entropy(outcome.attention or ())
+    for view, weight in attention_by_view(outcome).items():
+        figures[f"view:{view}/attention"] = weight
+    figures["count"] = float(len(known.rows))
+    photos = sum(len(images) for images in outcome.images)
+    figures["seconds_per_1000_images"] = 1000.0 * outcome.seconds / photos
+    return {name: value for name, value in figures.items() if not np.isnan(value)}
+
+
+def view_metrics(by_view: Mapping[str, ListingPredictions]) -> dict[str, float]:
+    """`view:<name>/accuracy|precision|recall|f1|count` of listings judged by their photos of one view alone.
+
+    Args:
+        by_view: The verdicts on the same listings when only their photos of one view are shown.
+    """
+    figures: dict[str, float] = {}
+    for view, alone in by_view.items():
+        known = judged(alone)
+        if len(known.rows) >= VIEW_LISTINGS:
+            measured = rates(known.probability, known.authentic)
+            figures |= {f"view:{view}/{name}": measured[name] for name in RATES}
+            figures[f"view:{view}/count"] = float(len(known.rows))
+    return {name: value for name, value in figures.items() if not np.isnan(value)}
+
+
+def rates(probability: np.ndarray, authentic: np.ndarray) -> dict[str, float]:
+    """Accuracy, precision, recall, F1 and AUC; authentic is positive and answered from a probability of 0.5 on.
+
+    Precision is 0 where nothing was answered authentic; what has no listing to count is NaN.
+
+    >>> found = rates(np.array([0.9, 0.6, 0.4, 0.2]), np.array([True, False, True, False]))
+    >>> found["accuracy"], found["precision"], found["recall"], found["f1"], found["auc"]
+    (0.5, 0.5, 0.5, 0.5, 0.75)
+    """
+    said = probability >= 0.5
+    both, positives = float((said & authentic).sum()), float(authentic.sum())
+    answered = float(said.sum())
+    return {
+        "accuracy": float((said == authentic).mean()),
+        "precision": both / answered if answered else 0.0,
+        "recall": both / positives if positives else float("nan"),
+        "f1": 2 * both / (answered + positives) if answered + positives else float("nan"),
+        "auc": area_under_curve(probability, authentic),
+    }
+
+
+def calibration_error(probability: np.ndarray, authentic: np.ndarray) -> float:
+    """Expected calibration error of P(authentic): sum_b n_b/n |share authentic_b - mean probability_b|, 10 even bins.
+
+    (Guo et al., On Calibration of Modern Neural Networks, ICML 2017, Eq. 3, of the positive class.)
+    """
+    return float(sum(share * abs(true - mean) for share, true, mean in reliability(probability, authentic)))
+
+
+def reliability(probability: np.ndarray, authentic: np.ndarray) -> list[tuple[float, float, float]]:
+    """Per even bin of probability: share of listings, share authentic among them, mean probability (0 where empty)."""
+    places = np.clip((probability * BINS).astype(int), 0, BINS - 1)
+    count = np.bincount(places, minlength=BINS)
+    true = np.bincount(places, authentic, minlength=BINS) / np.maximum(count, 1)
+    mean = np.bincount(places, probability, minlength=BINS) / np.maximum(count, 1)
+    return list(zip((count / count.sum()).tolist(), true.tolist(), mean.tolist(), strict=True))
+
+
+def attention_entropy(attention: Sequence[np.ndarray]) -> float:
+    """How evenly listings of several photos are looked at, mean over listings of -sum_k w_k log w_k / log n.
+
+    1: every photo gets the same weight, which is how attention usually fails; 0: one photo decides. NaN where no
+    listing has two photos.
+
+    >>> attention_entropy([np.array([0.5, 0.5]), np.array([1.0, 0.0]), np.array([1.0])])
+    0.5
+    """
+    several = [np.asarray(weights, np.float64) for weights in attention if len(weights) > 1]
+    if not several:
+        return float("nan")
+    logs = [np.log(weights, out=np.zeros_like(weights), where=weights > 0) for weights in several]
+    return float(np.mean([-(w * log).sum() / np.log(len(w)) for w, log in zip(several, logs, strict=True)]))
+
+
+def attention_by_view(outcome: ListingPredictions) -> dict[str, float]:
+    """Per view, in order of the name, the mean share of attention its photos get in the listings that have it."""
+    shares: dict[str, list[float]] = {}
+    for weights, views in zip(outcome.attention or (), outcome.views, strict=bool(outcome.attention)):
+        own: dict[str, float] = {}
+        for weight, view in zip(weights, views, strict=True):
+            own[view] = own.get(view, 0.0) + float(weight)
+        for view, share in own.items():
+            shares.setdefault(view, []).append(share)
+    return {view: float(np.mean(shares[view])) for view in sorted(shares) if view}

@@ -1,0 +1,123 @@
+"""What tasks share whose models name labels for single photos: predicting them, and writing them as JSON."""
+
+import time
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vitrine.errors import InputError
+from vitrine.tasks.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from vitrine.catalog import Catalog
+    from vitrine.catalog.photos import PhotoError
+    from vitrine.inference import Change
+    from vitrine.predictions import LabelPredictions, PhotoPredictions
+
+PhotoKind = TypeVar("PhotoKind", bound="PhotoPredictions")
+
+
+class LabelTask(Task[PhotoKind]):
+    """A task whose nets give (features, scores by name), and whose scores are probabilities of labels."""
+
+    @abstractmethod
+    def label_predictions(
+        self, config: Mapping[str, Any], scores: "Mapping[str, np.ndarray]", table: "pd.DataFrame"
+    ) -> "list[LabelPredictions]":
+        """From raw scores, by name (photos, m), to calibrated probabilities beside the truth."""
+
+    @abstractmethod
+    def predictions(
+        self,
+        config: Mapping[str, Any],
+        table: "pd.DataFrame",
+        features: "np.ndarray",
+        scores: "Mapping[str, np.ndarray]",
+        seconds: float,
+    ) -> PhotoKind:
+        """What a net's raw scores and features come to."""
+
+    def predict(
+        self,
+        net: Any,
+        config: Mapping[str, Any],
+        catalog: "Catalog",
+        *,
+        change: "Change | None" = None,
+        embeddings: bool = False,
+    ) -> PhotoKind:
+        """See `Task.predict`."""
+        import numpy as np
+
+        from vitrine.inference import run_net
+
+        started = time.perf_counter()
+        store = self.photos(config, catalog)
+        features, scores = run_net(net, store, np.arange(len(store)), change=change)
+        return self.predictions(config, catalog.table, features, scores, time.perf_counter() - started)
+
+    def records(
+        self,
+        net: Any,
+        config: Mapping[str, Any],
+        images: Sequence[str],
+        top: int = 5,
+        explain: Path | None = None,
+        unreadable: "dict[int, PhotoError] | None" = None,
+    ) -> list[dict[str, Any]]:
+        """Per target the likeliest labels and their calibrated probabilities."""
+        import numpy as np
+        import pandas as pd
+
+        from vitrine.data.photo_store import PhotoStore
+        from vitrine.inference import run_net
+
+        store = PhotoStore(images, config["image_size"], unreadable=unreadable)
+        _, scores = run_net(net, store, np.arange(len(store)))
+        targets = self.label_predictions(config, scores, pd.DataFrame({"image": images}))
+        readable = [row for row in range(len(images)) if row not in (unreadable or ())]
+        records = []
+        for row in readable:
+            record: dict[str, Any] = {"image": str(images[row])}
+            for target in targets:
+                best = np.argsort(-target.scores[row], kind="stable")[:top]
+                record[target.name] = [
+                    {"label": target.labels[i], "confidence": round(float(target.scores[row, i]), 4)} for i in best
+                ]
+            records.append(record)
+        if explain is not None:
+            heat = scores.get("heat")
+            shown = [images[row] for row in readable]
+            _explain(explain, records, shown, None if heat is None else heat[readable], config["variant"])
+        return records
+
+    def confusion(self, predictions: PhotoKind) -> dict[str, Any]:
+        """See `classification_artifacts`."""
+        from vitrine.evaluation.report import classification_artifacts
+
+        return classification_artifacts(predictions)
+
+    def examples(self, predictions: PhotoKind, rows: "Catalog", count: int) -> list[dict[str, object]]:
+        """See `label_examples`."""
+        from vitrine.evaluation.report import label_examples
+
+        return label_examples(predictions, rows, count)
+
+
+def _explain(
+    out: Path, records: Sequence[dict[str, Any]], images: Sequence[str], heat: "np.ndarray | None", variant: str
+) -> None:
+    from vitrine.data.heat import shaded, spread
+    from vitrine.files import new_folder
+
+    if heat is None:
+        raise InputError(f"{variant} cannot say where it looked; the salient-sensitive variants (ss...) can")
+    with new_folder(out) as folder:
+        for place, (record, image, where) in enumerate(zip(records, images, heat, strict=True)):
+            name = f"{place:04}-{Path(str(image)).stem}.png"
+            shaded(str(image), spread(where), 256).save(folder / name)
+            record["heat_map"] = str(Path(out) / name)

@@ -1,0 +1,45 @@
+"""Training features finer than the labels."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vitrine.blocks.calibration import fit_temperature
+from vitrine.catalog import Catalog
+from vitrine.data.photo_store import PhotoStore
+from vitrine.inference import run_net
+from vitrine.model import save_model
+from vitrine.tasks.representation.net import build, describe, super_classes
+from vitrine.tasks.representation.objective import objective, training_module
+from vitrine.tasks.representation.settings import RepresentationSettings
+from vitrine.training.engine import fit
+from vitrine.training.model import start_config, training_identity, training_notes
+from vitrine.training.recipe import trained_part
+
+
+def train_representation(
+    catalog: Catalog, variant: str, out: Path, settings: RepresentationSettings, folder: Path
+) -> None:
+    """Trains a variant; checkpoints go into `folder`. The instance weights are not kept."""
+    config = start_config("representation", variant, settings, catalog)
+    config |= describe(catalog, variant, settings.level)
+    torch.manual_seed(settings.seed)
+    net = build(config, settings.weights)
+    store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
+    identity = training_identity(catalog, f"representation/{variant}", settings)
+    with trained_part(net, store, settings) as shown:
+        module = training_module(net, catalog, config, settings)
+        learnt = objective(module, catalog, shown, config, settings)
+        history = fit(module, learnt, settings, folder / "checkpoint.pt", identity, f"representation {variant}")
+    split = catalog.table["split"].to_numpy()
+    rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
+    _, scores = run_net(net, store, rows)
+    supers = super_classes(config, catalog.table)[rows]
+    temperatures = {}
+    for name, own in scores.items():
+        temperatures[name] = fit_temperature(own, supers[:, None] == np.arange(own.shape[1]))
+    metrics = {f"validation/{name}": value for name, value in history.epochs[history.best].figures.items()}
+    config |= {"temperatures": temperatures, "history": [asdict(epoch) for epoch in history.epochs]}
+    save_model(out, net, config, metrics, training_notes(history))

@@ -1,0 +1,28 @@
+"""A teacher, a student and a taxonomy net that learnt the toy catalog, once per session."""
+
+import pytest
+import torch
+from toys import toy_catalog
+
+from vitrine.train import train
+
+COMMON = ["image_size=32", "batch_size=16", "precision=32", "weights=none"]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The catalog and, by name, three model folders."""
+    folder = tmp_path_factory.mktemp("trained")
+    catalog = toy_catalog(folder / "toys")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITRINE_CACHE", str(folder / "cache"))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        for kind in ("colour", "a.b"):
+            settings = [f"type={kind}", "epochs=10", "embedding_dim=32", *COMMON]
+            train("attributes", "teacher", catalog, folder / f"teacher {kind}", settings)
+        teachers = f"teachers={folder / 'teacher colour'}, {folder / 'teacher a.b'}"
+        train("attributes", "student", catalog, folder / "student", [teachers, "epochs=12", *COMMON])
+        train("taxonomy", "", catalog, folder / "taxonomy", ["epochs=18", "attribute_weight=3", "hidden=64", *COMMON])
+        torch.set_num_threads(threads)
+        yield catalog, folder

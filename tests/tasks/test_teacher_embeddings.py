@@ -1,0 +1,81 @@
+"""What teachers said is kept by photo and by teacher, and not served where either has changed."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from vitrine import files
+from vitrine.catalog import Catalog
+from vitrine.data.photo_store import PhotoStore
+from vitrine.inference import run_net
+from vitrine.predict import load_model
+from vitrine.tasks.attributes import teacher_embeddings as module
+from vitrine.tasks.attributes.teacher_embeddings import teacher_embeddings
+
+
+@pytest.fixture
+def own(trained, tmp_path, monkeypatch):
+    """A catalog and a teacher that nothing is known of yet."""
+    monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
+    catalog, folder = trained
+    shutil.copytree(catalog.root, tmp_path / "photos")
+    shutil.copytree(folder / "teacher colour", tmp_path / "teacher")
+    return Catalog(str(tmp_path / "photos"), catalog.table.iloc[:20].reset_index(drop=True), "v1"), tmp_path / "teacher"
+
+
+def ask(catalog, folder, further=()):
+    net, config = load_model(folder)
+    store = PhotoStore.of_catalog(catalog, config["image_size"], 1, further=further)
+    found, computed = teacher_embeddings(folder, net, store)
+    fresh = run_net(net, store, np.arange(len(store)), embeddings=True)[1]["colour"]
+    assert np.allclose(found, fresh, atol=1e-4)
+    return computed
+
+
+def test_each_photo_is_computed_once(own):
+    catalog, folder = own
+    assert ask(catalog, folder) == 20
+    assert ask(catalog, folder) == 0
+
+
+def test_order_and_number_do_not_matter(own):
+    catalog, folder = own
+    fewer = catalog.with_table(catalog.table.iloc[:15])
+    assert ask(fewer, folder) == 15
+    assert ask(catalog.with_table(catalog.table.iloc[::-1]), folder) == 5
+    assert ask(fewer, folder, [catalog]) == 0
+
+
+def test_a_changed_photo_is_looked_at_again(own):
+    catalog, folder = own
+    assert ask(catalog, folder) == 20
+    first, second = (catalog.uri(image) for image in catalog.table["image"][:2])
+    shutil.copyfile(second, first)
+    assert ask(catalog, folder) == 1
+
+
+def test_another_teacher_is_asked_anew(own):
+    catalog, folder = own
+    assert ask(catalog, folder) == 20
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"image_size": 24}))
+    assert ask(catalog, folder) == 20
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK", None])
+def test_a_damaged_file_is_made_again(own, damage):
+    catalog, folder = own
+    ask(catalog, folder)
+    (kept,) = (files.cache_folder() / "teacher-embeddings").glob("*.npz")
+    kept.write_bytes(kept.read_bytes()[:500] if damage is None else damage)
+    assert ask(catalog, folder) == 20
+    assert ask(catalog, folder) == 0
+
+
+def test_without_room_nothing_is_kept(own, monkeypatch):
+    catalog, folder = own
+    monkeypatch.setattr(module, "MAX_CACHE_BYTES", 10)
+    assert ask(catalog, folder) == 20
+    assert ask(catalog, folder) == 20

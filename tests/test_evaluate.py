@@ -1,0 +1,111 @@
+"""An evaluation folder holds the figures, a page, and answers that later pages show; it appears whole or not at all."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from vitrine.catalog import Catalog
+from vitrine.errors import InputError
+from vitrine.evaluate import EXAMPLE_PHOTOS, evaluate
+from vitrine.evaluation.report import label_examples
+from vitrine.predictions import LabelPredictions, PhotoPredictions
+
+LEAVES = ["A/<b>Bags", "A/Caps"]
+COLOURS = ["blue", "red"]
+
+
+def catalog_of(folder, photos=20, photo=True):
+    (folder / "images").mkdir()
+    names = [f"images/{i:02}.png" for i in range(photos)]
+    for i, name in enumerate(names if photo else ()):
+        Image.new("RGB", (20, 10), (10 * i, 0, 0)).save(folder / name)
+    return Catalog(str(folder), pd.DataFrame({"image": names, "split": ["train", "test"] * (photos // 2)}), "v-1")
+
+
+def outcome_of(catalog, wrong=(), unlabelled=()):
+    """Leaves and colours alternate; the answers about the rows `wrong` are wrong, `unlabelled` rows have no truth."""
+    rows = range(len(catalog))
+
+    def question(name, labels):
+        scores = np.array([[i % 2 == label for label in (0, 1)] for i in rows], np.float32)
+        scores[list(wrong)] = scores[list(wrong)][:, ::-1]
+        truth = [[] if i in unlabelled else [labels[i % 2]] for i in rows]
+        return LabelPredictions(name, labels, scores, np.full(len(scores), 0.9, np.float32), truth)
+
+    asked = [question("level1", ["A", "B"]), question("level2", LEAVES), question("attr:colour", COLOURS)]
+    embeddings = np.random.default_rng(0).normal(size=(len(catalog), 3)).astype(np.float32)
+    return PhotoPredictions("taxonomy", catalog.table["image"].tolist(), asked, embeddings, 0.5)
+
+
+@pytest.fixture
+def answered(monkeypatch):
+    """What the model was asked about."""
+    calls = []
+
+    def apply(model, catalog):
+        calls.append(catalog.table["split"].unique().tolist())
+        return outcome_of(catalog, wrong=[0, 1, 2])
+
+    monkeypatch.setattr("vitrine.inference.apply", apply)
+    monkeypatch.setattr("vitrine.model.load_config", lambda _: {"task": "taxonomy"})
+    return calls
+
+
+def test_the_folder_of_an_evaluation(tmp_path, answered):
+    catalog = catalog_of(tmp_path)
+    metrics = evaluate(tmp_path / "model", catalog, tmp_path / "out")
+    assert answered == [["test"]]
+    assert metrics["count"] == 10
+    assert metrics["top1"] == pytest.approx(0.7)
+    assert metrics["seconds_per_1000_images"] == pytest.approx(50)
+    folder = tmp_path / "out"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "confusion.json",
+        "examples.json",
+        "metrics.json",
+        "report.html",
+    ]
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert "<b>Bags" not in (folder / "report.html").read_text()
+    confusion = json.loads((folder / "confusion.json").read_text())
+    assert len(confusion["matrix"]) == len(confusion["categories"])
+    assert sum(map(sum, confusion["matrix"])) == 10
+    evaluate(tmp_path / "model", catalog, tmp_path / "train", "train")
+    assert answered == [["test"], ["train"]]
+
+
+def test_nothing_is_left_of_what_cannot_be_measured(tmp_path, answered, monkeypatch):
+    catalog = catalog_of(tmp_path)
+    with pytest.raises(InputError, match="no row has split 'validation'"):
+        evaluate(tmp_path / "model", catalog, tmp_path / "out", "validation")
+    with pytest.raises(InputError, match="no row has split 'test'"):
+        evaluate(tmp_path / "model", catalog.with_table(catalog.table[["image"]]), tmp_path / "out")
+    monkeypatch.setattr("vitrine.inference.apply", lambda _, rows: outcome_of(rows, unlabelled=range(len(rows))))
+    with pytest.raises(InputError, match="annotated"):
+        evaluate(tmp_path / "model", catalog, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images"]
+
+
+def test_examples_say_what_was_answered_and_what_is_true(tmp_path):
+    catalog = catalog_of(tmp_path, photos=4)
+    found = label_examples(outcome_of(catalog, wrong=[1], unlabelled=[3]), catalog)
+    assert [example["tone"] for example in found] == ["good", "bad", "good"]
+    assert found[0]["caption"] == ["✓ <b>Bags", "✓ blue"]
+    assert found[1]["caption"] == ["✗ <b>Bags (is Caps)", "✗ blue (is red)"]
+    assert all(example["thumbnail"].startswith("data:image/") for example in found)
+
+
+def test_examples_are_few_and_the_same_again(tmp_path):
+    catalog = catalog_of(tmp_path, photos=30)
+    outcome = outcome_of(catalog)
+    assert len(label_examples(outcome, catalog)) == EXAMPLE_PHOTOS
+    assert label_examples(outcome, catalog) == label_examples(outcome, catalog)
+    assert label_examples(outcome, catalog, seed=1) != label_examples(outcome, catalog)
+
+
+def test_a_photo_that_is_gone_is_shown_as_gone(tmp_path):
+    catalog = catalog_of(tmp_path, photos=2, photo=False)
+    assert [example["thumbnail"] for example in label_examples(outcome_of(catalog), catalog)] == [None, None]
