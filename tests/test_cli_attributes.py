@@ -250,5 +250,8 @@ class TestNewLabel:
         says(vitrine("add-label", model, out, photo, "--type", "colour", "--label", "red"), "knows that label")
         says(vitrine("add-label", model, out, photo, "--type", "colour"), "Missing option '--label'")
         says(vitrine("add-label", model, out, "nope.png", "--type", "colour", "--label", "x"), "nope.png")
-        says(vitrine("add-label", home / "taxonomy", out, photo, "--type", "colour", "--label", "x"), "no label embed")
+        says(
+            vitrine("add-label", home / "taxonomy", out, photo, "--type", "colour", "--label", "x"),
+            "is a model for taxonomy, not for attributes",
+        )
         assert in_(tmp_path) == []

@@ -30,7 +30,7 @@ def registry(tmp_path, model):
     """With versions a and b of one task."""
     registry = Registry(tmp_path / "registry")
     for name, top1 in (("a", 0.5), ("b", 0.75)):
-        registry.promote("taxonomy", model(name), {"top1": top1}, f"Promoted: {name}.", version=name)
+        registry.promote("taxonomy", model(name), {"macro_top1": top1}, f"Promoted: {name}.", version=name)
     return registry
 
 
@@ -55,7 +55,10 @@ def kubeflow():
 def test_list(vitrine, registry):
     code, out = vitrine("list")
     assert code == 0
-    assert [line[:28] for line in out.splitlines()] == ["  taxonomy a top1 0.500, dat", "* taxonomy b top1 0.750, dat"]
+    assert [line[:34] for line in out.splitlines()] == [
+        "  taxonomy a macro_top1 0.500, dat",
+        "* taxonomy b macro_top1 0.750, dat",
+    ]
     assert out.splitlines()[1].endswith("Promoted: b.")
     assert "data 0123456789ab, " in out
     assert vitrine("list", "taxonomy") == (0, out)

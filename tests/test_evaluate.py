@@ -1,6 +1,7 @@
 """An evaluation folder holds the figures, a page, and answers that later pages show; it appears whole or not at all."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,11 @@ from PIL import Image
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.evaluate import EXAMPLE_PHOTOS, evaluate
+from vitrine.evaluation.metrics import label_metrics
 from vitrine.evaluation.report import label_examples
 from vitrine.predictions import LabelPredictions, PhotoPredictions
+from vitrine.tasks.taxonomy import Taxonomy
+from vitrine.tasks.taxonomy.metrics import measure
 
 LEAVES = ["A/<b>Bags", "A/Caps"]
 COLOURS = ["blue", "red"]
@@ -45,13 +49,21 @@ def answered(monkeypatch):
     """What the model was asked about."""
     calls = []
 
-    def apply(model, catalog):
-        calls.append(catalog.table["split"].unique().tolist())
-        return outcome_of(catalog, wrong=[0, 1, 2])
+    class Answering(Taxonomy):
+        def load(self, folder):
+            return None, {"task": "taxonomy"}
 
-    monkeypatch.setattr("vitrine.inference.apply", apply)
-    monkeypatch.setattr("vitrine.model.load_config", lambda _: {"task": "taxonomy"})
+        def predict(self, net, config, catalog, **_):
+            calls.append(catalog.table["split"].unique().tolist())
+            return outcome_of(catalog, wrong=[0, 1, 2])
+
+    monkeypatch.setattr("vitrine.tasks.of_model", lambda _: Answering())
     return calls
+
+
+def unannotated(predictions):
+    targets = [replace(target, truth=[[]] * len(target.truth)) for target in predictions.targets]
+    return replace(predictions, targets=targets)
 
 
 def test_the_folder_of_an_evaluation(tmp_path, answered):
@@ -83,7 +95,7 @@ def test_nothing_is_left_of_what_cannot_be_measured(tmp_path, answered, monkeypa
         evaluate(tmp_path / "model", catalog, tmp_path / "out", "validation")
     with pytest.raises(InputError, match="no row has split 'test'"):
         evaluate(tmp_path / "model", catalog.with_table(catalog.table[["image"]]), tmp_path / "out")
-    monkeypatch.setattr("vitrine.inference.apply", lambda _, rows: outcome_of(rows, unlabelled=range(len(rows))))
+    monkeypatch.setattr(Taxonomy, "metrics", lambda _, predictions: label_metrics(unannotated(predictions), measure))
     with pytest.raises(InputError, match="annotated"):
         evaluate(tmp_path / "model", catalog, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images"]
@@ -91,7 +103,7 @@ def test_nothing_is_left_of_what_cannot_be_measured(tmp_path, answered, monkeypa
 
 def test_examples_say_what_was_answered_and_what_is_true(tmp_path):
     catalog = catalog_of(tmp_path, photos=4)
-    found = label_examples(outcome_of(catalog, wrong=[1], unlabelled=[3]), catalog)
+    found = label_examples(outcome_of(catalog, wrong=[1], unlabelled=[3]), catalog, EXAMPLE_PHOTOS)
     assert [example["tone"] for example in found] == ["good", "bad", "good"]
     assert found[0]["caption"] == ["✓ <b>Bags", "✓ blue"]
     assert found[1]["caption"] == ["✗ <b>Bags (is Caps)", "✗ blue (is red)"]
@@ -101,11 +113,14 @@ def test_examples_say_what_was_answered_and_what_is_true(tmp_path):
 def test_examples_are_few_and_the_same_again(tmp_path):
     catalog = catalog_of(tmp_path, photos=30)
     outcome = outcome_of(catalog)
-    assert len(label_examples(outcome, catalog)) == EXAMPLE_PHOTOS
-    assert label_examples(outcome, catalog) == label_examples(outcome, catalog)
-    assert label_examples(outcome, catalog, seed=1) != label_examples(outcome, catalog)
+    assert len(label_examples(outcome, catalog, EXAMPLE_PHOTOS)) == EXAMPLE_PHOTOS
+    assert label_examples(outcome, catalog, EXAMPLE_PHOTOS) == label_examples(outcome, catalog, EXAMPLE_PHOTOS)
+    assert label_examples(outcome, catalog, EXAMPLE_PHOTOS, seed=1) != label_examples(outcome, catalog, EXAMPLE_PHOTOS)
 
 
 def test_a_photo_that_is_gone_is_shown_as_gone(tmp_path):
     catalog = catalog_of(tmp_path, photos=2, photo=False)
-    assert [example["thumbnail"] for example in label_examples(outcome_of(catalog), catalog)] == [None, None]
+    assert [example["thumbnail"] for example in label_examples(outcome_of(catalog), catalog, EXAMPLE_PHOTOS)] == [
+        None,
+        None,
+    ]

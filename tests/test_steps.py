@@ -196,7 +196,7 @@ def test_a_run_is_to_come_to_a_decision_on_each_model_that_can_be_trained(tmp_pa
     page = read_bytes(summarise(run, "RUNNING", due=["tasks"])).decode()
     assert "Failed" in page
     assert "promote-attributes or refuse-attributes, promote-taxonomy or refuse-taxonomy" in page
-    assert "Attributes (student) and Categories (multitask)." in page
+    assert "Attributes and Categories." in page
 
 
 @pytest.mark.parametrize("columns", [{}, {"attr:colour": ["red"] * 4, "category": ["A"] * 4}, {"category": [""] * 4}])

@@ -314,7 +314,7 @@ class TestGivenTeachers:
         assert not (tmp_path / "m").exists()
 
     def test_other_models_are_refused(self, toys, unbroken, tmp_path):
-        with pytest.raises(InputError, match="is a model for taxonomy, not a teacher"):
+        with pytest.raises(InputError, match="is a model for taxonomy, not for attributes"):
             self.student(toys, tmp_path / "m", unbroken / "bcnn")
         with pytest.raises(InputError, match="is a net for 2 attribute types, not a teacher of one"):
             self.student(toys, tmp_path / "m", unbroken / "student")

@@ -54,9 +54,9 @@ def load_config(model: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({error})") from error
     if not isinstance(config, dict):
         raise InputError(f"{path}: does not hold an object")
-    missing = [key for key in ("task", "variant", "backbone", "image_size") if key not in config]
-    if missing:
-        raise InputError(f"{path}: lacks {missing[0]!r}")
+    for key in ("task", "variant"):
+        if not isinstance(config.get(key), str):
+            raise InputError(f"{path}: {key!r} is no word" if key in config else f"{path}: lacks {key!r}")
     return config
 
 

@@ -226,7 +226,7 @@ def test_promotion_then_refusal_then_the_summary(done, tmp_path):
     summary = {**run, "title": "retrain"}
     page = Path(done.step(report_run, status=ended("SUCCEEDED"), **summary).summary.path).read_text()
     assert page == (tmp_path / "run" / "summary.html").read_text()
-    assert "Promoted: Categories (multitask)" in page
+    assert "Promoted: Categories" in page
     assert f"data version {version(done)}" in page.partition("</header>")[0]
     assert champion.version in page
 

@@ -153,7 +153,7 @@ def test_unusable_input_leaves_nothing(root, catalog, model, evaluated, asked, t
     evaluation = evaluated(candidate)
     with pytest.raises(InputError, match=r"metrics\.json: no such file"):
         challenge(candidate, candidate.parent, catalog, Registry(root), tmp_path / "out")
-    with pytest.raises(InputError, match=r"config\.json: no such file"):
+    with pytest.raises(InputError, match=r"not a model folder"):
         challenge(evaluation, evaluation, catalog, Registry(root), tmp_path / "out")
     with pytest.raises(InputError, match="min_gain must lie between 0 and 1"):
         challenge(candidate, evaluation, catalog, Registry(root), tmp_path / "out", min_gain=-1)

@@ -450,7 +450,7 @@ class TestAnswer:
             apply(folder / "ssa", catalog.with_table(catalog.table.iloc[:0]))
         with pytest.raises(InputError, match="not a model folder"):
             apply(folder, catalog)
-        with pytest.raises(InputError, match="name the folder of one listing"):
+        with pytest.raises(InputError, match="judges listings, not single photos"):
             predict(folder / "ssa", [catalog.uri(catalog.table["image"][0])])
 
     @pytest.mark.parametrize("key", ["views", "viewless", "attention", "calibration"])

@@ -18,6 +18,7 @@ from vitrine.tasks.authenticity.metrics import (
     calibration_error,
     listing_metrics,
     rates,
+    view_metrics,
 )
 
 A, C = "authentic", "counterfeit"
@@ -114,7 +115,7 @@ def test_a_view_alone_is_measured_where_enough_listings_show_it():
     whole = an_outcome([0.9, 0.1] * 6, [A, C] * 6)
     tags = an_outcome([0.9, 0.8] * 6, [A, C] * 6, views=[["tag"]] * 12)
     stamps = an_outcome([0.9, 0.1] * 2, [A, C] * 2, views=[["stamp"]] * 4)
-    figures = listing_metrics(whole, {"tag": tags, "stamp": stamps})
+    figures = listing_metrics(whole) | view_metrics({"tag": tags, "stamp": stamps})
     assert figures["accuracy"] == 1.0
     assert figures["view:tag/accuracy"] == figures["view:tag/precision"] == 0.5
     assert figures["view:tag/recall"] == 1.0

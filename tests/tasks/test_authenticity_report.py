@@ -10,7 +10,7 @@ from PIL import Image
 from toy_listings import an_outcome, catalog_of
 
 from vitrine.data.heat import DIM
-from vitrine.tasks.authenticity.metrics import listing_metrics
+from vitrine.tasks.authenticity.metrics import listing_metrics, view_metrics
 from vitrine.tasks.authenticity.report import heat_thumbnail, listing_examples, listing_page, verdict_confusion
 
 A, C = "authentic", "counterfeit"
@@ -89,7 +89,7 @@ def test_a_system_without_attention_or_maps_has_a_page_too(answered):
 def test_figures_of_single_views_stand_above_those_of_all_photos(answered):
     outcome, catalog = answered
     alone = an_outcome([0.9, 0.1] * 5, [A, C] * 5, views=[["tag"]] * 10)
-    metrics = listing_metrics(outcome, {"tag": alone})
+    metrics = listing_metrics(outcome) | view_metrics({"tag": alone})
     page = listing_page(outcome, catalog, metrics, CONFIG, "Evaluation").render()
     part = page[page.index("If only one view is shown") : page.index("All figures")]
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in part.split("<tr>")[2:]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vitrine.errors import InputError
-from vitrine.predictions import PhotoPredictions
+from vitrine.predictions import RetrievalPredictions
 from vitrine.tasks.matching.report import matching_metrics, node_ranks, plane
 
 
@@ -12,7 +12,7 @@ def outcome(embeddings, things, domains, paths=None, compare=None):
     images = [f"{i}.png" for i in range(len(things))]
     paths = paths or ["A"] * len(things)
     features = np.asarray(embeddings, np.float32)
-    return PhotoPredictions(
+    return RetrievalPredictions(
         "matching", images, [], features, 2.0, paths=paths, product_ids=things, domains=domains, compare=compare
     )
 

@@ -128,7 +128,7 @@ def test_refused(trained, yellow, tmp_path, kind, label, part):
 
 def test_a_model_without_label_embeddings_is_refused(trained, yellow, tmp_path):
     _, folder = trained
-    with pytest.raises(InputError, match="taxonomy/ssmtl-ca has no label embeddings"):
+    with pytest.raises(InputError, match="is a model for taxonomy, not for attributes"):
         add_label(folder / "taxonomy", tmp_path / "more", "colour", "yellow", yellow[:2])
     with pytest.raises(InputError, match="no such photo"):
         add_label(folder / "student", tmp_path / "more", "colour", "yellow", [*yellow[:2], "nope.png"])

@@ -97,11 +97,11 @@ def test_a_trained_net_finds_what_an_untrained_one_does_not(catalog, tmp_path):
 def test_collapsed_features_are_chance():
     paths = [f"A/{i % 4}" for i in range(80)]
     outcome = RetrievalPredictions("representation", [""] * 80, [], np.ones((80, 16), np.float32), 1.0, paths=paths)
-    found = representation_metrics(outcome, {})
+    found = representation_metrics(outcome)
     assert found["level2/recall@1"] == pytest.approx(19 / 79)
     assert found["recall@1"] == found["level2/recall@1"]
     assert found["level1/recall@1"] == 1.0  # there is one node only
     with pytest.raises(InputError, match="nothing to measure"):
         representation_metrics(
-            RetrievalPredictions("representation", ["", ""], [], np.ones((2, 4)), 1.0, paths=["A", "B"]), {}
+            RetrievalPredictions("representation", ["", ""], [], np.ones((2, 4)), 1.0, paths=["A", "B"])
         )

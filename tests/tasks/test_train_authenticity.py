@@ -15,10 +15,12 @@ from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.settings import parse_settings
 from vitrine.tasks.authenticity import Authenticity
-from vitrine.tasks.authenticity import systems as authenticity
+from vitrine.tasks.authenticity import fit as training
 from vitrine.tasks.authenticity.listings import ask
 from vitrine.tasks.authenticity.net import LABELS
+from vitrine.tasks.authenticity.objective import objective, training_module
 from vitrine.tasks.authenticity.settings import AuthenticitySettings
+from vitrine.tasks.authenticity.systems import build, describe
 from vitrine.train import train
 from vitrine.training import engine
 
@@ -53,22 +55,22 @@ def bits(model):
 @pytest.mark.parametrize(("variant", "stop"), [("ssa", 2), ("ssa", 5), ("ms-cnn", 5)])
 def test_stopped_and_resumed_equals_unbroken(listings, unbroken, tmp_path, monkeypatch, variant, stop, every_step):
     """The window of the prototypes too goes on where it was."""
-    make, count = authenticity.objective, iter(range(100))
+    make, count = training.objective, iter(range(100))
 
     def breaking(*args):
-        objective = make(*args)
+        learnt = make(*args)
 
         def loss(*step):
             if next(count) == stop:
                 raise Stopped
-            return objective.loss(*step)
+            return learnt.loss(*step)
 
-        return dataclasses.replace(objective, loss=loss)
+        return dataclasses.replace(learnt, loss=loss)
 
     with monkeypatch.context() as patch:
         if every_step:
             patch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)
-        patch.setattr(authenticity, "objective", breaking)
+        patch.setattr(training, "objective", breaking)
         with pytest.raises(Stopped):
             train("authenticity", variant, listings, tmp_path / "m", SMALL)
     train("authenticity", variant, listings, tmp_path / "m", SMALL, resume=True)
@@ -102,23 +104,23 @@ def test_costs_set_the_thresholds(listings, tmp_path):
     assert json.loads((tmp_path / "m" / "config.json").read_text())["thresholds"] == [0.25, 0.75]
 
 
-class TestLesson:
-    """One step of a objective against its parts."""
+class TestObjective:
+    """One step of an objective against its parts."""
 
     def made(self, listings, variant, *overrides):
         settings = parse_settings(AuthenticitySettings, [*SMALL, "batch_size=4096", *overrides])
         config = {"variant": variant, "backbone": "resnet18_narrow", "image_size": 16}
-        config |= authenticity.describe(listings, settings)
+        config |= describe(listings, settings)
         torch.manual_seed(0)
-        parts = authenticity.taught(authenticity.build(config), settings)
+        parts = training_module(build(config), settings)
         store = PhotoStore.of_catalog(listings, 16, 1)
-        objective = authenticity.objective(parts, listings, store, config, settings)
-        assert objective.steps == 1
-        (batch,) = objective.batches(0, 0)
+        learnt = objective(parts, listings, store, config, settings)
+        assert learnt.steps == 1
+        (batch,) = learnt.batches(0, 0)
         seen = []
         forward = parts["net"].forward
         parts["net"].forward = lambda *args: seen.append(forward(*args)) or seen[-1]
-        loss = objective.loss(0, 0, batch, torch.device("cpu"))
+        loss = learnt.loss(0, 0, batch, torch.device("cpu"))
         bags = [bag for bag in bags_of(listings.table) if bag.split == "train"]
         return loss, seen[0], [bags[i].verdict for i in batch[0]], parts
 
@@ -160,19 +162,19 @@ class TestLesson:
 def test_the_validation_score_is_the_area_under_the_curve(listings):
     settings = parse_settings(AuthenticitySettings, SMALL)
     config = {"variant": "ssa", "backbone": "resnet18_narrow", "image_size": 16}
-    config |= authenticity.describe(listings, settings)
+    config |= describe(listings, settings)
     torch.manual_seed(0)
-    parts = authenticity.taught(authenticity.build(config), settings)
+    parts = training_module(build(config), settings)
     store = PhotoStore.of_catalog(listings, 16, 1)
-    objective = authenticity.objective(parts, listings, store, config, settings)
-    assert objective.figures() == {}
+    learnt = objective(parts, listings, store, config, settings)
+    assert learnt.figures() == {}
     bags = [bag for bag in bags_of(listings.table) if bag.split == "validation"]
     asked = ask(parts["net"], store, bags, [])
     truth = np.array([bag.verdict == "authentic" for bag in bags])
     wins = [(a > b) + 0.5 * (a == b) for a in asked.score[truth] for b in asked.score[~truth]]
-    assert objective.score() == pytest.approx(np.mean(wins))
+    assert learnt.score() == pytest.approx(np.mean(wins))
     entropies = [-(own * np.log(own)).sum() / np.log(len(own)) for own in asked.attention]
-    assert objective.figures()["attention_entropy"] == pytest.approx(np.mean(entropies), abs=1e-5)
+    assert learnt.figures()["attention_entropy"] == pytest.approx(np.mean(entropies), abs=1e-5)
     assert parts["net"].training  # asking leaves it as it was
 
 

@@ -30,7 +30,7 @@ from vitrine.training.recipe import RECIPES, resolve, trained_part
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def settled(*overrides, kind=Settings, task="taxonomy"):
+def settled(*overrides, kind=TaxonomySettings, task="taxonomy"):
     return resolve(parse_settings(kind, overrides), tasks.get(task))
 
 
@@ -119,7 +119,7 @@ class TestDefaults:
 )
 def test_contradictions_are_one_line(overrides, said):
     with pytest.raises(InputError) as refused:
-        settled(*overrides, kind=StudentSettings)
+        settled(*overrides, kind=StudentSettings, task="attributes")
     assert said in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
 

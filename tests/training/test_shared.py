@@ -74,7 +74,8 @@ def test_what_one_process_began_several_finish(table, tmp_path, capfd):
     checkpoints = tmp_path / "checkpoints"
     overrides = [f"{name}={value}" for name, value in SMALL.items()]
     code = (
-        "from vitrine.training import engine, train\n"
+        "from vitrine import train\n"
+        "from vitrine.training import engine\n"
         "from vitrine.catalog import read_catalog\n"
         "report = engine._report\n"
         "engine._report = lambda *of: (report(*of), os._exit(9))\n"

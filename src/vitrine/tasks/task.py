@@ -97,8 +97,9 @@ class Task(ABC, Generic[AnyPredictions]):
             InputError: if a training would learn nothing, or there is no test photo to measure on.
         """
         counts = {f"photos of split {name}": len(catalog.of_split(name)) for name in ("train", "test")}
-        if not all(counts.values()):
-            raise InputError(f"{catalog.root}: there are no {min(counts, key=lambda name: counts[name])}")
+        for name, what in (("train", "training photo to learn from"), ("test", "test photo to measure on")):
+            if not counts[f"photos of split {name}"]:
+                raise InputError(f"{catalog.root}: no {what}")
         return counts
 
     @abstractmethod

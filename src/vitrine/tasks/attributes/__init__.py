@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vitrine.errors import InputError
 from vitrine.settings import Settings
@@ -32,6 +32,13 @@ class AttributesConfig(ModelConfig):
     labels: dict[str, list[str]]
     temperatures: dict[str, float]
     priors: dict[str, list[float]] = Field(default_factory=dict)
+    embedding_dim: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _has_an_embedding_space(self) -> "AttributesConfig":
+        if self.variant != "bce" and self.embedding_dim is None:
+            raise ValueError("embedding_dim is missing")
+        return self
 
 
 class Attributes(LabelTask["PhotoPredictions"]):

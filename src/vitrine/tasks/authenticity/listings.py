@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -326,6 +327,8 @@ def _photos_in(folder: str) -> list[str]:
     Raises:
         InputError: if there is none.
     """
+    if folder.lower().endswith(PHOTO_ENDINGS) and not Path(folder).is_dir():
+        raise InputError(f"{folder}: the model judges listings, not single photos; name folders of one listing each")
     root = files.absolute(folder)
     photos = [name for name in files.list_folder(root) if "/" not in name and not name.startswith(".")]
     photos = [name for name in photos if name.lower().endswith(PHOTO_ENDINGS)]

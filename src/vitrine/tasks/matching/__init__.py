@@ -136,7 +136,7 @@ class Matching(Task["RetrievalPredictions"]):
         unreadable: "dict[int, PhotoError] | None" = None,
     ) -> list[dict[str, Any]]:
         """Refused: these models name no labels."""
-        raise InputError("a model for matching finds products and names no labels; use `vitrine index` and `search`")
+        raise InputError("matching finds products and names no labels; use `vitrine index` and `vitrine search`")
 
     def index_rows(self, catalog: "Catalog", config: Mapping[str, Any]) -> "pd.DataFrame":
         """Shop photos only, where the catalog tells domains; products are what the model was trained to tell apart."""
