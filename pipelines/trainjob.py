@@ -18,7 +18,7 @@ from typing import Any
 
 from pipelines.agreed import POD, SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
 from vitrine.errors import InputError
-from vitrine.training.launch import Run
+from vitrine.launch import Run
 
 KIND = {"group": "trainer.kubeflow.org", "version": "v1alpha1", "plural": "trainjobs"}
 RUNTIME = "torch-distributed"

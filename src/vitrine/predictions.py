@@ -78,6 +78,7 @@ class ListingPredictions:
     """About the listings of a catalog, each judged by all of its photos together.
 
     Attributes:
+        task: The task's name.
         listings: (listings) names, in order.
         images: Per listing the `image` values of its photos.
         views: Per listing the views of its photos, "" where unknown.
@@ -89,9 +90,9 @@ class ListingPredictions:
         embeddings: (listings, dim) float32 features before the classifier.
         thresholds: (low, high): below `low` counterfeit, from `high` on authentic, between them ask an expert.
         seconds: Wall time of decoding and prediction.
-        task: The task's name.
     """
 
+    task: str
     listings: Sequence[str]
     images: Sequence[Sequence[str]]
     views: Sequence[Sequence[str]]
@@ -103,7 +104,6 @@ class ListingPredictions:
     embeddings: np.ndarray
     thresholds: tuple[float, float]
     seconds: float
-    task: str = "authenticity"
 
 
 Predictions = PhotoPredictions | ListingPredictions

@@ -19,10 +19,10 @@ from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version
 from vitrine.errors import InputError
 from vitrine.evaluation import EXAMPLES, METRICS, REPORT
 from vitrine.journal import SIGN, Note, publish, run_folder, write_note
+from vitrine.launch import Run
 from vitrine.registry import Champion
 from vitrine.report import percent
 from vitrine.tasks.task import Task
-from vitrine.training.launch import Run
 
 
 def name_period(catalog: str, period: str) -> str:
@@ -318,8 +318,8 @@ def train(
     Returns:
         Figures on the validation photos.
     """
+    from vitrine.launch import launch, launch_on_nodes
     from vitrine.train import train as run
-    from vitrine.training.launch import launch, launch_on_nodes
 
     overrides = [f"{name}={value}" for name, value in settings.items()]
     rows = hashlib.sha256((table / "catalog.parquet").read_bytes()).hexdigest()

@@ -20,11 +20,11 @@ from components.own_gpus import own_gpus
 from pipelines import trainjob
 from pipelines.agreed import SECRET_KEYS
 from pipelines.trainjob import describe, on_nodes, train_job
+from vitrine import launch as launching
 from vitrine import steps
 from vitrine.catalog import write_catalog
 from vitrine.errors import InputError
-from vitrine.training import launch as launching
-from vitrine.training.launch import launch_on_nodes
+from vitrine.launch import launch_on_nodes
 
 NAME = "vitrine-0123456789abcdef"
 IMAGE = "registry.example/vitrine@sha256:" + "a" * 64

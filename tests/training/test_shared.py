@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from toys import toy_catalog
 
+from vitrine import launch as launching
 from vitrine import steps
 from vitrine.catalog import write_catalog
 from vitrine.errors import InputError
-from vitrine.training import launch as launching
-from vitrine.training.launch import launch
+from vitrine.launch import launch
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 # Training magnifies rounding, the more the higher its rate. In double precision one process and two have the same ten

@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vitrine.predictions import ListingPredictions, PhotoPredictions
     from vitrine.report import Page
 
+Load = Callable[[Path], tuple[Any, dict[str, Any]]]  # see `Task.load`
 AnyPredictions = TypeVar("AnyPredictions", bound="PhotoPredictions | ListingPredictions")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,9 +17,11 @@ from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError
 from vitrine.settings import AnySettings, Recipe, Settings, Trunk
-from vitrine.tasks.task import Task
 from vitrine.training.engine import History, fit, training_device
 from vitrine.training.objective import Objective
+
+if TYPE_CHECKING:
+    from vitrine.tasks.task import Task
 
 ON_CPU, ON_GPU = "mobilenet_v2", "convnext_tiny"
 SIZE_ON_CPU, SIZE_ON_GPU, SIZE_FROM_NOTHING = 128, 224, 64  # pixels
@@ -40,7 +42,7 @@ RECIPES = {
 }
 
 
-def resolve(settings: AnySettings, task: Task[Any]) -> AnySettings:
+def resolve(settings: AnySettings, task: "Task[Any]") -> AnySettings:
     """The settings with nothing left open: net, size, what is trained of it, for how long and how fast.
 
     Raises:

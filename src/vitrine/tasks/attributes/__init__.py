@@ -81,7 +81,7 @@ class Attributes(LabelTask["PhotoPredictions"]):
         from vitrine.tasks.attributes import fit
 
         if variant == "student":
-            fit.train_student(catalog, out, settings, folder)
+            fit.train_student(catalog, out, settings, folder, self.load)
         elif variant == "teacher":
             fit.train_teacher(catalog, out, settings, folder)
         else:

@@ -18,12 +18,12 @@ from vitrine.data.truth import teachable_types
 from vitrine.errors import InputError
 from vitrine.files import absolute
 from vitrine.settings import Settings, numbers
-from vitrine.tasks.attributes import Attributes
 from vitrine.tasks.attributes.net import AttributeNet, LogisticNet
 from vitrine.tasks.attributes.objective import bce_objective, classes_of, student_objective, teacher_objective
 from vitrine.tasks.attributes.predictions import label_targets
 from vitrine.tasks.attributes.settings import BceSettings, StudentSettings, TeacherSettings
 from vitrine.tasks.attributes.teacher_embeddings import teacher_embeddings
+from vitrine.tasks.task import Load
 from vitrine.training.engine import fit
 from vitrine.training.model import finish, start_config, training_identity, training_notes
 from vitrine.training.objective import Objective
@@ -107,7 +107,7 @@ def train_bce(catalog: Catalog, out: Path, settings: BceSettings, folder: Path) 
     )
 
 
-def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder: Path) -> None:
+def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder: Path, load: Load) -> None:
     """Trains the student of `settings.teachers`, or of teachers trained first; checkpoints go into `folder`."""
     further = _further_catalogs(settings.unlabelled)
     given = [Path(text.strip()) for text in settings.teachers.split(",") if text.strip()]
@@ -118,7 +118,7 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
     embedded: dict[str, np.ndarray] = {}
     soup = _Soup()
     for path in paths:
-        teacher, config = Attributes().load(path)
+        teacher, config = load(path)
         if not isinstance(teacher, AttributeNet):
             raise InputError(f"{path}: a {config['variant']} net has no embeddings to learn from; name a teacher")
         if len(teacher.kinds) != 1:

@@ -142,6 +142,7 @@ def _predictions(
 ) -> ListingPredictions:
     images = catalog.table["image"].to_numpy(object)
     return ListingPredictions(
+        task="authenticity",
         listings=[bag.listing for bag in bags],
         images=[list(images[bag.rows]) for bag in bags],
         views=[list(bag.views) for bag in bags],

@@ -10,7 +10,7 @@ from vitrine.catalog import Catalog
 from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
 from vitrine.model import load_config, load_tensors
-from vitrine.tasks.taxonomy import Taxonomy
+from vitrine.tasks.task import Load
 from vitrine.tasks.taxonomy.net import TaxonomyNet
 from vitrine.tasks.taxonomy.objective import balance, objective
 from vitrine.tasks.taxonomy.predictions import label_targets
@@ -24,11 +24,13 @@ from vitrine.training.objective import Objective
 from vitrine.training.recipe import train_net
 
 
-def train_taxonomy(catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path) -> None:
+def train_taxonomy(
+    catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path, load: Load
+) -> None:
     """Trains a variant; checkpoints go into `folder`."""
     catalog = cut_catalog(catalog, settings.level)
     if SYSTEMS[variant].refined:
-        _train_refined(catalog, variant, out, settings, folder)
+        _train_refined(catalog, variant, out, settings, folder, load)
     else:
         _train_net(catalog, variant, out, settings, folder)
 
@@ -61,12 +63,14 @@ def _train_net(catalog: Catalog, variant: str, out: Path, settings: TaxonomySett
     finish(out, net, config | kept, catalog, store, training_notes(history) + noted, label_targets)
 
 
-def _train_refined(catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path) -> None:
+def _train_refined(
+    catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path, load: Load
+) -> None:
     """One net per level, each trained as the flat variant; then MCR on their validation scores."""
     config = _start(catalog, variant, settings)
     given = [Path(text) for text in _names(settings.nets)]
     paths = given or _train_levels(catalog, variant, config["levels"], settings, folder)
-    net = join(config, [(str(path), *Taxonomy().load(path)) for path in paths])
+    net = join(config, [(str(path), *load(path)) for path in paths])
     net.to("cuda" if torch.cuda.is_available() else "cpu").to(memory_format=torch.channels_last)
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
     learnt = refine(net, catalog, store, config, settings)

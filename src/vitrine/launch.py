@@ -130,7 +130,7 @@ def _worker(
         "checkpoints": str(checkpoints),
         "said": str(said),
     }
-    return ["-m", "vitrine.training.launch", json.dumps(asked)]
+    return ["-m", "vitrine.launch", json.dumps(asked)]
 
 
 def work(asked: Mapping[str, Any]) -> int:
