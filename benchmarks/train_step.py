@@ -47,8 +47,9 @@ def measure(home: Path, backbone: str, size: int, options: argparse.Namespace) -
     from vitrine.data.augment import normalise
     from vitrine.data.photo_store import PhotoStore
     from vitrine.synth import render_catalog
-    from vitrine.tasks.taxonomy import systems as taxonomy
+    from vitrine.tasks.taxonomy.objective import objective
     from vitrine.tasks.taxonomy.settings import TaxonomySettings
+    from vitrine.tasks.taxonomy.systems import build, describe
     from vitrine.training.engine import fit, training_device, uses_bfloat16
 
     if not (home / "catalog").exists():
@@ -58,13 +59,13 @@ def measure(home: Path, backbone: str, size: int, options: argparse.Namespace) -
     catalog = catalog.with_table(table.assign(split="train"))
     settings = TaxonomySettings(epochs=1, batch_size=options.batch, image_size=size, backbone=backbone)
     config = {"backbone": backbone, "image_size": size, "hidden": settings.hidden}
-    config |= taxonomy.describe(catalog, "bcnn")
-    net = taxonomy.build(config)
+    config |= describe(catalog, "bcnn")
+    net = build(config)
     cached = PhotoStore.of_catalog(catalog, size)
     plain = PhotoStore([catalog.uri(image) for image in table["image"]], size)
     device = training_device()
     mixed = uses_bfloat16(settings, device)
-    bare_net = taxonomy.build(config).to(device).to(memory_format=torch.channels_last)
+    bare_net = build(config).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(bare_net.parameters(), lr=settings.learning_rate)
     rows = np.array_split(np.arange(len(table)), len(table) // options.batch)
     ready = [cached.read(own).to(device) for own in rows]
@@ -80,9 +81,9 @@ def measure(home: Path, backbone: str, size: int, options: argparse.Namespace) -
             optimizer.zero_grad(set_to_none=True)
 
     def ours(store: PhotoStore) -> None:
-        objective = taxonomy.objective(net, catalog, store, config, settings)
+        learnt = objective(net, catalog, store, config, settings)
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-            fit(net, objective, settings, Path(folder) / "checkpoint.pt", "benchmark", "")
+            fit(net, learnt, settings, Path(folder) / "checkpoint.pt", "benchmark", "")
 
     times = alternating([bare, lambda: ours(cached), lambda: ours(plain)], options.rounds, warm_up=1)
     photos = " | ".join(f"{len(table) / statistics.median(own):.0f}" for own in times)

@@ -170,18 +170,18 @@ class TestTeacherLesson:
         objective, classes = self.objective(catalog)
         drawn = [batch for epoch in range(6) for batch in objective.batches(epoch, 0)]
         assert len(drawn) == 6 * objective.steps
-        for rows, labels, pixels in drawn:
+        for (rows, labels), pixels in drawn:
             assert pixels.shape == (8, 3, 16, 16)
             for row, label in zip(rows, labels, strict=True):
                 assert catalog.table["split"][row] == "train"
                 assert classes[label] in catalog.table["attr:colour"][row].split("|")
-        counts = np.bincount(np.concatenate([labels for _, labels, _ in drawn]))
+        counts = np.bincount(np.concatenate([labels for (_, labels), _ in drawn]))
         assert counts.max() - counts.min() <= 6  # at most one an epoch
 
     def test_batches_from_a_later_step_are_the_rest(self, catalog):
         objective, _ = self.objective(catalog)
         whole, rest = list(objective.batches(2, 0)), list(objective.batches(2, 1))
-        assert [rows.tolist() for rows, _, _ in whole[1:]] == [rows.tolist() for rows, _, _ in rest]
+        assert [rows.tolist() for (rows, _), _ in whole[1:]] == [rows.tolist() for (rows, _), _ in rest]
         assert list(objective.batches(2, objective.steps)) == []
 
     def test_a_photo_of_two_labels_is_no_negative_of_either(self, catalog):
@@ -189,7 +189,7 @@ class TestTeacherLesson:
         both = np.array([3, 3])
         labels = np.array([classes.index("red"), classes.index("blue")])
         pixels = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
-        assert objective.loss(0, 0, (both, labels, pixels), torch.device("cpu")).item() == 0
+        assert objective.at(0, 0, ((both, labels), pixels), torch.device("cpu")).item() == 0
 
     def test_no_validation_photo_no_score(self, catalog):
         table = catalog.table.assign(split="train")
@@ -214,7 +214,7 @@ class TestStudentLesson:
         from vitrine.data.augment import augment
 
         with torch.no_grad():
-            got = objective.loss(0, 0, (rows, pixels), torch.device("cpu")).item()
+            got = objective.at(0, 0, (rows, pixels), torch.device("cpu")).item()
             embedded = torch.nn.functional.normalize(net.embed(augment(pixels, (0, 0, 0)))[1]["colour"], dim=1)
         wanted = np.mean([1 - embedded[i, row].item() for i, row in enumerate(rows)])
         assert got == pytest.approx(wanted, rel=1e-5)
@@ -231,7 +231,7 @@ class TestStudentLesson:
             net, catalog, store, {"colour": taught}, StudentSettings(image_size=16, views=1), {"colour": []}
         )
         (batch,) = objective.batches(0, 0)
-        assert objective.loss(0, 0, batch, torch.device("cpu")).item() == 0
+        assert objective.at(0, 0, batch, torch.device("cpu")).item() == 0
 
     def test_unlabelled_and_corrupted_photos_are_mixed_in(self, tmp_path):
         catalog = toy_catalog(tmp_path / "toys", photos=24)
@@ -280,7 +280,7 @@ class TestBceLesson:
         other = teacher_objective(net, catalog, store, "colour", labels["colour"], settings)
         assert objective.steps == other.steps
         mine, theirs = list(objective.batches(1, 0)), list(other.batches(1, 0))
-        assert [rows.tolist() for rows, _ in mine] == [rows.tolist() for rows, _, _ in theirs]
+        assert [rows.tolist() for rows, _ in mine] == [rows.tolist() for (rows, _), _ in theirs]
 
     def test_each_type_has_its_share(self, tmp_path):
         kinds = ("colour", OUTLINE)
@@ -289,5 +289,5 @@ class TestBceLesson:
         rows, pixels = next(iter(objective.batches(0, 0)))
         assert len(rows) == len(pixels) == 8
         assert (catalog.table["split"].iloc[rows] == "train").all()
-        loss = objective.loss(0, 0, (rows, pixels), torch.device("cpu"))
+        loss = objective.at(0, 0, (rows, pixels), torch.device("cpu"))
         assert loss.item() > 0

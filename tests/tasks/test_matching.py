@@ -159,7 +159,7 @@ def test_a_step_is_the_formula_over_its_pairs(catalog, monkeypatch, epoch):
     )
     step, pixels = next(iter(learnt.batches(epoch, 0)))
     monkeypatch.setattr(store, "augmented", lambda photos, device, seed: lessons_normalised(photos))
-    got = learnt.loss(epoch, 0, (step, pixels), torch.device("cpu")).item()
+    got = learnt.at(epoch, 0, (step, pixels), torch.device("cpu")).item()
     rows = objective.step_rows(step, planned.pairable, planned.background, module.hard.numpy())
     features = net(lessons_normalised(store.read(rows)))[0].detach()
     n, labels = len(step.users), planned.background.labels[step.background]

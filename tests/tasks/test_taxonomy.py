@@ -190,7 +190,7 @@ class TestLesson:
         net, config, frame, own = parts
         ((rows, pixels),) = own.batches(0, 0)
         with torch.no_grad():
-            got = own.loss(0, 0, (rows, pixels), torch.device("cpu")).item()
+            got = own.at(0, 0, (rows, pixels), torch.device("cpu")).item()
             _, scores = net(augment(pixels, (0, 0, 0)))
         annotated = {kind: sum(cell != "" for cell in frame[f"attr:{kind}"]) for kind in config["labels"]}
         rarest = min(annotated.values())
@@ -215,7 +215,7 @@ class TestLesson:
         assert below[0] == ["Angular/Square/Crossed", "Angular/Square/Plain"]
         assert below[1] == [leaf for leaf in config["leaves"] if leaf.startswith("Round/")]
         assert len(below[1]) > 1
-        own.loss(0, 0, (np.array([1]), pixels), torch.device("cpu")).backward()
+        own.at(0, 0, (np.array([1]), pixels), torch.device("cpu")).backward()
         gradient = net.leaf[2].bias.grad
         inside = torch.tensor([leaf in below[1] for leaf in config["leaves"]])
         assert (gradient[inside] < 0).all()  # pushed up together

@@ -36,9 +36,9 @@ def make_objective(net, scores=(None,) * 9, stop=None, nan_at=None):
         for step in range(first_step, STEPS):
             generator = torch.Generator().manual_seed(epoch * 100 + step)
             x = torch.randn(8, 6, generator=generator)
-            yield x, x[:, :1]
+            yield (x, x[:, :1]), None
 
-    def loss(epoch, step, batch, device):
+    def loss(epoch, step, batch, views, device):
         if (epoch, step) == stop:
             raise Stopped
         x, y = (part.to(device) for part in batch)
@@ -125,7 +125,10 @@ def test_a_resumed_epoch_starts_at_its_step(tmp_path, monkeypatch, capsys):
     seen = []
     objective = make_objective(net)
     noted = Objective(
-        STEPS, objective.batches, lambda e, s, b, d: seen.append((e, s)) or objective.loss(e, s, b, d), objective.score
+        STEPS,
+        objective.batches,
+        lambda e, s, *rest: seen.append((e, s)) or objective.loss(e, s, *rest),
+        objective.score,
     )
     fit(net, noted, settings(), tmp_path / "c.pt", "id", "t")
     assert seen == [(1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3)]
@@ -179,7 +182,7 @@ def test_it_ends_once_the_loss_moves_less_than_the_tolerance(tmp_path, capsys, s
     def objective(net, stop):
         losses = {0: 5.0, 1: 3.0, 2: 2.9, 3: 2.8, 4: 2.9, 5: 1.0}
 
-        def loss(epoch, step, batch, device):
+        def loss(epoch, step, batch, views, device):
             if (epoch, step) == stop:
                 raise Stopped
             return net(batch[0]).sum() * 0 + losses[epoch]
@@ -198,11 +201,11 @@ def test_it_ends_once_the_loss_moves_less_than_the_tolerance(tmp_path, capsys, s
     assert len(again.epochs) == 5
 
 
-def test_a_lesson_s_own_figures_are_noted_for_each_epoch_and_kept_over_a_stop(tmp_path, capsys):
+def test_an_objective_s_own_figures_are_noted_for_each_epoch_and_kept_over_a_stop(tmp_path, capsys):
     def objective(net, stop=None):
         plain = make_objective(net, stop=stop)
         count = iter(range(9))
-        return Objective(STEPS, plain.batches, plain.loss, plain.score, lambda: {"evenness": next(count) / 4})
+        return Objective(STEPS, plain.batches, plain.loss, plain.score, figures=lambda: {"evenness": next(count) / 4})
 
     net = make_net()
     with pytest.raises(Stopped):

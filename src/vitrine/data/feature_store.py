@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vitrine import files
 from vitrine.data.augment import DRAWS, generator_of, transformed
+from vitrine.data.inputs import to_device
 from vitrine.data.photo_store import PhotoStore, make_room
 
 LAYOUT = "1"  # changes when what is kept of a photo changes
@@ -90,7 +91,7 @@ class FeatureStore:
         for shard in np.unique(places[~missing, 0]):
             inside = places[:, 0] == shard
             maps[inside] = self._shards[shard]["map"][places[inside, 1]]
-        return torch.from_numpy(maps).to(device, non_blocking=True).float().permute(0, 3, 1, 2)
+        return to_device(torch.from_numpy(maps), device).float().permute(0, 3, 1, 2)
 
     def _compute(self, rows: np.ndarray, copies: np.ndarray) -> np.ndarray:
         """Maps of some photos' copies, (n, height, width, channels) half precision."""

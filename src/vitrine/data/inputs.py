@@ -32,3 +32,8 @@ class Inputs(Protocol):
     def augmented(self, batch: Tensor, device: torch.device, seed: tuple[int, ...]) -> Tensor:
         """The same under a random view each, which depends on `seed` alone."""
         ...
+
+
+def to_device(batch: Tensor, device: torch.device) -> Tensor:
+    """A batch on a device; to a GPU from pinned memory, since only from there can a copy overlap what runs."""
+    return batch.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else batch.to(device)

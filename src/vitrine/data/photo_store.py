@@ -18,6 +18,7 @@ from vitrine.catalog import Catalog
 from vitrine.catalog.photos import PhotoError, open_photo
 from vitrine.data.augment import augment, normalise
 from vitrine.data.crops import USER, cropped
+from vitrine.data.inputs import to_device
 
 LAYOUT = "3"  # changes when the pixels made from a photo, or the file that keeps them, change
 MAX_CACHE_BYTES = 20 << 30
@@ -124,12 +125,12 @@ class PhotoStore:
     @staticmethod
     def normalised(batch: Tensor, device: torch.device) -> Tensor:
         """What a net is asked about: photos of `batches` as they are, (n, 3, size, size), on a device."""
-        return normalise(batch.to(device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
+        return normalise(to_device(batch, device)).contiguous(memory_format=torch.channels_last)
 
     @staticmethod
     def augmented(batch: Tensor, device: torch.device, seed: tuple[int, ...]) -> Tensor:
         """What a net learns from: photos of `batches` under a random view each, see `augment`."""
-        return augment(batch.to(device, non_blocking=True), seed)
+        return augment(to_device(batch, device), seed)
 
     def _decode(self, index: int) -> np.ndarray:
         crop = self._crops[index]

@@ -26,6 +26,7 @@ from vitrine.training.objective import Objective
 WARM_UP = 0.05  # share of the steps over which the learning rate rises
 SETTLED = 3  # epochs running; one alone may be chance while a net has not begun to learn, and its loss is ln 2
 CHECKPOINT_SECONDS = 300.0  # within an epoch; one is always written at its end
+CHECKED = 50  # steps after which the loss is looked at: a sum once not finite stays so
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def fit(
     """Trains a net in place and leaves the weights of its best epoch in it.
 
     Args:
-        net: The whole net; its `forward` is not called here, only `objective.loss`.
+        net: The whole net; its `forward` is not called here, only `objective.at`.
         objective: What to learn.
         settings: Epochs, learning rate, weight decay, precision.
         checkpoint: File that a stopped training goes on from; kept until the caller removes it.
@@ -100,14 +101,16 @@ def fit(
     net.to(device).to(memory_format=torch.channels_last)
     shared.divide(net)
     optimizer = _optimizer(net, settings)
-    history, best, first_step, losses = History(), _copy(net), 0, 0.0
+    history, best, first_step = History(), _copy(net), 0
+    losses = torch.zeros((), device=device)  # a sum that stays there: reading it in each step would wait for the GPU
     if checkpoint.exists():
         state = _read_checkpoint(checkpoint, identity)
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
         history = History([Epoch(**epoch) for epoch in state["epochs"]], state["best_epoch"])
-        best, first_step, losses = state["best"], state["step"], state["losses"]
+        best, first_step = state["best"], state["step"]
+        losses.fill_(state["losses"])
         print(f"{title}: goes on from epoch {len(history.epochs) + 1}, step {first_step + 1}", flush=True)
 
     def save() -> None:
@@ -120,7 +123,7 @@ def fit(
             "random": torch.get_rng_state(),
             "best": best,
             "step": first_step,
-            "losses": losses,
+            "losses": losses.item(),
             "epochs": [asdict(epoch) for epoch in history.epochs],
             "best_epoch": history.best,
         }
@@ -139,39 +142,45 @@ def fit(
         started = saved = time.monotonic()
         net.train()
         with _progress(title, epoch, settings.epochs, objective.steps, first_step) as bar:
-            for step, batch in enumerate(objective.batches(epoch, first_step), first_step):
+            for step, drawn in enumerate(objective.batches(epoch, first_step), first_step):
                 for group in optimizer.param_groups:
                     group["lr"] = (
                         settings.learning_rate * group["share"] * schedule(epoch * objective.steps + step, total)
                     )
                 with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                    loss = objective.loss(epoch, step, batch, device)
+                    loss = objective.at(epoch, step, drawn, device)
                 loss.backward()
                 shared.average(net.parameters())
                 nn.utils.clip_grad_norm_(net.parameters(), 5.0)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-                losses += loss.detach().float().item()
-                if not math.isfinite(losses):
-                    raise InputError(f"{title}: the loss is no longer finite in epoch {epoch + 1}; lower learning_rate")
+                losses += loss.detach().float()
+                if step % CHECKED == 0:
+                    _check(losses, title, epoch)
                 bar.update()
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
                     first_step = step + 1
                     save()
                     saved = time.monotonic()
+        _check(losses, title, epoch)
         net.eval()
         score = objective.score()
         score, figures = shared.agreed(score, objective.figures(), device)
-        done = Epoch(losses / objective.steps, score, time.monotonic() - started, figures)
+        done = Epoch(losses.item() / objective.steps, score, time.monotonic() - started, figures)
         if history.add(done):
             best = _copy(net)
-        losses, first_step = 0.0, 0
+        losses, first_step = torch.zeros_like(losses), 0
         save()
         if not quiet or epoch + 1 == settings.epochs:
             _report(title, epoch, settings.epochs, done)
     net.load_state_dict(best)
     net.eval()
     return history
+
+
+def _check(losses: Tensor, title: str, epoch: int) -> None:
+    if not math.isfinite(losses.item()):
+        raise InputError(f"{title}: the loss is no longer finite in epoch {epoch + 1}; lower learning_rate")
 
 
 def training_device() -> torch.device:

@@ -1,11 +1,13 @@
-"""What a method teaches a net: the contract between a method and the training engine."""
+"""What a net learns: the contract between a task and the training engine."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
+
+from vitrine.data.inputs import Inputs
 
 Batch = TypeVar("Batch")
 
@@ -16,19 +18,37 @@ class Objective(Generic[Batch]):
 
     Attributes:
         steps: Steps of an epoch.
-        batches: (epoch, first step) -> the batches from there on, on the CPU. A function of its arguments alone,
-            so that a resumed training sees what an unbroken one would.
-        loss: (epoch, step, batch, device) -> the loss of a step; augments too.
+        batches: (epoch, first step) -> (batch, its photos as the store gives them) from there on, on the CPU. A
+            function of its arguments alone, so that a resumed training sees what an unbroken one would.
+        loss: (epoch, step, batch, views, device) -> the loss of a step. `views` are the batch's photos as the net sees
+            them, augmented, once per view.
         score: Validation score, higher is better; None where there is no validation photo.
+        store: Whose photos; None: batches bring none.
+        seed: Of the augmentation.
+        views: How often each photo is augmented in a step, differently.
         figures: What else to note of an epoch, by name; asked after `score`.
         tolerance: Training ends once the mean loss moved less than this in three epochs running.
         patience: Training ends after this many epochs whose score is no better than the best; 0: never.
     """
 
     steps: int
-    batches: Callable[[int, int], Iterable[Batch]]
-    loss: Callable[[int, int, Batch, torch.device], Tensor]
+    batches: Callable[[int, int], Iterable[tuple[Batch, Tensor | None]]]
+    loss: Callable[[int, int, Batch, Sequence[Tensor], torch.device], Tensor]
     score: Callable[[], float | None]
+    store: Inputs | None = None
+    seed: int = 0
+    views: int = 1
     figures: Callable[[], Mapping[str, float]] = dict
     tolerance: float = 0.0
     patience: int = 0
+
+    def at(self, epoch: int, step: int, drawn: tuple[Batch, Tensor | None], device: torch.device) -> Tensor:
+        """The loss of a step of `batches`, its photos moved to the device and augmented.
+
+        Augmentation depends on (seed, epoch, step, view) alone.
+        """
+        batch, pixels = drawn
+        views: list[Tensor] = []
+        if self.store is not None and pixels is not None:
+            views = [self.store.augmented(pixels, device, (self.seed, epoch, step, view)) for view in range(self.views)]
+        return self.loss(epoch, step, batch, views, device)

@@ -1,6 +1,7 @@
 """What a teacher, the student and BCE learn (MTSS, Sections 3.2 and 3.3, Eq. 1-4)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from vitrine.tasks.attributes.net import AttributeNet, LogisticNet
 from vitrine.tasks.attributes.settings import BceSettings, StudentSettings, TeacherSettings
 from vitrine.training.objective import Objective
 
+TeacherBatch = tuple[np.ndarray, np.ndarray]  # rows and the class each was drawn for, (n,) both
+
 
 def classes_of(catalog: Catalog, kind: str) -> list[str]:
     """The labels of an attribute type among training photos, sorted.
@@ -36,7 +39,7 @@ def classes_of(catalog: Catalog, kind: str) -> list[str]:
 
 def teacher_objective(
     net: AttributeNet, catalog: Catalog, store: Inputs, kind: str, classes: Sequence[str], settings: TeacherSettings
-) -> Objective[tuple[np.ndarray, np.ndarray, Tensor]]:
+) -> Objective[TeacherBatch]:
     """One teacher: classes drawn evenly, pairwise focal ranking (Eq. 1-2).
 
     A photo with several labels is an example of each of them, and never a negative for one it carries.
@@ -50,16 +53,15 @@ def teacher_objective(
     rows_of_class = [np.flatnonzero(train[:, label]) for label in range(len(classes))]
     steps = max(1, int(train.any(axis=1).sum()) // settings.batch_size)
 
-    def batches(epoch: int, first_step: int) -> Iterator[tuple[np.ndarray, np.ndarray, Tensor]]:
+    def batches(epoch: int, first_step: int) -> Iterator[tuple[TeacherBatch, Tensor]]:
         drawn = class_balanced(rows_of_class, settings.batch_size, steps, settings.seed, epoch)[first_step:]
         photos = store.batches(rows for rows, _ in drawn)
-        return ((rows, labels, pixels) for (rows, labels), (_, pixels) in zip(drawn, photos, strict=True))
+        return ((batch, pixels) for batch, (_, pixels) in zip(drawn, photos, strict=True))
 
-    def loss(epoch: int, step: int, batch: tuple[np.ndarray, np.ndarray, Tensor], device: torch.device) -> Tensor:
-        rows, labels, pixels = batch
-        photos = store.augmented(pixels, device, (settings.seed, epoch, step))
+    def loss(epoch: int, step: int, batch: TeacherBatch, views: Sequence[Tensor], device: torch.device) -> Tensor:
+        rows, labels = batch
         carries = torch.from_numpy(matrix[rows][:, labels].T.copy()).to(device)  # [i, j]: j carries i's class
-        _, embeddings = net.embed(photos)
+        _, embeddings = net.embed(views[0])
         return pairwise_ranking_loss(
             embeddings[kind], net.dictionaries[0], torch.from_numpy(labels).to(device), carries, settings.gamma
         )
@@ -69,12 +71,12 @@ def teacher_objective(
             return None
         return top1_accuracy(run_net(net, store, validation)[1][kind], matrix[validation])
 
-    return Objective(steps, batches, loss, score)
+    return Objective(steps, batches, loss, score, store, settings.seed)
 
 
 def bce_objective(
     net: LogisticNet, catalog: Catalog, store: Inputs, labels: Mapping[str, Sequence[str]], settings: BceSettings
-) -> Objective[tuple[np.ndarray, Tensor]]:
+) -> Objective[np.ndarray]:
     """The compared system on the footing of the teachers: the same draws, steps, augmentation and choice of the epoch.
 
     With several types, each has its share of a batch, and an epoch has as many steps as the teacher of the type with
@@ -95,16 +97,14 @@ def bce_objective(
         steps_rows = [np.concatenate([rows for rows, _ in step]) for step in zip(*drawn, strict=True)]
         return store.batches(steps_rows[first_step:])
 
-    def loss(epoch: int, step: int, batch: tuple[np.ndarray, Tensor], device: torch.device) -> Tensor:
-        rows, pixels = batch
-        photos = store.augmented(pixels, device, (settings.seed, epoch, step))
-        _, scores = net(photos)
+    def loss(epoch: int, step: int, rows: np.ndarray, views: Sequence[Tensor], device: torch.device) -> Tensor:
+        _, scores = net(views[0])
         terms = [
             annotated_cross_entropy(scores[kind], torch.from_numpy(train[kind][rows]).to(device)) for kind in labels
         ]
         return torch.stack(terms).sum()
 
-    return Objective(steps, batches, loss, lambda: _mean_top1(net, store, matrices, split))
+    return Objective(steps, batches, loss, lambda: _mean_top1(net, store, matrices, split), store, settings.seed)
 
 
 def student_objective(
@@ -114,7 +114,7 @@ def student_objective(
     teacher_embeddings: Mapping[str, np.ndarray],
     settings: StudentSettings,
     labels: Mapping[str, Sequence[str]],
-) -> Objective[tuple[np.ndarray, Tensor]]:
+) -> Objective[np.ndarray]:
     """The student: weighted cosine distillation (Eq. 4) on all training photos, annotated or not.
 
     What a teacher is asked about a photo is how it places the photo as it is. The student sees it under another view
@@ -147,17 +147,16 @@ def student_objective(
         for part, (rows, pixels) in zip(drawn, store.batches(part.rows for part in drawn), strict=True):
             yield rows, corrupt_some(pixels, part.corrupted, part.draws)
 
-    def loss(epoch: int, step: int, batch: tuple[np.ndarray, Tensor], device: torch.device) -> Tensor:
-        rows, pixels = batch
-        photos = store.augmented(pixels, device, (settings.seed, epoch, step))
-        _, embeddings = net.embed(photos)
+    def loss(epoch: int, step: int, rows: np.ndarray, views: Sequence[Tensor], device: torch.device) -> Tensor:
+        _, embeddings = net.embed(views[0])
         return distillation_loss(
             embeddings,
             {kind: targets[kind][rows].to(device) for kind in net.kinds},
             {kind: weights[kind][rows].to(device) for kind in net.kinds},
         )
 
-    return Objective(len(mixture(0)), batches, loss, lambda: _mean_top1(net, store, matrices, split))
+    score = partial(_mean_top1, net, store, matrices, split)
+    return Objective(len(mixture(0)), batches, loss, score, store, settings.seed)
 
 
 def _mean_top1(net: nn.Module, store: Inputs, matrices: Mapping[str, np.ndarray], split: np.ndarray) -> float | None:

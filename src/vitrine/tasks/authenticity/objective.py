@@ -1,6 +1,6 @@
 """What the systems learn from a catalog's listings, and what is settled once they have."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ from vitrine.tasks.authenticity.settings import AuthenticitySettings
 from vitrine.tasks.authenticity.ssa import SsaNet
 from vitrine.training.objective import Objective
 
-ListingBatch = tuple[np.ndarray, Tensor]  # indices of bags (b,), their photos one bag after the other (m, 3, h, w)
+# Indices of bags (b,); their photos come one bag after the other, (m, 3, h, w).
+ListingBatch = np.ndarray
 
 
 def training_module(net: ListingNet, settings: AuthenticitySettings) -> nn.ModuleDict:
@@ -69,17 +70,15 @@ def objective(
     decided = sum(bool(bag.verdict) for bag in different)
     print(f"{decided} listings with a verdict and {len(different) - decided} without to learn from", flush=True)
 
-    def batches(epoch: int, first_step: int) -> Iterator[ListingBatch]:
+    def batches(epoch: int, first_step: int) -> Iterator[tuple[ListingBatch, Tensor]]:
         drawn = bag_batches(sizes, labelled, settings.batch_size, settings.seed, epoch)[first_step:]
         photos = store.batches(rows_of(bags, batch) for batch in drawn)
         return ((batch, pixels) for batch, (_, pixels) in zip(drawn, photos, strict=True))
 
-    def loss(epoch: int, step: int, batch: ListingBatch, device: torch.device) -> Tensor:
-        indices, pixels = batch
-        photos = store.augmented(pixels, device, (settings.seed, epoch, step))
+    def loss(epoch: int, step: int, indices: ListingBatch, views: Sequence[Tensor], device: torch.device) -> Tensor:
         lengths = torch.from_numpy(sizes[indices])
-        views = view_numbers([bags[i] for i in indices], config["views"]).to(device)
-        answer = net(photos, lengths, views)
+        numbers = view_numbers([bags[i] for i in indices], config["views"]).to(device)
+        answer = net(views[0], lengths, numbers)
         if "prototypes" not in parts:
             return net.loss(answer, lengths, targets[indices].to(device), weights[indices].to(device))
         own = verdicts[indices].to(device)
@@ -105,7 +104,14 @@ def objective(
         return area_under_curve(asked.score, np.array([bag.verdict == LABELS[0] for bag in validation]))
 
     return Objective(
-        steps_of_epoch(sizes, settings.batch_size), batches, loss, score, lambda: noted, settings.tolerance
+        steps_of_epoch(sizes, settings.batch_size),
+        batches,
+        loss,
+        score,
+        store,
+        settings.seed,
+        figures=lambda: noted,
+        tolerance=settings.tolerance,
     )
 
 

@@ -1,6 +1,6 @@
 """What each variant learns: the softmax of pretraining, the siamese losses, F. T. Similarity's two layers."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,7 +90,7 @@ class Validation:
 
 def pretraining_objective(
     module: TrainingModule, store: Inputs, background: Background, settings: MatchingSettings
-) -> Objective[tuple[np.ndarray, Tensor]]:
+) -> Objective[np.ndarray]:
     """The softmax loss on the background set alone: the "pre-trained model" where there are no published weights."""
     label_of = dict(zip(background.rows.tolist(), background.labels.tolist(), strict=True))
     steps = len(shuffled(background.rows, settings.batch_size, settings.seed, 0))
@@ -98,17 +98,13 @@ def pretraining_objective(
     def batches(epoch: int, first_step: int) -> Iterable[tuple[np.ndarray, Tensor]]:
         return store.batches(shuffled(background.rows, settings.batch_size, settings.seed, epoch)[first_step:])
 
-    def loss(epoch: int, step: int, batch: tuple[np.ndarray, Tensor], device: torch.device) -> Tensor:
-        rows, pixels = batch
-        features, _ = module.net(store.augmented(pixels, device, (settings.seed, epoch, step, 1)))
+    def loss(epoch: int, step: int, rows: np.ndarray, views: Sequence[Tensor], device: torch.device) -> Tensor:
+        features, _ = module.net(views[0])
         assert module.head is not None
         labels = torch.tensor([label_of[row] for row in rows.tolist()], device=device)
         return F.cross_entropy(module.head(features).float(), labels)
 
-    return Objective(steps, batches, loss, lambda: None)
-
-
-Pixels = tuple[Step, Tensor]
+    return Objective(steps, batches, loss, lambda: None, store, settings.seed)
 
 
 def siamese_objective(
@@ -120,7 +116,7 @@ def siamese_objective(
     variant: str,
     margin: float,
     settings: MatchingSettings,
-) -> Objective[Pixels]:
+) -> Objective[Step]:
     """The (robust) contrastive loss over positive, hard negative and background negative pairs, and the softmax loss.
 
     The pairs' loss is divided by m², so that it lies around 1 whatever scale the features have. Background photos are
@@ -131,7 +127,7 @@ def siamese_objective(
     softmax = "softmax" in variant
     beyond = [0.0]
 
-    def batches(epoch: int, first_step: int) -> Iterable[Pixels]:
+    def batches(epoch: int, first_step: int) -> Iterable[tuple[Step, Tensor]]:
         if first_step == 0 and epoch % settings.refresh == 0:
             beyond[0] = mine(module, store, pairable, margin)
         steps = steps_of_epoch(pairable, len(background.rows), ratio, settings.batch_size, settings.seed, epoch)[
@@ -142,9 +138,8 @@ def siamese_objective(
         for step, (_, pixels) in zip(steps, store.batches(rows), strict=True):
             yield step, pixels
 
-    def loss(epoch: int, step: int, batch: Pixels, device: torch.device) -> Tensor:
-        places, pixels = batch
-        features, _ = module.net(store.augmented(pixels, device, (settings.seed, epoch, step)))
+    def loss(epoch: int, step: int, places: Step, views: Sequence[Tensor], device: torch.device) -> Tensor:
+        features, _ = module.net(views[0])
         n, h = places.wrong.shape
         user, right, wrong, far = features.split([n, n, n * h, len(places.background)])
         labels = torch.from_numpy(background.labels[places.background]).to(device)
@@ -172,7 +167,7 @@ def siamese_objective(
         return {**validation.figures(), "positives_beyond_margin": beyond[0]}
 
     steps = len(steps_of_epoch(pairable, len(background.rows), ratio, settings.batch_size, settings.seed, 0))
-    return Objective(steps, batches, loss, score, figures, patience=settings.patience)
+    return Objective(steps, batches, loss, score, store, settings.seed, figures=figures, patience=settings.patience)
 
 
 def step_rows(step: Step, pairable: Pairable, background: Background, hard: np.ndarray) -> np.ndarray:
@@ -278,10 +273,10 @@ def similarity_objective(
                 )
         return parts
 
-    def batches(epoch: int, first_step: int) -> Iterable[Chosen]:
-        return iter(chosen(epoch)[first_step:])
+    def batches(epoch: int, first_step: int) -> Iterable[tuple[Chosen, None]]:
+        return ((part, None) for part in chosen(epoch)[first_step:])
 
-    def loss(epoch: int, step: int, batch: Chosen, device: torch.device) -> Tensor:
+    def loss(epoch: int, step: int, batch: Chosen, views: Sequence[Tensor], device: torch.device) -> Tensor:
         users, shops, same = batch
         left, right = (features[place_of[own]].to(device) for own in (users, shops))
         truth = torch.from_numpy(same).to(device).float()
@@ -297,7 +292,7 @@ def similarity_objective(
     def score() -> float | None:
         return validation.score(net, store, settings.stop_at)
 
-    return Objective(len(chosen(0)), batches, loss, score, validation.figures, patience=settings.patience)
+    return Objective(len(chosen(0)), batches, loss, score, figures=validation.figures, patience=settings.patience)
 
 
 def _same(pairable: Pairable, users: np.ndarray, step: Step, near: np.ndarray, far: np.ndarray) -> np.ndarray:

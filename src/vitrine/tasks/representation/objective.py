@@ -6,7 +6,7 @@ super-class (Eq. 5). Photos without a label join the instance term, as one more 
 `maskcon` is a successor, which shares a photo's label with those of its super-class that look like it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,6 @@ from vitrine.tasks.representation.settings import MaskConSettings, Representatio
 from vitrine.training.objective import Objective
 
 WITHOUT_LABEL = ("indi", "base-indi", "base-indi-eff", "maskcon")  # what learns from photos without one, too
-OTHER_VIEW = 1  # tells the second view of a photo from the first
 WARM_UP = 0.2  # share of the epochs over which lambda rises
 
 
@@ -71,7 +70,7 @@ def objective(
     store: Inputs,
     config: Mapping[str, Any],
     settings: RepresentationSettings,
-) -> Objective[tuple[np.ndarray, Tensor]]:
+) -> Objective[np.ndarray]:
     """Eq. 1-5, or MaskCon, by variant.
 
     lambda rises over the first fifth: features that tell nothing yet cannot tell photos apart. The last epoch is kept:
@@ -90,14 +89,12 @@ def objective(
     def batches(epoch: int, first_step: int) -> Iterable[tuple[np.ndarray, Tensor]]:
         return store.batches(shuffled(train, settings.batch_size, settings.seed, epoch)[first_step:])
 
-    def loss(epoch: int, step: int, batch: tuple[np.ndarray, Tensor], device: torch.device) -> Tensor:
-        rows, pixels = batch
-        features, scores = net(store.augmented(pixels, device, (settings.seed, epoch, step)))
+    def loss(epoch: int, step: int, rows: np.ndarray, views: Sequence[Tensor], device: torch.device) -> Tensor:
+        features, scores = net(views[0])
         total = features.new_zeros((), dtype=torch.float32)
         known = labels[rows].to(device)
         if maskcon is not None:
-            other = store.augmented(pixels, device, (settings.seed, epoch, step, OTHER_VIEW))
-            total = total + maskcon(net.trunk, features, other, known, torch.from_numpy(rows).to(device))
+            total = total + maskcon(net.trunk, features, views[1], known, torch.from_numpy(rows).to(device))
         if SUPER in scores and (known >= 0).any():
             total = total + F.cross_entropy(scores[SUPER].float(), known, ignore_index=-1)
         if instances is not None:
@@ -116,7 +113,8 @@ def objective(
         found = rank(features, supers[validation], features, supers[validation], itself=np.arange(len(validation)))
         return {f"level{config['level']}/recall@1": found.recall(1)} if len(found.query) else {}
 
-    return Objective(steps, batches, loss, lambda: None, figures)
+    views = 1 if maskcon is None else 2
+    return Objective(steps, batches, loss, lambda: None, store, settings.seed, views, figures)
 
 
 def lambda_at(epoch: int, settings: RepresentationSettings) -> float:

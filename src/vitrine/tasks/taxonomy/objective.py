@@ -30,7 +30,7 @@ from vitrine.training.objective import Objective
 
 def objective(
     net: TaxonomyNet, catalog: Catalog, store: Inputs, config: Mapping[str, Any], settings: TaxonomySettings
-) -> Objective[tuple[np.ndarray, Tensor]]:
+) -> Objective[np.ndarray]:
     """Eq. 5: the weighted sum of the tasks' losses, each over the photos annotated for it.
 
     A photo whose category stops at an inner node teaches the levels it has, and below them that one of the nodes under
@@ -53,10 +53,8 @@ def objective(
     def batches(epoch: int, first_step: int) -> Iterable[tuple[np.ndarray, Tensor]]:
         return store.batches(shuffled(train, settings.batch_size, settings.seed, epoch)[first_step:])
 
-    def loss(epoch: int, step: int, batch: tuple[np.ndarray, Tensor], device: torch.device) -> Tensor:
-        rows, pixels = batch
-        photos = store.augmented(pixels, device, (settings.seed, epoch, step))
-        _, scores = net(photos)
+    def loss(epoch: int, step: int, rows: np.ndarray, views: Sequence[Tensor], device: torch.device) -> Tensor:
+        _, scores = net(views[0])
         terms = []
         for name, allowed in categories.items():
             leaf = name == LEAF
@@ -72,7 +70,7 @@ def objective(
             return None
         return top1_accuracy(run_net(net, store, validation)[1][LEAF], matrices[LEAF][validation])
 
-    return Objective(steps, batches, loss, score)
+    return Objective(steps, batches, loss, score, store, settings.seed)
 
 
 def balance(net: nn.Module, catalog: Catalog, store: Inputs, config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
