@@ -157,18 +157,17 @@ def trained(out: Path, catalog: Path, variant: str, seed: int, share: float = 1.
 
 def measured(work: Path, model: Path, catalog: str = "fashion", corrupt: bool = False) -> dict[str, float]:
     """The figures of a model on the test photos of a catalog, or on corrupted copies of them; measured once."""
-    from vitrine.corrupted import corrupted_metrics
-
     from vitrine.catalog import read_catalog
-    from vitrine.evaluate import compute_metrics
+    from vitrine.evaluate import compute_metrics, corrupted
     from vitrine.files import write_json
-    from vitrine.predict import apply
+    from vitrine.predict import Model
 
     kept = work / "figures" / f"{model.name}-{catalog}{'-corrupted' * corrupt}.json"
     if kept.exists():
         return dict(json.loads(kept.read_text()))
     rows = read_catalog(work / catalog).of_split("test")
-    figures = corrupted_metrics(model, rows, SEVERITIES) if corrupt else compute_metrics(apply(model, rows))
+    loaded = Model.load(model)
+    figures = corrupted(loaded, rows, SEVERITIES) if corrupt else compute_metrics(loaded.predict(rows))
     kept.parent.mkdir(exist_ok=True)
     write_json(kept, figures)
     return figures

@@ -165,9 +165,8 @@ def complete(runs: Iterable[Run], work: Path, until: float) -> None:
 def measured(run: Run, work: Path) -> dict[str, Any]:
     """Trains one system and measures it on the validation and test listings."""
     from vitrine.catalog import read_catalog
-    from vitrine.evaluate import answers_by_view
     from vitrine.model import load_config
-    from vitrine.predict import apply
+    from vitrine.predict import Model
     from vitrine.tasks.authenticity.metrics import listing_metrics
     from vitrine.train import train
 
@@ -182,11 +181,14 @@ def measured(run: Run, work: Path) -> dict[str, Any]:
         line: dict[str, Any] = {"key": run.key, **asdict(run), "seconds": seconds, "cpu_seconds": cpu_seconds}
         line["code"] = code_version()
         line["epochs"] = len(load_config(model)["history"])
+        loaded = Model.load(model)
         for split in ("validation", "test"):
             rows = catalog.of_split(split)
-            outcome = apply(model, rows)
+            outcome = loaded.predict(rows)
             viewed = run.data == "rendered" and split == "test" and run.variant in VIEWED
-            line[split] = listing_metrics(outcome, answers_by_view(model, rows) if viewed else None)
+            line[split] = listing_metrics(outcome)
+            if viewed:
+                line[split] |= loaded.task.further_metrics(outcome, loaded.net, loaded.config, rows)
             line[split]["decisive"] = attention_on_decisive(outcome, rows)
     return line
 

@@ -227,13 +227,13 @@ def config(folder: Path) -> Target:
 
 def tensors(folder: Path) -> Target:
     """model.safetensors: its header, which the weights follow."""
+    from vitrine import tasks
     from vitrine.model import load_config, load_into, load_tensors
 
     made = made_model(folder)
-    from vitrine.inference import _method
 
     weights = (made / "model.safetensors").read_bytes()
-    net = _method("taxonomy").build(load_config(made))
+    net = tasks.of_model(made).build(load_config(made))
     length = 8 + int.from_bytes(weights[:8], "little")
 
     def run(data: bytes) -> None:

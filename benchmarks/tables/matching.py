@@ -151,9 +151,8 @@ def wrong_pairs(catalog: Catalog, share: float, seed: int) -> Catalog:
 def measured(run: Run, work: Path) -> dict[str, Any]:
     """Trains a variant and measures it on the validation and test queries."""
     from vitrine.catalog import read_catalog
-    from vitrine.evaluate import measured_rows
     from vitrine.model import load_config
-    from vitrine.predict import apply
+    from vitrine.predict import Model
     from vitrine.tasks.matching.report import CURVE, matching_metrics, overall_ranks
     from vitrine.train import train
 
@@ -172,8 +171,9 @@ def measured(run: Run, work: Path) -> dict[str, Any]:
         line["code"] = code_version()
         if run.wrong and config["margin"]:
             line["beyond"] = beyond(model, catalog, taught, config["margin"])
+        loaded = Model.load(model)
         for split in ("validation", "test"):
-            outcome = apply(model, measured_rows(model, catalog, split))
+            outcome = loaded.predict(loaded.task.rows(catalog, split))
             line[split] = {k: v for k, v in matching_metrics(outcome).items() if not k.startswith("category:")}
             ranks = overall_ranks(outcome)
             line[split]["curve"] = {str(k): ranks.recall(k) for k in CURVE}

@@ -131,17 +131,20 @@ def measured(model: Path, catalog: Any, balanced: bool | None = None) -> dict[st
     """Figures on the validation and the test photos; with `balanced` the same net with or without its balance."""
     from vitrine.data.photo_store import PhotoStore
     from vitrine.evaluate import compute_metrics
-    from vitrine.inference import answer
-    from vitrine.predict import load_model
-    from vitrine.tasks.taxonomy import systems as taxonomy
+    from vitrine.predict import Model
+    from vitrine.tasks.taxonomy.objective import balance
 
-    net, config = load_model(model)
+    loaded = Model.load(model)
+    net, config = loaded.net, dict(loaded.config)
     if balanced is not None:
         config.pop("balance", None)
     if balanced:
         store = PhotoStore.of_catalog(catalog, config["image_size"], 1)
-        config |= taxonomy.balance(net, catalog, store, config)[0]
-    return {split: compute_metrics(answer(net, config, catalog.of_split(split))) for split in ("validation", "test")}
+        config |= balance(net, catalog, store, config)[0]
+    return {
+        split: compute_metrics(loaded.task.predict(net, config, catalog.of_split(split)))
+        for split in ("validation", "test")
+    }
 
 
 def drawn_to_zero(model: Path, catalog: Any, strength: float = 1.0) -> dict[str, Any]:
@@ -152,14 +155,14 @@ def drawn_to_zero(model: Path, catalog: Any, strength: float = 1.0) -> dict[str,
     from vitrine.data.photo_store import PhotoStore
     from vitrine.data.truth import label_matrix
     from vitrine.evaluate import compute_metrics
-    from vitrine.inference import answer
-    from vitrine.predict import load_model
+    from vitrine.predict import Model
     from vitrine.tasks.taxonomy import mcr
     from vitrine.tasks.taxonomy.net import RefinedNets, structure_of
     from vitrine.tasks.taxonomy.predictions import label_targets
     from vitrine.tasks.taxonomy.refinement import plain_scores
 
-    net, config = load_model(model)
+    loaded = Model.load(model)
+    net, config = loaded.net, loaded.config
     assert isinstance(net, RefinedNets)
     store = PhotoStore.of_catalog(catalog, config["image_size"], 1)
     rows = np.flatnonzero((catalog.table["split"] == "validation").to_numpy())
@@ -174,7 +177,10 @@ def drawn_to_zero(model: Path, catalog: Any, strength: float = 1.0) -> dict[str,
         weights = mcr.fit_weights(*own, mcr.relevant(level, first, structure, 3), strength)
         net.get_buffer(f"weights{level}").copy_(torch.from_numpy(weights))
         config["temperatures"][name] = fit_temperature(scores @ weights.T, allowed)
-    return {split: compute_metrics(answer(net, config, catalog.of_split(split))) for split in ("validation", "test")}
+    return {
+        split: compute_metrics(loaded.task.predict(net, config, catalog.of_split(split)))
+        for split in ("validation", "test")
+    }
 
 
 def read(work: Path) -> list[dict[str, Any]]:

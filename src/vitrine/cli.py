@@ -230,7 +230,7 @@ def evaluate(model: Path, catalog: str, out: Path, which: str, corrupted: bool, 
 
     rows = read_catalog(catalog)
     with _progress("corrupting", "set") as progress:
-        found = run(model, rows, out, which, corrupted=corrupted, against=against, progress=progress)
+        found = run(model, rows, out, which, on_corrupted=corrupted, against=against, progress=progress)
     for name, value in found.items():
         _say(f"{name} {value:.4f}")
     _say(f"see {out / 'report.html'}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from vitrine import files, tasks
 from vitrine.catalog import Catalog
+from vitrine.data.corruptions import SEVERITIES
 from vitrine.errors import InputError
 from vitrine.evaluation import CONFUSION, EXAMPLES, METRICS, REPORT
 from vitrine.evaluation.beside import prefixed
@@ -23,7 +24,7 @@ def evaluate(
     out: Path,
     split: str = "test",
     *,
-    corrupted: bool = False,
+    on_corrupted: bool = False,
     against: Sequence[Path] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
@@ -37,7 +38,7 @@ def evaluate(
         catalog: With labels.
         out: A new folder.
         split: `train`, `validation` or `test`.
-        corrupted: Measure on corrupted copies of the photos too (15 kinds, 5 severities): see `corrupted_metrics`.
+        on_corrupted: Measure on corrupted copies of the photos too (15 kinds, 5 severities): see `corrupted_metrics`.
         against: Further model folders, say the teachers, that the page compares this one with, class by class.
         progress: Told how much of the corrupted copies is done.
 
@@ -49,14 +50,14 @@ def evaluate(
     """
     loaded = Model.load(model)
     task = loaded.task
-    if corrupted and not task.corrupted:
+    if on_corrupted and not task.corrupted:
         raise InputError(f"{model}: a model for {task.name} is not measured on corrupted photos")
     rows = task.rows(catalog, split)
     predictions = loaded.predict(rows, embeddings=bool(against))
     metrics = compute_metrics(predictions) | task.further_metrics(predictions, loaded.net, loaded.config, rows)
     compared = [_compared(other, rows, predictions) for other in against]
-    if corrupted:
-        metrics |= _corrupted(loaded, rows, progress)
+    if on_corrupted:
+        metrics |= corrupted(loaded, rows, progress=progress)
     with files.new_folder(out) as folder:
         metrics |= _baseline_metrics(loaded.config, catalog, rows)
         files.write_json(folder / METRICS, metrics)
@@ -93,14 +94,20 @@ def _compared(folder: Path, rows: Catalog, beside: Predictions) -> PhotoPredicti
     return predictions
 
 
-def _corrupted(model: Model, rows: Catalog, progress: Callable[[int, int], None] | None) -> dict[str, float]:
+def corrupted(
+    model: Model,
+    rows: Catalog,
+    severities: Sequence[int] = SEVERITIES,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, float]:
+    """A model's figures on corrupted copies of photos, made on the fly: see `corrupted_metrics`."""
     from vitrine.inference import corruption
 
     def measured(name: str, severity: int) -> dict[str, float]:
         change = corruption(name, severity, rows.table["image"].to_numpy())
         return compute_metrics(model.predict(rows, change=change))
 
-    return corrupted_metrics(measured, model.task.corrupted, progress=progress)
+    return corrupted_metrics(measured, model.task.corrupted, severities, progress)
 
 
 def baseline(config: Mapping[str, Any], catalog: Catalog, rows: Catalog) -> Predictions | str:
