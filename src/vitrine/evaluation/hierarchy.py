@@ -23,23 +23,23 @@ def steps_up(truth: str, answer: str) -> int:
     return len(true) - shared if truth != answer else 0
 
 
-def mistakes(question: LabelPredictions) -> np.ndarray:
+def mistakes(target: LabelPredictions) -> np.ndarray:
     """`steps_up` of every photo with a true node whose best answer is another one, (mistakes,)."""
-    return np.array([steps for steps, _ in _mistakes(question)], dtype=np.int64)
+    return np.array([steps for steps, _ in _mistakes(target)], dtype=np.int64)
 
 
-def mistake_height(question: LabelPredictions) -> float | None:
+def mistake_height(target: LabelPredictions) -> float | None:
     """Mean over the mistakes of `steps_up` as a share of the true path's levels, 0..1; None without mistakes."""
-    shares = [steps / depth for steps, depth in _mistakes(question)]
+    shares = [steps / depth for steps, depth in _mistakes(target)]
     return float(np.mean(shares)) if shares else None
 
 
-def _mistakes(question: LabelPredictions) -> list[tuple[int, int]]:
+def _mistakes(target: LabelPredictions) -> list[tuple[int, int]]:
     """Of every mistake the steps up, and the levels of the true path."""
-    best = question.scores.argmax(axis=1)
+    best = target.scores.argmax(axis=1)
     found = [
-        (steps_up(truth[0], question.labels[answer]), truth[0].count("/") + 1)
-        for truth, answer in zip(question.truth, best, strict=True)
+        (steps_up(truth[0], target.labels[answer]), truth[0].count("/") + 1)
+        for truth, answer in zip(target.truth, best, strict=True)
         if truth
     ]
     return [(steps, depth) for steps, depth in found if steps]
@@ -51,7 +51,7 @@ def agreement(levels: Sequence[LabelPredictions]) -> np.ndarray:
     Args:
         levels: At least one, coarse to fine.
     """
-    best = [[question.labels[i] for i in question.scores.argmax(axis=1)] for question in levels]
+    best = [[target.labels[i] for i in target.scores.argmax(axis=1)] for target in levels]
     deepest = best[-1]
     return np.array(
         [

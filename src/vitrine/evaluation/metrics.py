@@ -44,7 +44,7 @@ class TrueRanks:
         return np.clip((k - self.above) / self.tied, 0.0, 1.0)
 
 
-def true_ranks(question: LabelPredictions) -> TrueRanks:
+def true_ranks(target: LabelPredictions) -> TrueRanks:
     """Ranks every true label of every photo.
 
     A label named twice for one photo counts once. A score that is not a number is a miss.
@@ -52,24 +52,24 @@ def true_ranks(question: LabelPredictions) -> TrueRanks:
     Raises:
         ValueError: if scores are not (photos, C).
     """
-    photos, labels = len(question.truth), len(question.labels)
-    if question.scores.shape != (photos, labels):
-        raise ValueError(f"{question.name}: scores are {question.scores.shape}, not ({photos}, {labels})")
-    known = {label: i for i, label in enumerate(question.labels)}
-    pairs = [(i, name) for i, names in enumerate(question.truth) for name in dict.fromkeys(names)]
+    photos, labels = len(target.truth), len(target.labels)
+    if target.scores.shape != (photos, labels):
+        raise ValueError(f"{target.name}: scores are {target.scores.shape}, not ({photos}, {labels})")
+    known = {label: i for i, label in enumerate(target.labels)}
+    pairs = [(i, name) for i, names in enumerate(target.truth) for name in dict.fromkeys(names)]
     photo = np.array([i for i, _ in pairs], dtype=np.int64)
     column = np.array([known.get(name, -1) for _, name in pairs], dtype=np.int64)
     above, tied = np.empty(len(pairs)), np.empty(len(pairs))
     for start in range(0, len(pairs), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
-        scores = question.scores[photo[part]].astype(np.float64)  # (part, C)
+        scores = target.scores[photo[part]].astype(np.float64)  # (part, C)
         own = scores[np.arange(len(scores)), column[part]][:, None]  # an unknown label's -1 is overwritten below
         above[part] = (scores > own).sum(axis=1)
         tied[part] = (scores == own).sum(axis=1)
     missed = (column < 0) | (tied == 0)  # unknown to the model, or NaN (which equals nothing)
     above[missed], tied[missed] = np.inf, 1
     true_names = {name for _, name in pairs}
-    names = [name for name in question.labels if name in true_names] + sorted(true_names - known.keys())
+    names = [name for name in target.labels if name in true_names] + sorted(true_names - known.keys())
     place = {name: i for i, name in enumerate(names)}
     groups = np.stack([photo, above])  # true labels of one photo with one score
     _, group, size = np.unique(groups, axis=1, return_inverse=True, return_counts=True)
@@ -78,20 +78,20 @@ def true_ranks(question: LabelPredictions) -> TrueRanks:
     return TrueRanks(photo, label, tuple(names), above, tied, together, labels, photos)
 
 
-def topk_accuracy(question: LabelPredictions, k: int) -> float:
+def topk_accuracy(target: LabelPredictions, k: int) -> float:
     """Share of annotated photos with a true label among the k best.
 
     With several true labels a photo is a hit as soon as one of them is found. NaN if no photo is annotated.
 
     >>> scores = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.3, 0.5]])
-    >>> question = LabelPredictions("level1", ["hat", "shirt", "shoe"], scores, scores.max(1), [["hat"], ["shoe"], []])
-    >>> topk_accuracy(question, 1), topk_accuracy(question, 2)
+    >>> target = LabelPredictions("level1", ["hat", "shirt", "shoe"], scores, scores.max(1), [["hat"], ["shoe"], []])
+    >>> topk_accuracy(target, 1), topk_accuracy(target, 2)
     (0.5, 1.0)
     """
-    return topk(true_ranks(question), k)
+    return topk(true_ranks(target), k)
 
 
-def macro_topk_accuracy(question: LabelPredictions, k: int) -> float:
+def macro_topk_accuracy(target: LabelPredictions, k: int) -> float:
     """Mean over true classes of the class's own top-k accuracy (MACC), so that rare classes weigh as much as common.
 
     acc_c = |{photos of c with c among the k best}| / |photos of c|;  MACC = mean_c acc_c. Classes without a photo are
@@ -102,10 +102,10 @@ def macro_topk_accuracy(question: LabelPredictions, k: int) -> float:
     >>> macro_topk_accuracy(LabelPredictions("level1", ["hat", "shoe"], scores, scores.max(1), truth), 1)
     0.5
     """
-    return macro_topk(true_ranks(question), k)
+    return macro_topk(true_ranks(target), k)
 
 
-def recall_at_k(question: LabelPredictions, k: int) -> float:
+def recall_at_k(target: LabelPredictions, k: int) -> float:
     """R@k = labels found / true labels, pooled over the annotated photos.
 
     found = sum over photos |true labels among the k best|. This is the top-k recall of DeepFashion (Liu et al., CVPR
@@ -115,14 +115,14 @@ def recall_at_k(question: LabelPredictions, k: int) -> float:
 
     >>> scores = np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.7]])
     >>> truth = [["red", "grey"], ["grey"]]
-    >>> question = LabelPredictions("attr:colour", ["red", "blue", "grey"], scores, scores.max(1), truth)
-    >>> round(recall_at_k(question, 1), 3)
+    >>> target = LabelPredictions("attr:colour", ["red", "blue", "grey"], scores, scores.max(1), truth)
+    >>> round(recall_at_k(target, 1), 3)
     0.667
     """
-    return recall(true_ranks(question), k)
+    return recall(true_ranks(target), k)
 
 
-def f1_at_k(question: LabelPredictions, k: int) -> float:
+def f1_at_k(target: LabelPredictions, k: int) -> float:
     """F1@k = 2 P R / (P + R) = 2 found / (answers + true labels), pooled over the annotated photos.
 
     P = found / answers with min(k, C) answers per photo, R = `recall_at_k`. With one label per photo F1@1 = R@1, and
@@ -130,11 +130,11 @@ def f1_at_k(question: LabelPredictions, k: int) -> float:
 
     >>> scores = np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.7]])
     >>> truth = [["red", "grey"], ["grey"]]
-    >>> question = LabelPredictions("attr:colour", ["red", "blue", "grey"], scores, scores.max(1), truth)
-    >>> f1_at_k(question, 1)
+    >>> target = LabelPredictions("attr:colour", ["red", "blue", "grey"], scores, scores.max(1), truth)
+    >>> f1_at_k(target, 1)
     0.8
     """
-    return f1(true_ranks(question), k)
+    return f1(true_ranks(target), k)
 
 
 Measure = Callable[[Mapping[str, TrueRanks], np.ndarray | None], dict[str, float]]

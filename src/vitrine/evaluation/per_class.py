@@ -20,9 +20,9 @@ PROJECTED = 600  # photos of a picture
 SEED = 0
 
 
-def class_recall(question: LabelPredictions, k: int = AT) -> dict[str, tuple[int, float]]:
+def class_recall(target: LabelPredictions, k: int = AT) -> dict[str, tuple[int, float]]:
     """By class, its photos and the share of them that have it among the k best answers."""
-    ranks = true_ranks(question)
+    ranks = true_ranks(target)
     hits = np.bincount(ranks.label, ranks.hits(k), minlength=len(ranks.names))
     count = np.bincount(ranks.label, minlength=len(ranks.names))
     return {name: (int(count[i]), float(hits[i] / count[i])) for i, name in enumerate(ranks.names)}
@@ -37,20 +37,20 @@ def changes(before: LabelPredictions, after: LabelPredictions, k: int = AT) -> l
 
 def add_comparison(page: Page, outcome: PhotoPredictions, compared: Sequence[PhotoPredictions]) -> None:
     """Figures and a table for each question that another model answered too."""
-    own = {question.name: question for question in outcome.targets if any(question.truth)}
+    own = {target.name: target for target in outcome.targets if any(target.truth)}
     for other in compared:
-        for question in other.targets:
-            if question.name not in own:
+        for target in other.targets:
+            if target.name not in own:
                 continue
-            rows = changes(question, own[question.name])
+            rows = changes(target, own[target.name])
             gained = sum(new > old for _, _, old, new in rows)
             lost = sum(new < old for _, _, old, new in rows)
-            kind = question.name.removeprefix("attr:")
+            kind = target.name.removeprefix("attr:")
             page.heading(
                 f"{kind}: class by class against the other model",
                 f"Recall@{AT}. {gained} classes gain, {lost} lose, of {len(rows)}.",
             )
-            page.figure(_figure(rows[:SHOWN]), f"change of recall per class of {question.name}")
+            page.figure(_figure(rows[:SHOWN]), f"change of recall per class of {target.name}")
             page.table(
                 ["class", "photos", "other model", "this model", "change, points"],
                 [(name, n, percent(old), percent(new), f"{100 * (new - old):+.1f}") for name, n, old, new in rows],
@@ -58,18 +58,18 @@ def add_comparison(page: Page, outcome: PhotoPredictions, compared: Sequence[Pho
             )
             if kind in other.label_embeddings and kind in outcome.label_embeddings:
                 before, after = (predictions.label_embeddings[kind] for predictions in (other, outcome))
-                _spaces(page, own[question.name], before, after)
+                _spaces(page, own[target.name], before, after)
 
 
-def _spaces(page: Page, question: LabelPredictions, before: np.ndarray, after: np.ndarray) -> None:
-    annotated = [row for row, truth in enumerate(question.truth) if truth]
+def _spaces(page: Page, target: LabelPredictions, before: np.ndarray, after: np.ndarray) -> None:
+    annotated = [row for row, truth in enumerate(target.truth) if truth]
     drawn = np.sort(np.random.default_rng(SEED).permutation(annotated)[:PROJECTED]).astype(np.int64)
     if not drawable(before[drawn]) or not drawable(after[drawn]):
         return
     page.text("Where both place the annotated photos, in the space of the label embeddings (t-SNE, each for itself):")
     spaces = {"other model": before[drawn], "this model": after[drawn]}
-    figure = embedding_maps(spaces, [question.truth[row][0] for row in drawn.tolist()])
-    page.figure(figure, f"embeddings of {question.name} in two dimensions")
+    figure = embedding_maps(spaces, [target.truth[row][0] for row in drawn.tolist()])
+    page.figure(figure, f"embeddings of {target.name} in two dimensions")
 
 
 def _figure(rows: Sequence[tuple[str, int, float, float]]) -> "Figure":

@@ -34,7 +34,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Answers:
-    """A question reduced to its best answers, annotated photos only.
+    """A target reduced to its best answers, annotated photos only.
 
     Attributes:
         rows: (n,) which photos.
@@ -51,15 +51,15 @@ class Answers:
     right: np.ndarray
 
 
-def best_answers(question: LabelPredictions) -> Answers:
+def best_answers(target: LabelPredictions) -> Answers:
     """The best answer per annotated photo."""
-    rows = np.array([i for i, truth in enumerate(question.truth) if truth], dtype=np.int64)
-    best = question.scores[rows].argmax(axis=1) if len(rows) else rows
-    predicted = np.array([question.labels[i] for i in best], dtype=object)
-    pairs = [(question.truth[row], label) for row, label in zip(rows, predicted, strict=True)]
+    rows = np.array([i for i, truth in enumerate(target.truth) if truth], dtype=np.int64)
+    best = target.scores[rows].argmax(axis=1) if len(rows) else rows
+    predicted = np.array([target.labels[i] for i in best], dtype=object)
+    pairs = [(target.truth[row], label) for row, label in zip(rows, predicted, strict=True)]
     right = np.array([label in truth for truth, label in pairs], dtype=bool)
     truth = np.array([label if label in names else names[0] for names, label in pairs], dtype=object)
-    return Answers(rows, truth, predicted, question.confidence[rows].astype(np.float64), right)
+    return Answers(rows, truth, predicted, target.confidence[rows].astype(np.float64), right)
 
 
 def calibration_error(answers: Answers) -> float:
@@ -70,34 +70,34 @@ def calibration_error(answers: Answers) -> float:
     return float(sum(share * abs(accuracy - confidence) for share, accuracy, confidence in _bins(answers)))
 
 
-def classification_artifacts(outcome: PhotoPredictions) -> dict[str, Any]:
+def classification_artifacts(predictions: PhotoPredictions) -> dict[str, Any]:
     """A confusion matrix and a ROC curve in the form of KFP's `ClassificationMetrics`.
 
     Of the coarsest category level that has something to confuse (taxonomy), or of the attribute type with the most
     annotated photos; with more than 40 labels, all but the 39 most frequent are counted as `other`.
 
     Returns:
-        `question`, `categories` (C names), `matrix` (C x C counts; rows are true, columns predicted) and `roc` (see
+        `target`, `categories` (C names), `matrix` (C x C counts; rows are true, columns predicted) and `roc` (see
         `micro_roc`).
 
     Where no photo is annotated for anything that was predicted, there are no categories.
     """
-    annotated = [(question, best_answers(question)) for question in outcome.targets if any(question.truth)]
+    annotated = [(target, best_answers(target)) for target in predictions.targets if any(target.truth)]
     if not annotated:
         return NOTHING_TO_CONFUSE
     levels = [pair for pair in annotated if pair[0].name.startswith("level")]
     several = [pair for pair in levels if len({*pair[1].truth, *pair[1].predicted}) > 1]
     by_size = sorted(annotated, key=lambda pair: -len(pair[1].rows))
-    question, answers = (several or levels or by_size)[0]
+    target, answers = (several or levels or by_size)[0]
     names = [label for label, _ in Counter([*answers.truth, *answers.predicted]).most_common()]
     kept = sorted(names if len(names) <= KFP_CLASSES else names[: KFP_CLASSES - 1])
     categories = kept if len(kept) == len(names) else [*kept, "other"]
     matrix = _confusions(answers, kept, rest=len(categories) > len(kept))
     return {
-        "question": question.name,
+        "question": target.name,
         "categories": categories,
         "matrix": matrix.tolist(),
-        "roc": micro_roc(question),
+        "roc": micro_roc(target),
     }
 
 
@@ -197,14 +197,14 @@ def _compare(
         page.text(f"Not comparable: {', '.join(sorted(only))}.")
 
 
-def _summary(question: LabelPredictions, answers: Answers) -> tuple[str, int, str, str, str, str]:
+def _summary(target: LabelPredictions, answers: Answers) -> tuple[str, int, str, str, str, str]:
     right = answers.right.astype(np.float64)
     generator = np.random.default_rng(SEED)
     means = [right[generator.integers(len(right), size=len(right))].mean() for _ in range(200)]
     low, high = np.quantile(means, [0.025, 0.975])
     interval = f"{100 * low:.1f} – {100 * high:.1f}"
     error = percent(calibration_error(answers))
-    return _title(question.name), len(question.labels), f"{len(right):,}", percent(right.mean()), interval, error
+    return _title(target.name), len(target.labels), f"{len(right):,}", percent(right.mean()), interval, error
 
 
 def _per_root(page: Page, coarse: Answers, fine: Answers) -> None:
@@ -243,9 +243,9 @@ def _in_the_tree(page: Page, deepest: LabelPredictions, metrics: Mapping[str, fl
         )
 
 
-def _looked_at(page: Page, answers: Answers, outcome: PhotoPredictions, catalog: Catalog) -> None:
+def _looked_at(page: Page, answers: Answers, predictions: PhotoPredictions, catalog: Catalog) -> None:
     """Where the salient-sensitive module looked, in photos answered right and wrong."""
-    if outcome.maps is None:
+    if predictions.maps is None:
         return
     from vitrine.data.heat import heat_thumbnail, spread
 
@@ -256,7 +256,7 @@ def _looked_at(page: Page, answers: Answers, outcome: PhotoPredictions, catalog:
         of_kind = np.flatnonzero(answers.right == right)
         for i in generator.permutation(of_kind)[: EXAMPLES // 2].tolist():
             row = int(answers.rows[i])
-            picture = heat_thumbnail(catalog.uri(outcome.images[row]), spread(outcome.maps[row]))
+            picture = heat_thumbnail(catalog.uri(predictions.images[row]), spread(predictions.maps[row]))
             lines = [short(answers.predicted[i], 40)] + ([] if right else [f"true: {short(answers.truth[i], 40)}"])
             shown.append(Photo(picture, lines, "good" if right else "bad"))
     page.photos(shown)
@@ -280,15 +280,15 @@ def _attributes(
 
 
 def _question(
-    page: Page, question: LabelPredictions, answers: Answers, outcome: PhotoPredictions, catalog: Catalog
+    page: Page, target: LabelPredictions, answers: Answers, predictions: PhotoPredictions, catalog: Catalog
 ) -> None:
     page.heading(
-        _title(question.name),
+        _title(target.name),
         f"{percent(answers.right.mean())} of {len(answers.rows):,} annotated photos right. Worst classes first.",
     )
     page.table(
         ["class", "photos", "recall", "precision", "most often taken for"],
-        _classes(question, answers),
+        _classes(target, answers),
         shown=40,
     )
     names, covered = _most_confused(answers)
@@ -297,27 +297,27 @@ def _question(
             page.text(
                 f"The {len(names)} classes with the most confusions; they hold {percent(covered)} of all mistakes."
             )
-        page.figure(_matrix(answers, names), f"confusion matrix of {question.name}")
+        page.figure(_matrix(answers, names), f"confusion matrix of {target.name}")
     wrong = np.flatnonzero(~answers.right)
     wrong = wrong[np.argsort(-answers.confidence[wrong], kind="stable")][:EXAMPLES]
     right = np.flatnonzero(answers.right)
     right = np.random.default_rng(SEED).permutation(right)[: EXAMPLES // 2]
-    page.heading(f"{_title(question.name)}: mistakes", "Most confident first. Some are wrong labels in the catalog.")
-    page.photos((_example(answers, i, outcome, catalog) for i in wrong.tolist()), "No mistakes.")
-    page.heading(f"{_title(question.name)}: right", "An even sample.")
-    page.photos((_example(answers, i, outcome, catalog) for i in right.tolist()), "None.")
+    page.heading(f"{_title(target.name)}: mistakes", "Most confident first. Some are wrong labels in the catalog.")
+    page.photos((_example(answers, i, predictions, catalog) for i in wrong.tolist()), "No mistakes.")
+    page.heading(f"{_title(target.name)}: right", "An even sample.")
+    page.photos((_example(answers, i, predictions, catalog) for i in right.tolist()), "None.")
 
 
-def _classes(question: LabelPredictions, answers: Answers) -> list[tuple[str, int, str, str, str]]:
+def _classes(target: LabelPredictions, answers: Answers) -> list[tuple[str, int, str, str, str]]:
     rows = []
-    known = set(question.labels)
-    support = Counter(label for truth in question.truth for label in set(truth))
+    known = set(target.labels)
+    support = Counter(label for truth in target.truth for label in set(truth))
     found = Counter(answers.predicted[answers.right].tolist())
     given = Counter(answers.predicted.tolist())
     mistaken: dict[str, Counter[str]] = {}
     for row, label, right in zip(answers.rows, answers.predicted, answers.right, strict=True):
         if not right:
-            for name in question.truth[row]:
+            for name in target.truth[row]:
                 mistaken.setdefault(name, Counter())[label] += 1
     for name in sorted(support, key=lambda name: (found[name] / support[name], -support[name])):
         precision = percent(found[name] / given[name]) if given[name] else "–"
@@ -411,13 +411,13 @@ def _bins(answers: Answers) -> list[tuple[float, float, float]]:
     return list(zip((count / max(count.sum(), 1)).tolist(), right.tolist(), confidence.tolist(), strict=True))
 
 
-def _embeddings(page: Page, outcome: PhotoPredictions, answered: Mapping[str, Answers]) -> None:
+def _embeddings(page: Page, predictions: PhotoPredictions, answered: Mapping[str, Answers]) -> None:
     generator = np.random.default_rng(SEED)
     levels = [name for name in answered if name.startswith("level")]
     name = levels[0] if levels else max(answered, key=lambda name: len(answered[name].rows))
-    photos = len(outcome.images)
+    photos = len(predictions.images)
     rows = np.sort(generator.choice(photos, min(PROJECTED, photos), replace=False))
-    points = outcome.embeddings[rows].astype(np.float64)
+    points = predictions.embeddings[rows].astype(np.float64)
     page.heading("Embeddings", f"Photos that lie close look alike to the model (t-SNE). Coloured by {_title(name)}.")
     if not drawable(points):
         page.text("Not shown: there are fewer than 10 photos, or all of them have the same embedding.")
@@ -426,8 +426,8 @@ def _embeddings(page: Page, outcome: PhotoPredictions, answered: Mapping[str, An
     page.figure(embedding_map(points, [truth.get(row, "") for row in rows.tolist()]), "embeddings in two dimensions")
 
 
-def _example(answers: Answers, i: int, outcome: PhotoPredictions, catalog: Catalog) -> Photo:
-    image = outcome.images[answers.rows[i]]
+def _example(answers: Answers, i: int, predictions: PhotoPredictions, catalog: Catalog) -> Photo:
+    image = predictions.images[answers.rows[i]]
     predicted, true = short(answers.predicted[i], 40), short(answers.truth[i], 40)
     lines = [predicted, f"{100 * answers.confidence[i]:.0f} % sure"]
     lines += [] if answers.right[i] else [f"true: {true}"]

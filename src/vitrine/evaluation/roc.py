@@ -32,22 +32,22 @@ def roc(score: np.ndarray, positive: np.ndarray, points: int = POINTS) -> dict[s
     return {"fpr": fpr[kept].tolist(), "tpr": tpr[kept].tolist(), "threshold": threshold[kept].tolist()}
 
 
-def micro_roc(question: LabelPredictions) -> dict[str, list[float]]:
+def micro_roc(target: LabelPredictions) -> dict[str, list[float]]:
     """The curve of "has the photo this label?", over all pairs of an annotated photo and a label the model knows.
 
     One against the rest, micro-averaged: a frequent label counts as often as it comes. Photos none of whose labels the
     model knows are left out, since no threshold finds them.
 
     Args:
-        question: Whose scores are comparable between photos (probabilities).
+        target: Whose scores are comparable between photos (probabilities).
 
     Returns:
         As `roc`.
     """
-    places = {label: place for place, label in enumerate(question.labels)}
-    known = [[places[label] for label in truth if label in places] for truth in question.truth]
+    places = {label: place for place, label in enumerate(target.labels)}
+    known = [[places[label] for label in truth if label in places] for truth in target.truth]
     rows = np.array([row for row, labels in enumerate(known) if labels], dtype=np.int64)
-    positive = np.zeros((len(rows), len(question.labels)), dtype=bool)
+    positive = np.zeros((len(rows), len(target.labels)), dtype=bool)
     for place, row in enumerate(rows):
         positive[place, known[row]] = True
-    return roc(question.scores[rows].ravel(), positive.ravel())
+    return roc(target.scores[rows].ravel(), positive.ravel())

@@ -36,16 +36,16 @@ class Judged:
     verdict: np.ndarray
 
 
-def judged(outcome: ListingPredictions) -> Judged:
+def judged(predictions: ListingPredictions) -> Judged:
     """The listings that the experts were certain about."""
-    rows = np.array([i for i, truth in enumerate(outcome.truth) if truth], dtype=np.int64)
-    authentic = np.array([truth == AUTHENTIC for truth in outcome.truth], dtype=bool)[rows]
-    verdict = np.array(verdicts(outcome.probability, outcome.thresholds), dtype=object)[rows]
-    return Judged(rows, authentic, outcome.probability[rows].astype(np.float64), verdict)
+    rows = np.array([i for i, truth in enumerate(predictions.truth) if truth], dtype=np.int64)
+    authentic = np.array([truth == AUTHENTIC for truth in predictions.truth], dtype=bool)[rows]
+    verdict = np.array(verdicts(predictions.probability, predictions.thresholds), dtype=object)[rows]
+    return Judged(rows, authentic, predictions.probability[rows].astype(np.float64), verdict)
 
 
-def listing_metrics(outcome: ListingPredictions) -> dict[str, float]:
-    """The flat `metrics.json` of an outcome about listings, fractions 0..1.
+def listing_metrics(predictions: ListingPredictions) -> dict[str, float]:
+    """The flat `metrics.json` of an predictions about listings, fractions 0..1.
 
     `accuracy`, `precision`, `recall`, `f1` and `auc` of authentic; `asked`, the share of listings left to an expert,
     and `decided_accuracy` of the others; `ece`, see `calibration_error`; `attention_entropy`, see there;
@@ -53,26 +53,26 @@ def listing_metrics(outcome: ListingPredictions) -> dict[str, float]:
     measured, and `seconds_per_1000_images`. What cannot be computed (the AUC of one class, say) is left out.
 
     Args:
-        outcome: The answers.
+        predictions: The answers.
 
     Raises:
         InputError: if no listing has a verdict.
     """
-    known = judged(outcome)
+    known = judged(predictions)
     if not len(known.rows):
-        raise InputError(f"nothing to measure: none of {len(outcome.listings)} listings has a verdict")
+        raise InputError(f"nothing to measure: none of {len(predictions.listings)} listings has a verdict")
     figures = rates(known.probability, known.authentic)
     decided = known.verdict != ASK
     figures["asked"] = float(1 - decided.mean())
     right = known.verdict == np.where(known.authentic, AUTHENTIC, COUNTERFEIT)
     figures["decided_accuracy"] = float(right[decided].mean()) if decided.any() else float("nan")
     figures["ece"] = calibration_error(known.probability, known.authentic)
-    figures["attention_entropy"] = attention_entropy(outcome.attention or ())
-    for view, weight in attention_by_view(outcome).items():
+    figures["attention_entropy"] = attention_entropy(predictions.attention or ())
+    for view, weight in attention_by_view(predictions).items():
         figures[f"view:{view}/attention"] = weight
     figures["count"] = float(len(known.rows))
-    photos = sum(len(images) for images in outcome.images)
-    figures["seconds_per_1000_images"] = 1000.0 * outcome.seconds / photos
+    photos = sum(len(images) for images in predictions.images)
+    figures["seconds_per_1000_images"] = 1000.0 * predictions.seconds / photos
     return {name: value for name, value in figures.items() if not np.isnan(value)}
 
 
@@ -146,10 +146,10 @@ def attention_entropy(attention: Sequence[np.ndarray]) -> float:
     return float(np.mean([-(w * log).sum() / np.log(len(w)) for w, log in zip(several, logs, strict=True)]))
 
 
-def attention_by_view(outcome: ListingPredictions) -> dict[str, float]:
+def attention_by_view(predictions: ListingPredictions) -> dict[str, float]:
     """Per view, in order of the name, the mean share of attention its photos get in the listings that have it."""
     shares: dict[str, list[float]] = {}
-    for weights, views in zip(outcome.attention or (), outcome.views, strict=bool(outcome.attention)):
+    for weights, views in zip(predictions.attention or (), predictions.views, strict=bool(predictions.attention)):
         own: dict[str, float] = {}
         for weight, view in zip(weights, views, strict=True):
             own[view] = own.get(view, 0.0) + float(weight)

@@ -28,7 +28,7 @@ SOFT, ACCENT, GOOD, WARN, BAD = "#667085", "#3454d1", "#12805c", "#b25e09", "#c4
 
 
 def listing_page(
-    outcome: ListingPredictions,
+    predictions: ListingPredictions,
     catalog: Catalog,
     metrics: Mapping[str, float],
     config: Mapping[str, Any],
@@ -37,24 +37,24 @@ def listing_page(
     """The page of an evaluation of listings.
 
     Args:
-        outcome: The answers; at least one listing has a verdict.
+        predictions: The answers; at least one listing has a verdict.
         catalog: The listings' photos and who judged them.
         metrics: `listing_metrics` of it.
         config: The model's config.json: its costs, and its training curve.
         title: Of the page.
     """
-    known = judged(outcome)
+    known = judged(predictions)
     costs = _costs(config)
     page = Page(
         title,
-        f"{config['variant']} · {len(known.rows):,} listings, {sum(map(len, outcome.images)):,} photos · data "
+        f"{config['variant']} · {len(known.rows):,} listings, {sum(map(len, predictions.images)):,} photos · data "
         f"{catalog.data_version or 'of unknown version'} · {metrics['seconds_per_1000_images']:.1f} s per 1,000 photos",
     )
     page.verdict, page.tone = _verdict(known, metrics)
     _tiles(page, known, metrics, costs)
     add_baseline(page, metrics)
-    _answers(page, known, outcome, costs)
-    _what_decided(page, outcome, known, metrics)
+    _answers(page, known, predictions, costs)
+    _what_decided(page, predictions, known, metrics)
     _views(page, metrics)
     page.heading("All figures", "Authentic is the positive class, answered from a probability of 50 % on.")
     _all_figures(page, known, metrics)
@@ -63,39 +63,39 @@ def listing_page(
         "Left: how many authentic listings pass for how many counterfeits that pass with them. Middle: points on the "
         "dashed line are honest. Right: where the thresholds cut.",
     )
-    page.figure(_curves(known, outcome.thresholds, metrics), "ROC curve, calibration and probabilities")
-    _listings(page, known, outcome, catalog)
-    _experts(page, known, outcome, catalog)
-    _embeddings(page, known, outcome)
+    page.figure(_curves(known, predictions.thresholds, metrics), "ROC curve, calibration and probabilities")
+    _listings(page, known, predictions, catalog)
+    _experts(page, known, predictions, catalog)
+    _embeddings(page, known, predictions)
     _training(page, config.get("history") or [])
     return page
 
 
 def listing_examples(
-    outcome: ListingPredictions, catalog: Catalog, count: int, seed: int = SEED
+    predictions: ListingPredictions, catalog: Catalog, count: int, seed: int = SEED
 ) -> list[dict[str, object]]:
     """A few listings of known truth, drawn at random, by their deciding photo: `thumbnail`, `caption`, `tone`."""
-    known = judged(outcome)
+    known = judged(predictions)
     drawn = np.sort(np.random.default_rng(seed).permutation(len(known.rows))[:count])
     examples: list[dict[str, object]] = []
     for i in drawn.tolist():
         row = int(known.rows[i])
-        image = outcome.images[row][_order(outcome, row)[0]]
+        image = predictions.images[row][_order(predictions, row)[0]]
         tone, sign = {"right": ("good", "✓"), "wrong": ("bad", "✗"), "asked": ("warn", "?")}[_kind(known, i)]
         lines = [f"{sign} {known.verdict[i]}", f"{percent(known.probability[i])} authentic"]
-        lines += [] if tone == "good" else [f"is {outcome.truth[row]}"]
+        lines += [] if tone == "good" else [f"is {predictions.truth[row]}"]
         examples.append({"thumbnail": thumbnail(catalog.uri(image)), "caption": lines, "tone": tone})
     return examples
 
 
-def verdict_confusion(outcome: ListingPredictions) -> dict[str, Any]:
+def verdict_confusion(predictions: ListingPredictions) -> dict[str, Any]:
     """Truth against verdict and the ROC curve of authentic, in the form of KFP's `ClassificationMetrics`.
 
     Returns:
-        `question`, `categories` (authentic, counterfeit, ask an expert) and `matrix` (rows are true; no listing truly
+        `target`, `categories` (authentic, counterfeit, ask an expert) and `matrix` (rows are true; no listing truly
         is `ask an expert`), and `roc` (see `roc`).
     """
-    known = judged(outcome)
+    known = judged(predictions)
     categories = [AUTHENTIC, COUNTERFEIT, ASK]
     truth = np.where(known.authentic, AUTHENTIC, COUNTERFEIT)
     matrix = [[int(((truth == true) & (known.verdict == said)).sum()) for said in categories] for true in categories]
@@ -146,8 +146,8 @@ def _tiles(page: Page, known: Judged, metrics: Mapping[str, float], costs: Costs
     )
 
 
-def _answers(page: Page, known: Judged, outcome: ListingPredictions, costs: Costs) -> None:
-    low, high = outcome.thresholds
+def _answers(page: Page, known: Judged, predictions: ListingPredictions, costs: Costs) -> None:
+    low, high = predictions.thresholds
     page.heading(
         "What it says, and what is true",
         f"Below {percent(low)} authentic it says counterfeit, from {percent(high)} on authentic, between them it asks. "
@@ -161,8 +161,8 @@ def _answers(page: Page, known: Judged, outcome: ListingPredictions, costs: Cost
     page.table(["", "listings", "says authentic", "says counterfeit", "asks an expert"], rows)
 
 
-def _what_decided(page: Page, outcome: ListingPredictions, known: Judged, metrics: Mapping[str, float]) -> None:
-    if outcome.attention is None:
+def _what_decided(page: Page, predictions: ListingPredictions, known: Judged, metrics: Mapping[str, float]) -> None:
+    if predictions.attention is None:
         page.heading("What decided")
         page.text("This system weighs no photos against each other.")
         return
@@ -178,16 +178,16 @@ def _what_decided(page: Page, outcome: ListingPredictions, known: Judged, metric
         )
     elif entropy is not None:
         page.text(f"Evenness of the weights: {entropy:.2f} (1: every photo the same; 0: one photo decides).")
-    shares = attention_by_view(outcome)
+    shares = attention_by_view(predictions)
     if not shares:
         page.text("The photos of this catalog have no view.")
         return
     page.bars([(view, share, percent(share)) for view, share in sorted(shares.items(), key=lambda item: -item[1])])
     rows = []
     for view, share in sorted(shares.items(), key=lambda item: -item[1]):
-        having = [i for i, views in enumerate(outcome.views) if view in views]
-        even = np.mean([outcome.views[i].count(view) / len(outcome.views[i]) for i in having])
-        first = np.mean([outcome.views[i][int(np.argmax(outcome.attention[i]))] == view for i in having])
+        having = [i for i, views in enumerate(predictions.views) if view in views]
+        even = np.mean([predictions.views[i].count(view) / len(predictions.views[i]) for i in having])
+        first = np.mean([predictions.views[i][int(np.argmax(predictions.attention[i]))] == view for i in having])
         rows.append((view, len(having), percent(share), percent(float(even)), percent(float(first))))
     page.table(["view", "listings", "attention", "even share", "is the deciding photo"], rows)
 
@@ -238,7 +238,7 @@ def _kind(known: Judged, i: int) -> str:
     return "right" if (known.verdict[i] == AUTHENTIC) == known.authentic[i] else "wrong"
 
 
-def _listings(page: Page, known: Judged, outcome: ListingPredictions, catalog: Catalog) -> None:
+def _listings(page: Page, known: Judged, predictions: ListingPredictions, catalog: Catalog) -> None:
     """Listings with their photos, the one that decided first and once more with the shade of where it looked."""
     kinds = np.array([_kind(known, i) for i in range(len(known.rows))], dtype=object)
     distance = np.abs(known.probability - 0.5)
@@ -254,7 +254,7 @@ def _listings(page: Page, known: Judged, outcome: ListingPredictions, catalog: C
         "asked": ("Left to an expert", "An even sample."),
         "right": ("Right", "An even sample."),
     }
-    shade = "; shaded: what spoke for its answer" if outcome.maps is not None else ""
+    shade = "; shaded: what spoke for its answer" if predictions.maps is not None else ""
     for kind, (heading, note) in titles.items():
         rows = chosen[kind]
         page.heading(
@@ -267,45 +267,45 @@ def _listings(page: Page, known: Judged, outcome: ListingPredictions, catalog: C
             row = int(known.rows[i])
             said = "asks an expert" if kind == "asked" else f"says {known.verdict[i]}"
             sure = percent(known.probability[i])
-            page.text(f"{outcome.listings[row]}: {said} ({sure} authentic); is {outcome.truth[row]}.")
-            page.photos(_photos(outcome, row, catalog, {"wrong": "bad", "asked": "warn", "right": "good"}[kind]))
+            page.text(f"{predictions.listings[row]}: {said} ({sure} authentic); is {predictions.truth[row]}.")
+            page.photos(_photos(predictions, row, catalog, {"wrong": "bad", "asked": "warn", "right": "good"}[kind]))
 
 
-def _order(outcome: ListingPredictions, row: int) -> np.ndarray:
+def _order(predictions: ListingPredictions, row: int) -> np.ndarray:
     """A listing's photos, the most decisive first: by attention, else by how sure each alone makes of the answer."""
-    if outcome.attention is not None:
-        weights = np.asarray(outcome.attention[row])
-    elif outcome.photo_probability is not None:
-        towards = 1 if outcome.probability[row] >= 0.5 else -1
-        weights = towards * np.asarray(outcome.photo_probability[row])
+    if predictions.attention is not None:
+        weights = np.asarray(predictions.attention[row])
+    elif predictions.photo_probability is not None:
+        towards = 1 if predictions.probability[row] >= 0.5 else -1
+        weights = towards * np.asarray(predictions.photo_probability[row])
     else:
-        weights = np.zeros(len(outcome.images[row]))
+        weights = np.zeros(len(predictions.images[row]))
     return np.argsort(-weights, kind="stable")
 
 
-def _photos(outcome: ListingPredictions, row: int, catalog: Catalog, tone: str) -> list[Photo]:
+def _photos(predictions: ListingPredictions, row: int, catalog: Catalog, tone: str) -> list[Photo]:
     shown = []
-    for place, k in enumerate(_order(outcome, row)[:PHOTOS].tolist()):
-        uri = catalog.uri(outcome.images[row][k])
-        lines = [outcome.views[row][k] or "photo"]
-        if outcome.attention is not None:
-            lines.append(f"{percent(float(outcome.attention[row][k]))} of attention")
-        if outcome.photo_probability is not None:
-            lines.append(f"alone {percent(float(outcome.photo_probability[row][k]))} authentic")
+    for place, k in enumerate(_order(predictions, row)[:PHOTOS].tolist()):
+        uri = catalog.uri(predictions.images[row][k])
+        lines = [predictions.views[row][k] or "photo"]
+        if predictions.attention is not None:
+            lines.append(f"{percent(float(predictions.attention[row][k]))} of attention")
+        if predictions.photo_probability is not None:
+            lines.append(f"alone {percent(float(predictions.photo_probability[row][k]))} authentic")
         shown.append(Photo(thumbnail(uri), lines, tone if place == 0 else ""))
-        if place == 0 and outcome.maps is not None:
-            shown.append(Photo(heat_thumbnail(uri, outcome.maps[row][k]), ["where it looked"], tone))
+        if place == 0 and predictions.maps is not None:
+            shown.append(Photo(heat_thumbnail(uri, predictions.maps[row][k]), ["where it looked"], tone))
     return shown
 
 
-def _experts(page: Page, known: Judged, outcome: ListingPredictions, catalog: Catalog) -> None:
+def _experts(page: Page, known: Judged, predictions: ListingPredictions, catalog: Catalog) -> None:
     """Verdicts by expert against the model, and products that experts contradict each other about."""
     table = catalog.table
     if "expert" not in table or "listing" not in table or not (table["expert"] != "").any():
         return
     named = table[(table["expert"] != "") & (table["listing"] != "")].drop_duplicates("listing")
     expert_of = dict(zip(named["listing"], named["expert"], strict=True))
-    experts = np.array([expert_of.get(outcome.listings[row], "") for row in known.rows.tolist()], dtype=object)
+    experts = np.array([expert_of.get(predictions.listings[row], "") for row in known.rows.tolist()], dtype=object)
     page.heading(
         "Experts and the model",
         "An expert whom the model often contradicts judges differently from the others, or better than the model.",
@@ -340,14 +340,14 @@ def _experts(page: Page, known: Judged, outcome: ListingPredictions, catalog: Ca
             )
 
 
-def _embeddings(page: Page, known: Judged, outcome: ListingPredictions) -> None:
+def _embeddings(page: Page, known: Judged, predictions: ListingPredictions) -> None:
     page.heading("Embeddings", "Listings that lie close look alike to the model (t-SNE).")
     rows = known.rows[np.sort(np.random.default_rng(SEED).permutation(len(known.rows))[:PROJECTED])]
-    points = outcome.embeddings[rows].astype(np.float64)
+    points = predictions.embeddings[rows].astype(np.float64)
     if len(rows) < 10 or not np.isfinite(points).all() or not points.std(axis=0).any():
         page.text("Not shown: there are fewer than 10 listings, or all of them have the same embedding.")
         return
-    page.figure(embedding_map(points, [outcome.truth[row] for row in rows.tolist()]), "listings in two dimensions")
+    page.figure(embedding_map(points, [predictions.truth[row] for row in rows.tolist()]), "listings in two dimensions")
 
 
 def _training(page: Page, history: Sequence[Mapping[str, Any]]) -> None:

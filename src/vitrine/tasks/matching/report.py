@@ -26,27 +26,27 @@ SHOWN, ANSWERS = 4, 6  # queries of a kind on the page, and answers to each
 MAPPED = 250  # photos of each domain in the map of features
 
 
-def overall_ranks(outcome: RetrievalPredictions) -> Ranks:
+def overall_ranks(predictions: RetrievalPredictions) -> Ranks:
     """Every query against all shop photos (the Alibaba protocol)."""
-    return _ranks(outcome, *_domains(outcome), "")
+    return _ranks(predictions, *_domains(predictions), "")
 
 
-def node_ranks(outcome: RetrievalPredictions) -> dict[int, dict[str, Ranks]]:
+def node_ranks(predictions: RetrievalPredictions) -> dict[int, dict[str, Ranks]]:
     """By level and node, its queries against its own shop photos (the Street2Shop protocol).
 
     Nodes whose shop photos show fewer than two things, or that no query with an answer asks about, are left out.
     """
-    queries, gallery = _domains(outcome)
-    tree = CategoryTree(outcome.paths)
-    things = np.asarray(outcome.product_ids, object)
+    queries, gallery = _domains(predictions)
+    tree = CategoryTree(predictions.paths)
+    things = np.asarray(predictions.product_ids, object)
     found: dict[int, dict[str, Ranks]] = {}
     for level in range(1, tree.depth + 1):
-        nodes = np.array([tree.node(path, level) if path else "" for path in outcome.paths], object)
+        nodes = np.array([tree.node(path, level) if path else "" for path in predictions.paths], object)
         own = {}
         for node in tree.level(level):
             shelf = gallery[nodes[gallery] == node]
             if len(set(things[shelf]) - {""}) >= SHELF:
-                ranks = _ranks(outcome, queries[nodes[queries] == node], shelf, node)
+                ranks = _ranks(predictions, queries[nodes[queries] == node], shelf, node)
                 if len(ranks.query):
                     own[node] = ranks
         if own:
@@ -54,7 +54,7 @@ def node_ranks(outcome: RetrievalPredictions) -> dict[int, dict[str, Ranks]]:
     return found
 
 
-def matching_metrics(outcome: RetrievalPredictions) -> dict[str, float]:
+def matching_metrics(predictions: RetrievalPredictions) -> dict[str, float]:
     """`top1|top5|top20|top200` of the search among all shop photos, and of that within a category.
 
     A query is a hit at k if one of the first k shop photos shows the same thing. `level<i>/top<k>` is the mean over all
@@ -64,26 +64,26 @@ def matching_metrics(outcome: RetrievalPredictions) -> dict[str, float]:
     Raises:
         InputError: if no query has an answer.
     """
-    ranks = overall_ranks(outcome)
+    ranks = overall_ranks(predictions)
     if not len(ranks.query):
         raise InputError(
-            f"nothing to measure: none of {len(_domains(outcome)[0])} user photos shows what a shop photo shows"
+            f"nothing to measure: none of {len(_domains(predictions)[0])} user photos shows what a shop photo shows"
         )
     values = {f"top{k}": ranks.recall(k) for k in TOP}
-    for level, nodes in node_ranks(outcome).items():
+    for level, nodes in node_ranks(predictions).items():
         for k in TOP:
             values[f"level{level}/top{k}"] = float(np.concatenate([own.hits(k) for own in nodes.values()]).mean())
         values |= {f"category:{node}/top20": own.recall(20) for node, own in nodes.items()}
     values["count"] = float(len(ranks.query))
     values["without_answer"] = float(ranks.left_out)
-    values["shop_photos"] = float(len(_domains(outcome)[1]))
-    values["seconds_per_1000_images"] = 1000.0 * outcome.seconds / len(outcome.images)
+    values["shop_photos"] = float(len(_domains(predictions)[1]))
+    values["seconds_per_1000_images"] = 1000.0 * predictions.seconds / len(predictions.images)
     return values
 
 
-def matching_page(outcome: RetrievalPredictions, rows: Catalog, metrics: Mapping[str, float], title: str) -> Page:
+def matching_page(predictions: RetrievalPredictions, rows: Catalog, metrics: Mapping[str, float], title: str) -> Page:
     """Headline figures, the curve over k (Fig. 6), categories, hits and misses (Fig. 7), a map of features (Fig. 9)."""
-    ranks = overall_ranks(outcome)
+    ranks = overall_ranks(predictions)
     page = Page(
         title,
         f"{metrics['count']:,.0f} user photos, each searched among {metrics['shop_photos']:,.0f} shop photos · data "
@@ -93,7 +93,7 @@ def matching_page(outcome: RetrievalPredictions, rows: Catalog, metrics: Mapping
     add_baseline(page, metrics)
     if metrics["without_answer"]:
         page.text(f"{metrics['without_answer']:,.0f} user photos of things that no shop photo shows are left out.")
-    nodes = node_ranks(outcome)
+    nodes = node_ranks(predictions)
     page.heading("Top-k accuracy", "Share of user photos with the same thing among the first k shop photos.")
     page.figure(_curve(ranks, nodes), "top-k accuracy against k")
     page.heading("Within a category", "The category of the query is known, and only its shop photos are searched.")
@@ -109,57 +109,57 @@ def matching_page(outcome: RetrievalPredictions, rows: Catalog, metrics: Mapping
         page.heading(
             text, f"Drawn at random; green: the same thing. Right within the first {ANSWERS}: {'yes' if hit else 'no'}."
         )
-        grids = _grids(outcome, rows, ranks, hit)
+        grids = _grids(predictions, rows, ranks, hit)
         for photos in grids:
             page.photos(photos)
         if not grids:
             page.text("None.")
     page.heading("Map of features", "t-SNE of photos drawn at random; lines join user and shop photos of one thing.")
-    page.figure(_map(outcome), "t-SNE of the features of both domains")
+    page.figure(_map(predictions), "t-SNE of the features of both domains")
     return page
 
 
-def matching_examples(outcome: RetrievalPredictions, rows: Catalog, count: int) -> list[dict[str, object]]:
+def matching_examples(predictions: RetrievalPredictions, rows: Catalog, count: int) -> list[dict[str, object]]:
     """A few queries, each with what was found first: `thumbnail`, `caption`, `tone`."""
-    ranks = overall_ranks(outcome)
-    gallery = _domains(outcome)[1]
+    ranks = overall_ranks(predictions)
+    gallery = _domains(predictions)[1]
     drawn = np.random.default_rng(0).permutation(len(ranks.query))[: count // 2]
     examples: list[dict[str, object]] = []
-    for query in sorted(_domains(outcome)[0][ranks.query[drawn]].tolist()):
-        (first,), _ = _answers(outcome, query, gallery, 1)
-        right = outcome.product_ids[first] == outcome.product_ids[query]
+    for query in sorted(_domains(predictions)[0][ranks.query[drawn]].tolist()):
+        (first,), _ = _answers(predictions, query, gallery, 1)
+        right = predictions.product_ids[first] == predictions.product_ids[query]
         for row, mark, tone in ((query, "?", ""), (first, "✓" if right else "✗", "good" if right else "bad")):
-            picture = thumbnail(rows.uri(outcome.images[row]))
-            examples.append({"thumbnail": picture, "caption": [f"{mark} {outcome.product_ids[row]}"], "tone": tone})
+            picture = thumbnail(rows.uri(predictions.images[row]))
+            examples.append({"thumbnail": picture, "caption": [f"{mark} {predictions.product_ids[row]}"], "tone": tone})
     return examples
 
 
-def _domains(outcome: RetrievalPredictions) -> tuple[np.ndarray, np.ndarray]:
-    domains = np.asarray(outcome.domains, object)
+def _domains(predictions: RetrievalPredictions) -> tuple[np.ndarray, np.ndarray]:
+    domains = np.asarray(predictions.domains, object)
     return np.flatnonzero(domains == "user"), np.flatnonzero(domains == "shop")
 
 
-def _ranks(outcome: RetrievalPredictions, queries: np.ndarray, gallery: np.ndarray, node: str) -> Ranks:
-    names = np.asarray(outcome.product_ids, object)
+def _ranks(predictions: RetrievalPredictions, queries: np.ndarray, gallery: np.ndarray, node: str) -> Ranks:
+    names = np.asarray(predictions.product_ids, object)
     labels = pd.factorize(names)[0]
     labels[names == ""] = -1
-    compare = None if outcome.compare is None else partial(outcome.compare, category=node)
-    features = outcome.embeddings
+    compare = None if predictions.compare is None else partial(predictions.compare, category=node)
+    features = predictions.embeddings
     return rank(features[queries], labels[queries], features[gallery], labels[gallery], score=compare)
 
 
 def _answers(
-    outcome: RetrievalPredictions, query: int, gallery: np.ndarray, count: int
+    predictions: RetrievalPredictions, query: int, gallery: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The best answers to a query: rows, and how alike they are."""
     import torch
     from torch.nn import functional as F
 
-    asking, shelf = (torch.from_numpy(outcome.embeddings[rows]) for rows in (np.array([query]), gallery))
-    if outcome.compare is None:
+    asking, shelf = (torch.from_numpy(predictions.embeddings[rows]) for rows in (np.array([query]), gallery))
+    if predictions.compare is None:
         scores = F.normalize(asking, dim=1) @ F.normalize(shelf, dim=1).T
     else:
-        scores = outcome.compare(asking, shelf, "")
+        scores = predictions.compare(asking, shelf, "")
     return best_first(gallery, scores[0].numpy(), count)
 
 
@@ -180,36 +180,40 @@ def _curve(ranks: Ranks, nodes: Mapping[int, Mapping[str, Ranks]]) -> "Figure":
     return figure
 
 
-def _grids(outcome: RetrievalPredictions, rows: Catalog, ranks: Ranks, hit: bool) -> list[list[Photo]]:
-    queries, gallery = _domains(outcome)
+def _grids(predictions: RetrievalPredictions, rows: Catalog, ranks: Ranks, hit: bool) -> list[list[Photo]]:
+    queries, gallery = _domains(predictions)
     wanted = ranks.query[(ranks.hits(ANSWERS) > 0.5) == hit]
     drawn = np.random.default_rng(0).permutation(wanted)[:SHOWN]
     grids = []
     for query in queries[np.sort(drawn)].tolist():
-        found, scores = _answers(outcome, query, gallery, ANSWERS)
-        photos = [Photo(thumbnail(rows.uri(outcome.images[query])), ["query", outcome.product_ids[query]], "warn")]
+        found, scores = _answers(predictions, query, gallery, ANSWERS)
+        photos = [
+            Photo(thumbnail(rows.uri(predictions.images[query])), ["query", predictions.product_ids[query]], "warn")
+        ]
         for row, score in zip(found.tolist(), scores.tolist(), strict=True):
-            tone = "good" if outcome.product_ids[row] == outcome.product_ids[query] else "bad"
+            tone = "good" if predictions.product_ids[row] == predictions.product_ids[query] else "bad"
             photos.append(
-                Photo(thumbnail(rows.uri(outcome.images[row])), [outcome.product_ids[row], f"{score:.3f}"], tone)
+                Photo(
+                    thumbnail(rows.uri(predictions.images[row])), [predictions.product_ids[row], f"{score:.3f}"], tone
+                )
             )
         grids.append(photos)
     return grids
 
 
-def _map(outcome: RetrievalPredictions) -> "Figure":
+def _map(predictions: RetrievalPredictions) -> "Figure":
     """Fig. 9: features reduced to 50 by PCA, then to the plane by t-SNE."""
     from matplotlib.figure import Figure
 
-    users, shops = (_drawn(rows) for rows in _domains(outcome))
+    users, shops = (_drawn(rows) for rows in _domains(predictions))
     chosen = np.concatenate([users, shops])
-    places = plane(outcome.embeddings[chosen])
+    places = plane(predictions.embeddings[chosen])
     figure = Figure(figsize=(7.2, 5.2), layout="constrained")
     axes = figure.add_subplot()
-    shop_place = {outcome.product_ids[row]: place for row, place in zip(shops, places[len(users) :], strict=True)}
+    shop_place = {predictions.product_ids[row]: place for row, place in zip(shops, places[len(users) :], strict=True)}
     for row, place in zip(users, places[: len(users)], strict=True):
-        if outcome.product_ids[row] and outcome.product_ids[row] in shop_place:
-            other = shop_place[outcome.product_ids[row]]
+        if predictions.product_ids[row] and predictions.product_ids[row] in shop_place:
+            other = shop_place[predictions.product_ids[row]]
             axes.plot([place[0], other[0]], [place[1], other[1]], color="0.8", linewidth=0.5, zorder=1)
     for own, name, colour in (
         (slice(0, len(users)), "user", "tab:orange"),

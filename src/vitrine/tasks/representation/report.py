@@ -24,53 +24,55 @@ CURVE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 QUERIES_SHOWN, ANSWERS_SHOWN = 8, 7
 
 
-def level_ranks(outcome: RetrievalPredictions) -> dict[int, Ranks]:
+def level_ranks(predictions: RetrievalPredictions) -> dict[int, Ranks]:
     """Per level, every labelled photo asked for among all others; levels where no photo has a partner are left out."""
-    tree = CategoryTree(outcome.paths)
+    tree = CategoryTree(predictions.paths)
     found = {}
     for level in range(1, tree.depth + 1):
-        labels = level_labels(outcome, level)
-        ranks = rank(outcome.embeddings, labels, outcome.embeddings, labels, itself=np.arange(len(labels)))
+        labels = level_labels(predictions, level)
+        ranks = rank(predictions.embeddings, labels, predictions.embeddings, labels, itself=np.arange(len(labels)))
         if len(ranks.query):
             found[level] = ranks
     return found
 
 
-def level_labels(outcome: RetrievalPredictions, level: int) -> np.ndarray:
+def level_labels(predictions: RetrievalPredictions, level: int) -> np.ndarray:
     """(photos,) the node of each photo at a level as a number, -1 where it is not known."""
-    tree = CategoryTree(outcome.paths)
+    tree = CategoryTree(predictions.paths)
     place = {node: i for i, node in enumerate(tree.level(level))}
-    return np.array([place.get(tree.node(path, level), -1) if path else -1 for path in outcome.paths], np.int64)
+    return np.array([place.get(tree.node(path, level), -1) if path else -1 for path in predictions.paths], np.int64)
 
 
-def representation_metrics(outcome: RetrievalPredictions) -> dict[str, float]:
+def representation_metrics(predictions: RetrievalPredictions) -> dict[str, float]:
     """`level<i>/recall@k` of every level, `recall@k` of the deepest, and `level<i>/top1|top5` of the trained ones.
 
     Raises:
         InputError: if no two photos share a category.
     """
-    ranks = level_ranks(outcome)
+    ranks = level_ranks(predictions)
     if not ranks:
-        raise InputError(f"nothing to measure: no two of {len(outcome.images)} photos share a category")
+        raise InputError(f"nothing to measure: no two of {len(predictions.images)} photos share a category")
     values: dict[str, float] = {}
     for level, own in ranks.items():
         values |= {f"level{level}/recall@{k}": own.recall(k) for k in RECALL_AT}
     values |= {f"recall@{k}": ranks[max(ranks)].recall(k) for k in RECALL_AT}
-    for target in outcome.targets:
+    for target in predictions.targets:
         if any(target.truth):
             values |= {f"{target.name}/top{k}": topk_accuracy(target, k) for k in (1, 5)}
-    values["count"] = float(len(outcome.images))
-    values["seconds_per_1000_images"] = 1000.0 * outcome.seconds / len(outcome.images)
+    values["count"] = float(len(predictions.images))
+    values["seconds_per_1000_images"] = 1000.0 * predictions.seconds / len(predictions.images)
     return values
 
 
-def representation_page(outcome: RetrievalPredictions, rows: Catalog, metrics: Mapping[str, float], title: str) -> Page:
+def representation_page(
+    predictions: RetrievalPredictions, rows: Catalog, metrics: Mapping[str, float], title: str
+) -> Page:
     """Headline figures, recall by level, the curve over k, and queries with what is found for them."""
-    ranks = level_ranks(outcome)
+    ranks = level_ranks(predictions)
     deepest = max(ranks)
     page = Page(
         title,
-        f"{len(outcome.images):,} photos, each asked for among all others by cosine, itself left out · data "
+        f"{len(predictions.images):,} photos, each asked for among all others by cosine, itself left out · data "
         f"{rows.data_version or 'of unknown version'} · {metrics['seconds_per_1000_images']:.1f} s per 1,000 photos",
     )
     page.tiles(Tile(f"recall@{k}, level {deepest}", percent(metrics[f"recall@{k}"])) for k in (1, 2, 4, 8))
@@ -88,7 +90,7 @@ def representation_page(outcome: RetrievalPredictions, rows: Catalog, metrics: M
         f"What is found, level {deepest}",
         "A query drawn at random, then its nearest photos; red: of another node. Two rows of names each.",
     )
-    for photos in _grids(outcome, rows, deepest, ranks[deepest]):
+    for photos in _grids(predictions, rows, deepest, ranks[deepest]):
         page.photos(photos)
     return page
 
@@ -108,19 +110,21 @@ def _curve(ranks: Mapping[int, Ranks]) -> "Figure":
     return figure
 
 
-def _grids(outcome: RetrievalPredictions, rows: Catalog, level: int, ranks: Ranks) -> list[list[Photo]]:
-    labels, unit = level_labels(outcome, level), unit_rows(outcome.embeddings)
+def _grids(predictions: RetrievalPredictions, rows: Catalog, level: int, ranks: Ranks) -> list[list[Photo]]:
+    labels, unit = level_labels(predictions, level), unit_rows(predictions.embeddings)
     drawn = np.random.default_rng(0).permutation(ranks.query)[:QUERIES_SHOWN]
     grids = []
     for query in np.sort(drawn).tolist():
         scores = unit @ unit[query]
         scores[query] = -np.inf
         found, cosines = best_first(np.arange(len(unit)), scores, ANSWERS_SHOWN)
-        photos = [Photo(thumbnail(rows.uri(outcome.images[query])), ["query", _last(outcome.paths[query])], "warn")]
+        photos = [
+            Photo(thumbnail(rows.uri(predictions.images[query])), ["query", _last(predictions.paths[query])], "warn")
+        ]
         for row, cosine in zip(found.tolist(), cosines.tolist(), strict=True):
             tone = "good" if labels[row] == labels[query] else "bad"
-            caption = [_last(outcome.paths[row]), f"cosine {cosine:.3f}"]
-            photos.append(Photo(thumbnail(rows.uri(outcome.images[row])), caption, tone))
+            caption = [_last(predictions.paths[row]), f"cosine {cosine:.3f}"]
+            photos.append(Photo(thumbnail(rows.uri(predictions.images[row])), caption, tone))
         grids.append(photos)
     return grids
 
