@@ -16,7 +16,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make pins"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo audit fuzz test test-containers lint compile bench image pins pin-data clean
+.PHONY: help install demo audit fuzz quick test test-containers lint compile bench image pins pin-data clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,9 @@ data: | $(STAMP)
 	@$(VENV)/bin/dvc commit --quiet --force data.dvc
 	@git diff --quiet -- data.dvc || echo "data/ holds other bytes than data.dvc pinned: see git diff data.dvc" >&2
 
+quick: $(STAMP) ## the tests that are not slow, on all cores: a person's loop
+	$(VENV)/bin/pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder -m "not slow"
+
 test: $(STAMP) ## every test, the slow ones too, on all cores
 	$(VENV)/bin/pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
@@ -67,10 +70,11 @@ audit: $(STAMP) ## pins, licences and known vulnerabilities of all packages; bui
 fuzz: $(STAMP) ## hostile bytes for every reader, ARGS="--seconds 60 [TARGET ...]"; needs atheris in .venv
 	$(VENV)/bin/python benchmarks/tables/fuzz.py $(ARGS)
 
-lint: $(STAMP) ## ruff (rules and format) and mypy
+lint: $(STAMP) ## ruff (rules and format), mypy, and the order of the rooms
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 compile: $(STAMP) ## build/NAME.yaml for each pipeline, ready to be uploaded in the UI
 	@mkdir -p build

@@ -18,6 +18,7 @@ def an_outcome(probability, truth, attention=None, views=None, thresholds=(0.2, 
     views = views or [list(VIEWS)] * count
     images = images or [[f"images/{i}-{k}.png" for k in range(len(own))] for i, own in enumerate(views)]
     return ListingPredictions(
+        task="authenticity",
         listings=[f"L{i}" for i in range(count)],
         images=images,
         views=views,
