@@ -207,7 +207,7 @@ class TestStudent:
             ("corrupted=1", "corrupted='1'"),
             ("corrupted=-0.1", "corrupted='-0.1'"),
             ("views=-1", "views='-1'"),
-            ("gammas=0,a", "gammas='0,a': reads like 0,0.5,1,2,3"),
+            ("gammas=0,a", "gammas.1='a': Input should be a valid number"),
             ("teachers=nope", "nope: not a model folder"),
         ],
     )

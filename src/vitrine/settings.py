@@ -1,13 +1,21 @@
 """Training settings: frozen, typed, with defaults that work on a laptop; a run overlays some with `--set k=v`."""
 
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from vitrine.errors import InputError, nearest
 
 Trunk = Literal["auto", "frozen", "upper", "tuned", "scratch"]
+
+
+def _parts(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_parts)]  # written a,b
+Numbers = Annotated[tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_parts)]  # written 0,0.5
 
 
 class Recipe(NamedTuple):
@@ -55,11 +63,6 @@ class Settings(BaseModel):
     def by_start(self, from_nothing: bool) -> dict[str, object]:
         """What 0 means of settings that depend on what training starts from."""
         return {}
-
-
-def numbers(text: str) -> list[float]:
-    """The numbers of a comma-separated list."""
-    return [float(part) for part in text.split(",") if part.strip()]
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)

@@ -4,7 +4,6 @@ Nothing here trusts a file: tensors are read without unpickling code, and a publ
 digits that its publisher put into its name.
 """
 
-import difflib
 import functools
 import hashlib
 import shutil
@@ -21,7 +20,7 @@ from torch import Tensor
 from vitrine import files
 from vitrine.blocks.narrow_resnet import NARROW
 from vitrine.blocks.torchvision_nets import torchvision_models
-from vitrine.errors import InputError
+from vitrine.errors import InputError, nearest
 
 PUBLISHED = ("auto", "imagenet")  # the net's own published weights
 TIMM = "timm:"
@@ -226,8 +225,7 @@ def import_timm() -> Any:
 
 def unknown(name: str, known: Sequence[str]) -> InputError:
     """What is said of a net that nobody knows, with the nearest name."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    return InputError(f"backbone {name}: unknown; did you mean {near[0]}?")
+    return InputError(f"backbone {name}: unknown; did you mean {nearest(name, known)}?")
 
 
 def _given(asked: str) -> Weights:

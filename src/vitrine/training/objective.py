@@ -50,5 +50,7 @@ class Objective(Generic[Batch]):
         batch, pixels = drawn
         views: list[Tensor] = []
         if self.store is not None and pixels is not None:
-            views = [self.store.augmented(pixels, device, (self.seed, epoch, step, view)) for view in range(self.views)]
+            drawn_by = (self.seed, epoch, step)
+            views = [self.store.augmented(pixels, device, drawn_by)]
+            views += [self.store.augmented(pixels, device, (*drawn_by, view)) for view in range(1, self.views)]
         return self.loss(epoch, step, batch, views, device)

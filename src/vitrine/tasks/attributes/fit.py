@@ -17,7 +17,7 @@ from vitrine.data.photo_store import PhotoStore
 from vitrine.data.truth import teachable_types
 from vitrine.errors import InputError
 from vitrine.files import absolute
-from vitrine.settings import Settings, numbers
+from vitrine.settings import Settings
 from vitrine.tasks.attributes.net import AttributeNet, LogisticNet
 from vitrine.tasks.attributes.objective import bce_objective, classes_of, student_objective, teacher_objective
 from vitrine.tasks.attributes.predictions import label_targets
@@ -72,7 +72,7 @@ def _try_gammas(catalog: Catalog, store: PhotoStore, settings: TeacherSettings, 
     """The best validation accuracy that each gamma came to in a short training of its own."""
     epochs = settings.gamma_epochs or max(1, settings.epochs // 3)
     tried: dict[float, float] = {}
-    for gamma in numbers(settings.gammas):
+    for gamma in settings.gammas:
         own = settings.model_copy(update={"gamma": gamma, "epochs": epochs, "gammas": ""})
         title = f"teacher {settings.type}, gamma {gamma:g}"
         _, history = _fit_teacher(catalog, store, own, folder / f"gamma-{gamma:g}", title)
@@ -110,7 +110,7 @@ def train_bce(catalog: Catalog, out: Path, settings: BceSettings, folder: Path) 
 def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder: Path, load: Load) -> None:
     """Trains the student of `settings.teachers`, or of teachers trained first; checkpoints go into `folder`."""
     further = _further_catalogs(settings.unlabelled)
-    given = [Path(text.strip()) for text in settings.teachers.split(",") if text.strip()]
+    given = [Path(text) for text in settings.teachers]
     paths = given or _train_teachers(catalog, settings, folder)
     torch.manual_seed(settings.seed)
     labels: dict[str, list[str]] = {}
@@ -203,10 +203,10 @@ def _start_of(config: Mapping[str, Any]) -> Settings:
     return Settings.model_validate(own | {"trunk": config["settings"].get("trunk", "scratch")})
 
 
-def _further_catalogs(named: str) -> list[Catalog]:
-    """Each catalog of a comma-separated list; of one that was split, only its training photos."""
+def _further_catalogs(named: Sequence[str]) -> list[Catalog]:
+    """Each catalog; of one that was split, only its training photos."""
     found = []
-    for name in filter(None, (text.strip() for text in named.split(","))):
+    for name in named:
         catalog = read_catalog(name)
         if "split" in catalog.table:
             catalog = catalog.with_table(catalog.table[~catalog.table["split"].isin(["validation", "test"])])

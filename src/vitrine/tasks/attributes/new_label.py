@@ -4,7 +4,6 @@ A class is predicted by the label embedding nearest to the photo's. So a class t
 placing its d at the centre of the cluster that a few photos of it form, which leaves all else as it was.
 """
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 from vitrine import files
 from vitrine.blocks.cosine import cosines
 from vitrine.data.photo_store import PhotoStore
-from vitrine.errors import InputError
+from vitrine.errors import InputError, nearest
 from vitrine.inference import run_net
 from vitrine.model import save_model
 from vitrine.tasks.attributes import Attributes
@@ -66,9 +65,10 @@ def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[st
     if not isinstance(net, AttributeNet):
         raise InputError(f"{model}: a model of {config['task']}/{config['variant']} has no label embeddings to add to")
     if kind not in net.kinds:
-        near = difflib.get_close_matches(kind, net.kinds, n=1, cutoff=0.0)[0]
         known = ", ".join(net.kinds)
-        raise InputError(f"--type {kind}: {model} has no such type; did you mean {near}? (it has: {known})")
+        raise InputError(
+            f"--type {kind}: {model} has no such type; did you mean {nearest(kind, net.kinds)}? (it has: {known})"
+        )
     labels = list(config["labels"][kind])
     label = label.strip()
     if not label or "|" in label:
@@ -82,8 +82,8 @@ def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[st
     centre = centre_of(embedded) * known.norm(dim=1).mean()  # as long as the others, though only directions count
     net.dictionaries[place] = nn.Parameter(torch.cat([known, centre.unsqueeze(0)]), requires_grad=False)
     closeness = cosines(centre.unsqueeze(0), known)[0]
-    nearest = int(closeness.argmax())
-    added = Addition(len(store), recognised(embedded, known), labels[nearest], float(closeness[nearest]))
+    closest = int(closeness.argmax())
+    added = Addition(len(store), recognised(embedded, known), labels[closest], float(closeness[closest]))
     config["labels"][kind] = [*labels, label]
     if prior := config.get("priors", {}).get(kind):
         prior.append(float(np.mean(prior)))  # how often the new label comes, nobody has said

@@ -1,8 +1,8 @@
 """Settings of attribute prediction."""
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from vitrine.settings import Settings, numbers
+from vitrine.settings import Numbers, Settings, Words
 
 
 class TeacherSettings(Settings):
@@ -12,19 +12,8 @@ class TeacherSettings(Settings):
     embedding_dim: int = Field(256, ge=2, description="D of the label embeddings")
     gamma: float = Field(1.0, ge=0, description="focal exponent of Eq. 2")
     prior: bool = Field(False, description="answer labels as often as they come, not as if all came equally often")
-    gammas: str = Field("", description="try these on the validation photos and keep the best, e.g. 0,0.5,1,2,3")
+    gammas: Numbers = Field((), description="try these on the validation photos and keep the best, e.g. 0,0.5,1,2,3")
     gamma_epochs: int = Field(0, ge=0, description="passes each of gammas is tried for; 0 = a third of epochs")
-
-    @field_validator("gammas")
-    @classmethod
-    def _numbers(cls, text: str) -> str:
-        try:
-            usable = all(0 <= value < float("inf") for value in numbers(text))
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError("reads like 0,0.5,1,2,3")
-        return text
 
 
 class BceSettings(Settings):
@@ -38,7 +27,7 @@ class StudentSettings(TeacherSettings):
     """The MTSS student (attributes paper, Section 3.3), and the teachers it trains where none are given."""
 
     type: str = Field("", description="train only this type's teacher and its student; empty = all types")
-    teachers: str = Field("", description="teachers' model folders, comma separated; empty = train them first")
+    teachers: Words = Field((), description="teachers' model folders, comma separated; empty = train them first")
     teacher_store: str = Field("", description="folder where finished teachers are kept, and found by a later training")
     beta: float = Field(1.0, ge=0, description="exponent of the certainty weight in Eq. 4")
     views: int = Field(
@@ -48,7 +37,7 @@ class StudentSettings(TeacherSettings):
         0.0, ge=0, description="the student's learning rate over learning_rate; 0 = 3 from nothing, else 1"
     )
     labelled: float = Field(0.0, ge=0, lt=1, description="share of photos drawn evenly over the types annotated for")
-    unlabelled: str = Field("", description="further catalogs, comma separated, whose photos the student learns from")
+    unlabelled: Words = Field((), description="further catalogs, comma separated, whose photos the student learns from")
     unlabelled_share: float = Field(0.25, ge=0, lt=1, description="share of photos drawn from these catalogs")
     corrupted: float = Field(0.0, ge=0, lt=1, description="share of photos that are corrupted (15 kinds, 5 severities)")
 

@@ -48,12 +48,11 @@ def plan(catalog: Catalog, variant: str, settings: MatchingSettings) -> Plan:
     table = catalog.table
     column = identity_column(table, settings.identity, catalog.root)
     pairable = Pairable.of(table, column, catalog.root)
-    named = [part.strip() for part in settings.background.split(",") if part.strip()]
-    further = () if variant == OWN else tuple(read_catalog(part) for part in named)
+    further = () if variant == OWN else tuple(map(read_catalog, settings.background))
     if further:
         background = other_background([other.table for other in further], len(table))
         if len(background.classes) < 2:
-            raise InputError(f"background={settings.background}: category: fewer than two classes to learn")
+            raise InputError(f"background={','.join(settings.background)}: category: fewer than two classes to learn")
     else:
         background = own_background(table, pairable.identity)
     notes = [
@@ -64,7 +63,7 @@ def plan(catalog: Catalog, variant: str, settings: MatchingSettings) -> Plan:
             else ""
         ),
         f"background: {len(background.rows):,} photos of {len(background.classes):,} classes of "
-        + ("the product set itself" if background.own else settings.background),
+        + ("the product set itself" if background.own else ", ".join(settings.background)),
     ]
     return Plan(column, pairable, background, further, tuple(notes))
 

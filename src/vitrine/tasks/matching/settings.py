@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from vitrine.settings import Settings
+from vitrine.settings import Settings, Words
 
 
 class MatchingSettings(Settings):
@@ -10,7 +10,7 @@ class MatchingSettings(Settings):
 
     epochs: int = Field(0, ge=0, description="passes over the training user photos, each with its pairs; 0 = by start")
     identity: str = Field("", description="column that says what is the same; empty = product, else item")
-    background: str = Field("", description="labelled catalogs for the softmax, comma separated; empty = the own one")
+    background: Words = Field((), description="labelled catalogs for the softmax, comma separated; empty = the own one")
     pretraining: int = Field(10, ge=0, description="passes over the background set before, where weights=none")
     pairs: str = Field("1:1:4", description="positive : hard negative : background negative pairs, the first 1")
     margin: float = Field(0.0, ge=0, description="m of the losses, in units of the features; 0 = from the data")

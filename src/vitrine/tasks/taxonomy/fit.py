@@ -38,7 +38,7 @@ def train_taxonomy(
 def _start(catalog: Catalog, variant: str, settings: TaxonomySettings) -> dict[str, Any]:
     """The config of a net before it has learnt anything."""
     own = {"hidden": settings.hidden, "salient_stage": settings.salient_stage}
-    known = describe(catalog, variant, _names(settings.attributes))
+    known = describe(catalog, variant, settings.attributes)
     return start_config("taxonomy", variant, settings, catalog) | own | known
 
 
@@ -68,7 +68,7 @@ def _train_refined(
 ) -> None:
     """One net per level, each trained as the flat variant; then MCR on their validation scores."""
     config = _start(catalog, variant, settings)
-    given = [Path(text) for text in _names(settings.nets)]
+    given = [Path(text) for text in settings.nets]
     paths = given or _train_levels(catalog, variant, config["levels"], settings, folder)
     net = join(config, [(str(path), *load(path)) for path in paths])
     net.to("cuda" if torch.cuda.is_available() else "cpu").to(memory_format=torch.channels_last)
@@ -96,7 +96,3 @@ def _train_levels(
             shutil.rmtree(checkpoints, ignore_errors=True)
         paths.append(path)
     return paths
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

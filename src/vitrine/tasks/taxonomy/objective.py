@@ -1,6 +1,5 @@
 """What a taxonomy net is taught (Chen et al., Structure-Aware Deep Learning, Section 3.4, Eq. 5-7)."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from vitrine.catalog import Catalog
 from vitrine.data.inputs import Inputs
 from vitrine.data.sampling import shuffled
 from vitrine.data.truth import label_matrix, top1_accuracy
-from vitrine.errors import InputError
+from vitrine.errors import InputError, nearest
 from vitrine.inference import run_net
 from vitrine.tasks.taxonomy.balance import choose_balance
 from vitrine.tasks.taxonomy.net import LEAF, TaxonomyNet
@@ -113,13 +112,11 @@ def task_weights(
         **level_weights(nodes, matrices[LEAF].shape[1], settings.level_weight),
         **attribute_weights(annotated, settings.attribute_weight),
     }
-    for text in filter(None, map(str.strip, settings.task_weights.split(","))):
+    for text in settings.task_weights:
         name, _, value = text.rpartition("=")
         if name not in weights:
-            near = difflib.get_close_matches(name, weights, n=1, cutoff=0.0)[0]
-            raise InputError(
-                f"--set task_weights={text}: no such task; did you mean {near}? (has: {', '.join(weights)})"
-            )
+            meant, known = nearest(name, weights), ", ".join(weights)
+            raise InputError(f"--set task_weights={text}: no such task; did you mean {meant}? (has: {known})")
         try:
             weights[name] = float(value)
         except ValueError as error:

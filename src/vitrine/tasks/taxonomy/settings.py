@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from vitrine.settings import Settings
+from vitrine.settings import Settings, Words
 
 
 class TaxonomySettings(Settings):
@@ -11,15 +11,15 @@ class TaxonomySettings(Settings):
     level: int = Field(0, ge=0, description="learn only the first levels of category, this many; 0 = all")
     hidden: int = Field(256, ge=2, description="nodes of the public fully connected layer")
     salient_stage: int = Field(0, ge=0, description="ss...: the module sits this many stages before the trunk's last")
-    attributes: str = Field("", description="the attribute types to learn, comma separated; empty = all there are")
+    attributes: Words = Field((), description="the attribute types to learn, comma separated; empty = all there are")
     attribute_weight: float = Field(1.0, ge=0, description="scales the attributes' task weights (Eq. 5, 7)")
     level_weight: float = Field(1.0, ge=0, description="scales the coarser levels' task weights (Eq. 5)")
-    task_weights: str = Field("", description="single task weights, e.g. level1=0.1,attr:colour=0.5")
+    task_weights: Words = Field((), description="single task weights, e.g. level1=0.1,attr:colour=0.5")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the even distribution in the leaves' labels")
     logit_adjustment: float = Field(0.0, ge=0, description="tau: 1 = learn as if all leaves were equally common")
     balance: bool = Field(False, description="make up for common leaves as far as it costs at most 1 point of top1")
     start: str = Field("", description="an earlier model folder to go on from, with other leaves or labels")
-    nets: str = Field("", description="mcr: finished nets, one per level, coarse to fine; empty = train them first")
+    nets: Words = Field((), description="mcr: finished nets, one per level, coarse to fine; empty = train them first")
     related: int = Field(3, ge=1, description="mcr: K, the categories of the same level in R_c (Eq. 4)")
     mcr_lambda: float = Field(0.0, ge=0, description="mcr: lambda of Eq. 3; 0 = chosen by cross-validation")
 
