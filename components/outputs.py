@@ -8,7 +8,7 @@ from pathlib import Path
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Metrics
 
 
-def stamp(source: Path, *artifacts: Artifact) -> None:
+def stamp(source: Path | str, *artifacts: Artifact) -> None:
     """Shows in the metadata of artifacts which data (and code) a table or a model was made with."""
     from vitrine.steps import lineage
 

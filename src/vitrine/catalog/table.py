@@ -120,8 +120,9 @@ def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
 
 
 def read_version(folder: str | Path) -> str:
-    """The data version that a local table made by `write_catalog` records; its rows are not read."""
-    metadata = pq.read_schema(Path(folder) / TABLE_NAMES[0]).metadata
+    """The data version that a table made by `write_catalog` records; its rows are not decoded."""
+    data = files.read_bytes(files.join(str(folder), TABLE_NAMES[0]))
+    metadata = pq.read_schema(pa.BufferReader(data)).metadata
     return (metadata or {}).get(VERSION_KEY, b"").decode()
 
 
