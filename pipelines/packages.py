@@ -77,8 +77,8 @@ def _without_claim(package: Path) -> None:
         tasks = part.get("dag", {}).get("tasks", {}).values()
         for side in (part.get("inputDefinitions", {}), *(task.get("inputs", {}) for task in tasks)):
             given = side.get("parameters", {})
-            for name in own:
-                if name in given and part.get("executorLabel") is None:
+            for name, value in list(given.items()):
+                if name in own or value.get("componentInputParameter") in own:
                     del given[name]
     for executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
         if executor.pop("pvcMount", None):
