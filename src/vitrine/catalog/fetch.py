@@ -54,6 +54,7 @@ def fetch(
             catalog = _fetch_tracked(source, revision, remote, _node_cache(cache), photos)
         else:
             catalog = _open_catalog(files.absolute(source), revision)
+        catalog = replace(catalog, source=files.absolute(source))
         write_catalog(catalog, folder)
     return catalog
 
