@@ -10,7 +10,6 @@ from pathlib import Path
 
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Metrics
 
-
 FONTS = "share/vitrine/matplotlib"  # below the environment of the image
 
 

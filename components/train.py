@@ -42,9 +42,11 @@ def train(
     from pathlib import Path
 
     from components.outputs import show_metrics, stamp
+    from pipelines.stages import share_photos
     from pipelines.trainjob import on_nodes
     from vitrine import steps
 
+    share_photos(checkpoints)
     found = steps.train_models(
         task,
         variant,

@@ -64,6 +64,7 @@ FORM = {
 
 STEPS = {
     "shards": Setting(1, "Pods that share the photos when these are looked at, 16 at most."),
+    "packed": Setting(3, "Of how many states of the data photos on S3 are packed, to be read in sequence; 0 = none."),
     "step_cpu": Setting(STEP_CPU, "Processors that every step between the first and the last asks for."),
     "step_memory": Setting(STEP_MEMORY, "Memory that each of these steps gets at most."),
 }

@@ -2,12 +2,14 @@
 
 import json
 import math
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.agreed import POD
 from pipelines.form import check, cleaning, trainings, whole_settings
 from pipelines.model_registry import announcer
 from pipelines.placement import Wanted
@@ -78,7 +80,7 @@ def begin(
     catalog = steps.name_period(catalog, period)
     state = steps.data_state(catalog, revision)
     table = files.join(files.absolute(reports), f"{TABLES}/{state}")
-    steps.keep_table(catalog, revision, remote, table, run_folder(reports, run_id))
+    steps.keep_table(catalog, revision, remote, table, run_folder(reports, run_id), whole["packed"])
     return Begun(
         table,
         state,
@@ -151,6 +153,12 @@ def plan(
     wanted = Wanted(*sizes, settings["pool"], settings["tolerations"], volume)
     check_place(wanted, float(settings["place_minutes"]), run)
     return tasks, groups, counts
+
+
+def share_photos(checkpoints: str) -> None:
+    """Has a pod keep photos on the volume of its checkpoints, where other trainings' pods find them."""
+    if os.environ.get(POD):
+        os.environ.setdefault("VITRINE_PHOTOS", str(Path(checkpoints).parent / "photos"))
 
 
 def type_groups(types: Sequence[str], per_pod: int) -> list[str]:

@@ -10,12 +10,13 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from vitrine import __version__, files
-from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version
+from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version, write_catalog
 from vitrine.catalog.table import TABLE_NAMES
 from vitrine.errors import InputError
 from vitrine.evaluation import EXAMPLES, METRICS, REPORT
@@ -79,7 +80,7 @@ def _open(table: Path | str, *, check_rows: bool = True) -> Catalog:
     return at_hand(read_catalog(table, check_rows=check_rows))
 
 
-def keep_table(catalog: str, revision: str, remote: str, address: str, run: str) -> None:
+def keep_table(catalog: str, revision: str, remote: str, address: str, run: str, packed: int = 0) -> None:
     """The catalog of one revision, as a table that says where its photos are: steps fetch those they look at.
 
     It is kept at an address of its state of the data. So steps that are told this address, a plain parameter, are
@@ -91,13 +92,19 @@ def keep_table(catalog: str, revision: str, remote: str, address: str, run: str)
         remote: See `fetch`.
         address: Folder or `s3://` prefix to keep the table in, beside what was said of it the first time.
         run: Folder or `s3://` prefix of the run's pages.
+        packed: Of how many states of the data photos that are on S3 may be packed beside their tables; 0 = none are.
     """
+    from vitrine.catalog import packs
     from vitrine.catalog.fetch import fetch
 
     kept = files.join(address, "fetch.json")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "table"
         table = fetch(catalog, out, revision, remote, photos=False)
+        if packed and files.is_s3(address) and (files.is_s3(table.root) or files.is_s3(table.remote)):
+            states, _, state = address.rpartition("/")
+            packs.prune(states, state, packed)
+            write_catalog(replace(table, packs=files.join(address, "photos")), out)
         decided = [f"{len(table):,} rows of {catalog}, data version {table.data_version}."]
         figures = {"photos in the catalog": f"{len(table):,}"}
         write_note(out, Note("fetch", "Fetch", decided, figures=figures, data_version=table.data_version))
@@ -120,11 +127,11 @@ def shard_names(shards: int) -> list[str]:
 
 def scan(table: Path | str, out: Path, shard: str) -> None:
     """The photo table of one shard; the steps that follow read it instead of the photos."""
-    from vitrine.catalog.fetch import at_hand
+    from vitrine.catalog.fetch import pack
     from vitrine.quality.scan import parse_shard, shard_images, write_photo_table
 
     catalog, part = read_catalog(table, check_rows=False), parse_shard(shard)
-    done = write_photo_table(at_hand(catalog, images=shard_images(catalog, part)), out, part)
+    done = write_photo_table(pack(catalog, shard_images(catalog, part), part), out, part)
     print(f"{SIGN} Scan {shard}: {done:,} photos.", flush=True)
 
 
