@@ -236,11 +236,13 @@ def near(key: str, known: Iterable[str], where: str) -> str:
     """A key, if it is known.
 
     Raises:
-        InputError: else, with the nearest known one.
+        InputError: else, with the nearest known one, or what is near to its name of before.
     """
     names = list(known)
     if key not in names:
-        close = difflib.get_close_matches(key, names, n=1, cutoff=0.0)[0]
+        before = {old: new for old, new in RENAMED.items() if new in names}
+        close = difflib.get_close_matches(key, [*names, *before], n=1, cutoff=0.0)[0]
+        close = before.get(close, close)
         raise InputError(f"{where}: {key}: unknown; did you mean {close}? (known: {', '.join(sorted(names))})")
     return key
 

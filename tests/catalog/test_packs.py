@@ -167,7 +167,7 @@ def test_dvcs_photos_are_packed_too(bucket, s3_server, tmp_path, monkeypatch):
         found = at_hand(read_catalog(kept), tmp_path / "node")
         objects = [path for path in server.read if "/dvc/" in path]
     assert len(arrived(found)) == COUNT
-    assert len(objects) == 1  # the list of files
+    assert len(objects) == 2  # the list of files, and the table beside the photos
     assert found.address == str(tmp_path / "data.dvc")
 
 

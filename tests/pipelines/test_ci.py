@@ -155,7 +155,7 @@ def test_figures_stand_beside_those_in_use(tmp_path):
     [
         ({"VITRINE_SETTINGS": "epochs"}, "one `name: value` a line"),
         ({"VITRINE_SETTINGS": "{"}, "no YAML"),
-        ({"VITRINE_SETTINGS": "epoch: 3"}, "did you mean epochs"),
+        ({"VITRINE_SETTINGS": "epoch: 3"}, "did you mean train_epochs"),
         ({"VITRINE_DATA": "/nowhere/data.dvc"}, "names no data"),
         ({"GITHUB_TOKEN": ""}, "GITHUB_TOKEN: not set"),
         ({"GITHUB_TOKEN": "wrong"}, "401"),

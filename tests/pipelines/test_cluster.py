@@ -13,6 +13,7 @@ from fake_kubeflow import FakeKubeflow
 
 from pipelines import PIPELINES, cluster
 from pipelines.cluster import Cluster, parse_cron, retraining, run_name, version_name
+from pipelines.form import whole_settings
 from pipelines.packages import compile_pipeline, content_hash, step_names
 from vitrine.cli import cli
 from vitrine.errors import InputError
@@ -132,7 +133,7 @@ def test_two_at_once_create_one_pipeline_and_one_version(kubeflow, tmp_path):
 
 
 def test_waiting_tells_how_it_ended(kubeflow, vitrine):
-    here = (*HERE, "--set", "reports=/nowhere/reports")
+    here = (*HERE, "--set", "out_reports=/nowhere/reports")
     code, out = vitrine("submit", "retrain", *here, "--wait")
     assert code == 0
     assert [line.rpartition(": ")[2] for line in out.splitlines()[-3:]] == ["pending", "running", "succeeded"]
@@ -149,18 +150,18 @@ def test_waiting_tells_each_step_as_it_ends_and_what_was_decided(kubeflow, vitri
     """An Argo run's nodes: a step's driver, its retries' shells and the loops around it are no steps."""
     names = (
         "root-driver",
-        "data-version-driver",
-        "data-version",
-        "fetch",
-        "train-teacher(0)",
-        "train-teacher",
+        "start-driver",
+        "start",
+        "scan",
+        "train(0)",
+        "train",
         "validate",
     )
     kubeflow.state.steps = [
         {"task_id": name, "display_name": name, "state": "RUNNING" if name == "validate" else "SUCCEEDED"}
         for name in names
     ]
-    kubeflow.state.steps.append({"task_id": "t2", "display_name": "train-teacher", "state": "FAILED"})
+    kubeflow.state.steps.append({"task_id": "t2", "display_name": "train", "state": "FAILED"})
     real = Cluster.start
 
     def start(self, *given):
@@ -170,14 +171,14 @@ def test_waiting_tells_each_step_as_it_ends_and_what_was_decided(kubeflow, vitri
         return started
 
     monkeypatch.setattr(Cluster, "start", start)
-    code, out = vitrine("submit", "retrain", *HERE, "--set", f"reports={tmp_path}/reports", "--wait")
+    code, out = vitrine("submit", "retrain", *HERE, "--set", f"out_reports={tmp_path}/reports", "--wait")
     assert code == 0
     lines = [line for line in out.splitlines() if line.startswith("  ")]
     assert lines == [
-        "  Name the data: done",
         "  Fetch the data: done",
-        "  Train a teacher: done",
-        "  Train a teacher: failed",
+        "  Look at the photos: done",
+        "  Train teachers: done",
+        "  Train teachers: failed",
         "  Categories: is now version 7.",
     ]
 
@@ -224,7 +225,7 @@ def test_a_schedule_runs_one_at_a_time_and_does_not_catch_up(kubeflow, vitrine):
     assert found["no_catchup"] is True
     assert int(found["max_concurrency"]) == 1
     assert found["mode"] == "ENABLE"
-    assert found["runtime_config"]["parameters"] == {"shards": 4}
+    assert found["runtime_config"]["parameters"] == {"settings": whole_settings("monitor", {"shards": 4})}
 
 
 def test_a_schedule_is_replaced_only_when_it_differs(kubeflow, vitrine):
@@ -261,7 +262,7 @@ def test_no_cron(text):
     ("arguments", "said"),
     [
         (["submit", "retrian"], "did you mean retrain"),
-        (["submit", "retrain", "--set", "epoch=3"], "did you mean "),
+        (["submit", "retrain", "--set", "epoch=3"], "did you mean train_epochs"),
         (["submit", "retrain", "--set", "train_epochs=many"], "not of type integer"),
         (["schedule", "monitor", "--cron", "daily"], "five fields"),
         (["submit", "retrain", "--parameters", "/nowhere.yaml"], "/nowhere.yaml: cannot be read"),

@@ -29,9 +29,7 @@ INDEX = re.compile(r"(\d+)-of-(\d+)\.parquet")
 SCHEMA = pa.schema([("image", pa.string()), ("md5", pa.string()), ("pack", pa.string())])
 
 
-def write_packs(
-    folder: Path, entries: Mapping[str, str], address: str, part: tuple[int, int], size: int = PACK_BYTES
-) -> int:
+def write_packs(folder: Path, entries: Mapping[str, str], address: str, part: tuple[int, int], size: int = 0) -> int:
     """Packs photos of one shard, unless that was done before.
 
     Args:
@@ -39,7 +37,7 @@ def write_packs(
         entries: Their MD5 by their names below it, which are their `image` values.
         address: Folder or `s3://` prefix to write to.
         part: Which shard, from 1 on, of how many.
-        size: Bytes from which on a pack is full.
+        size: Bytes from which on a pack is full; 0 = `PACK_BYTES`.
 
     Returns:
         How many packs were written.
@@ -57,7 +55,7 @@ def write_packs(
                 for image in images[len(packs) :]:
                     tar.add(folder / image, image, recursive=False, filter=_plain)
                     packs.append(name)
-                    if file.tell() >= size:
+                    if file.tell() >= (size or PACK_BYTES):
                         break
             file.seek(0)
             files.write_file(files.join(address, name), file)
