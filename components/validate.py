@@ -27,9 +27,9 @@ def validate(
     from pathlib import Path
 
     from components.outputs import show_metrics, show_page, stamp
-    from vitrine import steps
+    from pipelines import stages
 
-    figures = steps.validate(table, Path(results.path), [Path(shard.path) for shard in photos], reports)
+    figures = stages.validate(table, Path(results.path), [Path(shard.path) for shard in photos], reports)
     show_page(report, Path(results.path) / "report.html")
     show_metrics(counts, figures)
     stamp(table, results)

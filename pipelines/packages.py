@@ -216,6 +216,8 @@ def _add(
         return
     kind = inputs[near(key, [*inputs, *settings], where)].type
     value = _of_text(kind, value, where) if text else value
+    if kind == "Integer" and isinstance(value, float) and value.is_integer():
+        value = int(value)  # Kubeflow hands numbers inside objects over as 3.0
     _check_type(kind, value, where)
     pipeline = str(found.get("retrain_pipeline", "retrain"))
     if name == "monitor" and key == "settings" and not value.keys() <= settings.keys():

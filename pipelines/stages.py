@@ -15,9 +15,10 @@ from pipelines.model_registry import announcer
 from pipelines.placement import Wanted
 from pipelines.placement import check as check_place
 from pipelines.trainjob import held_by_step
-from vitrine import files, steps
+from vitrine import files, journal, steps
 from vitrine.journal import publish, run_folder
 
+POINTER = "table.txt"  # in a run's folder: the address of its table
 TABLES = "tables"  # below the reports: the table of each state of the data that a run was started on
 
 # Argo keeps the state of a run in one object of about 1 MB at most, compressed; a round of a loop takes 13 KB of it.
@@ -80,7 +81,9 @@ def begin(
     catalog = steps.name_period(catalog, period)
     state = steps.data_state(catalog, revision)
     table = files.join(files.absolute(reports), f"{TABLES}/{state}")
-    steps.keep_table(catalog, revision, remote, table, run_folder(reports, run_id), whole["packed"])
+    run = run_folder(reports, run_id)
+    steps.keep_table(catalog, revision, remote, table, run, whole["packed"])
+    files.write_bytes(files.join(run, POINTER), table.encode())
     return Begun(
         table,
         state,
@@ -90,6 +93,28 @@ def begin(
         {name: own for name, (_, _, own) in trainings(pipeline, whole, *how).items()},
         held_by_step(whole["nodes"], gpus) if pipeline != "monitor" else 0,
     )
+
+
+def validate(table: str, results: Path, photos: Sequence[Path], reports: str) -> dict[str, float]:
+    """What the library's does; its account is also kept beside the table, where the last step of any run finds it."""
+    figures = steps.validate(table, results, photos, reports)
+    publish(results, table)
+    return figures
+
+
+def summarise(reports: str, run_id: str, state: str, error: str, title: str, due: str) -> str:
+    """The page of a run, however it ended; its address.
+
+    Where the run ended before a step could hand the account of the data's quality on, it is taken from beside the table.
+    """
+    run = run_folder(reports, run_id)
+    pointer, note = files.join(run, POINTER), "validate.json"
+    if files.exists(pointer) and not files.exists(files.join(run, note)):
+        table = files.read_bytes(pointer).decode()
+        for name in ("validate.html", note):
+            if files.exists(files.join(table, name)):
+                files.write_bytes(files.join(run, name), files.read_bytes(files.join(table, name)))
+    return journal.summarise(run, state, error, title, due.split())
 
 
 def clean_and_split(

@@ -155,6 +155,17 @@ def test_the_same_data_have_the_same_table_in_another_run(done):
     assert notes[0] == notes[1]  # a step that is reused came after it
 
 
+def test_a_run_that_ends_before_its_plan_shows_what_validation_found(done):
+    pages = {"reports": str(done.root / "reports"), "run_id": "broken"}
+    done.step(start, pipeline="retrain", catalog=str(done.root / "data"), variant="bcnn", settings={}, **pages)
+    made = done.step(report_run, status=ended("RUNNING"), title="retrain", due="tasks", **pages)
+    page = Path(made.summary.path).read_text()
+    assert "Failed" in page
+    assert 'href="validate.html"' in page
+    told = (done.root / "reports/broken/validate.html").read_text()
+    assert told == Path(done.checked.report.path).read_text()
+
+
 def test_reports_are_html_artifacts(done):
     pages = {"validate": done.checked.report, "clean": done.parted.report, "split": done.parted.split_report}
     for kind, page in pages.items():

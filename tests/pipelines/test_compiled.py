@@ -1,5 +1,6 @@
 """The compiled `retrain` package, task by task, as a cluster will read it."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -307,6 +308,8 @@ def test_what_has_another_name_is_taken_with_a_warning():
 
 def test_a_monitors_settings_may_still_be_those_of_its_retraining(tmp_path):
     told = []
+    asked = parameters("monitor", ['retrain_parameters={"train_epochs": 3.0}'])  # as Kubeflow hands it over
+    assert json.dumps(asked) == '{"retrain_parameters": {"train_epochs": 3}}'
     before = "retrain: represent\nendpoint: ''\nsettings: {catalog: s3://a/b, level: 1, epochs: 2}\n"
     (tmp_path / "old.yaml").write_text(before)
     inner = {"data_catalog": "s3://a/b", "train_epochs": 2, "settings": {"level": 1}}
