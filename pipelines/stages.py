@@ -105,7 +105,7 @@ def validate(table: str, results: Path, photos: Sequence[Path], reports: str) ->
 def summarise(reports: str, run_id: str, state: str, error: str, title: str, due: str) -> str:
     """The page of a run, however it ended; its address.
 
-    Where the run ended before a step could hand the account of the data's quality on, it is taken from beside the table.
+    Where a run ended before a step handed the account of the data's quality on, it is taken from beside the table.
     """
     run = run_folder(reports, run_id)
     pointer, note = files.join(run, POINTER), "validate.json"
