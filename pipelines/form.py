@@ -154,6 +154,7 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
     },
     "monitor": {
         **STEPS,
+        "packed": Setting(0, STEPS["packed"].about),  # a day's photos are few, and are not to displace a catalog's
         "near_duplicates": Setting(True, "Drop near copies of photos, as retrain does; false for authenticate."),
         "task": Setting("", "Whose model in use; empty = of every task that has one."),
         "endpoint": Setting("http://ml-pipeline.kubeflow:8888", "Address of the Pipelines API; empty = start nothing."),

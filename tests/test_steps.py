@@ -157,6 +157,12 @@ def test_a_step_on_another_node_fetches_the_photos_itself(catalog, tmp_path, mon
     assert str(tmp_path) not in head  # where this node keeps them
 
 
+def test_settings_may_be_text_or_doubles_as_kubeflow_hands_them_over():
+    steps.check_settings("attributes", "student", {"epochs": "7.0", "prior": "false", "seed": 3.0, "batch_size": 8})
+    with pytest.raises(InputError, match="did you mean epochs"):
+        steps.check_settings("attributes", "student", {"epoch": 7})
+
+
 def test_a_folder_that_changed_has_another_state_though_one_revision_is_asked_for(catalog):
     before = steps.data_state(str(catalog), "0" * 32)
     replace(catalog)

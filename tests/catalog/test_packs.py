@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from faulty_s3 import FaultyS3
 from tracked import store
@@ -120,6 +122,16 @@ def test_an_index_that_is_none_is_one_line(catalog, bucket, tmp_path):
     files.write_bytes(f"{table}/photos/1-of-1.parquet", b"PAR1")
     with pytest.raises(InputError, match=r"1-of-1.parquet: cannot be read as an index of packs"):
         at_hand(read_catalog(table), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [("../a.jpg", "0" * 32, "1-of-1-000.tar"), ("a.jpg", "../../x", "1-of-1-000.tar"), ("a.jpg", "0" * 32, "../a.tar")],
+)
+def test_an_index_leads_out_of_no_folder(tmp_path, row):
+    pq.write_table(pa.table([[value] for value in row], schema=packs.SCHEMA), tmp_path / "1-of-1.parquet")
+    with pytest.raises(InputError, match="cannot be read as an index of packs"):
+        packs.read_index(str(tmp_path))
 
 
 def take(table, cache, barrier, answers):

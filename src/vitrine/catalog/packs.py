@@ -9,10 +9,11 @@ Whoever finds the packs of all shards fetches photos from them; whoever does not
 
 import hashlib
 import io
+import json
 import re
 import tarfile
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,11 +22,15 @@ import pyarrow.parquet as pq
 
 from vitrine import files
 from vitrine.catalog.node_cache import NodeCache, seal
+from vitrine.catalog.photos import MAX_BYTES
+from vitrine.catalog.schema import is_safe_path
 from vitrine.errors import InputError
 
 PACK_BYTES = 256 << 20
 AT_ONCE = 4  # packs that are read side by side
 INDEX = re.compile(r"(\d+)-of-(\d+)\.parquet")
+MD5 = re.compile("[0-9a-f]{32}")
+PACK = re.compile(r"\d+-of-\d+-\d+\.tar")
 SCHEMA = pa.schema([("image", pa.string()), ("md5", pa.string()), ("pack", pa.string())])
 
 
@@ -95,7 +100,10 @@ def read_index(address: str) -> dict[str, tuple[str, str]] | None:
         except (FileNotFoundError, pa.ArrowException) as error:
             raise InputError(f"{uri}: cannot be read as an index of packs ({error})") from error
         columns = [table.column(name).to_pylist() for name in SCHEMA.names]
-        index |= {image: (md5, pack) for image, md5, pack in zip(*columns, strict=True)}
+        for image, md5, pack in zip(*columns, strict=True):
+            if not (is_safe_path(image or "") and MD5.fullmatch(md5 or "") and PACK.fullmatch(pack or "")):
+                raise InputError(f"{uri}: cannot be read as an index of packs ({image!r}, {md5!r}, {pack!r})")
+            index[image] = (md5, pack)
     return index
 
 
@@ -133,7 +141,7 @@ def unpack(
                 for member in tar:
                     md5 = wanted[pack].get(member.name)
                     data = tar.extractfile(member) if md5 else None
-                    if md5 is None or data is None or md5 in arrived:
+                    if md5 is None or data is None or md5 in arrived or member.size > MAX_BYTES:
                         continue
                     if _keep(data.read(), md5, cache, work / f"{pack}.{md5}"):
                         arrived.add(md5)
@@ -184,7 +192,7 @@ def fetch_objects(
 
     def take(image: str) -> tuple[str, str] | None:
         etag = etags.get(image, "")
-        if re.fullmatch("[0-9a-f]{32}", etag) and cache.holds(etag):
+        if MD5.fullmatch(etag) and cache.holds(etag):
             return image, etag
         path = Path(tempfile.mkdtemp(dir=work)) / "object"
         digest, size = hashlib.md5(usedforsecurity=False), 0
@@ -203,20 +211,17 @@ def fetch_objects(
         return dict(filter(None, pool.map(take, [image for image in images if image in etags])))
 
 
-def prune(states: str, newest: str, keep: int, forget: Callable[[str], None] = files.delete) -> list[str]:
+def prune(states: str, newest: str, keep: int) -> list[str]:
     """Deletes the packs of all but the newest states of the data; the tables stay.
 
     Args:
         states: Folder or `s3://` prefix of the states' folders.
         newest: The state that a run begins with.
         keep: How many keep their packs.
-        forget: Deletes a file or object.
 
     Returns:
         The states that lost theirs.
     """
-    import json
-
     known = files.join(states, "packed.json")
     before = json.loads(files.read_bytes(known)) if files.exists(known) else []
     order = [newest, *(state for state in before if state != newest)]
@@ -225,5 +230,5 @@ def prune(states: str, newest: str, keep: int, forget: Callable[[str], None] = f
         address = files.join(states, f"{state}/photos")
         # The indexes first: whoever looks meanwhile finds the packs whole, or none.
         for name in sorted(_names(address), key=lambda name: not name.endswith(".parquet")):
-            forget(files.join(address, name))
+            files.delete(files.join(address, name))
     return order[keep:]
