@@ -78,7 +78,8 @@ def begin(
     check(
         pipeline, {"settings": whole, **known, "retrain_pipeline": retraining, "retrain_parameters": parameters or {}}
     )
-    catalog = steps.name_period(catalog, period)
+    if pipeline == "monitor":
+        catalog = steps.name_period(catalog, period)
     state = steps.data_state(catalog, revision)
     table = files.join(files.absolute(reports), f"{TABLES}/{state}")
     run = run_folder(reports, run_id)
