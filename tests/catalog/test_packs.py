@@ -76,7 +76,9 @@ def test_each_photo_is_read_once_and_then_only_packs_are(catalog, bucket, s3_ser
         tars = [path for path in server.read if ".tar" in path]
         assert 6 <= len(tars) <= COUNT / 6  # of 20 kB and a little more
         assert {server.read[path] for path in tars} == {1}
-        assert sum(server.read.values()) <= len(tars) + 3 + 3  # the table and its address, a listing, the indexes
+        assert (
+            sum(server.read.values()) <= len(tars) + 3 + 2 + 2
+        )  # the indexes, the table and whether it is there, a listing in pages of ten
         server.read.clear()
         at_hand(read_catalog(table), tmp_path / "node")  # what is here is not asked for
         assert not [path for path in server.read if ".tar" in path]
