@@ -194,7 +194,7 @@ def fetch_objects(
         etag = etags.get(image, "")
         if MD5.fullmatch(etag) and cache.holds(etag):
             return image, etag
-        path = Path(tempfile.mkdtemp(dir=work)) / "object"
+        path = work / hashlib.sha256(image.encode()).hexdigest()
         digest, size = hashlib.md5(usedforsecurity=False), 0
         try:
             with path.open("wb", buffering=files.PART) as file:
