@@ -188,11 +188,13 @@ def measure(home: Path, count: int, address: str) -> None:
         with ThreadPoolExecutor(files.CONNECTIONS) as pool:
             list(pool.map(lambda image: files.read_bytes(catalog.uri(image)), images))
 
-    before = timed(address, "before: one object a photo", one_by_one)
     timed(address, "scan: fetch once and pack", lambda: pack(catalog, images, (1, 1), home / "scan"))
-    after = [timed(address, "after: packs", lambda own=f"node{k}": at_hand(catalog, home / own)) for k in range(3)]
+    before, after = [], []
+    for number in range(3):  # in turns, since other work comes and goes
+        before.append(timed(address, "before: one object a photo", one_by_one))
+        after.append(timed(address, "after: packs", lambda own=home / f"node{number}": at_hand(catalog, own)))
     timed(address, "after: on a volume that has them", lambda: at_hand(catalog, home / "node0"))
-    print("sooner by", ", ".join(f"{before / seconds:.1f}" for seconds in after))
+    print("sooner by", ", ".join(f"{long / short:.1f}" for long, short in zip(before, after, strict=True)))
 
 
 def timed(address: str, what: str, work: Callable[[], Any]) -> float:
