@@ -47,7 +47,7 @@ def main() -> None:
             this = [sys.executable, __file__, "--in-process", str(home), "--epochs", str(options.epochs)]
             plain.append(timed(this, home))
             run = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "retrain", "--runs", str(home / "runs")]
-            run += ["--set", f"catalog={home / 'data'}", "--set", f"epochs={options.epochs}"]
+            run += ["--set", f"data_catalog={home / 'data'}", "--set", f"train_epochs={options.epochs}"]
             run += ["--set", f"student_epochs={options.epochs}"]
             dag.append(timed(run, home))
             print(f"in one process {plain[-1]:.1f} s, as a DAG {dag[-1]:.1f} s", flush=True)
@@ -73,10 +73,10 @@ def run_in_process(home: Path, epochs: int) -> None:
     at.mkdir()
     settings: dict[str, object] = {"epochs": epochs, **SETTINGS}
     steps.data_state(data, "")
-    steps.fetch_data(data, "", "", at / "fetched")
+    steps.keep_table(data, "", "", str(at / "fetched"), str(at / "summary"))
     steps.scan(at / "fetched", at / "photos", "1/1")
     steps.validate(at / "fetched", at / "validation", [at / "photos"])
-    steps.clean(at / "fetched", at / "validation", at / "cleaned", 20, photos=[at / "photos"])
+    steps.clean(at / "fetched", at / "cleaned", 20, photos=[at / "photos"])
     table = at / "parted"
     steps.split(at / "cleaned", table)
     steps.find_tasks(table)

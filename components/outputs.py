@@ -1,14 +1,29 @@
-"""Handing results to the Kubeflow UI."""
+"""Handing results to the Kubeflow UI, and what a pod finds ready in its image."""
 
+import contextlib
 import json
+import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Metrics
 
+FONTS = "share/vitrine/matplotlib"  # below the environment of the image
 
-def stamp(source: Path, *artifacts: Artifact) -> None:
+
+def bring_fonts() -> None:
+    """Puts the image's list of fonts where matplotlib looks for it, and would else make it anew in each pod."""
+    own = os.environ.get("MPLCONFIGDIR") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    target = Path(own) if "MPLCONFIGDIR" in os.environ else Path(own) / "matplotlib"
+    made = Path(sys.prefix) / FONTS
+    if made.is_dir() and not target.exists():
+        with contextlib.suppress(OSError):  # then matplotlib makes it
+            shutil.copytree(made, target)
+
+
+def stamp(source: Path | str, *artifacts: Artifact) -> None:
     """Shows in the metadata of artifacts which data (and code) a table or a model was made with."""
     from vitrine.steps import lineage
 
@@ -40,3 +55,6 @@ def show_confusion(artifact: ClassificationMetrics, confusion: Path) -> None:
 def _write(path: str, value: object) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(json.dumps(value), encoding="utf-8")
+
+
+bring_fonts()

@@ -22,10 +22,10 @@ def report_run(
     from pathlib import Path
 
     from pipelines.run_state import run_state
+    from pipelines.stages import summarise
     from vitrine.files import read_bytes, write_bytes
-    from vitrine.journal import run_folder, summarise
 
     state = run_state(run_id, status.state)
-    address = summarise(run_folder(reports, run_id), state, status.error_message or "", title, due.split())
+    address = summarise(reports, run_id, state, status.error_message or "", title, due)
     write_bytes(str(Path(summary.path)), read_bytes(address))
     print(f"Summary: {address}", flush=True)

@@ -13,12 +13,8 @@ def request_retraining(
     reports: str,
     run_id: str,
     pipeline: str,
+    parameters: dict,
     settings: dict,
-    endpoint: str,
-    namespace: str,
-    experiment: str,
-    unchanged: bool = False,
-    lost_minutes: int = 60,
 ) -> str:
     """Starts the retraining pipeline, unless it ran on this state of the data, is going or has nothing new to learn.
 
@@ -31,12 +27,8 @@ def request_retraining(
         reports: Folder or s3:// prefix below which each run leaves its pages.
         run_id: Which run this is.
         pipeline: The pipeline to start.
-        settings: Its parameters.
-        endpoint: Address of the Kubeflow Pipelines API; empty = only say that a retraining is due.
-        namespace: The profile's namespace; empty = this pod's. Not asked for where Kubeflow has one user.
-        experiment: Experiment of the run.
-        unchanged: Start it too on data that the models in use were trained on.
-        lost_minutes: Age from which on a run without any pod no longer counts as going.
+        parameters: Its parameters.
+        settings: All settings of the monitor; endpoint, namespace, experiment, unchanged and lost_minutes are for this.
 
     Returns:
         What became of it.
@@ -52,10 +44,10 @@ def request_retraining(
         reports=reports,
         run_id=run_id,
         pipeline=pipeline,
-        settings=settings,
-        endpoint=endpoint,
-        namespace=namespace,
-        experiment=experiment,
-        unchanged=unchanged,
-        lost_minutes=lost_minutes,
+        parameters=parameters,
+        endpoint=settings["endpoint"],
+        namespace=settings["namespace"],
+        experiment=settings["experiment"],
+        unchanged=settings["unchanged"],
+        lost_minutes=settings["lost_minutes"],
     )

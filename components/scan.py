@@ -1,16 +1,16 @@
 """KFP step: look at every photo of one shard."""
 
-from kfp.dsl import Dataset, Input, Output, component
+from kfp.dsl import Dataset, Output, component
 
 from components import IMAGE
 
 
 @component(base_image=IMAGE, install_kfp_package=False)
-def scan(table: Input[Dataset], photos: Output[Dataset], shard: str = "1/1") -> None:
+def scan(table: str, photos: Output[Dataset], shard: str = "1/1") -> None:
     """Decodes the photos of one shard and writes down what they are.
 
     Args:
-        table: Catalog table.
+        table: Address of the catalog table.
         photos: Folder with photos.parquet: format, size, hashes, brightness, sharpness ... of each photo.
         shard: Which part of the photos: 2/8 is the second of eight.
     """
@@ -19,5 +19,5 @@ def scan(table: Input[Dataset], photos: Output[Dataset], shard: str = "1/1") -> 
     from components.outputs import stamp
     from vitrine import steps
 
-    steps.scan(Path(table.path), Path(photos.path), shard)
-    stamp(Path(table.path), photos)
+    steps.scan(table, Path(photos.path), shard)
+    stamp(table, photos)

@@ -7,7 +7,7 @@ from components import IMAGE
 
 @component(base_image=IMAGE, install_kfp_package=False)
 def validate(
-    table: Input[Dataset],
+    table: str,
     photos: Input[list[Dataset]],
     results: Output[Artifact],
     report: Output[HTML],
@@ -17,7 +17,7 @@ def validate(
     """Holds a catalog and its photos to the rules of quality.
 
     Args:
-        table: Catalog table to check.
+        table: Address of the catalog table to check.
         photos: What `scan` wrote, a folder per shard.
         results: Folder with results.json and report.html.
         report: The page.
@@ -27,9 +27,9 @@ def validate(
     from pathlib import Path
 
     from components.outputs import show_metrics, show_page, stamp
-    from vitrine import steps
+    from pipelines import stages
 
-    figures = steps.validate(Path(table.path), Path(results.path), [Path(shard.path) for shard in photos], reports)
+    figures = stages.validate(table, Path(results.path), [Path(shard.path) for shard in photos], reports)
     show_page(report, Path(results.path) / "report.html")
     show_metrics(counts, figures)
-    stamp(Path(table.path), results)
+    stamp(table, results)

@@ -1,71 +1,59 @@
-"""What every DAG ends with: evaluate, pass the gate, promote or refuse."""
+"""What every DAG ends with: train, then promote or refuse."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl
 from kfp.dsl import PipelineTask
 
 from components.build_index import build_index
-from components.compare import compare
-from components.drift_reference import drift_reference
-from components.evaluate import evaluate
-from components.promote import promote
-from components.refuse import refuse
-from pipelines.resources import KEEP, never_cached
+from components.judge import judge
+from components.train import train
+from pipelines.resources import never_cached, on_gpu
+
+
+def add_training(
+    task: str, variant: str, role: str, begun: PipelineTask, parted: PipelineTask, gpus: int, **further: Any
+) -> PipelineTask:
+    """Adds a training.
+
+    Args:
+        task: What to learn.
+        variant: How.
+        role: `training`, `teacher` or `student`: the output of the first step that has its settings.
+        begun: The first step.
+        parted: The task whose `parted` is the table.
+        gpus: Of each machine that trains.
+        further: What `train` takes beside.
+    """
+    given = begun.outputs
+    places = {"checkpoints": given["checkpoints"], "nodes": given["nodes"], "gpu": given["gpu"], "gpus": gpus}
+    known = {"task": task, "variant": variant, "settings": given[role], "table": parted.outputs["parted"]}
+    return on_gpu(train(**known, **places, **further))
 
 
 def add_gate(
     task: str,
     trained: PipelineTask,
+    begun: PipelineTask,
     parted: PipelineTask,
     registry: str,
     reports: str,
-    min_gain: float,
     max_drop: float,
-    keep: int = KEEP,
-    model_registry: str = "",
     *,
     indexed: bool = False,
-    only_compare: bool = False,
-    allow_below_baseline: bool = False,
 ) -> None:
-    """Adds the tasks that decide what becomes of a trained model; `indexed`: and that index the catalog afterwards."""
-    model, table = trained.outputs["model"], parted.outputs["parted"]
-    evaluated = evaluate(model=model, table=table).set_display_name(f"Evaluate {task}")
-    gate = never_cached(
-        compare(
-            task=task,
-            model=model,
-            evaluation=evaluated.outputs["evaluation"],
-            table=table,
-            registry=registry,
-            min_gain=min_gain,
-            max_drop=max_drop,
-            only_compare=only_compare,
-            allow_below_baseline=allow_below_baseline,
-        )
-    ).set_display_name(f"Gate {task}")
-    known = {
-        "task": task,
-        "evaluation": evaluated.outputs["evaluation"],
-        "decision": gate.outputs["decision"],
-        "registry": registry,
-        "reports": reports,
-        "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-    }
-    with dsl.If(gate.outputs["Output"] == "promote", name=f"promote-{task}"):
-        reference = drift_reference(model=model, table=table).set_display_name(f"Drift reference {task}")
-        stored = {"reference": reference.outputs["reference"], "keep": keep, "model_registry": model_registry}
-        promoted = never_cached(promote(model=model, **stored, **known)).set_display_name(f"Promote {task}")
-        if indexed:  # not of the candidate but of the model in use, on either side
-            _add_index(table, known).after(promoted)
-    with dsl.Else(name=f"refuse-{task}"):
-        refused = never_cached(refuse(**known)).set_display_name(f"Refuse {task}")
-        if indexed:
-            _add_index(table, known).after(refused)
-
-
-def _add_index(table: Any, known: Mapping[str, Any]) -> PipelineTask:
-    asked = {name: value for name, value in known.items() if name != "evaluation"}
-    return never_cached(build_index(table=table, **asked)).set_display_name(f"Index {known['task']}")
+    """Adds the task that decides what becomes of a trained model; `indexed`: and one that indexes the catalog then."""
+    table = parted.outputs["parted"]
+    known = {"registry": registry, "reports": reports, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
+    judged = judge(
+        model=trained.outputs["model"],
+        table=table,
+        task=task,
+        settings=begun.outputs["settings"],
+        max_drop=max_drop,
+        **known,
+    )
+    never_cached(judged).set_display_name(f"Judge {task}")
+    if indexed:  # by the model in use, whether or not it is the new one
+        index = build_index(table=table, decision=judged.outputs["decision"], task=task, **known)
+        never_cached(index).set_display_name(f"Index {task}")

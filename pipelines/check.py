@@ -13,6 +13,7 @@ from pipelines.kube import from_here
 from vitrine import files
 from vitrine.errors import InputError
 
+PLACES = ("data_catalog", "data_remote", "out_registry", "out_reports")
 THERE, MISSING, UNKNOWN = "there", "missing", "unknown"
 SECONDS = 10.0  # at most of one request
 MANIFESTS = (
@@ -52,7 +53,7 @@ def check(given: Mapping[str, Any], namespace: str, account: str) -> Iterator[Fi
     """
     yield from _in_kubernetes(given, namespace, account)
     yield from _buckets(given)
-    yield _image(str(given["image"]))
+    yield _image(str(given["cluster_image"]))
 
 
 def _in_kubernetes(given: Mapping[str, Any], namespace: str, account: str) -> Iterator[Finding]:
@@ -62,7 +63,7 @@ def _in_kubernetes(given: Mapping[str, Any], namespace: str, account: str) -> It
     if api is None:
         yield Finding(f"namespace {namespace}", UNKNOWN, "neither a pod's token nor a kubeconfig is here")
         return
-    core, claim, secret = client.CoreV1Api(api), given.get("volume"), given.get("credentials")
+    core, claim, secret = client.CoreV1Api(api), given.get("cluster_volume"), given.get("cluster_credentials")
     place = f"in namespace {namespace}"
     if claim:
         read = core.read_namespaced_persistent_volume_claim
@@ -75,11 +76,11 @@ def _in_kubernetes(given: Mapping[str, Any], namespace: str, account: str) -> It
         state, said = _look(lambda: core.read_namespaced_secret(secret, namespace, _request_timeout=SECONDS))
         hint = f"{place}; not needed where pods have a role" if state == MISSING else ""
         yield Finding(f"secret {secret}", state, said or hint)
-    if given.get("pool"):
-        yield _pool(core, given)
+    if given["settings"].get("pool"):
+        yield _pool(core, given["settings"], given["cluster_gpus"])
 
 
-def _pool(core: Any, given: Mapping[str, Any]) -> Finding:
+def _pool(core: Any, given: Mapping[str, Any], gpus: int) -> Finding:
     selector = ",".join(f"{key}={value}" for key, value in given["pool"].items())
     nodes: list[Any] = []
     state, said = _look(lambda: nodes.extend(core.list_node(label_selector=selector, _request_timeout=SECONDS).items))
@@ -89,7 +90,7 @@ def _pool(core: Any, given: Mapping[str, Any]) -> Finding:
     if not nodes:
         return Finding(what, MISSING, "no node has these labels; or an autoscaler makes one")
     wanted = {"cpu": given["train_cpu"], "memory": given["train_memory"]}
-    wanted |= {given["gpu"]: given["gpus"]} if given["gpus"] else {}
+    wanted |= {given["gpu"]: gpus} if gpus else {}
     short = [_short(node.status.allocatable or {}, wanted) for node in nodes]
     if all(short):
         return Finding(what, MISSING, f"none of {len(nodes)} nodes has what a training asks for: {min(short, key=len)}")
@@ -123,7 +124,7 @@ def _look(read: Callable[[], object]) -> tuple[str, str]:
 def _buckets(given: Mapping[str, Any]) -> Iterator[Finding]:
     from botocore.exceptions import BotoCoreError, ClientError
 
-    places = [str(given.get(name) or "") for name in ("catalog", "remote", "registry", "reports")]
+    places = [str(given.get(name) or "") for name in PLACES]
     for bucket in dict.fromkeys(files.split_s3(place)[0] for place in places if files.is_s3(place)):
         what = f"bucket {bucket}"
         try:

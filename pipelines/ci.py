@@ -52,7 +52,7 @@ def main(what: str, environment: Mapping[str, str] = os.environ) -> int:
     assert started is not None
     ended = cluster.wait(started, HOURS * 3600, print)
     if what == "retrain" and environment.get("PULL_REQUEST"):
-        text = comment(str(given.get("registry", "")), started.run_id, started.url, ended=ended)
+        text = comment(str(given.get("out_registry", "")), started.run_id, started.url, ended=ended)
         post(text, environment)
     return 0 if ended else 1
 
@@ -66,8 +66,8 @@ def settings(what: str, environment: Mapping[str, str]) -> dict[str, Any]:
         InputError: if VITRINE_SETTINGS is no mapping, or `data.dvc` cannot be read.
     """
     found: dict[str, Any] = {}
-    for name in ("catalog", "remote", "registry", "reports"):
-        if value := environment.get(f"VITRINE_{name.upper()}", ""):
+    for name in ("data_catalog", "data_remote", "out_registry", "out_reports"):
+        if value := environment.get(f"VITRINE_{name.partition('_')[2].upper()}", ""):
             found[name] = value
     try:
         own = parse_yaml(environment.get("VITRINE_SETTINGS", "")) or {}
@@ -76,8 +76,8 @@ def settings(what: str, environment: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(own, dict):
         raise InputError("VITRINE_SETTINGS: one `name: value` a line")
     if what == "retrain":
-        if str(found.get("catalog", "")).endswith(".dvc"):
-            found["revision"] = revision(Path(environment.get("VITRINE_DATA", "data.dvc")))
+        if str(found.get("data_catalog", "")).endswith(".dvc"):
+            found["data_revision"] = revision(Path(environment.get("VITRINE_DATA", "data.dvc")))
         if environment.get("PULL_REQUEST"):
             found["only_compare"] = True
     return found | own

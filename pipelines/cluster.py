@@ -201,7 +201,8 @@ class Cluster:
         for run in self._unended() if pipeline_id else ():
             reference = run.pipeline_version_reference
             given = (run.runtime_config and run.runtime_config.parameters) or {}
-            own = reference and reference.pipeline_id == pipeline_id and not given.get("only_compare")
+            only = given.get("only_compare") or (given.get("settings") or {}).get("only_compare")
+            own = reference and reference.pipeline_id == pipeline_id and not only
             if own and not self._lost(run, lost):
                 return str(run.display_name)
         return ""
@@ -415,14 +416,14 @@ def run_name(pipeline: str, parameters: Mapping[str, Any]) -> str:
     from vitrine.steps import data_state
 
     given = {**defaults(pipeline), **parameters}
-    catalog = str(given["catalog"])
+    catalog = str(given["data_catalog"])
     parts = [pipeline]
     with contextlib.suppress(InputError, OSError):
         if "%" not in catalog:
-            parts.append((str(given["revision"]) or data_state(catalog, ""))[:8])
+            parts.append((str(given["data_revision"]) or data_state(catalog, ""))[:8])
     with contextlib.suppress(InputError, OSError):
         own = TRAINS.get(pipeline, tuple(tasks.names()))
-        parts += [figure for figure in headline(str(given["registry"])) if figure.partition(" ")[0] in own]
+        parts += [figure for figure in headline(str(given["out_registry"])) if figure.partition(" ")[0] in own]
     return " ".join(parts)
 
 

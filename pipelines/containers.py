@@ -12,10 +12,10 @@ from pipelines.packages import compile_pipeline, load
 from vitrine.errors import InputError
 from vitrine.files import is_s3
 
-PLACEHOLDER = "{{$.inputs.parameters['pipelinechannel--image']}}"
+PLACEHOLDER = "{{$.inputs.parameters['pipelinechannel--cluster_image']}}"
 IMAGE_USER = 10001  # of Containerfile
-READ = ("catalog", "remote")
-WRITTEN = ("registry", "checkpoints", "reports")
+READ = ("data_catalog", "data_remote")
+WRITTEN = ("out_registry", "checkpoints", "out_reports")
 PASSED = ("OMP_NUM_THREADS", "VITRINE_REVISION")  # beside AWS_...
 
 
@@ -33,7 +33,7 @@ def in_containers(name: str, arguments: Mapping[str, Any], runs: Path) -> tuple[
     Raises:
         InputError: if no engine answers, or it has no such image and cannot pull it.
     """
-    image = str(arguments.get("image") or load(name).component_spec.inputs["image"].default)
+    image = str(arguments.get("cluster_image") or load(name).component_spec.inputs["cluster_image"].default)
     _check_engine(image)
     user = os.getuid() or IMAGE_USER
     with tempfile.TemporaryDirectory() as folder:
@@ -81,9 +81,10 @@ def _mounts(arguments: Mapping[str, Any], runs: Path, user: int) -> list[Any]:
     from docker.types import Mount
 
     found: list[Any] = []
-    further = str(arguments.get("unlabelled") or "").split(",")
-    places = [(key, str(arguments.get(key) or "")) for key in (*READ, *WRITTEN)]
-    for key, path in [*places, *(("catalog", path) for path in further)]:
+    given = {**arguments, **arguments.get("settings", {})}
+    further = str(given.get("unlabelled") or "").split(",")
+    places = [(key, str(given.get(key) or "")) for key in (*READ, *WRITTEN)]
+    for key, path in [*places, *((READ[0], path) for path in further)]:
         if not path or is_s3(path) or any(path == mount["Target"] for mount in found):
             continue
         if key in WRITTEN:

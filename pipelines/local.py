@@ -11,24 +11,28 @@ import shutil
 import sys
 import threading
 import time
+import unittest.mock
 import warnings
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from kfp import local
-from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+from kfp.local.io import IOStore
+from kfp.local.orchestrator import task_spec_utils
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec
 
 from pipelines.containers import in_containers
-from pipelines.packages import load, parameters
+from pipelines.form import SETTINGS
+from pipelines.packages import complete, load, parameters
 from vitrine.catalog import read_catalog
 from vitrine.errors import InputError
 from vitrine.files import absolute, exists
 from vitrine.journal import SIGN
 from vitrine.untrusted import printable
 
-PATHS = ("catalog", "remote", "registry", "reports", "checkpoints")
+PATHS = ("data_catalog", "data_remote", "out_registry", "out_reports")
 AT_ONCE = 2  # steps of a loop that kfp.local runs side by side at most
 STARTS = re.compile(r"Executing task '([\w-]+)'")
 REUSED = re.compile(r"Task ([\w-]+) cache hit")
@@ -69,33 +73,36 @@ def run_pipeline(
     """
     runs = Path(absolute(runs))
     now = f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
-    home = {
-        "registry": str(runs / "registry"),
-        "checkpoints": str(runs / "checkpoints"),
-        "reports": str(runs / "summaries"),
-        "endpoint": "",  # drift says that a retraining is due
-    }
-    inputs = load(name).component_spec.inputs
-    arguments = {key: value for key, value in home.items() if key in inputs} | parameters(name, overrides, path)
+    arguments: dict[str, Any] = {"out_registry": str(runs / "registry"), "out_reports": str(runs / "summaries")}
+    arguments |= parameters(name, overrides, path)
     arguments |= {key: absolute(arguments[key]) for key in PATHS if arguments.get(key)}
-    further = [absolute(other.strip()) for other in arguments.get("unlabelled", "").split(",") if other.strip()]
+    own = {"checkpoints": str(runs / "checkpoints"), "endpoint": ""}  # drift only says that a retraining is due
+    settings: dict[str, Any] = {key: value for key, value in own.items() if key in SETTINGS[name]}
+    settings |= arguments.get("settings", {})
+    if settings.get("checkpoints"):
+        settings["checkpoints"] = absolute(settings["checkpoints"])
+    further = [absolute(other.strip()) for other in settings.get("unlabelled", "").split(",") if other.strip()]
     if further:
-        arguments["unlabelled"] = ",".join(further)
-    if "catalog" not in arguments:
-        raise InputError("--set catalog=...: name the folder of a catalog (`vitrine synth data` renders one)")
-    if "%" in arguments["catalog"]:
+        settings["unlabelled"] = ",".join(further)
+    arguments["settings"] = settings
+    catalog = arguments.get("data_catalog", "")
+    if not catalog:
+        raise InputError("--set data_catalog=...: name the folder of a catalog (`vitrine synth data` renders one)")
+    if "%" in catalog:
         pass  # the first step fills a period in
-    elif not arguments["catalog"].endswith(".dvc"):  # unusable input is said before anything starts
-        read_catalog(arguments["catalog"], check_rows=False)
-    elif not exists(arguments["catalog"]):
-        raise InputError(f"{arguments['catalog']}: no such file")
+    elif not catalog.endswith(".dvc"):  # unusable input is said before anything starts
+        read_catalog(catalog, check_rows=False)
+    elif not exists(catalog):
+        raise InputError(f"{catalog}: no such file")
     for other in further:
         read_catalog(other, check_rows=False)
+    arguments["settings"] = complete(name, arguments)["settings"]
     for folder in ("artifacts", "cache", "logs"):
         (runs / folder).mkdir(parents=True, exist_ok=True)
     log = runs / "logs" / f"{now}.log"
     with (
         _alone(name, runs) as alone,
+        _named_outputs(),
         log.open("wb", buffering=0) as record,
         _sieved(record, runs, verbose) as sieve,
     ):
@@ -169,6 +176,39 @@ def _alone(name: str, runs: Path) -> Iterator[bool]:
         except OSError:
             alone = False
         yield alone
+
+
+@contextlib.contextmanager
+def _named_outputs() -> Iterator[None]:
+    """Makes conditions and loops of kfp.local 2.17.0 take named outputs of steps as those of a cluster do.
+
+    It looks for `pipelinechannel--plan-groups` among the inputs of the DAG only, and would skip the branch. And it
+    hands the item of a loop over in place of all else that the loop takes from steps beside it.
+    """
+    inputs, iteration = IOStore.get_parent_input, task_spec_utils.create_parameter_loop_iteration_task_spec
+
+    def found(self: IOStore, key: str) -> Any:
+        try:
+            return inputs(self, key)
+        except ValueError:
+            reference = key.removeprefix("pipelinechannel--")
+            for at in (match.start() for match in re.finditer("-", reference)):
+                with contextlib.suppress(ValueError):
+                    return self.get_task_output(reference[:at], reference[at + 1 :])
+            raise
+
+    def of_one(task: PipelineTaskSpec, item: Any, name: str) -> PipelineTaskSpec:
+        made = iteration(task, item, name)
+        for key, given in task.inputs.parameters.items():
+            if given.HasField("task_output_parameter"):
+                made.inputs.parameters[key].CopyFrom(given)
+        return made
+
+    with (
+        unittest.mock.patch.object(IOStore, "get_parent_input", found),
+        unittest.mock.patch.object(task_spec_utils, iteration.__name__, of_one),
+    ):
+        yield
 
 
 @contextlib.contextmanager

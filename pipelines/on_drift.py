@@ -55,7 +55,7 @@ def answer(
     reports: str,
     run_id: str,
     pipeline: str,
-    settings: dict[str, Any],
+    parameters: dict[str, Any],
     endpoint: str,
     namespace: str,
     experiment: str,
@@ -65,18 +65,19 @@ def answer(
     """See the component `request_retraining`."""
     from pipelines import TRAINS
     from pipelines.cluster import Cluster, retraining
-    from pipelines.packages import defaults
+    from pipelines.packages import defaults, renamed
     from vitrine import steps
 
-    given = defaults(pipeline) | settings
-    data = "" if unchanged else steps.learns_from(str(given["catalog"]), str(given["revision"]))
+    parameters = renamed(pipeline, parameters)
+    given = defaults(pipeline) | parameters
+    data = "" if unchanged else steps.learns_from(str(given["data_catalog"]), str(given["data_revision"]))
     asked = partial(steps.request_retraining, Path(drift), state, registry, reports, run_id)
     known: dict[str, Any] = {"data": data, "tasks": TRAINS.get(pipeline, ())}
     if not endpoint:
         return asked(None, lambda: "", **known)
     cluster, lost = Cluster(endpoint, namespace), timedelta(minutes=lost_minutes)
     return asked(
-        retraining(cluster, pipeline, settings, state, experiment),
+        retraining(cluster, pipeline, parameters, state, experiment),
         lambda: cluster.going(pipeline, lost),
         lambda run: cluster.failed(run, lost),
         **known,

@@ -4,7 +4,8 @@ import difflib
 import hashlib
 import importlib
 import json
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from kfp.dsl import graph_component
 
 from pipelines import PIPELINES
 from pipelines.agreed import VOLUME_PATH
+from pipelines.form import FORM, RENAMED, SETTINGS, check, near, of_kind, whole_settings
 from vitrine.errors import InputError
 from vitrine.files import atomic_write
 from vitrine.untrusted import parse_json, parse_yaml
@@ -47,9 +49,9 @@ def compile_pipeline(name: str, out: Path, image: str = "", *, claim: bool = Tru
     Args:
         name: The pipeline.
         out: Ends in .yaml.
-        image: The default of the package's `image` parameter; "" for this version's.
-        claim: Keep checkpoints on the claim that the parameter `volume` names. Without, they are on the disk of the
-            training's pod and go with it, and the package has no such parameter.
+        image: The default of the package's `cluster_image` parameter; "" for this version's.
+        claim: Keep checkpoints on the claim that the parameter `cluster_volume` names. Without, they are on the disk of
+            the training's pod and go with it, and the package has no such parameter.
 
     Raises:
         InputError: for an unknown pipeline or another ending.
@@ -59,7 +61,9 @@ def compile_pipeline(name: str, out: Path, image: str = "", *, claim: bool = Tru
     pipeline = load(name)
     with atomic_write(out) as temporary:
         package = temporary.with_suffix(".yaml")
-        compiler.Compiler().compile(pipeline, str(package), pipeline_parameters={"image": image} if image else None)
+        compiler.Compiler().compile(
+            pipeline, str(package), pipeline_parameters={"cluster_image": image} if image else None
+        )
         if not claim:
             _without_claim(package)
         package.replace(temporary)
@@ -68,18 +72,20 @@ def compile_pipeline(name: str, out: Path, image: str = "", *, claim: bool = Tru
 def _without_claim(package: Path) -> None:
     """Kubeflow's driver fails on a claim without a name, so no parameter of a run can ask for none."""
     header, spec, platform = package.read_text(encoding="utf-8").partition("components:")[0], *_documents(package)
-    own = ("volume", "pipelinechannel--volume")
+    own = ("cluster_volume", "pipelinechannel--cluster_volume")
     for part in (spec["root"], *spec["components"].values()):
         tasks = part.get("dag", {}).get("tasks", {}).values()
         for side in (part.get("inputDefinitions", {}), *(task.get("inputs", {}) for task in tasks)):
             given = side.get("parameters", {})
-            for name in own:
-                if name in given and part.get("executorLabel") is None:
+            for name, value in list(given.items()):
+                if name in own or value.get("componentInputParameter") in own:
                     del given[name]
     for executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
         if executor.pop("pvcMount", None):
             executor["emptyDirMounts"].append({"volumeName": "checkpoints", "mountPath": VOLUME_PATH})
-    comment = "".join(line for line in header.splitlines(True) if line.startswith("#") and " volume:" not in line)
+    comment = "".join(
+        line for line in header.splitlines(True) if line.startswith("#") and " cluster_volume:" not in line
+    )
     package.write_text(comment + yaml.dump_all([spec, platform], sort_keys=True), encoding="utf-8")
 
 
@@ -95,28 +101,56 @@ def content_hash(package: Path) -> str:
     return hashlib.sha256(json.dumps(_documents(package), sort_keys=True).encode()).hexdigest()
 
 
-def parameters(name: str, overrides: Iterable[str], path: Path | None = None) -> dict[str, Any]:
+def parameters(
+    name: str,
+    overrides: Iterable[str],
+    path: Path | None = None,
+    warn: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+) -> dict[str, Any]:
     """Typed pipeline parameters from a file, and `key=value` strings that win over it.
+
+    A key of `settings` may stand by itself. What has another name by now is taken with a warning.
+
+    Args:
+        name: The pipeline.
+        overrides: `key=value`.
+        path: The file.
+        warn: Takes a line about what has another name.
+
+    Returns:
+        Those given, of `settings` too.
 
     Raises:
         InputError: for an unknown key (with the nearest known one) or a value of the wrong type.
     """
-    inputs = load(name).component_spec.inputs or {}
     found: dict[str, Any] = {}
-    for key, value in (read_parameters(path) if path else {}).items():
-        kind = inputs[_known(inputs, str(key), f"{path}: {key}")].type
-        if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "Boolean"):
-            raise InputError(f"{path}: {key}: {json.dumps(value, default=str)}: not of type {kind.lower()}")
-        found[key] = value
-    for override in overrides:
-        key, separator, text = override.partition("=")
-        if not separator:
-            raise InputError(f"--set {override}: reads key=value")
-        kind = inputs[_known(inputs, key, f"--set {key}")].type
-        try:
-            found[key] = _typed(kind, text)
-        except ValueError as error:
-            raise InputError(f"--set {key}={text}: not of type {kind.lower()}") from error
+    for key, value in _in_order((read_parameters(path) if path else {}).items()):
+        _add(name, found, str(key), value, f"{path}: {key}", warn)
+    pairs = [override.partition("=") for override in overrides]
+    if unread := [key for key, separator, _ in pairs if not separator]:
+        raise InputError(f"--set {unread[0]}: reads key=value")
+    for key, text in _in_order((key, text) for key, _, text in pairs):
+        _add(name, found, key, text, f"--set {key}", warn, text=True)
+    return found
+
+
+def renamed(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's parameters by the names that they have now; see `parameters`."""
+    found: dict[str, Any] = {}
+    for key, value in _in_order(given.items()):
+        _add(name, found, key, value, key, lambda line: None)
+    return found
+
+
+def complete(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All of a pipeline's parameters: those given, and the others' defaults; checked as a run checks them.
+
+    Raises:
+        InputError: for a value of no use.
+    """
+    found = {**defaults(name), **given}
+    found["settings"] = whole_settings(name, found["settings"])
+    check(name, found)
     return found
 
 
@@ -152,11 +186,74 @@ def read_parameters(path: Path) -> dict[str, Any]:
     return found
 
 
-def _known(inputs: Mapping[str, Any], key: str, where: str) -> str:
-    if key not in inputs:
-        near = difflib.get_close_matches(key, inputs, n=1, cutoff=0.0)[0]
-        raise InputError(f"{where}: unknown; did you mean {near}? (known: {', '.join(inputs)})")
-    return key
+def _in_order(given: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Which pipeline is retrained comes first: how its parameters are read hangs on it."""
+    return sorted(given, key=lambda pair: pair[0] not in ("retrain", "retrain_pipeline"))
+
+
+def _add(
+    name: str,
+    found: dict[str, Any],
+    key: str,
+    value: Any,
+    where: str,
+    warn: Callable[[str], None],
+    *,
+    text: bool = False,
+) -> None:
+    """Adds one parameter, or key of `settings`, to those found."""
+    inputs, settings = load(name).component_spec.inputs or {}, SETTINGS[name]
+    target = RENAMED.get(key, key)
+    if key not in inputs and key not in settings and (target in inputs or target in settings):
+        warn(f"warning: {where}: is called {target} now")
+        key = target
+    if key in settings:
+        like = settings[key].default
+        if text and isinstance(like, dict | list):
+            value = _of_text("Dict", value, where)
+        given = found.setdefault("settings", {})
+        given[key] = of_kind(like, value, where)
+        return
+    kind = inputs[near(key, [*inputs, *settings], where)].type
+    value = _of_text(kind, value, where) if text else value
+    if kind == "Integer" and isinstance(value, float) and value.is_integer():
+        value = int(value)  # Kubeflow hands numbers inside objects over as 3.0
+    _check_type(kind, value, where)
+    pipeline = str(found.get("retrain_pipeline", "retrain"))
+    if name == "monitor" and key == "settings" and not value.keys() <= settings.keys():
+        _check_retraining_names(value, settings, pipeline, where)
+        warn(f"warning: {where}: parameters of the retraining are called retrain_parameters now")
+        key = "retrain_parameters"
+    if key == "retrain_parameters" and pipeline in PIPELINES:
+        given = found.setdefault(key, {})
+        for own, inner in value.items():
+            _add(pipeline, given, str(own), inner, f"{where}: {own}", warn)
+    elif key == "settings":
+        for own, inner in value.items():
+            near(str(own), settings, where)
+            _add(name, found, str(own), inner, f"{where}: {own}", warn)
+    else:
+        found[key] = value
+
+
+def _check_type(kind: str, value: object, where: str) -> None:
+    if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "Boolean"):
+        raise InputError(f"{where}: {json.dumps(value, default=str)}: not of type {kind.lower()}")
+
+
+def _check_retraining_names(value: Mapping[str, Any], settings: Mapping[str, Any], pipeline: str, where: str) -> None:
+    """Refuses a `settings` of the monitor that is neither its own nor, as it was before, of the retraining."""
+    theirs = {*SETTINGS.get(pipeline, ()), *FORM.get(pipeline, ()), *RENAMED}
+    for own in value:
+        if own not in theirs:
+            near(str(own), settings, where)
+
+
+def _of_text(kind: str, text: str, where: str) -> Any:
+    try:
+        return _typed(kind, text)
+    except ValueError as error:
+        raise InputError(f"{where}={text}: not of type {kind.lower()}") from error
 
 
 def _typed(kind: str, text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Whether a node takes a training, found out at a run's start instead of by waiting for ever.
+"""Whether a node takes a training, found out before a run's trainings instead of by waiting for ever.
 
 A pod that no node takes stays Pending: Kubernetes has no time limit for it, and Kubeflow Pipelines sets none. So a pod
 that asks for what a training asks for, and does nothing, is made first; the scheduler's verdict on it is that on the

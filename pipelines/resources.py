@@ -11,23 +11,12 @@ from kfp.dsl.pipeline_channel import PipelineParameterChannel
 from kfp.dsl.pipeline_context import Pipeline
 
 from pipelines.agreed import ACCOUNT, NAMESPACE, SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
+from pipelines.form import GPU, STEP_CPU, STEP_MEMORY
 
-GPU = "nvidia.com/gpu"
-POOL = {"vitrine/pool": "gpu"}
-TAINTS = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
 CREDENTIALS = "vitrine-s3"
-SETTINGS: dict[str, object] = {}  # of the pipeline that drift starts
 VOLUME = "vitrine-checkpoints"
-CHECKPOINTS = f"{VOLUME_PATH}/checkpoints"
-
-# A node of 4 processors and 16 GiB, the usual one with one T4, has some 3.9 and 12.3 GiB left for pods, and the agents
-# of the system take a part of these.
-TRAIN_CPU, TRAIN_MEMORY = "3", "10Gi"
-STEP_CPU, STEP_MEMORY = "500m", "8Gi"
-STEP_REQUEST = "1Gi"  # of memory; `STEP_MEMORY` is the most that a step gets
-PLACE_MINUTES = 60
-
-KEEP = 10  # versions of a model
+LAST = "report-run"
+STEP_REQUEST = "1Gi"  # of memory; `step_memory` is the most that a step gets
 SHARED_MEMORY = "8Gi"  # counts towards the task's memory limit
 
 
@@ -60,60 +49,47 @@ def calls_kubeflow(task: PipelineTask) -> PipelineTask:
     return kubernetes.add_pod_label(task, "access-ml-pipeline", "true")
 
 
-def place_steps(image: str, credentials: str, cpu: str, memory: str) -> None:
+def place_steps(image: str, credentials: str, begun: PipelineTask) -> None:
     """Gives all tasks of the DAG that is being built their image and S3 credentials, and all but trainings their size.
 
-    The last line of a DAG: a task that is added to it later cannot be forgotten.
+    The last line of a DAG: a task that is added to it later cannot be forgotten. The first step says the others' size,
+    and has, like the last, the default.
 
     Args:
         image: Of every task.
         credentials: Secret with AWS variables; it need not exist where pods have credentials of another kind.
-        cpu: Processors that a step asks for.
-        memory: Memory that a step gets at most.
+        begun: The first step.
     """
+    sizes = begun.outputs["step_cpu"], begun.outputs["step_memory"]
     for task in _tasks():
         task.set_container_image(image)
         kubernetes.use_secret_as_env(task, credentials, {key: key for key in SECRET_KEYS}, optional=True)
-        if not _trains(task):
-            task.set_cpu_request(cpu).set_memory_request(STEP_REQUEST).set_memory_limit(memory)
-            _pass_on(task, cpu, memory)
+        if task is begun or task.name == LAST:
+            task.set_cpu_request(STEP_CPU).set_memory_request(STEP_REQUEST).set_memory_limit(STEP_MEMORY)
+        elif not _trains(task):
+            task.set_cpu_request(sizes[0]).set_memory_request(STEP_REQUEST).set_memory_limit(sizes[1])
+            _pass_on(task, *sizes)
 
 
-def place(
-    image: str,
-    credentials: str,
-    gpu: str,
-    held: PipelineTask,
-    pool: dict,
-    tolerations: list,
-    volume: str,
-    train_cpu: str,
-    train_memory: str,
-    step_cpu: str,
-    step_memory: str,
-) -> None:
+def place(image: str, credentials: str, begun: PipelineTask, volume: str) -> None:
     """Like `place_steps`, and gives each training its GPUs, nodes, size and volume.
 
     Args:
         image: Of every task.
         credentials: See `place_steps`.
-        gpu: Resource name of the GPUs.
-        held: The task that says how many GPUs a training step holds; 0 trains on CPUs, or on other nodes.
-        pool: Node labels that a training asks for.
-        tolerations: Kubernetes tolerations of a training.
+        begun: The first step, which says how many GPUs a training step holds (0 trains on CPUs, or on other nodes), of
+            which kind, and which nodes, taints and size.
         volume: Claim of the volume that a training keeps its checkpoints on.
-        train_cpu: Processors that a training asks for.
-        train_memory: Memory that a training asks for, and gets at most.
-        step_cpu: See `place_steps`.
-        step_memory: See `place_steps`.
     """
-    place_steps(image, credentials, step_cpu, step_memory)
+    place_steps(image, credentials, begun)
+    found = begun.outputs
+    gpu, held, cpu, memory = (found[name] for name in ("gpu", "held", "train_cpu", "train_memory"))
     for task in filter(_trains, _tasks()):
-        task.set_accelerator_type(gpu).set_accelerator_limit(held.output)
-        task.set_cpu_request(train_cpu).set_memory_request(train_memory).set_memory_limit(train_memory)
-        _pass_on(task, gpu, held.output, train_cpu, train_memory)
-        kubernetes.add_node_selector_json(task, pool)
-        kubernetes.add_toleration_json(task, tolerations)
+        task.set_accelerator_type(gpu).set_accelerator_limit(held)
+        task.set_cpu_request(cpu).set_memory_request(memory).set_memory_limit(memory)
+        _pass_on(task, gpu, held, cpu, memory)
+        kubernetes.add_node_selector_json(task, found["pool"])
+        kubernetes.add_toleration_json(task, found["tolerations"])
         kubernetes.mount_pvc(task, volume, VOLUME_PATH)
 
 

@@ -5,9 +5,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from pipelines import packages
 from pipelines.check import MISSING, THERE, Finding, check
 from pipelines.cluster import SINGLE_USER, Cluster, Started, Version, parse_cron, run_name, version_name
-from pipelines.packages import compile_pipeline, defaults, load, parameters, step_names
+from pipelines.packages import compile_pipeline, complete, defaults, load, step_names
 from vitrine.errors import InputError
 from vitrine.journal import decisions, run_folder
 
@@ -49,7 +50,7 @@ def submit(
         start: Whether to start a run.
         tell: Takes a line for a person.
         ui: Address of the UI, for the link.
-        claim: Keep checkpoints on the claim that the parameter `volume` names; see `compile_pipeline`.
+        claim: Keep checkpoints on the claim that the parameter `cluster_volume` names; see `compile_pipeline`.
         under: Name of the pipeline on the cluster; "" for its own.
 
     Raises:
@@ -94,10 +95,10 @@ def follow(
     Raises:
         InputError: if it has not ended by then.
     """
-    given = {**defaults(pipeline), **_parameters(pipeline, parameters, overrides, "", claim=True)}
+    given = {**defaults(pipeline), **packages.parameters(pipeline, overrides, parameters, lambda line: None)}
     ended = cluster.wait(started, limit, tell, steps=step_names(pipeline))
     with contextlib.suppress(InputError, OSError):  # pages that cannot be reached from here are behind the link
-        for line in decisions(run_folder(str(given["reports"]), started.run_id)):
+        for line in decisions(run_folder(str(given["out_reports"]), started.run_id)):
             tell(f"  {line}")
     return ended
 
@@ -106,7 +107,8 @@ def findings(
     cluster: Cluster, pipeline: str, given: Mapping[str, object], account: str, image: str, *, claim: bool
 ) -> Iterator[Finding]:
     """What a run of a pipeline needs, and whether it is there; see `check`."""
-    known = {**defaults(pipeline), **given, **({"image": image} if image else {}), **({} if claim else {"volume": ""})}
+    known = {**defaults(pipeline), **given}
+    known |= ({"cluster_image": image} if image else {}) | ({} if claim else {"cluster_volume": ""})
     own = account or ("default-editor" if cluster.several_users else "pipeline-runner")
     yield from check(known, cluster.namespace or SINGLE_USER, own)
 
@@ -166,12 +168,14 @@ def schedule(
 def _parameters(
     pipeline: str, path: Path | None, overrides: tuple[str, ...], image: str, *, claim: bool
 ) -> dict[str, object]:
-    given = parameters(pipeline, overrides, path)
-    if not claim and "volume" in given:
-        raise InputError(f"--no-claim and the parameter volume={given['volume']}: one or the other")
-    if image and given.get("image", image) != image:
-        raise InputError(f"--image {image} and the parameter image={given['image']} differ")
-    return given
+    given = packages.parameters(pipeline, overrides, path)
+    if not claim and "cluster_volume" in given:
+        raise InputError(f"--no-claim and the parameter cluster_volume={given['cluster_volume']}: one or the other")
+    if image and given.get("cluster_image", image) != image:
+        raise InputError(f"--image {image} and the parameter cluster_image={given['cluster_image']} differ")
+    whole = complete(pipeline, given)
+    # Of `settings` all keys: whoever clones the run in the UI finds them in its form.
+    return given | ({"settings": whole["settings"]} if "settings" in given else {})
 
 
 def _publish(
@@ -180,7 +184,7 @@ def _publish(
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / f"{pipeline}.yaml"
         compile_pipeline(pipeline, package, image, claim=claim)
-        used = image or load(pipeline).component_spec.inputs["image"].default
+        used = image or load(pipeline).component_spec.inputs["cluster_image"].default
         if "@sha256:" not in used:
             tell(f"note: {used} is not named by its digest; whoever replaces it changes what this version does")
         named = version or version_name(package) + ("" if claim else NO_CLAIM)

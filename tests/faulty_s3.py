@@ -28,13 +28,15 @@ class FaultyS3(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, target: str, faults: Sequence[str] = (), every: int = 5) -> None:
+    def __init__(self, target: str, faults: Sequence[str] = (), every: int = 5, latency: float = 0.0) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target = urlsplit(target).netloc
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.read: Counter[str] = Counter()
         self.ranges: list[str] = []
         self.faults: Counter[str] = Counter()
+        self.latency = latency  # seconds that each answer takes longer
+        self.sent = 0  # bytes of bodies
         self._numbers, self._every, self._next = count(1), every, cycle(faults)
 
     def next_fault(self) -> str:
@@ -59,6 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        time.sleep(self.server.latency)
         fault = self.server.next_fault()
         self.server.read[self.path] += 1
         self.server.ranges += self.headers.get_all("Range", [])
@@ -95,6 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.server.sent += sent
         self.wfile.write(body[:sent])
         self.close_connection |= sent < len(body)
 

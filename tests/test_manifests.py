@@ -104,7 +104,7 @@ def test_an_overlay_gives_its_pool_and_its_quota(built):
         assert int(quota["requests.nvidia.com/gpu"]) == (2 if name == "gpu-a100" else 4)
         assert quota["pods"] == "100"  # of the base
     (settings,) = (found["data"]["retrain.yaml"] for found in objects if found["metadata"]["name"] == "vitrine-retrain")
-    assert yaml.safe_load(settings)["pool"] == {"vitrine/pool": name if name != "spot" else "gpu-spot"}
+    assert yaml.safe_load(settings)["settings"]["pool"] == {"vitrine/pool": name if name != "spot" else "gpu-spot"}
 
 
 def test_the_monitor_knows_its_namespace(built):
@@ -118,8 +118,9 @@ def test_the_monitor_knows_its_namespace(built):
 @pytest.mark.parametrize("path", sorted(MANIFESTS.rglob("retrain.yaml")), ids=lambda path: path.parent.name)
 def test_parameters_of_overlays_are_the_pipelines(path):
     given = parameters("retrain", (), path)
-    assert {"pool", "tolerations", "gpu", "gpus"} <= set(given)
-    for toleration in given["tolerations"]:
+    assert {"pool", "tolerations", "gpu", "image_size", "batch_size"} <= set(given["settings"])
+    assert given["cluster_gpus"] == 1
+    for toleration in given["settings"]["tolerations"]:
         assert toleration["operator"] in ("Exists", "Equal")
         assert ("value" in toleration) == (toleration["operator"] == "Equal")
 
@@ -128,8 +129,8 @@ def test_the_monitor_gets_parameters_that_it_has(tmp_path):
     (found,) = (found for _, found in plain() if found["metadata"]["name"] == "vitrine-monitor" and "data" in found)
     (tmp_path / "monitor.yaml").write_text(found["data"]["monitor.yaml"])
     given = parameters("monitor", (), tmp_path / "monitor.yaml")
-    assert given["retrain"] == "retrain"
-    assert set(given["settings"]) <= set(load("retrain").component_spec.inputs)
+    assert given["retrain_pipeline"] == "retrain"
+    assert set(given["retrain_parameters"]) <= set(load("retrain").component_spec.inputs)
 
 
 def test_names_are_the_defaults_of_the_pipelines():

@@ -143,7 +143,8 @@ def test_a_step_on_another_node_fetches_the_photos_itself(catalog, tmp_path, mon
     before = steps.validate(catalog, tmp_path / "before")
     version = store(catalog, tmp_path / "remote")
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "one"))
-    steps.fetch_data("s3://not/read.dvc", version, str(tmp_path / "remote"), tmp_path / "table")
+    pages = str(tmp_path / "table"), str(tmp_path / "run")
+    steps.keep_table("s3://not/read.dvc", version, str(tmp_path / "remote"), *pages)
     shutil.rmtree(catalog)
     shutil.rmtree(tmp_path / "one")
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "other"))
@@ -151,6 +152,15 @@ def test_a_step_on_another_node_fetches_the_photos_itself(catalog, tmp_path, mon
     photos = tmp_path / "other/data" / version / "images"
     assert sorted(path.name for path in photos.iterdir()) == ["0.png", "1.png", "2.png"]
     assert steps.lineage(tmp_path / "table") == {"data_version": version}
+    head = (tmp_path / "checked/report.html").read_text().partition("</header>")[0]
+    assert "s3://not/read.dvc" in head
+    assert str(tmp_path) not in head  # where this node keeps them
+
+
+def test_settings_may_be_text_or_doubles_as_kubeflow_hands_them_over():
+    steps.check_settings("attributes", "student", {"epochs": "7.0", "prior": "false", "seed": 3.0, "batch_size": 8})
+    with pytest.raises(InputError, match="did you mean epochs"):
+        steps.check_settings("attributes", "student", {"epoch": 7})
 
 
 def test_a_folder_that_changed_has_another_state_though_one_revision_is_asked_for(catalog):

@@ -47,7 +47,7 @@ COLUMNS = {
     "match": ["category", "domain", "bbox"],
     "monitor": ["category"],
 }
-SMALL = ("image_size=32", "batch_size=16", "epochs=4")
+SMALL = ("image_size=32", "batch_size=16", "train_epochs=4")
 SETTINGS = {
     "retrain": (*SMALL, "min_class_count=5", "student_epochs=4"),
     "authenticate": (*SMALL, "ratios=0.4,0.2,0.4", "shards=2"),
@@ -174,7 +174,7 @@ class Home:
         return line
 
     def command(self, runs: Path) -> list[str]:
-        settings = [f"catalog={self.home / 'data'}", *SETTINGS[self.dag]]
+        settings = [f"data_catalog={self.home / 'data'}", *SETTINGS[self.dag]]
         command = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", self.dag, "--runs", str(runs)]
         return [*command, *(f"--set={pair}" for pair in settings)]
 

@@ -591,7 +591,7 @@ def demo(runs: Path) -> int:
 
         _say("Rendering the demo catalog into data/ ...")
         render_catalog(data)
-    return run_pipeline("retrain", ("catalog=data", "batch_size=32"), runs)
+    return run_pipeline("retrain", ("data_catalog=data", "batch_size=32"), runs)
 
 
 def _say(text: str) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vitrine.errors import InputError
 from vitrine.untrusted import parse_json
@@ -233,6 +233,17 @@ def write_bytes(uri: str, data: bytes) -> None:
         return
     with atomic_write(Path(uri)) as temporary:
         temporary.write_bytes(data)
+
+
+def write_file(uri: str, file: BinaryIO) -> None:
+    """Writes what is left of an open file as a local file (atomically) or an S3 object, in parts if it is large."""
+    if is_s3(uri):
+        bucket, key = split_s3(uri)
+        with _s3_errors(uri):
+            s3_client().upload_fileobj(file, bucket, key)
+        return
+    with atomic_write(Path(uri)) as temporary, temporary.open("wb") as target:
+        shutil.copyfileobj(file, target)
 
 
 def delete(uri: str) -> None:

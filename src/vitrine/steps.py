@@ -10,15 +10,17 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from vitrine import __version__, files, tasks
-from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version
+from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version, write_catalog
+from vitrine.catalog.table import TABLE_NAMES
 from vitrine.errors import InputError
 from vitrine.evaluation import EXAMPLES, METRICS, REPORT
-from vitrine.journal import SIGN, Note, publish, run_folder, write_note
+from vitrine.journal import FOLDER, SIGN, Note, publish, run_folder, write_note
 from vitrine.launch import Run
 from vitrine.registry import Champion
 from vitrine.report import percent
@@ -64,21 +66,45 @@ def data_state(catalog: str, revision: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _open(table: Path, *, check_rows: bool = True) -> Catalog:
+def _open(table: Path | str, *, check_rows: bool = True) -> Catalog:
     """A step's table, with its photos on this node."""
     from vitrine.catalog.fetch import at_hand
 
     return at_hand(read_catalog(table, check_rows=check_rows))
 
 
-def fetch_data(catalog: str, revision: str, remote: str, out: Path) -> None:
-    """The catalog of one revision, as a table that says where its photos are: steps fetch those they look at."""
+def keep_table(catalog: str, revision: str, remote: str, address: str, run: str, packed: int = 0) -> None:
+    """The catalog of one revision, as a table that says where its photos are: steps fetch those they look at.
+
+    It is kept at an address of its state of the data. So steps that are told this address, a plain parameter, are
+    reused for as long as the data are the same, and a catalog that changes meanwhile changes nothing for the run.
+
+    Args:
+        catalog: Folder, `s3://` prefix or `.dvc` file of the catalog.
+        revision: See `fetch`.
+        remote: See `fetch`.
+        address: Folder or `s3://` prefix to keep the table in, beside what was said of it the first time.
+        run: Folder or `s3://` prefix of the run's pages.
+        packed: Of how many states of the data photos that are on S3 may be packed beside their tables; 0 = none are.
+    """
+    from vitrine.catalog import packs
     from vitrine.catalog.fetch import fetch
 
-    table = fetch(catalog, out, revision, remote, photos=False)
-    decided = [f"{len(table):,} rows of {catalog}, data version {table.data_version}."]
-    figures = {"photos in the catalog": f"{len(table):,}"}
-    write_note(out, Note("fetch", "Fetch", decided, figures=figures, data_version=table.data_version))
+    kept = files.join(address, "fetch.json")
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "table"
+        table = fetch(catalog, out, revision, remote, photos=False)
+        if packed and files.is_s3(address) and (files.is_s3(table.root) or files.is_s3(table.remote)):
+            states, _, state = address.rpartition("/")
+            packs.prune(states, state, packed)
+            write_catalog(replace(table, packs=files.join(address, "photos")), out)
+        decided = [f"{len(table):,} rows of {catalog}, data version {table.data_version}."]
+        figures = {"photos in the catalog": f"{len(table):,}"}
+        write_note(out, Note("fetch", "Fetch", decided, figures=figures, data_version=table.data_version))
+        files.write_bytes(files.join(address, TABLE_NAMES[0]), (out / TABLE_NAMES[0]).read_bytes())
+        if not files.exists(kept):  # its time is the first one's: steps that are reused come after it
+            files.write_bytes(kept, (out / FOLDER / "fetch.json").read_bytes())
+    files.write_bytes(files.join(run, "fetch.json"), files.read_bytes(kept))
 
 
 def shard_names(shards: int) -> list[str]:
@@ -92,17 +118,17 @@ def shard_names(shards: int) -> list[str]:
     return [f"{number}/{shards}" for number in range(1, shards + 1)]
 
 
-def scan(table: Path, out: Path, shard: str) -> None:
+def scan(table: Path | str, out: Path, shard: str) -> None:
     """The photo table of one shard; the steps that follow read it instead of the photos."""
-    from vitrine.catalog.fetch import at_hand
+    from vitrine.catalog.fetch import pack
     from vitrine.quality.scan import parse_shard, shard_images, write_photo_table
 
     catalog, part = read_catalog(table, check_rows=False), parse_shard(shard)
-    done = write_photo_table(at_hand(catalog, images=shard_images(catalog, part)), out, part)
+    done = write_photo_table(pack(catalog, shard_images(catalog, part), part), out, part)
     print(f"{SIGN} Scan {shard}: {done:,} photos.", flush=True)
 
 
-def validate(table: Path, out: Path, photos: Sequence[Path] = (), reports: str = "") -> dict[str, float]:
+def validate(table: Path | str, out: Path, photos: Sequence[Path] = (), reports: str = "") -> dict[str, float]:
     """The data-quality report. Failed rules do not fail it: `check_quality` does, cleaning comes next.
 
     The last validation is kept below `reports`, so that the next one shows what changed since.
@@ -128,7 +154,7 @@ def validate(table: Path, out: Path, photos: Sequence[Path] = (), reports: str =
     tone = "good" if not failed else "warn" if validation.passed else "bad"
     quality = {"data-quality rules broken": f"{len(errors) + len(warnings)} of {len(validation.results)}"}
     note = Note("validate", "Validate", decided, tone, quality)
-    write_note(out, note, out / "report.html", inherit=[table])
+    write_note(out, note, out / "report.html")
     return {"rows": validation.rows, "errors": len(errors), "warnings": len(warnings)}
 
 
@@ -148,8 +174,7 @@ def check_quality(results: Path, strict: bool, run: str) -> None:
 
 
 def clean(
-    table: Path,
-    validation: Path,
+    table: Path | str,
     out: Path,
     min_class_count: int,
     near_duplicates: bool = True,
@@ -165,7 +190,7 @@ def clean(
     decided = [f"kept {done.kept:,} of {done.before:,} rows."]
     decided += [f"Dropped: {', '.join(dropped)}."] if dropped else []
     note = Note("clean", "Clean", decided, figures={"photos kept": f"{done.kept:,}"})
-    write_note(out, note, out / "report.html", inherit=[validation])
+    write_note(out, note, out / "report.html")
     return {name: float(value) for name, value in done.counts().items()}
 
 
@@ -184,11 +209,12 @@ def split(
     return {name: float(count) for name, count in counts.items()}
 
 
-def lineage(made: Path) -> dict[str, str]:
-    """Which data a table or a model folder was made with, and a model with which code."""
-    if (made / "config.json").is_file():
-        config = files.read_json(made / "config.json")
-        return {key: config[key] for key in ("data_version", "code_version")}
+def lineage(made: Path | str) -> dict[str, str]:
+    """Which data a table or a model folder (or folders of models) was made with, and a model with which code."""
+    for model in (Path(made) / "config.json", *Path(made).glob("*/config.json")):
+        if model.is_file():
+            config = files.read_json(model)
+            return {key: config[key] for key in ("data_version", "code_version")}
     return {"data_version": read_version(made)}
 
 
@@ -321,7 +347,7 @@ def train(
     from vitrine.launch import launch, launch_on_nodes
     from vitrine.train import train as run
 
-    overrides = [f"{name}={value}" for name, value in settings.items()]
+    overrides = as_overrides(settings)
     rows = hashlib.sha256((table / "catalog.parquet").read_bytes()).hexdigest()
     key = hashlib.sha256(f"{__version__} {task} {variant} {rows} {sorted(overrides)}".encode()).hexdigest()[:16]
     folder = Path(checkpoints) / key
@@ -339,6 +365,75 @@ def train(
     figures = [f"{name.split('/')[1]} {value:.3f}" for name, value in found.items()]
     print(f"{SIGN} Train {variant}: {', '.join(figures) or 'no validation photo'} (validation).", flush=True)
     return found
+
+
+def check_settings(task: str, variant: str, settings: Mapping[str, object]) -> None:
+    """Whether a training would take these settings, before anything of it starts.
+
+    Raises:
+        InputError: if not.
+    """
+    from vitrine.settings import parse_settings
+    from vitrine.training.train import SETTINGS, check_variant
+
+    variant = check_variant(task, variant)
+    parse_settings(SETTINGS.get(variant) or SETTINGS[task], as_overrides(settings))
+
+
+def train_models(
+    task: str,
+    variant: str,
+    table: Path,
+    out: Path,
+    checkpoints: str,
+    settings: Mapping[str, object],
+    *,
+    types: Sequence[str] = (),
+    teachers: Sequence[Path] = (),
+    nodes: Run | None = None,
+) -> dict[str, float]:
+    """What one training step of a pipeline trains: a model, or the teachers of several types, one after the other.
+
+    A teacher that is finished is kept beside the checkpoints until all are, so that a step that was stopped does not
+    train it again.
+
+    Args:
+        task: See `train`.
+        variant: See `train`.
+        table: See `train`.
+        out: The model folder to make; of teachers a folder of model folders, in the order of `types`.
+        checkpoints: See `train`.
+        settings: See `train`; numbers and booleans may be text.
+        types: Of the teachers; empty = no teachers are asked for.
+        teachers: Folders of teachers' model folders, for a student.
+        nodes: See `train`.
+
+    Returns:
+        Figures on the validation photos.
+    """
+    if not types:
+        given = ",".join(str(model) for group in teachers for model in sorted(group.iterdir()))
+        known = {**settings, **({"teachers": given} if teachers else {})}
+        return train(task, variant, table, out, checkpoints, known, nodes=nodes)
+    rows = hashlib.sha256((table / TABLE_NAMES[0]).read_bytes()).hexdigest()
+    text = f"{__version__} {task} {variant} {rows} {list(types)} {sorted(as_overrides(settings))}"
+    finished = Path(checkpoints) / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}-finished"
+    figures: dict[str, float] = {}
+    for number, name in enumerate(types):
+        kept = finished / f"{number:03}"
+        if not (kept / "metrics.json").is_file():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            train(task, variant, table, kept, checkpoints, {**settings, "type": name}, nodes=nodes)
+        figures |= files.read_json(kept / "metrics.json")
+    shutil.copytree(finished, out, dirs_exist_ok=True)
+    shutil.rmtree(finished, ignore_errors=True)
+    return figures
+
+
+def as_overrides(settings: Mapping[str, object]) -> list[str]:
+    """Settings as `key=value`: whole numbers without a fraction, which Kubeflow hands over as 7.0."""
+    plain = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in settings.items()}
+    return [f"{name}={value}" for name, value in plain.items()]
 
 
 def _gpus() -> int:

@@ -7,15 +7,11 @@ import torch
 from sklearn.metrics import auc
 from test_steps_as_components import Step
 
-from components.clean import clean
-from components.compare import compare
-from components.count_listings import count_listings
-from components.drift_reference import drift_reference
-from components.evaluate import evaluate
-from components.fetch import fetch
-from components.promote import promote
-from components.split import split
-from components.train_authenticity import train_authenticity
+from components.clean_and_split import clean_and_split
+from components.judge import judge
+from components.plan import plan
+from components.start import start
+from components.train import train
 from components.validate import validate
 from vitrine.catalog import read_catalog, write_catalog
 from vitrine.errors import InputError
@@ -36,29 +32,18 @@ def done(tmp_path_factory):
         torch.set_num_threads(1)
         step = Step(root)
         made = SimpleNamespace(root=root, step=step, rows=int(shoes.sum()), registry=str(root / "registry"))
-        fetched = step(fetch, catalog=str(root / "data"), state="s")
-        checked = step(validate, table=fetched.table, photos=[])
-        kept = {"min_class_count": 0, "near_duplicates": False}
-        cleaned = step(clean, table=fetched.table, photos=[], validation=checked.results, **kept)
-        made.parted = step(split, table=cleaned.cleaned, ratios="0.4,0.2,0.4", measured="verdict").parted
-        made.counted = step(count_listings, table=made.parted, reports=str(root), run_id="run")
-        small = {"epochs": 1, "batch_size": 32, "image_size": 16, "weights": "none"}
-        made.trained = step(train_authenticity, table=made.parted, checkpoints=str(root / "checkpoints"), **small)
-        made.evaluated = step(evaluate, model=made.trained.model, table=made.parted)
-        known = {"model": made.trained.model, "evaluation": made.evaluated.evaluation}
-        made.gate = step(compare, **known, table=made.parted, task="authenticity", registry=made.registry)
-        reference = step(drift_reference, model=made.trained.model, table=made.parted).reference
-        made.reference = reference
-        step(
-            promote,
-            **known,
-            decision=made.gate.decision,
-            reference=reference,
-            task="authenticity",
-            registry=made.registry,
-            reports=str(root),
-            run_id="run",
-        )
+        small = {"batch_size": 32, "image_size": 16, "weights": "none", "ratios": "0.4,0.2,0.4"}
+        made.pages = {"reports": str(root), "run_id": "run"}
+        known = {"catalog": str(root / "data"), "settings": small, "variant": "ssa", "backbone": "auto", "epochs": 1}
+        begun = step(start, pipeline="authenticate", **known, **made.pages).answer
+        checked = step(validate, table=begun.table, photos=[])
+        made.parted = step(clean_and_split, table=begun.table, photos=[], cleaning=begun.cleaning).parted
+        made.asked = {"pipeline": "authenticate", "settings": begun.settings, "results": checked.results}
+        made.counted = step(plan, table=made.parted, **made.asked, **made.pages)
+        trains = {"task": "authenticity", "variant": "ssa", "settings": begun.training}
+        made.trained = step(train, table=made.parted, checkpoints=str(root / "checkpoints"), **trains)
+        known = {"model": made.trained.model, "table": made.parted, "settings": begun.settings}
+        made.judged = step(judge, task="authenticity", registry=made.registry, **known, **made.pages)
         yield made
         torch.set_num_threads(threads)
 
@@ -74,17 +59,16 @@ def test_listings_stay_whole_and_undecided_ones_only_teach(done):
 
 
 def test_the_gate_promotes_the_first_model_by_its_accuracy(done):
-    assert done.gate.answer == "promote"
-    assert done.evaluated.figures.metadata["count"] == done.counted.counts.metadata["test"]
+    assert done.judged.figures.metadata["count"] == done.counted.counts.metadata["test"]
     assert Registry(done.registry).champion("authenticity") is not None
     pages = {path.name for path in (done.root / "run").iterdir()}
     assert {"listings.json", "evaluate-authenticity.html", "gate-authenticity.html"} <= pages
 
 
 def test_the_curve_has_the_area_that_the_figures_tell(done):
-    curve = done.evaluated.confusion.metadata["confidenceMetrics"]
+    curve = done.judged.confusion.metadata["confidenceMetrics"]
     area = auc([point["falsePositiveRate"] for point in curve], [point["recall"] for point in curve])
-    assert area == pytest.approx(done.evaluated.figures.metadata["auc"], abs=1e-6)
+    assert area == pytest.approx(done.judged.figures.metadata["auc"], abs=1e-6)
     assert all(0 <= point["confidenceThreshold"] <= 1.0001 for point in curve)
 
 
@@ -93,4 +77,4 @@ def test_a_catalog_without_both_verdicts_is_refused_before_training(done, tmp_pa
     one_sided = catalog.table.assign(verdict=catalog.table["verdict"].replace("counterfeit", ""))
     write_catalog(catalog.with_table(one_sided), tmp_path)
     with pytest.raises(InputError, match="do not hold both authentic and counterfeit"):
-        done.step(count_listings, table=SimpleNamespace(path=str(tmp_path)), reports=str(tmp_path), run_id="r")
+        done.step(plan, table=SimpleNamespace(path=str(tmp_path)), **done.asked, **done.pages)

@@ -1,6 +1,5 @@
 """The components that only `represent` and `match` have, on artifacts, in the order the DAG wires them."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,15 +9,23 @@ from toy_pairs import toy_pairs
 from toys import toy_catalog
 
 from components.build_index import build_index
-from components.compare import compare
-from components.evaluate import evaluate
-from components.examine import examine
-from components.train_representation import train_representation
+from components.judge import judge
+from components.plan import plan
+from components.train import train
+from pipelines.form import trainings, whole_settings
 from vitrine import files
 from vitrine.catalog import write_catalog
 from vitrine.errors import InputError
-from vitrine.registry import Registry
+from vitrine.journal import Note, write_note
+from vitrine.quality.history import RESULTS
 from vitrine.visual_search import search_photos
+
+
+def checked(folder):
+    """What validation leaves of a catalog without fault."""
+    write_note(folder, Note("validate", "Validate", ["passed."]))
+    (folder / RESULTS).write_text('{"passed": true, "data_version": "", "rules": []}')
+    return SimpleNamespace(path=str(folder), metadata={})
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +41,21 @@ def done(tmp_path_factory):
         made = SimpleNamespace(root=root, step=step, registry=str(root / "registry"), catalog=catalog)
         table = SimpleNamespace(path=str(root / "table"), metadata={})
         (root / "table" / "journal").mkdir()
-        pages = {"reports": str(root), "run_id": "run"}
-        made.examined = step(examine, table=table, task="representation", variant="base-indi-eff", **pages)
-        small = {"epochs": 1, "batch_size": 32, "image_size": 16, "weights": "none", "level": 1}
-        made.trained = step(train_representation, table=table, checkpoints=str(root / "checkpoints"), **small)
-        made.evaluated = step(evaluate, model=made.trained.model, table=table)
-        known = {"model": made.trained.model, "evaluation": made.evaluated.evaluation}
-        made.gate = step(compare, **known, table=table, task="representation", registry=made.registry)
-        asked = {"table": table, "decision": made.gate.decision, "task": "representation", "registry": made.registry}
-        made.before = step(build_index, **asked, **pages)
-        figures = files.read_json(f"{made.evaluated.evaluation.path}/metrics.json")
-        Registry(made.registry).promote("representation", Path(made.trained.model.path), figures, "first")
-        made.after = step(build_index, **asked, **pages)
+        made.pages = {"reports": str(root), "run_id": "run"}
+        settings = whole_settings("represent", {"batch_size": 32, "image_size": 16, "weights": "none", "level": 1})
+        made.results = checked(root / "results")
+        known = {"table": table, "results": made.results, "settings": settings, "variant": "base-indi-eff"}
+        made.examined = step(plan, pipeline="represent", **known, **made.pages)
+        _, _, own = trainings("represent", settings, "base-indi-eff", "auto", 1)["training"]
+        trains = {"task": "representation", "variant": "base-indi-eff", "settings": own}
+        made.trained = step(train, table=table, checkpoints=str(root / "checkpoints"), **trains)
+        asked = {"table": table, "task": "representation", "registry": made.registry, **made.pages}
+        nobody = {**asked, "registry": str(root / "none")}
+        decided = SimpleNamespace(path=str(root / "decided"))
+        write_note(root / "decided", Note("gate", "Gate", ["nothing yet."]))
+        made.before = step(build_index, decision=decided, **nobody)
+        made.judged = step(judge, model=made.trained.model, settings=settings, **asked)
+        made.after = step(build_index, decision=made.judged.decision, **asked)
         yield made
         torch.set_num_threads(threads)
 
@@ -54,13 +64,13 @@ def test_what_there_is_to_learn_is_counted(done):
     assert done.examined.counts.metadata == {
         "photos of split train": 48,
         "photos of split test": 12,
-        "super-classes": 3,
+        "super-classes": 2,
     }
 
 
 def test_the_gate_goes_by_recall(done):
-    assert done.gate.answer == "promote"
-    decision = files.read_json(f"{done.gate.decision.path}/decision.json")
+    decision = files.read_json(f"{done.judged.decision.path}/decision.json")
+    assert decision["promote"]
     assert decision["comparisons"][0]["key"] == "recall@1"
 
 
@@ -72,18 +82,19 @@ def test_the_index_is_of_the_model_in_use(done):
 
 
 @pytest.mark.parametrize(
-    ("changed", "task", "what"),
+    ("changed", "pipeline", "what"),
     [
-        ({"category": "A/B"}, "representation", "nothing to learn"),
-        ({"split": "train"}, "representation", "no test photo"),
-        ({"domain": "shop"}, "matching", "no training photo of domain user"),
-        ({"split": "train"}, "matching", "no user photo of split 'test'"),
+        ({"category": "A/B"}, "represent", "nothing to learn"),
+        ({"split": "train"}, "represent", "no test photo"),
+        ({"domain": "shop"}, "match", "no training photo of domain user"),
+        ({"split": "train"}, "match", "no user photo of split 'test'"),
     ],
 )
-def test_nothing_to_learn_or_to_measure_ends_before_a_gpu_is_asked_for(done, tmp_path, changed, task, what):
+def test_nothing_to_learn_or_to_measure_ends_before_a_gpu_is_asked_for(done, tmp_path, changed, pipeline, what):
     catalog = toy_pairs(tmp_path / "pairs", products=10)
     write_catalog(catalog.with_table(catalog.table.assign(**changed)), tmp_path / "table")
-    variant = {"representation": "base-indi-eff", "matching": "robust"}[task]
+    variant = {"represent": "base-indi-eff", "match": "robust"}[pipeline]
+    known = {"pipeline": pipeline, "variant": variant, "settings": whole_settings(pipeline, {}), **done.pages}
     table = SimpleNamespace(path=str(tmp_path / "table"), metadata={})
     with pytest.raises(InputError, match=what):
-        done.step(examine, table=table, task=task, variant=variant, reports=str(tmp_path), run_id="r")
+        done.step(plan, table=table, results=done.results, **known)

@@ -59,8 +59,8 @@ def cluster(monkeypatch, bucket, tmp_path):
 
 
 def vitrine(command, cluster, *arguments):
-    places = [f"--set={name}={cluster.bucket}/{name}" for name in ("catalog", "registry", "reports")]
-    given = ["pipeline", command, "retrain", *places, "--set=image=localhost:5000/vitrine:1", *arguments]
+    places = [f"--set={name}={cluster.bucket}/{name}" for name in ("data_catalog", "out_registry", "out_reports")]
+    given = ["pipeline", command, "retrain", *places, "--set=cluster_image=localhost:5000/vitrine:1", *arguments]
     result = CliRunner().invoke(cli, given, standalone_mode=False)
     if result.exception and not isinstance(result.exception, InputError):
         raise result.exception
@@ -120,10 +120,10 @@ def test_several_users_have_their_namespace_and_account(cluster):
     [
         (["--set=train_cpu=4"], "none of 2 nodes has what a training asks for: cpu 3920m of 4"),
         (["--set=train_memory=13Gi"], "memory 12600Mi of 13Gi"),
-        (["--set=gpus=2"], "nvidia.com/gpu 1 of 2"),
+        (["--set=cluster_gpus=2"], "nvidia.com/gpu 1 of 2"),
         (['--set=pool={"vitrine/pool": "a100"}'], "no node has these labels"),
-        (["--set=reports=s3://no-such-bucket/reports"], "bucket no-such-bucket: missing"),
-        (["--set=image=localhost:5000/other:1"], "image localhost:5000/other:1: missing"),
+        (["--set=out_reports=s3://no-such-bucket/reports"], "bucket no-such-bucket: missing"),
+        (["--set=cluster_image=localhost:5000/other:1"], "image localhost:5000/other:1: missing"),
     ],
 )
 def test_what_does_not_fit(cluster, changed, said):

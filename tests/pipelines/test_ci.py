@@ -11,6 +11,7 @@ from json_server import JsonServer, Refused
 
 from pipelines import ci, cluster
 from pipelines.cluster import Cluster
+from pipelines.form import whole_settings
 from vitrine.errors import InputError
 from vitrine.registry import Registry
 
@@ -90,17 +91,15 @@ def parameters(kubeflow):
 def test_a_pull_request_trains_its_data_promotes_nothing_and_is_told(kubeflow, github, environment):
     assert ci.main("retrain", environment) == 0
     assert parameters(kubeflow) == {
-        "catalog": "s3://bucket/data.dvc",
-        "remote": "s3://bucket/dvc",
-        "registry": environment["VITRINE_REGISTRY"],
-        "revision": "0123456789abcdef0123456789abcdef.dir",
-        "only_compare": True,
-        "epochs": 3,
-        "pool": {"gpu": "a100"},
-        "strict": True,
+        "data_catalog": "s3://bucket/data.dvc",
+        "data_remote": "s3://bucket/dvc",
+        "out_registry": environment["VITRINE_REGISTRY"],
+        "data_revision": "0123456789abcdef0123456789abcdef.dir",
+        "train_epochs": 3,
+        "settings": whole_settings("retrain", {"only_compare": True, "pool": {"gpu": "a100"}, "strict": True}),
     }
     (version,) = kubeflow.state.versions.values()
-    assert version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]["image"]["defaultValue"] == IMAGE
+    assert version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]["cluster_image"]["defaultValue"] == IMAGE
     # Drift starts the newest version of `retrain`: what nobody reviewed is not to be one.
     assert [found["display_name"] for found in kubeflow.state.pipelines.values()] == ["retrain-pull-requests"]
     (text,) = github.written()
@@ -114,19 +113,19 @@ def test_a_pull_request_trains_its_data_promotes_nothing_and_is_told(kubeflow, g
 
 def test_a_branch_promotes_and_comments_nowhere(kubeflow, github, environment):
     assert ci.main("retrain", {**environment, "PULL_REQUEST": ""}) == 0
-    assert "only_compare" not in parameters(kubeflow)
+    assert parameters(kubeflow)["settings"]["only_compare"] is False
     assert [found["display_name"] for found in kubeflow.state.pipelines.values()] == ["retrain"]
     assert github.written() == []
 
 
 def test_the_monitor_looks_at_new_photos(kubeflow, environment):
-    own = {"VITRINE_CATALOG": "s3://bucket/new/%Y-%m-%d", "VITRINE_SETTINGS": "settings: {epochs: 3}"}
+    own = {"VITRINE_CATALOG": "s3://bucket/new/%Y-%m-%d", "VITRINE_SETTINGS": "retrain_parameters: {train_epochs: 3}"}
     assert ci.main("monitor", environment | own) == 0
     assert parameters(kubeflow) == {
-        "catalog": "s3://bucket/new/%Y-%m-%d",
-        "remote": "s3://bucket/dvc",
-        "registry": environment["VITRINE_REGISTRY"],
-        "settings": {"epochs": 3},
+        "data_catalog": "s3://bucket/new/%Y-%m-%d",
+        "data_remote": "s3://bucket/dvc",
+        "out_registry": environment["VITRINE_REGISTRY"],
+        "retrain_parameters": {"train_epochs": 3},
     }
 
 
@@ -156,7 +155,7 @@ def test_figures_stand_beside_those_in_use(tmp_path):
     [
         ({"VITRINE_SETTINGS": "epochs"}, "one `name: value` a line"),
         ({"VITRINE_SETTINGS": "{"}, "no YAML"),
-        ({"VITRINE_SETTINGS": "epoch: 3"}, "did you mean epochs"),
+        ({"VITRINE_SETTINGS": "epoch: 3"}, "did you mean train_epochs"),
         ({"VITRINE_DATA": "/nowhere/data.dvc"}, "names no data"),
         ({"GITHUB_TOKEN": ""}, "GITHUB_TOKEN: not set"),
         ({"GITHUB_TOKEN": "wrong"}, "401"),

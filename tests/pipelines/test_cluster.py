@@ -13,6 +13,7 @@ from fake_kubeflow import FakeKubeflow
 
 from pipelines import PIPELINES, cluster
 from pipelines.cluster import Cluster, parse_cron, retraining, run_name, version_name
+from pipelines.form import whole_settings
 from pipelines.packages import compile_pipeline, content_hash, step_names
 from vitrine.cli import cli
 from vitrine.errors import InputError
@@ -56,7 +57,7 @@ def vitrine(kubeflow, tmp_path):
     return run
 
 
-HERE = ("--set", "catalog=/nowhere/data", "--set", "registry=/nowhere/registry")
+HERE = ("--set", "data_catalog=/nowhere/data", "--set", "out_registry=/nowhere/registry")
 
 
 def only(objects):
@@ -65,21 +66,21 @@ def only(objects):
 
 
 def test_the_first_submission_creates_everything(kubeflow, vitrine):
-    code, out = vitrine("submit", "retrain", "--image", IMAGE, *HERE, "--set", "epochs=3")
+    code, out = vitrine("submit", "retrain", "--image", IMAGE, *HERE, "--set", "train_epochs=3")
     state = kubeflow.state
     assert code == 0
     assert only(state.pipelines)["display_name"] == "retrain"
     assert only(state.pipelines)["description"].startswith("Validates, cleans")
     version = only(state.versions)
     assert version["display_name"] == COMMIT[:12]
-    assert version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]["image"]["defaultValue"] == IMAGE
+    assert version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]["cluster_image"]["defaultValue"] == IMAGE
     assert only(state.experiments)["display_name"] == "vitrine"
     run = only(state.runs)
     assert run["display_name"] == "retrain"
     assert run["runtime_config"]["parameters"] == {
-        "catalog": "/nowhere/data",
-        "registry": "/nowhere/registry",
-        "epochs": 3,
+        "data_catalog": "/nowhere/data",
+        "out_registry": "/nowhere/registry",
+        "train_epochs": 3,
     }
     assert run["pipeline_version_reference"]["pipeline_version_id"] == version["pipeline_version_id"]
     assert f"/#/runs/details/{run['run_id']}" in out
@@ -132,7 +133,7 @@ def test_two_at_once_create_one_pipeline_and_one_version(kubeflow, tmp_path):
 
 
 def test_waiting_tells_how_it_ended(kubeflow, vitrine):
-    here = (*HERE, "--set", "reports=/nowhere/reports")
+    here = (*HERE, "--set", "out_reports=/nowhere/reports")
     code, out = vitrine("submit", "retrain", *here, "--wait")
     assert code == 0
     assert [line.rpartition(": ")[2] for line in out.splitlines()[-3:]] == ["pending", "running", "succeeded"]
@@ -149,18 +150,18 @@ def test_waiting_tells_each_step_as_it_ends_and_what_was_decided(kubeflow, vitri
     """An Argo run's nodes: a step's driver, its retries' shells and the loops around it are no steps."""
     names = (
         "root-driver",
-        "data-version-driver",
-        "data-version",
-        "fetch",
-        "train-teacher(0)",
-        "train-teacher",
+        "start-driver",
+        "start",
+        "scan",
+        "train(0)",
+        "train",
         "validate",
     )
     kubeflow.state.steps = [
         {"task_id": name, "display_name": name, "state": "RUNNING" if name == "validate" else "SUCCEEDED"}
         for name in names
     ]
-    kubeflow.state.steps.append({"task_id": "t2", "display_name": "train-teacher", "state": "FAILED"})
+    kubeflow.state.steps.append({"task_id": "t2", "display_name": "train", "state": "FAILED"})
     real = Cluster.start
 
     def start(self, *given):
@@ -170,14 +171,14 @@ def test_waiting_tells_each_step_as_it_ends_and_what_was_decided(kubeflow, vitri
         return started
 
     monkeypatch.setattr(Cluster, "start", start)
-    code, out = vitrine("submit", "retrain", *HERE, "--set", f"reports={tmp_path}/reports", "--wait")
+    code, out = vitrine("submit", "retrain", *HERE, "--set", f"out_reports={tmp_path}/reports", "--wait")
     assert code == 0
     lines = [line for line in out.splitlines() if line.startswith("  ")]
     assert lines == [
-        "  Name the data: done",
         "  Fetch the data: done",
-        "  Train a teacher: done",
-        "  Train a teacher: failed",
+        "  Look at the photos: done",
+        "  Train teachers: done",
+        "  Train teachers: failed",
         "  Categories: is now version 7.",
     ]
 
@@ -194,10 +195,10 @@ def test_a_run_is_named_after_its_data_and_the_figure_to_beat(tmp_path, monkeypa
     champion = {"task": "taxonomy", "version": "v1", "model": "", "content": "c", "metrics": {"top1": 0.9123}}
     champion |= {"promoted_at": "2026-01-01T00:00:00+00:00", "reason": ""}
     (tmp_path / "registry/taxonomy/champion.json").write_text(json.dumps(champion))
-    given = {"catalog": str(tmp_path / "data.dvc"), "registry": str(tmp_path / "registry")}
+    given = {"data_catalog": str(tmp_path / "data.dvc"), "out_registry": str(tmp_path / "registry")}
     assert run_name("retrain", given) == "retrain 0a1b2c3d taxonomy top1 0.912"
-    assert run_name("retrain", {**given, "revision": "ffffffff0000"}).startswith("retrain ffffffff ")
-    assert run_name("monitor", {**given, "catalog": "/new/%Y-%m-%d"}) == "monitor taxonomy top1 0.912"
+    assert run_name("retrain", {**given, "data_revision": "ffffffff0000"}).startswith("retrain ffffffff ")
+    assert run_name("monitor", {**given, "data_catalog": "/new/%Y-%m-%d"}) == "monitor taxonomy top1 0.912"
     assert run_name("authenticate", given) == "authenticate 0a1b2c3d"  # another's figure is not to beat
 
 
@@ -224,7 +225,7 @@ def test_a_schedule_runs_one_at_a_time_and_does_not_catch_up(kubeflow, vitrine):
     assert found["no_catchup"] is True
     assert int(found["max_concurrency"]) == 1
     assert found["mode"] == "ENABLE"
-    assert found["runtime_config"]["parameters"] == {"shards": 4}
+    assert found["runtime_config"]["parameters"] == {"settings": whole_settings("monitor", {"shards": 4})}
 
 
 def test_a_schedule_is_replaced_only_when_it_differs(kubeflow, vitrine):
@@ -261,11 +262,11 @@ def test_no_cron(text):
     ("arguments", "said"),
     [
         (["submit", "retrian"], "did you mean retrain"),
-        (["submit", "retrain", "--set", "epoch=3"], "did you mean epochs"),
-        (["submit", "retrain", "--set", "epochs=many"], "not of type integer"),
+        (["submit", "retrain", "--set", "epoch=3"], "did you mean train_epochs"),
+        (["submit", "retrain", "--set", "train_epochs=many"], "not of type integer"),
         (["schedule", "monitor", "--cron", "daily"], "five fields"),
         (["submit", "retrain", "--parameters", "/nowhere.yaml"], "/nowhere.yaml: cannot be read"),
-        (["submit", "retrain", "--image", "a", "--set", "image=b"], "differ"),
+        (["submit", "retrain", "--image", "a", "--set", "cluster_image=b"], "differ"),
     ],
 )
 def test_what_cannot_be_is_said_before_the_cluster_is_asked(kubeflow, vitrine, arguments, said):
@@ -277,16 +278,16 @@ def test_what_cannot_be_is_said_before_the_cluster_is_asked(kubeflow, vitrine, a
 
 def test_parameters_from_a_file(kubeflow, vitrine, tmp_path):
     path = tmp_path / "run.yaml"
-    path.write_text("epochs: 3\npool: {gpu: a100}\ntolerations: []\nlearning_rate: 1\nstrict: true\n")
-    assert vitrine("submit", "retrain", *HERE, "--parameters", str(path), "--set", "epochs=5")[0] == 0
+    path.write_text("train_epochs: 3\npool: {gpu: a100}\ntolerations: []\nlearning_rate: 1\nstrict: true\n")
+    assert vitrine("submit", "retrain", *HERE, "--parameters", str(path), "--set", "train_epochs=5")[0] == 0
     given = only(kubeflow.state.runs)["runtime_config"]["parameters"]
-    assert given["epochs"] == 5
-    assert given["pool"] == {"gpu": "a100"}
-    assert given["tolerations"] == []
+    assert given["train_epochs"] == 5
+    assert given["settings"]["pool"] == {"gpu": "a100"}
+    assert given["settings"]["tolerations"] == []
     for text, said in [
-        ("epoch: 3", "did you mean epochs"),
-        ("epochs: '3'", 'epochs: "3": not of type integer'),
-        ("epochs: true", "not of type integer"),
+        ("train_epoch: 3", "did you mean train_epochs"),
+        ("train_epochs: '3'", 'train_epochs: "3": not of type integer'),
+        ("train_epochs: true", "not of type integer"),
         ("- epochs", "holds no parameters"),
         ("epochs: [", "cannot be read"),
     ]:
@@ -359,7 +360,7 @@ def in_pod(kubeflow, monkeypatch):
 
 def monitor_asks(kubeflow, registry, state="0123456789", **other):
     own = Cluster(kubeflow.address)
-    start = retraining(own, "retrain", {"catalog": "/nowhere", "epochs": 2}, state, "vitrine")
+    start = retraining(own, "retrain", {"data_catalog": "/nowhere", "train_epochs": 2}, state, "vitrine")
     return request(registry, state, "Drift: brightness", "monitor", start, lambda: own.going("retrain"), **other)
 
 
@@ -400,10 +401,10 @@ def test_a_version_without_a_claim_is_another(kubeflow, vitrine):
     assert vitrine("submit", "retrain", *HERE, "--no-claim")[0] == 0
     first, second = kubeflow.state.versions.values()
     assert (first["display_name"], second["display_name"]) == (COMMIT[:12], f"{COMMIT[:12]}-no-claim")
-    assert "volume" in first["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
-    assert "volume" not in second["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
-    message, _ = vitrine("submit", "retrain", "--no-claim", "--set", "volume=v")
-    assert "--no-claim and the parameter volume=v" in message
+    assert "cluster_volume" in first["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+    assert "cluster_volume" not in second["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+    message, _ = vitrine("submit", "retrain", "--no-claim", "--set", "cluster_volume=v")
+    assert "--no-claim and the parameter cluster_volume=v" in message
 
 
 def test_a_run_that_only_compares_holds_up_no_retraining(kubeflow, vitrine, tmp_path):
@@ -418,7 +419,7 @@ def test_drift_publishes_the_pipeline_where_nobody_did(kubeflow, monkeypatch):
     monkeypatch.setenv("VITRINE_ACCOUNT", "vitrine-runner")
     own = Cluster(kubeflow.address)
     assert own.going("retrain") == ""
-    retraining(own, "retrain", {"catalog": "/nowhere"}, "s", "vitrine")()
+    retraining(own, "retrain", {"data_catalog": "/nowhere"}, "s", "vitrine")()
     assert only(kubeflow.state.versions)["display_name"] == COMMIT[:12]
     assert only(kubeflow.state.runs)["service_account"] == "vitrine-runner"  # the monitor's own
 

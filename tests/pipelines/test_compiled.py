@@ -1,30 +1,30 @@
 """The compiled `retrain` package, task by task, as a cluster will read it."""
 
+import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 import yaml
+from google.protobuf import json_format
 from kfp import dsl
 
 from pipelines import PIPELINES
 from pipelines.containers import _mounts
-from pipelines.packages import _typed, compile_pipeline, load, parameters
+from pipelines.form import FORM, SETTINGS, cleaning, trainings, whole_settings
+from pipelines.packages import _typed, compile_pipeline, complete, load, parameters
 from vitrine import __version__
 from vitrine.errors import InputError
 
-TRAININGS = ("train-teacher", "train-student", "train-taxonomy")
+ROOT = Path(__file__).parents[2]
+TRAININGS = ("train", "train-2", "train-3")
 FRONT = {
-    "own-gpus": set(),
-    "data-version": set(),
-    "fetch": {"data-version"},
-    "list-shards": set(),
-    "for-loop-2": {"fetch", "list-shards"},
-    "validate": {"fetch", "for-loop-2"},
-    "check-quality": {"validate"},
-    "clean": {"fetch", "for-loop-2", "validate", "check-quality"},
-    "split": {"clean"},
-    "find-tasks": {"split"},
+    "start": set(),
+    "for-loop-2": {"start"},
+    "validate": {"start", "for-loop-2"},
+    "clean-and-split": {"start", "for-loop-2"},
+    "plan": {"start", "validate", "clean-and-split"},
 }
 
 
@@ -123,86 +123,72 @@ def test_the_front(spec):
     branches = {name for name, task in tasks.items() if task["taskInfo"]["name"] in ("attributes", "taxonomy")}
     assert waits({name: task for name, task in tasks.items() if name not in branches}) == FRONT
     assert len(tasks) == len(FRONT) + 2
-    assert sources(tasks["fetch"]) == {"state": ("data-version", "Output")}
-    shards = "pipelinechannel--list-shards-Output"
+    shards = "pipelinechannel--start-shards"
     scans = tasks["for-loop-2"]
     assert scans["parameterIterator"]["items"] == {"inputParameter": shards}
     assert set(dags(spec)["scans"]) == {"scan"}
     shard = dags(spec)["scans"]["scan"]["inputs"]["parameters"]["shard"]
     assert shard == {"componentInputParameter": scans["parameterIterator"]["itemInput"]}
-    looks = {"table": ("fetch", "table"), "photos": ("for-loop-2", "pipelinechannel--scan-photos")}
-    assert sources(tasks["validate"]) == looks
-    assert sources(tasks["clean"]) == {**looks, "validation": ("validate", "results")}
-    assert sources(tasks["split"]) == {"table": ("clean", "cleaned")}
-    assert sources(tasks["find-tasks"]) == {"table": ("split", "parted")}
+    own = {"step_cpu", "step_memory"}
+    looks = {"table": ("start", "table"), "photos": ("for-loop-2", "pipelinechannel--scan-photos")}
+    assert without(sources(tasks["validate"]), own) == looks
+    assert without(sources(tasks["clean-and-split"]), own) == {**looks, "cleaning": ("start", "cleaning")}
+    assert without(sources(tasks["plan"]), own) == {
+        "table": ("clean-and-split", "parted"),
+        "results": ("validate", "results"),
+        "settings": ("start", "settings"),
+    }
+
+
+def without(found, names):
+    """What a task takes, but for what its pod takes."""
+    return {name: source for name, source in found.items() if name.rpartition("--start-")[2] not in names}
 
 
 def test_each_task_is_trained_only_where_labels_allow(spec):
     tasks = {task["taskInfo"]["name"]: task for task in dags(spec)["run"].values()}
-    answer = "inputs.parameter_values['pipelinechannel--find-tasks-Output']"
+    answer = "inputs.parameter_values['pipelinechannel--plan-tasks']"
     assert tasks["attributes"]["triggerPolicy"]["condition"] == f"{answer} != 'taxonomy'"
     assert tasks["taxonomy"]["triggerPolicy"]["condition"] == f"{answer} != 'attributes'"
     for name in ("attributes", "taxonomy"):
-        assert set(tasks[name]["dependentTasks"]) == {"find-tasks", "split", "own-gpus"}
+        assert set(tasks[name]["dependentTasks"]) == {"plan", "clean-and-split", "start"}
 
 
-def test_one_teacher_per_attribute_type_then_the_student_of_all(spec):
+def test_teachers_are_trained_in_groups_then_the_student_of_all(spec):
     tasks = dags(spec)["attributes"]
     (loop,) = (name for name, task in tasks.items() if task["taskInfo"]["name"] == "teachers")
-    types = "pipelinechannel--attribute-types-Output"
-    assert sources(tasks[loop]) == {types: ("attribute-types", "Output")}
-    assert tasks[loop]["parameterIterator"]["items"] == {"inputParameter": types}
-    assert set(dags(spec)["teachers"]) == {"train-teacher"}
-    teacher = dags(spec)["teachers"]["train-teacher"]
-    item = tasks[loop]["parameterIterator"]["itemInput"]
-    assert teacher["inputs"]["parameters"]["type"] == {"componentInputParameter": item}
-    assert sources(tasks["train-student"])["teachers"] == (loop, "pipelinechannel--train-teacher-model")
-    assert waits(tasks)["train-student"] == {loop}
-    assert waits(tasks)["evaluate"] == {"train-student"}
+    groups = "pipelinechannel--plan-groups"
+    assert tasks[loop]["parameterIterator"]["items"] == {"inputParameter": groups}
+    assert set(dags(spec)["teachers"]) == {"train"}
+    teacher = dags(spec)["teachers"]["train"]["inputs"]["parameters"]
+    assert teacher["types"] == {"componentInputParameter": tasks[loop]["parameterIterator"]["itemInput"]}
+    assert teacher["settings"] == {"componentInputParameter": "pipelinechannel--start-teacher"}
+    assert constants(tasks["train-2"]) >= {("task", "attributes"), ("variant", "student")}
+    assert sources(tasks["train-2"])["teachers"] == (loop, "pipelinechannel--train-model")
+    assert waits(tasks) == {loop: set(), "train-2": {loop}, "judge": {"train-2"}}
+
+
+def constants(task):
+    given = task["inputs"]["parameters"].items()
+    return {(name, value["runtimeValue"]["constant"]) for name, value in given if "runtimeValue" in value}
 
 
 def test_categories_are_learnt_beside_the_attributes(spec):
-    tasks = dags(spec)["taxonomy"]
-    assert waits(tasks)["train-taxonomy"] == set()
-    assert waits(tasks)["evaluate-2"] == {"train-taxonomy"}
-    assert len(tasks) == 4
+    assert waits(dags(spec)["taxonomy"]) == {"train-3": set(), "judge-2": {"train-3"}}
 
 
-@pytest.mark.parametrize(("task", "trained", "mark"), [("attributes", "student", ""), ("taxonomy", "taxonomy", "-2")])
-def test_the_gate_opens_to_one_side(spec, task, trained, mark):
-    gate, evaluated = f"compare{mark}", f"evaluate{mark}"
-    tasks = dags(spec)[task]
-    assert sources(tasks[gate]) == {
-        "model": (f"train-{trained}", "model"),
-        "evaluation": (evaluated, "evaluation"),
-    }
-    assert tasks[gate]["inputs"]["parameters"]["task"] == {"runtimeValue": {"constant": task}}
-    (branches,) = (name for name in tasks if name.startswith("condition-branches"))
-    assert gate in tasks[branches]["dependentTasks"]
-    sides = {side["taskInfo"]["name"]: side for side in dags(spec)[branches].values()}
-    answer = f"inputs.parameter_values['pipelinechannel--{gate}-Output'] == 'promote'"
-    assert {name: side["triggerPolicy"]["condition"] for name, side in sides.items()} == {
-        f"promote-{task}": answer,
-        f"refuse-{task}": f"!({answer})",
-    }
-    promoted = dags(spec)[f"promote-{task}"]
-    assert waits(promoted) == {f"drift-reference{mark}": set(), f"promote{mark}": {f"drift-reference{mark}"}}
-    assert sources(promoted[f"promote{mark}"]) == {"reference": (f"drift-reference{mark}", "reference")}
-    assert set(dags(spec)[f"refuse-{task}"]) == {f"refuse{mark}"}
+@pytest.mark.parametrize(("task", "trained", "judge"), [("attributes", 2, "judge"), ("taxonomy", 3, "judge-2")])
+def test_what_was_trained_is_judged_by_the_registry_and_the_settings(spec, task, trained, judge):
+    judged = dags(spec)[task][judge]
+    assert sources(judged) == {"model": (f"train-{trained}", "model")}
+    assert ("task", task) in constants(judged)
+    for name, channel in (("registry", "out_registry"), ("max_drop", "gate_max_drop"), ("settings", "start-settings")):
+        assert judged["inputs"]["parameters"][name] == {"componentInputParameter": f"pipelinechannel--{channel}"}
 
 
 def test_only_steps_that_depend_on_more_than_their_inputs_are_never_cached(spec):
     uncached = {name for name, task in leaves(spec).items() if not task["cachingOptions"].get("enableCache")}
-    both = ("compare", "promote", "refuse")
-    assert uncached == {
-        "own-gpus",
-        "data-version",
-        "check-quality",
-        "find-tasks",
-        "report-run",
-        *both,
-        *(f"{name}-2" for name in both),
-    }
+    assert uncached == {"start", "plan", "judge", "judge-2", "report-run"}
 
 
 def executor(spec, name):
@@ -210,25 +196,54 @@ def executor(spec, name):
 
 
 def test_trainings_and_nothing_else_ask_for_a_gpu(spec):
-    assert len(leaves(spec)) == 25
+    assert len(leaves(spec)) == 11
     asking = {name for name in leaves(spec) if "accelerator" in executor(spec, name).get("resources", {})}
     assert asking == set(TRAININGS)
 
 
-def test_every_parameter_has_a_default_and_reads_well_in_a_form(spec):
+@pytest.fixture(scope="module", params=list(PIPELINES))
+def form(request):
+    """A pipeline and its whole package."""
+    spec = json_format.MessageToDict(load(request.param).pipeline_spec)
+    return request.param, spec
+
+
+def test_the_form_is_short_sorted_by_its_prefixes_and_says_everything(form):
+    name, spec = form
     inputs = spec["root"]["inputDefinitions"]["parameters"]
-    assert {"catalog", "registry", "reports", "epochs", "strict", "min_gain"} <= set(inputs)
-    for name, parameter in inputs.items():
-        assert "defaultValue" in parameter, name
-        assert re.fullmatch(r"[A-Za-z0-9].+[.]", parameter["description"]), name
+    assert list(FORM[name]) == sorted(inputs)
+    assert len(inputs) <= 14
+    prefixes = {parameter.partition("_")[0] for parameter in inputs}
+    assert prefixes <= {"cluster", "data", "gate", "out", "retrain", "settings", "train"}
+    for parameter, asked in inputs.items():
+        assert "defaultValue" in asked, parameter
+        assert re.fullmatch(r"[A-Za-z0-9].+[.]", asked["description"]), parameter
+        assert f"- {parameter}: " in spec["pipelineInfo"]["description"]
+    assert set(inputs["settings"]["defaultValue"]) == set(SETTINGS[name])
+    for key, setting in SETTINGS[name].items():
+        assert re.fullmatch(r"[A-Za-z0-9].+[.]", setting.about), key
+        assert f"- {key}: {setting.about}" in spec["pipelineInfo"]["description"]
 
 
-def test_every_parameter_is_used(spec):
+def test_every_parameter_is_used(form):
     """A field of the form that changes nothing would be a lie."""
+    name, spec = form
     used = re.findall(
         r"componentInputParameter: pipelinechannel--(\w+)|componentInputParameter: (\w+)", yaml.dump(spec)
     )
-    assert set(spec["root"]["inputDefinitions"]["parameters"]) <= {name for pair in used for name in pair}
+    assert set(FORM[name]) <= {name for pair in used for name in pair}
+
+
+def test_every_setting_is_used(form):
+    """Each changes what the steps are handed, or is read by name."""
+    name, _ = form
+    read = "".join(path.read_text() for path in (ROOT / "pipelines/stages.py", *(ROOT / "components").glob("*.py")))
+    whole = whole_settings(name, {})
+    for key in SETTINGS[name]:
+        changed = {**whole, key: "changed"}
+        moved = [trainings(name, own, "v", "b", 0) for own in (whole, changed)]
+        cut = [cleaning(name, own) for own in (whole, changed)]
+        assert moved[0] != moved[1] or cut[0] != cut[1] or f'"{key}"' in read, key
 
 
 def test_images_are_pinned_and_no_secret_is_inside(spec, text):
@@ -236,7 +251,7 @@ def test_images_are_pinned_and_no_secret_is_inside(spec, text):
         assert "env" not in executor(spec, name)
         assert "pip install" not in " ".join(executor(spec, name)["command"])
     assert ":latest" not in text
-    assert spec["root"]["inputDefinitions"]["parameters"]["image"]["defaultValue"].endswith(f":{__version__}")
+    assert spec["root"]["inputDefinitions"]["parameters"]["cluster_image"]["defaultValue"].endswith(f":{__version__}")
     assert not re.search(r"(?i)(password|token|access_key)\w*\s*[:=]\s*\S", text.replace("SESSION_TOKEN", ""))
     assert not re.search(r"AKIA[0-9A-Z]{16}|-----BEGIN", text)
 
@@ -249,8 +264,8 @@ def test_figures_and_pages_are_shown(spec):
         for name, component in spec["components"].items()
         if "executorLabel" in component and component.get("outputDefinitions", {}).get("artifacts")
     }
-    assert {"system.HTML", "system.Metrics", "system.ClassificationMetrics"} <= kinds["comp-evaluate"]
-    for name in ("validate", "clean", "split", "compare", "report-run"):
+    assert {"system.HTML", "system.Metrics", "system.ClassificationMetrics"} <= kinds["comp-judge"]
+    for name in ("validate", "clean-and-split", "judge", "report-run"):
         assert "system.HTML" in kinds[f"comp-{name}"], name
 
 
@@ -265,30 +280,80 @@ def test_a_package_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_overrides_are_typed():
-    given = ["epochs=3", "learning_rate=1e-4", "strict=True", "catalog=a=b", "revision="]
+    given = ["train_epochs=3", "learning_rate=1e-4", "strict=True", "data_catalog=a=b", "data_revision=", "pool={}"]
     assert parameters("retrain", given) == {
-        "epochs": 3,
-        "learning_rate": 1e-4,
-        "strict": True,
-        "catalog": "a=b",
-        "revision": "",
+        "train_epochs": 3,
+        "data_catalog": "a=b",
+        "data_revision": "",
+        "settings": {"learning_rate": 1e-4, "strict": True, "pool": {}},
     }
     assert _typed("List", '["a"]') == ["a"]
+
+
+def test_settings_come_from_the_object_or_by_themselves(tmp_path):
+    (tmp_path / "run.yaml").write_text("seed: 7\nsettings: {keep: 3, seed: 8, corrupted: 1}\n")
+    given = parameters("retrain", ["keep=4", 'settings={"shards": 2}'], tmp_path / "run.yaml")
+    assert given == {"settings": {"seed": 8, "keep": 4, "corrupted": 1.0, "shards": 2}}
+
+
+def test_what_has_another_name_is_taken_with_a_warning():
+    told = []
+    old = ["catalog=s3://a/b", "epochs=3", "gpus=0", "variant=bcnn", "max_drop=0.1", "seed=1"]
+    new = ["data_catalog=s3://a/b", "train_epochs=3", "cluster_gpus=0", "train_variant=bcnn", "gate_max_drop=0.1"]
+    assert parameters("retrain", old, warn=told.append) == parameters("retrain", [*new, "seed=1"])
+    assert told[0] == "warning: --set catalog: is called data_catalog now"
+    assert len(told) == 5
+    assert parameters("authenticate", ["prototype_lambda=0"], warn=told.append) == {"settings": {"lambda": 0.0}}
+
+
+def test_a_monitors_settings_may_still_be_those_of_its_retraining(tmp_path):
+    told = []
+    asked = parameters("monitor", ['retrain_parameters={"train_epochs": 3.0}'])  # as Kubeflow hands it over
+    assert json.dumps(asked) == '{"retrain_parameters": {"train_epochs": 3}}'
+    before = "retrain: represent\nendpoint: ''\nsettings: {catalog: s3://a/b, level: 1, epochs: 2}\n"
+    (tmp_path / "old.yaml").write_text(before)
+    inner = {"data_catalog": "s3://a/b", "train_epochs": 2, "settings": {"level": 1}}
+    now = {"retrain_pipeline": "represent", "retrain_parameters": inner, "settings": {"endpoint": ""}}
+    assert parameters("monitor", (), tmp_path / "old.yaml", told.append) == now
+    assert any("are called retrain_parameters now" in line for line in told)
+    with pytest.raises(InputError, match="did you mean endpoint"):
+        parameters("monitor", ['settings={"endpiont": ""}'])
+    with pytest.raises(InputError, match="did you mean level"):
+        parameters("monitor", ["retrain_pipeline=represent", 'retrain_parameters={"levle": 1}'])
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("epoch=3", "did you mean epochs"),
-        ("epochs", "key=value"),
-        ("epochs=3.5", "not of type integer"),
+        ("train_epoch=3", "did you mean train_epochs"),
+        ("sed=3", "did you mean seed"),
+        ("train_epochs", "key=value"),
+        ("train_epochs=3.5", "not of type integer"),
         ("learning_rate=fast", "not of type"),
         ("strict=1", "not of type boolean"),
+        ('settings={"sede": 1}', "did you mean seed"),
+        ("settings=[]", "not of type dict"),
+        ("shards=1.5", "not of type integer"),
     ],
 )
 def test_overrides_that_cannot_be(override, message):
     with pytest.raises(InputError, match=message):
         parameters("retrain", [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("batch_size=1", "batch_size"),
+        ("trunk=whole", "trunk"),
+        ("train_variant=ssmtl", "did you mean ssmtl-"),
+        ("gammas=one", "reads like"),
+        ("shards=0", "at least 1"),
+    ],
+)
+def test_values_of_no_use_are_refused_before_anything_starts(override, message):
+    with pytest.raises(InputError, match=message):
+        complete("retrain", parameters("retrain", [override]))
 
 
 def test_a_pipeline_is_a_pipeline():
@@ -300,7 +365,8 @@ def test_a_pipeline_is_a_pipeline():
 def test_a_container_sees_every_catalog_that_is_named(tmp_path):
     for name in ("data", "more", "registry", "artifacts"):
         (tmp_path / name).mkdir()
-    given = {"catalog": f"{tmp_path}/data", "registry": f"{tmp_path}/registry", "remote": "s3://bucket/data"}
-    given["unlabelled"] = f"{tmp_path}/more,s3://bucket/more,{tmp_path}/data"
+    given = {"data_catalog": f"{tmp_path}/data", "out_registry": f"{tmp_path}/registry", "data_remote": "s3://bucket/d"}
+    given["settings"] = {}
+    given["settings"]["unlabelled"] = f"{tmp_path}/more,s3://bucket/more,{tmp_path}/data"
     found = {mount["Target"]: mount["ReadOnly"] for mount in _mounts(given, tmp_path, os.getuid())}
     assert found == {f"{tmp_path}/data": True, f"{tmp_path}/more": True, f"{tmp_path}/registry": False}

@@ -1,11 +1,10 @@
 """The compiled `authenticate` package, task by task, as a cluster will read it."""
 
-import re
-
 import pytest
 import yaml
 from test_compiled import dags, executor, leaves, sources, waits
 
+from pipelines.form import cleaning, whole_settings
 from pipelines.packages import compile_pipeline, parameters
 
 
@@ -21,78 +20,43 @@ def spec(documents):
     return documents[0]
 
 
-def test_the_front_leads_to_listings_that_are_counted_before_a_gpu_is_asked_for(spec):
+def test_listings_are_counted_before_a_gpu_is_asked_for(spec):
     tasks = dags(spec)["run"]
-    assert sources(tasks["count-listings"]) == {"table": ("split", "parted")}
-    assert sources(tasks["train-authenticity"])["table"] == ("split", "parted")
-    assert waits(tasks)["train-authenticity"] == {"count-listings", "split", "own-gpus"}
-    assert waits(tasks)["count-listings"] == {"split"}
-    assert "split" in waits(tasks)["evaluate"]
+    assert sources(tasks["plan"])["table"] == ("clean-and-split", "parted")
+    assert sources(tasks["train"])["table"] == ("clean-and-split", "parted")
+    assert waits(tasks)["train"] == {"plan", "clean-and-split", "start"}
 
 
-def test_listings_are_neither_torn_nor_measured_where_nobody_was_certain(spec):
-    tasks = dags(spec)["run"]
-    given = {name: value.get("runtimeValue", {}).get("constant") for name, value in cleaned(tasks).items()}
-    assert given["near_duplicates"] is False
-    assert given["min_class_count"] == 0
-    assert cleaned(tasks)["drop_views_below"] == {"componentInputParameter": "pipelinechannel--drop_views_below"}
-    assert tasks["split"]["inputs"]["parameters"]["measured"] == {"runtimeValue": {"constant": "verdict"}}
-    assert tasks["split"]["inputs"]["parameters"]["ratios"] == {"componentInputParameter": "pipelinechannel--ratios"}
-
-
-def cleaned(tasks):
-    return tasks["clean"]["inputs"]["parameters"]
-
-
-def test_the_gate_opens_to_one_side(spec):
-    tasks = dags(spec)["run"]
-    assert sources(tasks["evaluate"]) == {"model": ("train-authenticity", "model"), "table": ("split", "parted")}
-    assert sources(tasks["compare"]) == {
-        "model": ("train-authenticity", "model"),
-        "evaluation": ("evaluate", "evaluation"),
-        "table": ("split", "parted"),
+def test_listings_are_neither_torn_nor_measured_where_nobody_was_certain():
+    asked = cleaning("authenticate", whole_settings("authenticate", {"drop_views_below": 6}))
+    assert asked == {
+        "min_class_count": 0,
+        "near_duplicates": False,
+        "drop_views_below": 6,
+        "ratios": "0.6,0.1,0.3",
+        "measured": "verdict",
+        "gallery": False,
     }
-    assert tasks["compare"]["inputs"]["parameters"]["task"] == {"runtimeValue": {"constant": "authenticity"}}
-    assert set(dags(spec)["promote-authenticity"]) == {"drift-reference", "promote"}
-    assert set(dags(spec)["refuse-authenticity"]) == {"refuse"}
+
+
+def test_what_was_trained_is_judged(spec):
+    tasks = dags(spec)["run"]
+    judged = sources(tasks["judge"])
+    assert (judged["model"], judged["table"]) == (("train", "model"), ("clean-and-split", "parted"))
+    assert tasks["judge"]["inputs"]["parameters"]["task"] == {"runtimeValue": {"constant": "authenticity"}}
 
 
 def test_the_training_and_nothing_else_asks_for_a_gpu(spec):
     asking = {name for name in leaves(spec) if "accelerator" in executor(spec, name).get("resources", {})}
-    assert asking == {"train-authenticity"}
-    assert leaves(spec)["train-authenticity"]["retryPolicy"]["maxRetryCount"] == 2
+    assert asking == {"train"}
+    assert leaves(spec)["train"]["retryPolicy"]["maxRetryCount"] == 2
 
 
 def test_only_steps_that_depend_on_more_than_their_inputs_are_never_cached(spec):
     uncached = {name for name, task in leaves(spec).items() if not task["cachingOptions"].get("enableCache")}
-    assert uncached == {
-        "own-gpus",
-        "data-version",
-        "check-quality",
-        "count-listings",
-        "report-run",
-        "compare",
-        "promote",
-        "refuse",
-    }
-
-
-def test_every_parameter_has_a_default_a_description_and_a_use(spec):
-    inputs = spec["root"]["inputDefinitions"]["parameters"]
-    used = re.findall(
-        r"componentInputParameter: pipelinechannel--(\w+)|componentInputParameter: (\w+)", yaml.dump(spec)
-    )
-    assert set(inputs) <= {name for pair in used for name in pair}
-    for name, parameter in inputs.items():
-        assert "defaultValue" in parameter, name
-        assert re.fullmatch(r"[A-Za-z0-9].+[.]", parameter["description"]), name
-    assert inputs["drop_views_below"]["defaultValue"] == 0
-    assert inputs["ratios"]["defaultValue"] == "0.6,0.1,0.3"
+    assert uncached == {"start", "plan", "judge", "report-run"}
 
 
 def test_costs_and_lambda_are_typed():
-    assert parameters("authenticate", ["ask=2", "prototype_lambda=0", "variant=mil-att"]) == {
-        "ask": 2.0,
-        "prototype_lambda": 0.0,
-        "variant": "mil-att",
-    }
+    given = parameters("authenticate", ["ask=2", "lambda=0", "train_variant=mil-att"])
+    assert given == {"train_variant": "mil-att", "settings": {"ask": 2.0, "lambda": 0.0}}

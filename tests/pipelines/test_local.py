@@ -19,7 +19,7 @@ def copy_of(name: str) -> PipelineSpec:
 def test_only_steps_of_loops_share_the_machine() -> None:
     spec = copy_of("retrain")
     share_cores(spec, 8)
-    assert threads(spec) == {"exec-scan": "4", "exec-train-teacher": "4"}
+    assert threads(spec) == {"exec-scan": "4", "exec-train": "4"}
 
 
 def test_one_core_is_a_thread_each() -> None:

@@ -56,12 +56,12 @@ def kubeflow():
 def monitor(home, kubeflow, name):
     """A run of the DAG in processes, for the photos of one day."""
     given = {
-        "catalog": f"{home}/new/%Y-%m-%d",
-        "period": "2026-11-24",
-        "registry": f"{home}/registry",
-        "reports": f"{home}/reports",
-        "retrain": "retrain",
-        "settings": json.dumps({"catalog": "s3://photos/data.dvc", "epochs": 3}),
+        "data_catalog": f"{home}/new/%Y-%m-%d",
+        "data_period": "2026-11-24",
+        "out_registry": f"{home}/registry",
+        "out_reports": f"{home}/reports",
+        "retrain_pipeline": "retrain",
+        "retrain_parameters": json.dumps({"data_catalog": "s3://photos/data.dvc", "train_epochs": 3}),
         "endpoint": kubeflow.address,
     }
     command = [
@@ -89,7 +89,7 @@ def test_photos_that_moved_start_one_retraining(home, kubeflow):
     code, out, err = monitor(home, kubeflow, "runs")
     assert code == 0, out + err
     (run,) = kubeflow.state.runs.values()
-    assert run["runtime_config"]["parameters"] == {"catalog": "s3://photos/data.dvc", "epochs": 3}
+    assert run["runtime_config"]["parameters"] == {"data_catalog": "s3://photos/data.dvc", "train_epochs": 3}
     assert "after drift of" in run["display_name"]
     (entry,) = retrainings(str(home / "registry"))
     assert entry.run == run["run_id"]

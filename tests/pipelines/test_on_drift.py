@@ -17,7 +17,7 @@ ASKED = {
     "state": "0123456789",
     "run_id": "monitor-1",
     "pipeline": "retrain",
-    "settings": {"catalog": "/nowhere", "epochs": 2},
+    "parameters": {"data_catalog": "/nowhere", "train_epochs": 2},
     "namespace": "",
     "experiment": "vitrine",
 }
@@ -54,7 +54,7 @@ def test_a_step_starts_a_run_and_says_which(kubeflow, asked, tmp_path, capfd):
     answer = asked()
     (run,) = kubeflow.state.runs.values()
     assert answer == f"started run {run['run_id']}."
-    assert run["runtime_config"]["parameters"] == {"catalog": "/nowhere", "epochs": 2}
+    assert run["runtime_config"]["parameters"] == {"data_catalog": "/nowhere", "train_epochs": 2}
     (entry,) = retrainings(str(tmp_path / "registry"))
     assert (entry.state, entry.run, entry.monitor) == ("0123456789", run["run_id"], "monitor-1")
     assert entry.reason == "Drift: brightness moved."
@@ -96,13 +96,13 @@ def test_what_is_learnt_from_is_that_of_the_settings(kubeflow, asked, tmp_path):
     (tmp_path / "data/catalog.csv").write_text("image\na.jpg\n")
     (tmp_path / "drift/label.csv").write_text("image,category\nb.jpg,\n")
     (tmp_path / "drift/decision.json").write_text(json.dumps({"drifted": True, "reason": "Drift.", "photos": "/new"}))
-    settings = {"catalog": str(tmp_path / "data")}
-    assert asked(settings=settings).startswith("started run")
+    given = {"data_catalog": str(tmp_path / "data")}
+    assert asked(parameters=given).startswith("started run")
     for run in kubeflow.state.runs.values():
         run |= {"state": "SUCCEEDED", "looks": None}
-    assert "learnt from this data before" in asked(settings=settings, state="other", run_id="monitor-2")
+    assert "learnt from this data before" in asked(parameters=given, state="other", run_id="monitor-2")
     assert "b.jpg" in (tmp_path / "reports/monitor-2/label.csv").read_text()
-    assert asked(settings=settings, state="other", run_id="monitor-3", unchanged=True).startswith("started run")
+    assert asked(parameters=given, state="other", run_id="monitor-3", unchanged=True).startswith("started run")
 
 
 def test_without_an_endpoint_it_is_only_said(kubeflow, asked):
@@ -114,7 +114,7 @@ def test_what_goes_wrong_is_one_line_and_leaves_no_claim(kubeflow, asked, tmp_pa
     with pytest.raises(InputError, match=r"^http://127.0.0.1:9: cannot be reached") as caught:
         asked(endpoint="http://127.0.0.1:9")
     assert len(str(caught.value).splitlines()) == 1
-    with pytest.raises(InputError, match="parameter epoch is not a pipeline input"):
-        asked(settings={"catalog": "/nowhere", "epoch": 2})
+    with pytest.raises(InputError, match="did you mean train_epochs"):
+        asked(parameters={"data_catalog": "/nowhere", "train_epoch": 2})
     assert not retrainings(str(tmp_path / "registry"))
-    assert json.loads((tmp_path / "registry/retraining.json").read_text()) == []  # the claim was taken back
+    assert not (tmp_path / "registry/retraining.json").exists()  # nothing was claimed

@@ -7,7 +7,6 @@ from json_server import JsonServer, Refused
 from kubernetes import client
 from kubernetes_validate import validate
 
-from components.own_gpus import own_gpus
 from pipelines import placement
 from vitrine.errors import InputError
 from vitrine.journal import summarise
@@ -16,7 +15,6 @@ PODS = "/api/v1/namespaces/vitrine/pods"
 STEP = "retrain-x7-123"
 WORDS = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available."
 ASKED = {
-    "nodes": 1,
     "gpus": 2,
     "gpu": "nvidia.com/gpu",
     "cpu": "3",
@@ -75,17 +73,17 @@ def kubernetes(monkeypatch):
 
 
 @pytest.fixture
-def held(tmp_path):
+def place(tmp_path):
     def run(minutes=1, **other):
-        pages = {"reports": str(tmp_path), "run_id": "run-1"}
-        return own_gpus.python_func(**{**ASKED, **other}, minutes=minutes, **pages)
+        placement.check(placement.Wanted(**{**ASKED, **other}), minutes, str(tmp_path / "run-1"))
+        return "placed"
 
     return run
 
 
-def test_a_pod_that_asks_as_a_training_waits_for_a_node(kubernetes, held):
+def test_a_pod_that_asks_as_a_training_waits_for_a_node(kubernetes, place):
     kubernetes.takes = 3
-    assert held() == 2
+    assert place() == "placed"
     (pod,) = kubernetes.made
     (container,) = pod["spec"]["containers"]
     amounts = {"memory": "10Gi", "nvidia.com/gpu": "2"}
@@ -99,10 +97,10 @@ def test_a_pod_that_asks_as_a_training_waits_for_a_node(kubernetes, held):
 
 
 @pytest.mark.parametrize("words", [WORDS, 'persistentvolumeclaim "vitrine-checkpoints" not found'])
-def test_no_node_ends_the_run_with_the_schedulers_words(kubernetes, held, tmp_path, words):
+def test_no_node_ends_the_run_with_the_schedulers_words(kubernetes, place, tmp_path, words):
     kubernetes.words = words
     with pytest.raises(InputError) as caught:
-        held(minutes=0.002)
+        place(minutes=0.002)
     assert str(caught.value) == f"no node takes a training within 0.002 min: {words}"
     assert list(kubernetes.pods) == [STEP]
     page = (tmp_path / "run-1/summary.html") if summarise(str(tmp_path / "run-1"), "RUNNING", due=["tasks"]) else None
@@ -110,29 +108,28 @@ def test_no_node_ends_the_run_with_the_schedulers_words(kubernetes, held, tmp_pa
     assert "Failed" in page.read_text()
 
 
-def test_a_quota_is_waited_for_too(kubernetes, held):
+def test_a_quota_is_waited_for_too(kubernetes, place):
     kubernetes.refuses = Refused(403, 'pods "x" is forbidden: exceeded quota: vitrine, requested: requests.cpu=3')
     with pytest.raises(InputError, match=r"within 0.002 min: .*exceeded quota: vitrine"):
-        held(minutes=0.002)
+        place(minutes=0.002)
 
 
-def test_without_the_right_to_try_trainings_are_started(kubernetes, held, capsys):
+def test_without_the_right_to_try_trainings_are_started(kubernetes, place, capsys):
     kubernetes.refuses = Refused(403, "pods is forbidden: User cannot create resource")
-    assert held() == 2
+    assert place() == "placed"
     assert "was not tried: 403" in capsys.readouterr().out
 
 
-def test_what_kubernetes_does_not_understand_is_said(kubernetes, held):
+def test_what_kubernetes_does_not_understand_is_said(kubernetes, place):
     kubernetes.refuses = Refused(422, "quantities must match the regular expression")
     with pytest.raises(InputError, match="quantities must match"):
-        held(cpu="many")
+        place(cpu="many")
 
 
-def test_where_no_pod_is_and_where_nobody_asks_nothing_is_made(kubernetes, held, monkeypatch):
-    assert held(minutes=0) == 2
+def test_where_no_pod_is_and_where_nobody_asks_nothing_is_made(kubernetes, place, monkeypatch):
+    assert place(minutes=0) == "placed"
     monkeypatch.delenv("KFP_POD_NAME")
-    assert held() == 2
-    assert held(nodes=3) == 0
+    assert place() == "placed"
     assert not kubernetes.seen
     with pytest.raises(InputError, match="at least 0"):
-        held(minutes=-1)
+        place(minutes=-1)

@@ -13,12 +13,13 @@ from pipelines.resources import SECRET_KEYS
 from vitrine import __version__
 
 TRAINS = {
-    "retrain": {"train-teacher", "train-student", "train-taxonomy"},
-    "authenticate": {"train-authenticity"},
-    "represent": {"train-representation"},
-    "match": {"train-matching"},
+    "retrain": {"train", "train-2", "train-3"},
+    "authenticate": {"train"},
+    "represent": {"train"},
+    "match": {"train"},
     "monitor": set(),
 }
+ENDS = ("start", "report-run")  # whose size no other step can say
 
 
 @pytest.fixture(scope="module", params=list(PIPELINES))
@@ -37,18 +38,28 @@ def given(name, root=False):
     return {"componentInputParameter": name if root else f"pipelinechannel--{name}"}
 
 
+def begun(name):
+    """What the first step says, in a pod."""
+    return parameter(f"start-{name}")
+
+
+def said(name):
+    """The same as a task's input: beside the first step, or inside a condition or loop."""
+    return {"taskOutputParameter": {"producerTask": "start", "outputParameterKey": name}}, given(f"start-{name}")
+
+
 def test_every_task_has_its_image_and_credentials_from_the_form(package):
     _, spec, platform = package
     for name in leaves(spec):
-        assert executor(spec, name)["image"] == parameter("image"), name
+        assert executor(spec, name)["image"] == parameter("cluster_image"), name
         (secret,) = platform[f"exec-{name}"]["secretAsEnv"]
-        assert secret["secretNameParameter"] == given("credentials", root=name == "report-run"), name
+        assert secret["secretNameParameter"] == given("cluster_credentials", root=name == "report-run"), name
         assert secret["optional"] is True
         assert {key["envVar"] for key in secret["keyToEnv"]} == set(SECRET_KEYS)
         assert "secretName" not in secret
     inputs = spec["root"]["inputDefinitions"]["parameters"]
-    assert inputs["image"]["defaultValue"] == f"ghcr.io/vitrine/vitrine:{__version__}"
-    assert inputs["credentials"]["defaultValue"] == "vitrine-s3"
+    assert inputs["cluster_image"]["defaultValue"] == f"ghcr.io/vitrine/vitrine:{__version__}"
+    assert inputs["cluster_credentials"]["defaultValue"] == "vitrine-s3"
 
 
 def test_trainings_and_nothing_else_are_placed(package):
@@ -59,23 +70,24 @@ def test_trainings_and_nothing_else_are_placed(package):
         if name not in trains:
             assert "accelerator" not in resources, name
             sizes = [resources[key] for key in ("resourceCpuRequest", "resourceMemoryRequest", "resourceMemoryLimit")]
-            assert sizes == [parameter("step_cpu"), "1Gi", parameter("step_memory")], name
+            told = ["500m", "1Gi", "8Gi"] if name in ENDS else [begun("step_cpu"), "1Gi", begun("step_memory")]
+            assert sizes == told, name
             assert "retryPolicy" not in task, name
             assert not {"nodeSelector", "tolerations", "pvcMount", "emptyDirMounts"} & set(kubernetes), name
             continue
-        held = parameter("own-gpus-Output")  # none where nodes of their own train
-        assert resources["accelerator"] == {"resourceType": parameter("gpu"), "resourceCount": held}
+        assert resources["accelerator"] == {"resourceType": begun("gpu"), "resourceCount": begun("held")}
         asked = task["inputs"]["parameters"]
-        for parameters in ("gpu", "gpus", "nodes"):  # directly, or through the DAG around it
-            source = asked[parameters]["componentInputParameter"]
-            assert source.removeprefix("pipelinechannel--") == parameters
+        assert asked["gpus"] == given("cluster_gpus")
+        for parameters in ("gpu", "nodes", "checkpoints"):
+            assert asked[parameters] in said(parameters)
         requested = [resources[key] for key in ("resourceCpuRequest", "resourceMemoryRequest", "resourceMemoryLimit")]
-        assert requested == [parameter("train_cpu"), parameter("train_memory"), parameter("train_memory")]
-        assert kubernetes["nodeSelector"] == {"nodeSelectorJson": given("pool")}
-        assert kubernetes["tolerations"] == [{"tolerationJson": given("tolerations")}]
+        assert requested == [begun("train_cpu"), begun("train_memory"), begun("train_memory")]
+        assert kubernetes["nodeSelector"]["nodeSelectorJson"] in said("pool")
+        (tolerations,) = kubernetes["tolerations"]
+        assert tolerations["tolerationJson"] in said("tolerations")
         (volume,) = kubernetes["pvcMount"]
         assert volume["mountPath"] == "/mnt/vitrine"
-        assert volume["pvcNameParameter"] == given("volume")
+        assert volume["pvcNameParameter"] == given("cluster_volume")
         (memory,) = kubernetes["emptyDirMounts"]
         assert (memory["mountPath"], memory["medium"], memory["sizeLimit"]) == ("/dev/shm", "Memory", "8Gi")
         assert kubernetes["activeDeadlineSeconds"] == str(24 * 3600)
@@ -89,31 +101,26 @@ def test_the_defaults_are_those_of_the_manifests(package):
     if not TRAINS.get(pipeline):
         return
     inputs = spec["root"]["inputDefinitions"]["parameters"]
-    assert inputs["gpu"]["defaultValue"] == "nvidia.com/gpu"
-    assert inputs["gpus"]["defaultValue"] == 1
-    assert (inputs["nodes"]["defaultValue"], inputs["nodes"]["parameterType"]) == (1, "NUMBER_INTEGER")
-    assert inputs["pool"]["defaultValue"] == {"vitrine/pool": "gpu"}
-    assert inputs["tolerations"]["defaultValue"] == [
-        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
-    ]
-    assert inputs["volume"]["defaultValue"] == "vitrine-checkpoints"
+    assert (inputs["cluster_gpus"]["defaultValue"], inputs["cluster_gpus"]["parameterType"]) == (1, "NUMBER_INTEGER")
+    assert inputs["cluster_volume"]["defaultValue"] == "vitrine-checkpoints"
+    settings = inputs["settings"]["defaultValue"]
+    assert (settings["gpu"], settings["nodes"]) == ("nvidia.com/gpu", 1)
+    assert settings["pool"] == {"vitrine/pool": "gpu"}
+    assert settings["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     # What a node of 4 processors and 16 GiB has left: 3.92 and 12.3 GiB, of which the system's pods take some.
-    assert float(inputs["train_cpu"]["defaultValue"]) <= 3.9 - 0.5
-    assert float(inputs["train_memory"]["defaultValue"].removesuffix("Gi")) <= 12.3 - 1
-    assert inputs["checkpoints"]["defaultValue"].startswith("/mnt/vitrine/")
+    assert float(settings["train_cpu"]) <= 3.9 - 0.5
+    assert float(settings["train_memory"].removesuffix("Gi")) <= 12.3 - 1
+    assert settings["checkpoints"].startswith("/mnt/vitrine/")
 
 
-def test_how_many_gpus_a_step_holds_is_decided_from_nodes_and_gpus(package):
+def test_a_node_is_looked_for_with_what_trainings_ask_for(package):
     pipeline, spec, _ = package
     if TRAINS.get(pipeline):
-        asked = leaves(spec)["own-gpus"]["inputs"]["parameters"]
-        assert asked["nodes"] == given("nodes")
-        assert asked["gpus"] == given("gpus")
-        same = ("gpu", "pool", "tolerations", "volume", "reports")
-        renamed = {"cpu": "train_cpu", "memory": "train_memory", "minutes": "place_minutes"}
-        for name, source in {**{name: name for name in same}, **renamed}.items():
-            assert asked[name] == given(source)
-        assert not leaves(spec)["own-gpus"]["cachingOptions"].get("enableCache")
+        assert leaves(spec)["start"]["inputs"]["parameters"]["gpus"] == given("cluster_gpus")
+        asked = leaves(spec)["plan"]["inputs"]["parameters"]
+        assert asked["settings"] in said("settings")
+        assert (asked["gpus"], asked["volume"]) == (given("cluster_gpus"), given("cluster_volume"))
+        assert not leaves(spec)["plan"]["cachingOptions"].get("enableCache")
 
 
 def test_without_a_claim_checkpoints_are_on_the_pods_disk(package, tmp_path):
@@ -128,10 +135,10 @@ def test_without_a_claim_checkpoints_are_on_the_pods_disk(package, tmp_path):
         mounted = {"volumeName": "checkpoints", "mountPath": "/mnt/vitrine"} in asks.get("emptyDirMounts", [])
         assert mounted is (name in trains)
         assert "pvcMount" not in asks
-    assert "pipelinechannel--volume" not in text
-    assert "volume" not in own["root"]["inputDefinitions"]["parameters"]
-    assert "#    volume:" not in text
-    assert set(spec["root"]["inputDefinitions"]["parameters"]) - {"volume"} == set(
+    assert "pipelinechannel--cluster_volume" not in text
+    assert "cluster_volume" not in own["root"]["inputDefinitions"]["parameters"]
+    assert "#    cluster_volume:" not in text
+    assert set(spec["root"]["inputDefinitions"]["parameters"]) - {"cluster_volume"} == set(
         own["root"]["inputDefinitions"]["parameters"]
     )
     assert components.load_component_from_text(text).name == pipeline  # kfp takes it as it is
@@ -161,7 +168,7 @@ def test_what_a_task_refers_to_arrives_through_every_level(package):
 def test_names_are_short(package):
     _, spec, _ = package
     names = list(spec["root"]["inputDefinitions"]["parameters"])
-    assert "catalog" in names
+    assert "data_catalog" in names
     assert max(map(len, names)) <= 20
 
 

@@ -16,10 +16,9 @@ from kubernetes import client
 from toys import toy_catalog
 from trainjob_schema import TRAIN_JOB
 
-from components.own_gpus import own_gpus
 from pipelines import trainjob
 from pipelines.agreed import SECRET_KEYS
-from pipelines.trainjob import describe, on_nodes, train_job
+from pipelines.trainjob import describe, held_by_step, on_nodes, train_job
 from vitrine import launch as launching
 from vitrine import steps
 from vitrine.catalog import write_catalog
@@ -197,11 +196,11 @@ def test_what_nodes_need_is_on_the_volume_or_it_is_said():
 def test_nonsense_is_one_line():
     for nodes in (0, -1):
         with pytest.raises(InputError, match=f"^nodes={nodes}: at least 1$"):
-            own_gpus.python_func(nodes=nodes, gpus=1)
+            held_by_step(nodes, 1)
         with pytest.raises(InputError, match=f"^nodes={nodes}: at least 1$"):
             on_nodes(nodes, 1, "nvidia.com/gpu")
     with pytest.raises(InputError, match=r"^gpus=-1: at least 0$"):
-        own_gpus.python_func(nodes=1, gpus=-1)
+        held_by_step(1, -1)
 
 
 def test_it_is_imported_where_kfp_offers_what_running_steps_need_only():
@@ -212,8 +211,8 @@ def test_it_is_imported_where_kfp_offers_what_running_steps_need_only():
 
 
 def test_a_step_that_watches_holds_no_gpu():
-    assert own_gpus.python_func(nodes=1, gpus=4) == 4
-    assert own_gpus.python_func(nodes=2, gpus=4) == 0
+    assert held_by_step(1, 4) == 4
+    assert held_by_step(2, 4) == 0
 
 
 def test_one_node_is_the_step_itself_and_several_need_a_cluster(monkeypatch):

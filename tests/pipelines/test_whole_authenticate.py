@@ -21,9 +21,9 @@ def test_from_listings_to_the_verdict_on_a_new_one(tmp_path):
     shoes = rendered.table["listing"].isin(rendered.table.loc[rendered.table["view"] == "tag", "listing"])
     write_catalog(rendered.with_table(rendered.table[shoes]), tmp_path / "data")
     settings = [
-        "catalog=data",
+        "data_catalog=data",
         "shards=2",
-        "epochs=1",
+        "train_epochs=1",
         "batch_size=32",
         "image_size=16",
         "weights=none",

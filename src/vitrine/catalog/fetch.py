@@ -6,6 +6,7 @@ the `.dir` object it names, so the objects can be fetched by hash, many at a tim
 
 import hashlib
 import logging
+import os
 import posixpath
 import time
 from collections import deque
@@ -19,8 +20,10 @@ from threading import Event
 from tqdm import tqdm
 
 from vitrine import files
+from vitrine.catalog import packs
 from vitrine.catalog.dvc_file import DVC_2, DVC_3, as_version, object_name, parse_listing, read_dvc_file, version_of
 from vitrine.catalog.node_cache import NodeCache, has_md5, is_marked, seal
+from vitrine.catalog.schema import is_safe_path
 from vitrine.catalog.table import TABLE_NAMES, Catalog, read_catalog, write_catalog
 from vitrine.errors import InputError
 
@@ -43,7 +46,8 @@ def fetch(
         out: The new folder.
         revision: DVC hash. A catalog must be at it; from a `.dvc` file it is fetched instead of the one recorded there.
         remote: The DVC remote of a `.dvc` file: a local folder or `s3://bucket/prefix`.
-        cache: Where fetched objects are kept; default $VITRINE_CACHE/data, else ~/.cache/vitrine/data.
+        cache: Where fetched objects are kept; default $VITRINE_PHOTOS, else $VITRINE_CACHE/data, else
+            ~/.cache/vitrine/data.
         photos: Without them only the table is fetched, and whoever looks at photos calls `at_hand`.
 
     Raises:
@@ -54,6 +58,7 @@ def fetch(
             catalog = _fetch_tracked(source, revision, remote, _node_cache(cache), photos)
         else:
             catalog = _open_catalog(files.absolute(source), revision)
+        catalog = replace(catalog, source=files.absolute(source))
         write_catalog(catalog, folder)
     return catalog
 
@@ -70,9 +75,10 @@ def asked_version(dvc_file: str, revision: str = "") -> str:
 
 
 def at_hand(catalog: Catalog, cache: Path | None = None, images: Iterable[str] | None = None) -> Catalog:
-    """The same table with its photos on this node, for one that another node made from a DVC remote.
+    """The same table with its photos on this node, for one that another node made from a DVC remote, or packed.
 
-    What is in this node's cache already is not fetched again. Any other catalog is returned as it is.
+    What is in this node's cache already is not fetched again. Any other catalog is returned as it is. The cache may be
+    on a volume that several nodes share ($VITRINE_PHOTOS): objects are named by their content and appear whole.
 
     Args:
         catalog: The table.
@@ -82,15 +88,73 @@ def at_hand(catalog: Catalog, cache: Path | None = None, images: Iterable[str] |
     Raises:
         InputError: as `fetch`.
     """
-    if not catalog.remote:
-        return catalog
-    version = as_version(Path(catalog.root).name)
-    wanted = None if images is None else {posixpath.normpath(image) for image in images}
-    return replace(catalog, root=str(_fetch_tree(version, catalog.remote, _node_cache(cache), wanted)[0]))
+    node = _node_cache(cache)
+    if catalog.remote:
+        version = as_version(Path(catalog.root).name)
+        wanted = None if images is None else {posixpath.normpath(image) for image in images}
+        tree = _fetch_tree(version, catalog.remote, node, wanted, catalog.packs)[0]
+        return replace(catalog, root=str(tree))
+    if catalog.packs and files.is_s3(catalog.root) and (index := packs.read_index(catalog.packs)) is not None:
+        return replace(catalog, root=str(_unpack_tree(catalog, index, node, images)))
+    return catalog
+
+
+def pack(catalog: Catalog, images: Iterable[str], part: tuple[int, int], cache: Path | None = None) -> Catalog:
+    """As `at_hand` for the photos of one shard, which are then packed for the steps behind where the table asks for it.
+
+    Args:
+        catalog: The table.
+        images: The photos of the shard, by their `image`.
+        part: Which shard, from 1 on, of how many.
+        cache: As `fetch`.
+    """
+    own, node = [image for image in images if is_safe_path(image) and not files.is_s3(image)], _node_cache(cache)
+    if not catalog.packs or packs.read_index(catalog.packs) is not None:
+        return at_hand(catalog, cache, own)
+    if catalog.remote:
+        local = at_hand(catalog, cache, own)
+        known = _known_listing(Path(local.root).name, node)
+        listed = known[0] if known else {}
+        entries = {image: listed[image] for image in own if image in listed}
+    else:
+        state = _state(catalog)
+        with node.one_at_a_time(state) as work:
+            entries = packs.fetch_objects(catalog.root, own, node, work)
+            node.lay_out(state, node.unsound(state, entries), DVC_3, work)
+        local = replace(catalog, root=str(node.home / state))
+    packs.write_packs(Path(local.root), entries, catalog.packs, part)
+    return local
+
+
+def _state(catalog: Catalog) -> str:
+    """What the state of the data that was packed is called."""
+    return catalog.packs.rstrip("/").split("/")[-2]
+
+
+def _unpack_tree(
+    catalog: Catalog, index: Mapping[str, tuple[str, str]], cache: NodeCache, images: Iterable[str] | None
+) -> Path:
+    """The folder in the cache with the photos of a state, those wanted sound."""
+    state = _state(catalog)
+    wanted = index.keys() if images is None else index.keys() & set(images)
+    entries = {image: index[image][0] for image in wanted}
+    if (cache.home / state).is_dir() and not cache.unsound(state, entries):
+        return cache.home / state
+    with cache.one_at_a_time(state) as work:
+        unsound = cache.unsound(state, entries)
+        lacking = {md5 for md5 in unsound.values() if not cache.holds(md5)}
+        gone = lacking - packs.unpack(catalog.packs, index, lacking, cache, work)
+        if gone:
+            again = [image for image, md5 in unsound.items() if md5 in gone]
+            unsound = {image: md5 for image, md5 in unsound.items() if md5 not in gone}
+            unsound |= packs.fetch_objects(catalog.root, again, cache, work)
+        cache.lay_out(state, unsound, DVC_3, work)
+    return cache.home / state
 
 
 def _node_cache(folder: Path | None) -> NodeCache:
-    return NodeCache(Path(files.absolute(folder or files.cache_folder() / "data")))
+    shared = os.environ.get("VITRINE_PHOTOS")
+    return NodeCache(Path(files.absolute(folder or shared or files.cache_folder() / "data")))
 
 
 def _open_catalog(source: str, revision: str) -> Catalog:
@@ -153,7 +217,7 @@ def _fetch_tracked(dvc_file: str, revision: str, remote: str, cache: NodeCache, 
 
 
 def _fetch_tree(
-    version: str, remote: str, cache: NodeCache, wanted: Collection[str] | None
+    version: str, remote: str, cache: NodeCache, wanted: Collection[str] | None, packed: str = ""
 ) -> tuple[Path, Collection[str]]:
     """The folder of a revision in the cache, and the names of all files the revision has.
 
@@ -170,6 +234,9 @@ def _fetch_tree(
         lacking = {md5: name for name, md5 in unsound.items() if not is_marked(cache.path(md5, layout))}
         objects = len(set(entries.values()))
         _log.info("%s: %s of %s objects are not in %s", version, f"{len(lacking):,}", f"{objects:,}", cache.home)
+        if packed and layout == DVC_3 and lacking and (index := packs.read_index(packed)) is not None:
+            arrived = packs.unpack(packed, index, lacking, cache, work)
+            lacking = {md5: name for md5, name in lacking.items() if md5 not in arrived}
         _fetch_objects(lacking, layout, remote, cache, work)
         cache.lay_out(version, unsound, layout, work)
     return tree, tracked

@@ -22,6 +22,9 @@ TABLE_NAMES = ("catalog.parquet", "catalog.csv")
 ROOT_KEY = b"vitrine.root"
 VERSION_KEY = b"vitrine.data_version"
 REMOTE_KEY = b"vitrine.remote"
+SOURCE_KEY = b"vitrine.source"
+PACKS_KEY = b"vitrine.packs"
+KEYS = (ROOT_KEY, VERSION_KEY, REMOTE_KEY, SOURCE_KEY, PACKS_KEY)
 MAX_DECODED = 8 << 30  # bytes of a table in memory; a few hundred of Parquet can stand for any number
 ROWS_AT_ONCE = 2048  # with cells of a megabyte, what is decoded before its size is known takes 2 GB
 TEXT = pd.StringDtype("pyarrow", na_value=float("nan"))
@@ -44,12 +47,21 @@ class Catalog:
         table: One row per photo. Contract columns hold str, "" for unknown; other columns are untouched.
         data_version: Which state of the data this is (a DVC hash, or one of the table), for model cards.
         remote: The DVC remote that the photos below `root` were fetched from, and can be again; else "".
+        source: What a person calls the catalog, where its photos are elsewhere by now: the address it was fetched from.
+        packs: Folder or `s3://` prefix where its photos are packed, or are to be; see `packs`.
     """
 
     root: str
     table: pd.DataFrame
     data_version: str = ""
     remote: str = ""
+    source: str = ""
+    packs: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where the catalog is, for a person."""
+        return self.source or self.root
 
     def __len__(self) -> int:
         return len(self.table)
@@ -116,19 +128,28 @@ def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
         table,
         recorded.get(VERSION_KEY) or _version_of(data),
         recorded.get(REMOTE_KEY, ""),
+        recorded.get(SOURCE_KEY, ""),
+        recorded.get(PACKS_KEY, ""),
     )
 
 
 def read_version(folder: str | Path) -> str:
-    """The data version that a local table made by `write_catalog` records; its rows are not read."""
-    metadata = pq.read_schema(Path(folder) / TABLE_NAMES[0]).metadata
+    """The data version that a table made by `write_catalog` records; its rows are not decoded."""
+    data = files.read_bytes(files.join(str(folder), TABLE_NAMES[0]))
+    metadata = pq.read_schema(pa.BufferReader(data)).metadata
     return (metadata or {}).get(VERSION_KEY, b"").decode()
 
 
 def write_catalog(catalog: Catalog, folder: str | Path) -> None:
     """Writes `folder`/catalog.parquet, remembering where the photos are and which data version this is."""
     arrow = pa.Table.from_pandas(catalog.table, preserve_index=False)
-    recorded = {ROOT_KEY: catalog.root, VERSION_KEY: catalog.data_version, REMOTE_KEY: catalog.remote}
+    recorded = {
+        ROOT_KEY: catalog.root,
+        VERSION_KEY: catalog.data_version,
+        REMOTE_KEY: catalog.remote,
+        SOURCE_KEY: catalog.source,
+        PACKS_KEY: catalog.packs,
+    }
     metadata = {key: value.encode() for key, value in recorded.items() if value}
     buffer = io.BytesIO()
     pq.write_table(arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **metadata}), buffer)
@@ -292,7 +313,7 @@ def _parse_parquet(data: bytes) -> tuple[pd.DataFrame, dict[bytes, str]]:
     strings = {pa.string(): TEXT, pa.large_string(): TEXT}
     # What pandas noted about an index is left aside: rows are numbered anew.
     table = arrow.to_pandas(types_mapper=strings.get, ignore_metadata=True)
-    return table, {key: metadata[key].decode() for key in (ROOT_KEY, VERSION_KEY, REMOTE_KEY) if key in metadata}
+    return table, {key: metadata[key].decode() for key in KEYS if key in metadata}
 
 
 def _contract_text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

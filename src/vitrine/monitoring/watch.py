@@ -74,7 +74,7 @@ def watch(
         }
         look = _look(photos, run_id, found)
         pointer.append(files.join(reports, HISTORY), json.dumps(asdict(look), ensure_ascii=False))
-        decision = {"drifted": look.drifted, "reason": look.reason, "photos": photos.root}
+        decision = {"drifted": look.drifted, "reason": look.reason, "photos": photos.address}
         files.write_json(folder / DECISION, decision)
         write_sheet(photos, folder / LABEL)
         page(look, found, history(reports)).write(folder / "report.html")

@@ -482,7 +482,7 @@ def _page(catalog: Catalog, work: _Work, result: Cleaning) -> Page:
     share = result.kept / result.before
     page = Page(
         "Cleaning report",
-        f"{catalog.root}, data version {catalog.data_version or 'unknown'}",
+        f"{catalog.address}, data version {catalog.data_version or 'unknown'}",
         f"{result.kept:,} of {result.before:,} rows stay",
         "good" if share >= 0.8 else "warn" if share >= 0.5 else "bad",
     )

@@ -260,7 +260,7 @@ def _page(catalog: Catalog, table: pd.DataFrame, assignment: Assignment, ratios:
     empty = [name for name, ratio in zip(SPLITS, ratios, strict=True) if ratio > 0 and not rows[name]]
     tone = "bad" if empty else "warn" if assignment.conflicts else "good"
     verdict = f"No rows in {' and '.join(empty)}" if empty else "No listing, product or photo stands in two splits"
-    page = Page("Split report", f"{catalog.root}, data version {catalog.data_version or 'unknown'}", verdict, tone)
+    page = Page("Split report", f"{catalog.address}, data version {catalog.data_version or 'unknown'}", verdict, tone)
     page.tiles(Tile(name.capitalize(), f"{count:,}", hint=percent(count / len(table))) for name, count in rows.items())
     page.heading("How rows were dealt")
     sizes = np.bincount(assignment.groups)

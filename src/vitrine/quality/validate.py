@@ -190,7 +190,7 @@ def _page(catalog: Catalog, photos: pd.DataFrame, validation: Validation, noise:
         verdict, tone = f"Not usable: {len(failed)} of {len(validation.results)} rules failed", "bad"
     elif warned:
         verdict, tone = f"Usable, with {len(warned)} warnings", "warn"
-    subtitle = f"{catalog.root}, data version {catalog.data_version or 'unknown'}"
+    subtitle = f"{catalog.address}, data version {catalog.data_version or 'unknown'}"
     page = Page("Data quality report", subtitle, verdict, tone)
     unreadable = int((~photos["readable"]).sum())
     labelled = int((label_counts(table) > 0).sum())
