@@ -374,10 +374,10 @@ def check_settings(task: str, variant: str, settings: Mapping[str, object]) -> N
         InputError: if not.
     """
     from vitrine.settings import parse_settings
-    from vitrine.training.train import SETTINGS, check_variant
+    from vitrine.train import check_variant
 
-    variant = check_variant(task, variant)
-    parse_settings(SETTINGS.get(variant) or SETTINGS[task], as_overrides(settings))
+    chosen = tasks.get(task)
+    parse_settings(chosen.settings(check_variant(chosen, variant)), as_overrides(settings))
 
 
 def train_models(
