@@ -347,7 +347,7 @@ def test_overrides_that_cannot_be(override, message):
         ("batch_size=1", "batch_size"),
         ("trunk=whole", "trunk"),
         ("train_variant=ssmtl", "did you mean ssmtl-"),
-        ("gammas=one", "reads like"),
+        ("gammas=one", "Input should be a valid number"),
         ("shards=0", "at least 1"),
     ],
 )
