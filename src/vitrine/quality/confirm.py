@@ -214,7 +214,7 @@ def _judged(task: Task) -> Verdicts:
         one, other = photos[first], photos[second]
         if one is None or other is None:
             continue
-        one, other = turned(one, left), turned(other, right)
+        one = turned(one, RELATIVE[left][right])
         planes = laid(one.image, other.image)
         if compared(one, other, planes, frames[0], frames[1]):
             pairs.append(planes)
@@ -312,12 +312,30 @@ def turned(photo: Decoded, turn: int) -> Decoded:
     """The photo as `signature.turned` lays it: bit 1 mirrors, bit 2 flips, bit 4 transposes."""
     if not turn:
         return photo
-    image, size = photo.image, photo.size
+    image = photo.image
     for bit, method in TURNS.items():
         image = image.transpose(method) if turn & bit else image
-    size = size[::-1] if turn & 4 else size
-    # Blocks of a JPEG do not lie as they did: what it lost cannot be repeated.
-    return Decoded(image, photo.whole, size, {}, 2, photo.lossy or bool(photo.tables))
+    # Blocks of a JPEG do not lie as they did: nothing can be saved as this was.
+    return Decoded(image, photo.whole, photo.size[::-1] if turn & 4 else photo.size, {}, 2, photo.lossy)
+
+
+def _relative() -> list[list[int]]:
+    """By which turn alone a first photo comes to lie as a second does, where one turn each laid them alike."""
+    corners = np.arange(4).reshape(2, 2)
+
+    def laid_by(turn: int, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        cells = cells[:, ::-1] if turn & 1 else cells
+        cells = cells[::-1] if turn & 2 else cells
+        return cells.T if turn & 4 else cells
+
+    def between(left: int, right: int) -> int:
+        wanted = laid_by(left, corners)
+        return next(turn for turn in range(8) if (laid_by(right, laid_by(turn, corners)) == wanted).all())
+
+    return [[between(left, right) for right in range(8)] for left in range(8)]
+
+
+RELATIVE = _relative()
 
 
 def laid(one: Image.Image, other: Image.Image) -> tuple[Pixels, Pixels]:

@@ -44,7 +44,7 @@ def near_duplicate_groups(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE
         A group number per row, -1 for a row that is alone.
     """
     links = [*exact_links(photos), near_links(photos, max_distance)]
-    return linked(len(photos), [*links, turned_links(photos, max_distance)[:2]] if turned else links)
+    return linked(len(photos), [*links, turned_links(photos)[:2]] if turned else links)
 
 
 def exact_links(photos: pd.DataFrame) -> list[Links]:
@@ -88,7 +88,7 @@ def candidate_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> t
     return first[kept], second[kept], (frames[0][kept], frames[1][kept])
 
 
-def turned_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> tuple[Rows, Rows, tuple[Turns, Turns]]:
+def turned_links(photos: pd.DataFrame) -> tuple[Rows, Rows, tuple[Turns, Turns]]:
     """Links between rows whose photos were mirrored, flipped or turned by quarters (and then perhaps saved anew).
 
     Returns:
@@ -110,8 +110,8 @@ def turned_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> tupl
         none = np.empty(0, dtype=np.uint8)
         return rows, rows, (none, none)
     owner, turned = np.concatenate(owners), np.concatenate(turns)
-    max_distance = min(max_distance, next(turned for photos, _, turned in REACH if len(rows) <= photos))
-    first, second = near_pairs(np.concatenate(codes), max_distance, TURNED_ORDERS)
+    reach = next(turned for photos, _, turned in REACH if len(rows) <= photos)
+    first, second = near_pairs(np.concatenate(codes), reach, TURNED_ORDERS)
     apart = (turned[first] != turned[second]) & (owner[first] != owner[second])
     first, second = first[apart], second[apart]
     same = np.zeros(len(first), dtype=bool)

@@ -60,7 +60,7 @@ def copy_links(catalog: Catalog, photos: pd.DataFrame, max_distance: int, worker
         left, right, frames = candidate_links(photos, max_distance)
         found = confirmed(_uris(catalog, left), _uris(catalog, right), workers, frames=frames)
         near, pictures = ((left[found >= least], right[found >= least]) for least in (COPY, PICTURE))
-        left, right, turns = turned_links(photos, max_distance)
+        left, right, turns = turned_links(photos)
         found = confirmed(_uris(catalog, left), _uris(catalog, right), workers, turns)
         turned = left[found >= COPY], right[found >= COPY]
     links = {"pixels": by_pixels, "near": near, "pictures": pictures, "turned": turned}

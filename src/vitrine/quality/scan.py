@@ -42,6 +42,7 @@ FILE = "photos.parquet"
 GREY = np.arange(256, dtype=np.float64)
 OPPONENT = np.array([[1, -1, 0], [0.5, 0.5, -1]], dtype=np.float32)  # red against green, yellow against blue
 NEARLY_WHITE = 250  # grey level
+WHITISH = 240  # level of every colour from which on a cell is white
 BORDER = 10  # grey levels within which a rim counts as one colour
 
 cv2.setNumThreads(1)  # photos are spread over processes; a pool of threads would not survive their fork
@@ -81,6 +82,7 @@ class Scan(NamedTuple):
         shadows: Grey level that 1 in 100 pixels do not exceed.
         highlights: Grey level that 1 in 100 pixels reach.
         clipped: Share of the pixels that are nearly white.
+        blown: Share of its parts with a colour in which red, green or blue is at its limit.
         left: Where the smallest box begins that holds all that differs from the photo's corner, as a share of its width;
             0 of one plain colour.
         top: The same of its height.
@@ -114,6 +116,7 @@ class Scan(NamedTuple):
     shadows: float = float("nan")
     highlights: float = float("nan")
     clipped: float = float("nan")
+    blown: float = float("nan")
     left: float = float("nan")
     top: float = float("nan")
     right: float = float("nan")
@@ -137,7 +140,7 @@ SCHEMA = pa.schema(
         ("sha256", pa.large_string()),
         ("pixels", pa.large_string()),
         ("hash", pa.uint64()),
-        *((name, pa.float32()) for name in Scan._fields[14:29]),
+        *((name, pa.float32()) for name in Scan._fields[14:30]),
         ("signature", pa.binary(signature.LENGTH)),
     ]
 )
@@ -468,6 +471,8 @@ def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
     covariance = centred @ centred.swapaxes(1, 2) / cells.shape[2]  # of the three colours
     opponent = np.einsum("oc,ncd,od->n", OPPONENT, covariance, OPPONENT)
     spread = np.sqrt(np.einsum("ncc->nc", covariance).max(axis=1))
+    flat = colours.reshape(len(seen), -1, 3)
+    brightest, coloured = flat.max(axis=2), flat.min(axis=2) < WHITISH
     sizes, boxes = np.array([look.size for look in seen]), np.array([look.box for look in seen])
     empty = boxes[:, 2:] == 0  # of one plain colour
     within = np.where(empty[:, :1], (0, 0, 1, 1), boxes / sizes[:, [1, 0, 1, 0]])
@@ -488,6 +493,7 @@ def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
         "shadows": (darker < 0.01).sum(axis=1).tolist(),
         "highlights": (darker < 0.99).sum(axis=1).tolist(),
         "clipped": shares[:, NEARLY_WHITE:].sum(axis=1).tolist(),
+        "blown": (((brightest >= NEARLY_WHITE) & coloured).sum(axis=1) / coloured.sum(axis=1).clip(1)).tolist(),
         **{name: column.tolist() for name, column in zip(("left", "top", "right", "bottom"), within.T, strict=True)},
         "signature": [look.tobytes() for look in looks],
     }
