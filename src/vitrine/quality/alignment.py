@@ -107,11 +107,16 @@ def aligned(first: Photo, second: Photo, start: Warp) -> Alignment | None:
         tried.append((detail, guess, *planes))
         if detail < CLOSE:
             break
-        coarse = _improved(small[0], small[1], _scaled(guess, COARSE / SIDE), rim)
+        masked = rim if framed else 0
+        coarse = _improved(small[0], small[1], _scaled(guess, COARSE / SIDE), masked)
         if _detail(small[0], small[1], coarse, rim)[0] <= HOPELESS:
-            warp = _improved(greys[0], greys[1], _scaled(coarse, SIDE / COARSE), rim)
+            warp = _improved(greys[0], greys[1], _scaled(coarse, SIDE / COARSE), masked)
             detail, *planes = _detail(greys[0], greys[1], warp, rim)
             tried.append((detail, warp, *planes))
+            if not framed and detail <= FAR:  # corners that a turn left blank mislead
+                warp = _improved(greys[0], greys[1], warp, rim)
+                detail, *planes = _detail(greys[0], greys[1], warp, rim)
+                tried.append((detail, warp, *planes))
             if detail < CLOSE:
                 break
     best = min(tried, key=lambda each: each[0])

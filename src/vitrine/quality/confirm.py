@@ -41,10 +41,13 @@ TEXTURED = 6  # blocks that must show something
 CONTAINED = 0.97  # share of one photo that the other must show,
 SHARED = 0.6  # and of the other that it must, unless the rest is
 PLAIN_REST = 3.0  # one colour within so many levels: a border
-IN_PLACE = 0.8  # pixels of SIDE by which the corners of a photo that was neither cropped nor turned may seem moved
+# Pixels of SIDE by which the corners of a photo that was neither cropped nor turned may seem moved; from which on it may
+# have been, if there is much to see; and else.
+IN_PLACE, MOVED_RICH, MOVED = 0.8, 0.25, 0.6
 LUMA_UNITS, COLOUR_UNITS, CLEAR_UNITS = 1.5, 1.05, 0.4  # of a photo in its place, and of one that is beyond doubt
 # Of one that was moved: where there is little to see, and, from so many textured blocks on, where photos that fit this
 # well are no others by chance.
+MOVED_CORRELATION = 0.975
 MOVED_LUMA, MOVED_COLOUR, RICH, RICH_LUMA, RICH_COLOUR = 1.1, 0.75, 45, 1.1, 0.85
 # Levels by which patches of PATCH pixels may differ once saved alike, if nothing was changed, and if gain, size or an
 # unknown coder stand between, or gain in a photo that is beyond doubt; noise that lies all over may be NOISE times what it usually is.
@@ -161,6 +164,8 @@ def is_copy(found: Alignment, saved: float | None, changed: bool) -> bool:
     if found.detail > MOVED_DETAIL or found.lit or found.mark is not None or found.grey:
         return False
     rich = found.textured >= RICH
+    if not rich and found.correlation < MOVED_CORRELATION:
+        return False
     return found.luma <= (RICH_LUMA if rich else MOVED_LUMA) and found.colour <= (RICH_COLOUR if rich else MOVED_COLOUR)
 
 
@@ -209,6 +214,7 @@ def _judged(task: Task) -> Verdicts:
     found = np.zeros(len(task[0]), dtype=np.uint8)
     pairs: list[tuple[Pixels, Pixels]] = []
     resized: list[bool] = []
+    copies: list[bool] = []
     places: list[int] = []
     for place, (first, second, left, right, *frames) in enumerate(zip(*task, strict=True)):
         one, other = photos[first], photos[second]
@@ -216,31 +222,40 @@ def _judged(task: Task) -> Verdicts:
             continue
         one = turned(one, RELATIVE[left][right])
         planes = laid(one.image, other.image)
-        if compared(one, other, planes, frames[0], frames[1]):
+        alike, copy = compared(one, other, planes, frames[0], frames[1])
+        if alike:
             pairs.append(planes)
             resized.append(one.size != other.size)
+            copies.append(copy)
             places.append(place)
     if pairs:
         ones, others = (np.stack(side) for side in zip(*pairs, strict=True))
-        found[places] = np.where(same_picture(ones, others, np.array(resized)), PICTURE, COPY)
+        pictures = same_picture(ones, others, np.array(resized))
+        found[places] = np.where(pictures, PICTURE, np.where(copies, COPY, DIFFERENT))
     return found
 
 
-def compared(one: Decoded, other: Decoded, planes: tuple[Pixels, Pixels], frame: Frame, other_frame: Frame) -> bool:
-    """Whether two photos show one, within a frame of each that seems to show the same."""
+def compared(
+    one: Decoded, other: Decoded, planes: tuple[Pixels, Pixels], frame: Frame, other_frame: Frame
+) -> tuple[bool, bool]:
+    """Whether two photos look alike, within a frame of each that seems to show the same, and whether one is a copy."""
     if _area(frame) < _area(other_frame):  # the second is laid over the one that shows less around the frame
         one, other, planes, frame, other_frame = other, one, planes[::-1], other_frame, frame
     found = aligned(*planes, start_of(frame, other_frame))
     if found is None:
-        return False
-    saved, changed = None, False
-    if found.moved < IN_PLACE:
-        source, target = (one, other) if found.swapped is False else (other, one)
-        changed = found.lit or found.grey or found.mark is not None or one.size != other.size or one.lossy or other.lossy
-        saved = left_once_saved(source, target, found)
-        if not found.lit:
-            saved = min(saved, left_once_saved(target, source, found))
-    return is_copy(found, saved, changed)
+        return False, False
+    if found.moved >= (MOVED_RICH if found.textured >= RICH else MOVED) and is_copy(found, None, False):
+        return True, True
+    if found.moved >= IN_PLACE:
+        return False, False
+    if not is_copy(found, 0.0, False):
+        return False, False
+    source, target = (other, one) if found.swapped else (one, other)
+    changed = found.lit or found.grey or found.mark is not None or one.size != other.size or one.lossy or other.lossy
+    saved = left_once_saved(source, target, found)
+    if not found.lit:
+        saved = min(saved, left_once_saved(target, source, found))
+    return True, is_copy(found, saved, changed)
 
 
 def _area(frame: Frame) -> float:
@@ -260,7 +275,7 @@ def left_once_saved(source: Decoded, target: Decoded, found: Alignment) -> float
     if found.lit:
         levels = np.clip(found.gain * levels + found.offset, 0, 255)
     wanted = target.image.convert("L").convert("RGB") if found.grey else target.image
-    noisy = found.lit or source.lossy or target.lossy
+    noisy = found.lit or source.size != target.size or source.lossy or target.lossy
     least = _worst_patch(levels, wanted, found, noisy)
     if target.whole and target.tables:
         data = io.BytesIO()
