@@ -68,7 +68,12 @@ def plant(source: Path, out: Path, seed: int, more: bool) -> Truth:
     spoilt = iter(chosen[ORIGINALS:])
     for rule, wanted in SPOILT.items():
         for number, change in zip(range(wanted), itertools.cycle(DAMAGE[rule].values()), strict=False):
-            add(f"{rule}-{number}.jpg", change(open_photo(next(spoilt))), of=rule if rule == "low_information" else f"{rule}-{number}", rule=rule)
+            add(
+                f"{rule}-{number}.jpg",
+                change(open_photo(next(spoilt))),
+                of=rule if rule == "low_information" else f"{rule}-{number}",
+                rule=rule,
+            )
     return truth
 
 
@@ -105,8 +110,7 @@ def run_cleanvision(folder: Path, out: Path) -> None:
     sets = [*lab.info["exact_duplicates"]["sets"], *lab.info["near_duplicates"]["sets"]]
     pairs = [tuple(Path(name).name for name in pair) for each in sets for pair in itertools.combinations(each, 2)]
     named = {
-        rule: [Path(name).name for name in lab.issues.index[lab.issues[column]]]
-        for rule, column in CLEANVISION.items()
+        rule: [Path(name).name for name in lab.issues.index[lab.issues[column]]] for rule, column in CLEANVISION.items()
     }
     out.write_text(json.dumps({"pairs": pairs, "named": named}))
 
@@ -143,7 +147,7 @@ def judged(truth: Truth, found: dict[str, Any]) -> dict[str, Any]:
     false = set()
     for one, other in found["pairs"]:
         if truth[one]["of"] != truth[other]["of"]:
-            false.add(frozenset((one, other)))
+            false.add(tuple(sorted((one, other))))
         groups[leader(one)] = leader(other)
     kinds: dict[str, int] = {}
     for name, true in truth.items():
@@ -152,7 +156,7 @@ def judged(truth: Truth, found: dict[str, Any]) -> dict[str, Any]:
     named = {rule: sum(truth[name]["rule"] == rule for name in names) for rule, names in found["named"].items()}
     untouched = {name for names in found["named"].values() for name in names if not truth[name]["rule"]}
     untouched = {name for name in untouched if not truth[name]["kind"]}
-    return {"kinds": kinds, "false": len(false), "named": named, "alarms": len(untouched)}
+    return {"kinds": kinds, "false": len(false), "pairs": sorted(false), "named": named, "alarms": len(untouched)}
 
 
 def main() -> None:
@@ -194,6 +198,8 @@ def report(name: str, photos: int, results: dict[str, Any], times: dict[str, tup
     for rule, wanted in SPOILT.items():
         cells = [str(results[tool]["named"].get(rule, "–")) for tool in RUNS]
         print(f"| {rule.replace('_', ' ')}, of {wanted} | {' | '.join(cells)} |")
+    for one, other in results["vitrine"]["pairs"]:
+        print(f"false pair: {one} {other}", file=sys.stderr)
     alarms = [str(results[tool]["alarms"]) if results[tool]["named"] else "–" for tool in RUNS]
     print(f"| false alarms of {ORIGINALS} | {' | '.join(alarms)} |")
     print(f"| wall time, s | {' | '.join(f'{times[tool][0]:.1f}' for tool in RUNS)} |")

@@ -185,7 +185,10 @@ CHANGED = {
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_changed_copies_are_confirmed(tmp_path, name):
-    frames = {"without a border": (CROPPED, WHOLE), "with a border": (WHOLE, (16 / 192, 16 / 232, 176 / 192, 216 / 232))}
+    frames = {
+        "without a border": (CROPPED, WHOLE),
+        "with a border": (WHOLE, (16 / 192, 16 / 232, 176 / 192, 216 / 232)),
+    }
     one, other = (np.float32([frame] * 6) for frame in frames.get(name, (WHOLE, WHOLE)))
     first = [save(tmp_path, f"{seed}.png", soft(seed)) for seed in range(6)]
     second = [save(tmp_path, f"{seed}.jpg", CHANGED[name](soft(seed)), quality=90) for seed in range(6)]

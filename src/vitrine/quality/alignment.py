@@ -6,6 +6,7 @@ maximization", 2008), brightness or contrast is made up for, a small mark near t
 detail and in the colours of blocks is measured.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,8 +19,8 @@ BLOCKS = 8  # a side
 RIM, FRAMED_RIM = 2, 4  # pixels that are not judged: of a whole photo, and of what lies in a border or was cropped
 SAME_ZOOM = 0.95  # below, the photo that shows a thing larger shows more of it
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-UPRIGHT: NDArray[np.float32] = np.float32([[1, 0, 0], [0, 1, 0]])
-CORNERS = np.float32([[0, SIDE, 0, SIDE], [0, 0, SIDE, SIDE], [1, 1, 1, 1]])
+UPRIGHT = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float32)
+CORNERS = np.array([[0, SIDE, 0, SIDE], [0, 0, SIDE, SIDE], [1, 1, 1, 1]], dtype=np.float32)
 LEAST_SEEN = 900  # pixels that both must show
 STEPS = {COARSE: 20, SIDE: 10}
 CLOSE = 0.02  # detail left at which nothing better is sought
@@ -101,42 +102,39 @@ def aligned(first: Photo, second: Photo, start: Warp) -> Alignment | None:
     greys = first @ LUMA, second @ LUMA
     small = [cv2.resize(grey, (COARSE, COARSE), interpolation=cv2.INTER_AREA) for grey in greys]
     starts = [start, UPRIGHT] if framed else [UPRIGHT]
-    tried: list[tuple[float, Warp, Plane, Plane, Plane]] = []
+    tried: list[tuple[Warp, float, Plane, Plane, Plane]] = []
     for guess in starts:
-        detail, *planes = _detail(greys[0], greys[1], guess, rim)
-        tried.append((detail, guess, *planes))
-        if detail < CLOSE:
+        tried.append((guess, *_detail(greys[0], greys[1], guess, rim)))
+        if tried[-1][1] < CLOSE:
             break
         masked = rim if framed else 0
         coarse = _improved(small[0], small[1], _scaled(guess, COARSE / SIDE), masked)
         if _detail(small[0], small[1], coarse, rim)[0] <= HOPELESS:
             warp = _improved(greys[0], greys[1], _scaled(coarse, SIDE / COARSE), masked)
-            detail, *planes = _detail(greys[0], greys[1], warp, rim)
-            tried.append((detail, warp, *planes))
-            if not framed and detail <= FAR:  # corners that a turn left blank mislead
+            tried.append((warp, *_detail(greys[0], greys[1], warp, rim)))
+            if not framed and tried[-1][1] <= FAR:  # corners that a turn left blank mislead
                 warp = _improved(greys[0], greys[1], warp, rim)
-                detail, *planes = _detail(greys[0], greys[1], warp, rim)
-                tried.append((detail, warp, *planes))
-            if detail < CLOSE:
+                tried.append((warp, *_detail(greys[0], greys[1], warp, rim)))
+            if tried[-1][1] < CLOSE:
                 break
-    best = min(tried, key=lambda each: each[0])
-    if best[0] > FAR:
+    best = min(tried, key=lambda each: each[1])
+    if best[1] > FAR:
         return None
     found = _measured(first, second, rim, *best)
     if found is not None and found.lit and found.moved:
         # Levels that were clipped pull a photo aside: one in its place that is nearly as good is where it lies.
         for each in tried:
-            if each[1] is UPRIGHT and each[0] <= FAR:
+            if each[0] is UPRIGHT and each[1] <= FAR:
                 return _measured(first, second, rim, *each)
     return found
 
 
-def start_of(first: NDArray[np.float32], second: NDArray[np.float32]) -> Warp:
+def start_of(first: Sequence[float], second: Sequence[float]) -> Warp:
     """The map that lays a frame of one photo over a frame of another: left, top, right, bottom in shares, (4,) each."""
-    first, second = np.asarray(first, np.float32), np.asarray(second, np.float32)
-    zoom = (second[2:] - second[:2]) / (first[2:] - first[:2])
-    shift = (second[:2] - first[:2] * zoom) * SIDE + (zoom - 1) / 2
-    return np.float32([[zoom[0], 0, shift[0]], [0, zoom[1], shift[1]]])
+    one, other = np.asarray(first, dtype=np.float32), np.asarray(second, dtype=np.float32)
+    zoom = (other[2:] - other[:2]) / (one[2:] - one[:2])
+    shift = (other[:2] - one[:2] * zoom) * SIDE + (zoom - 1) / 2
+    return np.array([[zoom[0], 0, shift[0]], [0, zoom[1], shift[1]]], dtype=np.float32)
 
 
 def _softened(photo: Photo, zoom: float) -> Photo:
@@ -202,7 +200,7 @@ def _band(plane: Plane, seen: Plane) -> Plane:
 
 
 def _measured(
-    first: Photo, second: Photo, rim: int, detail: float, warp: Warp, seen: Plane, fine: Plane, other_fine: Plane
+    first: Photo, second: Photo, rim: int, warp: Warp, detail: float, seen: Plane, fine: Plane, other_fine: Plane
 ) -> Alignment | None:
     pixels = _block_sums(seen)
     judged = pixels >= 0.4 * (SIDE // BLOCKS) ** 2
@@ -233,7 +231,7 @@ def _measured(
     mark = None
     if box is not None:
         left, top, right, bottom = box
-        mark = tuple(edge / BLOCKS for edge in (left, top, right, bottom))
+        mark = left / BLOCKS, top / BLOCKS, right / BLOCKS, bottom / BLOCKS
         judged = judged.copy()
         judged[top:bottom, left:right] = False
     textured &= judged
@@ -272,7 +270,7 @@ def _colour(pixels: NDArray[np.float32]) -> float:
 
 
 def _unevenness(photo: Photo, shown: NDArray[np.bool_], reach: int) -> float:
-    """By how much what is not shown differs from one colour on average, in grey levels; 0 where that is hardly anything."""
+    """By how many levels what is not shown differs from one colour on average; 0 where it is hardly anything."""
     rest = photo[cv2.dilate(shown.astype(np.uint8), np.ones((reach, reach), np.uint8)) == 0]
     return float(np.abs(rest - np.median(rest, axis=0)).mean(axis=0).max()) if len(rest) > 20 else 0.0
 
@@ -332,4 +330,3 @@ def _mark(
     if not (near_rim and small) or (likeness[odd] < 0.8).mean() < 0.5 or (textured & ~odd).sum() < 6:
         return None
     return max(left - 1, 0), max(top - 1, 0), min(right + 1, BLOCKS), min(bottom + 1, BLOCKS)
-

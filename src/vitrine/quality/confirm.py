@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from vitrine.catalog.photos import PhotoError, decode_opened, open_header, open_photo, read_photo
-from vitrine.quality.alignment import LUMA, SIDE, Alignment, aligned, start_of
+from vitrine.quality.alignment import SIDE, Alignment, aligned, start_of
 from vitrine.quality.pool import in_order
 
 BLOCK = 8  # pixels a side of the blocks that `same_picture` judges
@@ -33,24 +33,25 @@ NOISE_LIMIT, NOISE_TINT, NOISE_PEAK = 10.0, 2.0, 3.6
 COHERENT = 0.45  # share of the differences that block means keep: 1/8 of white noise, 1 of a shade
 LOOSER = 1.4  # for photos of different sizes
 PLAIN = 4.0  # deviation below which a block shows nothing
-SHOWN = 16  # of the 64 blocks that must show something: two shades of a lipstick on white differ by no more than noise
+SHOWN = 16  # of the 64 blocks that must show something: shades of a lipstick on white differ by no more than noise
 # A copy (`is_copy`).
 CORRELATION, STRANGERS, USUAL = 0.95, 0.12, 6.0
 DETAIL, MOVED_DETAIL = 0.2, 0.15
-TEXTURED = 6  # blocks that must show something
+TEXTURED = 10  # blocks that must show something
 CONTAINED = 0.97  # share of one photo that the other must show,
 SHARED = 0.6  # and of the other that it must, unless the rest is
 PLAIN_REST = 3.0  # one colour within so many levels: a border
-# Pixels of SIDE by which the corners of a photo that was neither cropped nor turned may seem moved; from which on it may
-# have been, if there is much to see; and else.
+# Pixels of SIDE by which the corners of a photo that was neither cropped nor turned may seem moved; from which on it
+# may have been, if there is much to see; and else.
 IN_PLACE, MOVED_RICH, MOVED = 0.8, 0.25, 0.6
 LUMA_UNITS, COLOUR_UNITS, CLEAR_UNITS = 1.5, 1.05, 0.4  # of a photo in its place, and of one that is beyond doubt
 # Of one that was moved: where there is little to see, and, from so many textured blocks on, where photos that fit this
 # well are no others by chance.
 MOVED_CORRELATION = 0.975
-MOVED_LUMA, MOVED_COLOUR, RICH, RICH_LUMA, RICH_COLOUR = 1.1, 0.75, 45, 1.1, 0.85
+MOVED_LUMA, MOVED_COLOUR, RICH, RICH_LUMA, RICH_COLOUR = 1.1, 0.75, 45, 1.3, 0.95
 # Levels by which patches of PATCH pixels may differ once saved alike, if nothing was changed, and if gain, size or an
-# unknown coder stand between, or gain in a photo that is beyond doubt; noise that lies all over may be NOISE times what it usually is.
+# unknown coder stand between, or gain in a photo that is beyond doubt; noise that lies all over may be NOISE times what
+# it usually is.
 SAVED, SAVED_CHANGED, SAVED_LIT, NOISE = 5.0, 6.5, 14.0, 3.0
 PATCH = 4
 LOSSY = ("WEBP", "AVIF", "HEIF", "JPEG2000", "GIF", "MPO")
@@ -115,7 +116,7 @@ def confirmed(
     """
     upright = np.zeros(len(first), dtype=np.uint8)
     left, right = (upright, upright) if turns is None else turns
-    whole = np.broadcast_to(np.float32(WHOLE), (len(first), 4))
+    whole = np.broadcast_to(np.array(WHOLE, dtype=np.float32), (len(first), 4))
     one, other = (whole, whole) if frames is None else frames
     tasks: list[Task] = []
     for start in range(0, len(first), BATCH):
@@ -154,10 +155,20 @@ def is_copy(found: Alignment, saved: float | None, changed: bool) -> bool:
     rest = sorted(zip(found.seen, found.plain, strict=True))  # the one that the other shows less of first
     if rest[1][0] < CONTAINED or (rest[0][0] < SHARED and rest[0][1] > PLAIN_REST):
         return False
-    if found.correlation < CORRELATION or found.strangers > STRANGERS or found.usual > USUAL or found.textured < TEXTURED:
+    if (
+        found.correlation < CORRELATION
+        or found.strangers > STRANGERS
+        or found.usual > USUAL
+        or found.textured < TEXTURED
+    ):
         return False
     if saved is not None:
-        if found.detail > DETAIL or found.luma > LUMA_UNITS or found.colour > COLOUR_UNITS or (found.lit and found.grey):
+        if (
+            found.detail > DETAIL
+            or found.luma > LUMA_UNITS
+            or found.colour > COLOUR_UNITS
+            or (found.lit and found.grey)
+        ):
             return False
         clear = found.lit and max(found.luma, found.colour) <= CLEAR_UNITS
         return saved <= (SAVED_LIT if clear else SAVED_CHANGED if changed else SAVED)
@@ -315,12 +326,16 @@ def _decoded(uri: str) -> Decoded | None:
         size = image.size
     scale = DECODE / min(image.size)
     if scale < 0.5:
-        image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.HAMMING)
+        image = image.resize(
+            (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.HAMMING
+        )
         whole = False
     usable = whole and bool(tables) and mode in ("RGB", "L")
     if sampling < 0:
         sampling = 2
-    return Decoded(image, whole, size, tables if usable else {}, sampling, kind in LOSSY or (whole and not usable and bool(tables)))
+    return Decoded(
+        image, whole, size, tables if usable else {}, sampling, kind in LOSSY or (whole and not usable and bool(tables))
+    )
 
 
 def turned(photo: Decoded, turn: int) -> Decoded:
@@ -356,6 +371,8 @@ RELATIVE = _relative()
 def laid(one: Image.Image, other: Image.Image) -> tuple[Pixels, Pixels]:
     """Two photos as (SIDE, SIDE, 3) that show no more detail than the smaller of them."""
     common = (min(one.width, other.width, SIDE), min(one.height, other.height, SIDE))
-    small = [image if image.size == common else image.resize(common, Image.Resampling.HAMMING) for image in (one, other)]
+    small = [
+        image if image.size == common else image.resize(common, Image.Resampling.HAMMING) for image in (one, other)
+    ]
     wide = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=np.float32) for image in small]
     return wide[0], wide[1]

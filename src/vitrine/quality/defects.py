@@ -22,7 +22,11 @@ LIFTED = 0.1  # of the usual shadows, which overexposure never darkens
 WHITE = 249  # level of a luma cell
 MIDDLE = slice(signature.LUMA // 4, -signature.LUMA // 4)  # cells of each axis
 RIM = np.flatnonzero(np.pad(np.zeros((signature.LUMA - 2,) * 2), 1, constant_values=1))
-ON_WHITE, FILLED, PALE = 0.4, 0.3, 200  # shares of rim and middle that are white; level of the dark parts of what is shown
+ON_WHITE, FILLED, PALE = (
+    0.4,
+    0.3,
+    200,
+)  # shares of rim and middle that are white; level of the dark parts of what is shown
 VEILED = 0.3  # share that is nearly white below which no ground is white
 OUTSIDE, FAR_OUT = 1.5, 3.0  # distances between the quartiles beyond the upper one: Tukey's fences
 MASKS = ("dark_photos", "bright_photos", "blurred_photos", "odd_aspect", "low_information", "mostly_background")
@@ -64,7 +68,7 @@ def defects(photos: pd.DataFrame, settings: Settings) -> dict[str, Mask]:
     detail = information(looks)[rows]
     masks = (
         highlights < settings.dark_highlights * _usual(highlights).middle,
-        _overexposed(looks[rows], *map(measure, ("shadows", "clipped", "blown")), settings),
+        _overexposed(looks[rows], measure("shadows"), measure("clipped"), measure("blown"), settings),
         focus < settings.blurred_focus * _usual(focus).high,
         stretch > max(_usual(stretch).middle + np.log(settings.odd_aspect), _usual(stretch).fence(FAR_OUT)),
         detail < settings.low_information * _usual(detail).middle,

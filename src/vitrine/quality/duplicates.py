@@ -69,8 +69,10 @@ def near_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> Links:
 
 
 def candidate_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> tuple[Rows, Rows, tuple[Frames, Frames]]:
-    """Links between rows whose photos may show one photo, for pixels to decide: `near_links`, and those that look alike in
-    a frame of each, because one was cropped, padded, turned a little, brightened or marked.
+    """Links between rows whose photos may show one photo, for pixels to decide.
+
+    These are `near_links`, and those of photos that look alike in a frame of each, because one was cropped, padded,
+    turned a little, brightened or marked.
 
     Returns:
         Both rows of each link, sorted by the first, and the frame of each in which they look alike; see
@@ -78,7 +80,7 @@ def candidate_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> t
     """
     left, right = near_links(photos, max_distance)
     framed = framed_pairs(photos, _textured(photos))
-    whole = np.broadcast_to(np.float32(WHOLE), (len(left), 4))
+    whole = np.broadcast_to(np.array(WHOLE, dtype=np.float32), (len(left), 4))
     first, second = np.concatenate([left, framed.first]), np.concatenate([right, framed.second])
     frames = np.concatenate([whole, framed.first_frames]), np.concatenate([whole, framed.second_frames])
     # A pair that both found is compared in the frames in which it looks most alike.

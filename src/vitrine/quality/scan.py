@@ -83,8 +83,8 @@ class Scan(NamedTuple):
         highlights: Grey level that 1 in 100 pixels reach.
         clipped: Share of the pixels that are nearly white.
         blown: Share of its parts with a colour in which red, green or blue is at its limit.
-        left: Where the smallest box begins that holds all that differs from the photo's corner, as a share of its width;
-            0 of one plain colour.
+        left: Where the box of all that differs from the photo's corner begins, as a share of its width; 0 of one plain
+            colour.
         top: The same of its height.
         right: Where that box ends; 1 of one plain colour.
         bottom: The same.
@@ -524,7 +524,7 @@ def _slope(grey: NDArray[np.uint8]) -> float:
 
 
 def _box(grey: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the box of everything that differs from the upper left corner, all 0 if nothing does."""
+    """Left, top, right, bottom of the box of all that differs from the upper left corner; all 0 if nothing does."""
     corner = int(grey[0, 0])
     low, high = max(corner - BORDER, 0), min(corner + BORDER, 255)
     differs = grey - np.uint8(low) > high - low  # what is below `low` wraps round to above
