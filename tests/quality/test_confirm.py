@@ -150,10 +150,10 @@ def test_brightness_and_contrast_are_measured(gain, about):
 
 
 def test_a_mark_near_the_rim_is_left_out_and_one_in_the_middle_is_not():
-    one = planes(soft(4))[0]
+    one = planes(photo(4))[0]
     for corner, expected in ((46, True), (26, False)):
         marked = one.copy()
-        marked[corner : corner + 12, corner : corner + 12] = (20, 60, 160)
+        marked[corner : corner + 10, corner : corner + 10] = (20, 60, 160)
         marked[corner + 4 : corner + 8, corner + 2 : corner + 10] = 255
         found = aligned(one, marked, UPRIGHT)
         assert (found is not None and found.mark is not None and found.colour < 0.1) == expected

@@ -6,6 +6,7 @@ maximization", 2008), brightness or contrast is made up for, a small mark near t
 detail and in the colours of blocks is measured.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ UPRIGHT = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float32)
 CORNERS = np.array([[0, SIDE, 0, SIDE], [0, 0, SIDE, SIDE], [1, 1, 1, 1]], dtype=np.float32)
 LEAST_SEEN = 900  # pixels that both must show
 STEPS = {COARSE: 20, SIDE: 10}
+FARTHEST = 12  # pixels that a corner may lie from where it was guessed: an affine map may also mirror
 CLOSE = 0.02  # detail left at which nothing better is sought
 HOPELESS = 0.27  # detail left at the coarse size
 FAR = 0.2  # detail left at which a pair is not looked at any further
@@ -109,7 +111,8 @@ def aligned(first: Photo, second: Photo, start: Warp) -> Alignment | None:
             break
         masked = rim if framed else 0
         coarse = _improved(small[0], small[1], _scaled(guess, COARSE / SIDE), masked)
-        if _detail(small[0], small[1], coarse, rim)[0] <= HOPELESS:
+        astray = np.abs((_scaled(coarse, SIDE / COARSE) - guess) @ CORNERS).max() > FARTHEST
+        if not astray and _detail(small[0], small[1], coarse, rim)[0] <= HOPELESS:
             warp = _improved(greys[0], greys[1], _scaled(coarse, SIDE / COARSE), masked)
             tried.append((warp, *_detail(greys[0], greys[1], warp, rim)))
             if not framed and tried[-1][1] <= FAR:  # corners that a turn left blank mislead
@@ -184,7 +187,7 @@ def _detail(first: Plane, second: Plane, warp: Warp, rim: int) -> tuple[float, P
     if count * (SIDE / len(first)) ** 2 < LEAST_SEEN:
         return 1.0, seen, first, first
     one, other = _band(first, seen), _band(_laid(second, warp), seen)
-    unit = [band / max(np.sqrt(cv2.norm(band, cv2.NORM_L2SQR) / count), 0.5) for band in (one, other)]
+    unit = [band / max(math.sqrt(cv2.norm(band, cv2.NORM_L2SQR) / count), 0.5) for band in (one, other)]
     return float(cv2.sumElems(np.minimum(cv2.absdiff(unit[0], unit[1]), 0.5))[0]) / count, seen, one, other
 
 

@@ -54,6 +54,7 @@ MOVED_LUMA, MOVED_COLOUR, RICH, RICH_LUMA, RICH_COLOUR = 1.1, 0.75, 45, 1.3, 0.9
 # it usually is.
 SAVED, SAVED_CHANGED, SAVED_LIT, NOISE = 5.0, 6.5, 14.0, 3.0
 PATCH = 4
+SHORTEST = 0.6  # share of its sides that a cut may have left
 LOSSY = ("WEBP", "AVIF", "HEIF", "JPEG2000", "GIF", "MPO")
 DECODE = 128  # pixels of the shorter side that large photos are decoded at
 BATCH = 64  # pairs
@@ -253,11 +254,9 @@ def compared(
     if _area(frame) < _area(other_frame):  # the second is laid over the one that shows less around the frame
         one, other, planes, frame, other_frame = other, one, planes[::-1], other_frame, frame
     found = aligned(*planes, start_of(frame, other_frame))
-    if found is None:
-        return False, False
-    if found.moved >= (MOVED_RICH if found.textured >= RICH else MOVED) and is_copy(found, None, False):
+    if _is_moved_copy(found) or _is_moved_copy(_cut(one, other, planes)):
         return True, True
-    if found.moved >= IN_PLACE:
+    if found is None or found.moved >= IN_PLACE:
         return False, False
     if not is_copy(found, 0.0, False):
         return False, False
@@ -267,6 +266,23 @@ def compared(
     if not found.lit:
         saved = min(saved, left_once_saved(target, source, found))
     return True, is_copy(found, saved, changed)
+
+
+def _is_moved_copy(found: Alignment | None) -> bool:
+    if found is None or found.moved < (MOVED_RICH if found.textured >= RICH else MOVED):
+        return False
+    return is_copy(found, None, False)
+
+
+def _cut(one: Decoded, other: Decoded, planes: tuple[Pixels, Pixels]) -> Alignment | None:
+    """The smaller photo laid over the middle of the larger one, as if all that was cut off or added were a rim."""
+    if one.size[0] > other.size[0]:
+        one, other, planes = other, one, planes[::-1]
+    shares = [own / larger for own, larger in zip(one.size, other.size, strict=True)]
+    if not all(SHORTEST < share < 1 for share in shares):
+        return None
+    frame = [(1 - share) / 2 for share in shares] + [(1 + share) / 2 for share in shares]
+    return aligned(*planes, start_of(WHOLE, frame))
 
 
 def _area(frame: Frame) -> float:
