@@ -37,6 +37,8 @@ ODD, SLIGHTLY_ODD = 16.0, 3.0  # levels by which blocks under a mark differ, if 
 STRANGE = 0.6  # correlation of a block's detail below which it is another
 MOST_STRANGERS = 0.12  # share of the textured blocks, less a mark
 LARGEST_MARK, LARGEST_BOX = 10, 12  # blocks, of 64
+TINY_MARK, MUCH = 2, 45  # blocks of a mark that need no detail of its own where so many blocks show something
+LEAST_BESIDE = 6  # textured blocks beside a mark
 BAND = 3  # blocks from the rim that a mark lies in
 
 Plane = NDArray[np.float32]  # (SIDE, SIDE)
@@ -330,6 +332,8 @@ def _mark(
     top, bottom, left, right = int(down.min()), int(down.max()) + 1, int(across.min()), int(across.max()) + 1
     near_rim = top >= BLOCKS - BAND or bottom <= BAND or left >= BLOCKS - BAND or right <= BAND
     small = (bottom - top) * (right - left) <= LARGEST_BOX
-    if not (near_rim and small) or (likeness[odd] < 0.8).mean() < 0.5 or (textured & ~odd).sum() < 6:
+    own_detail = (likeness[odd] < 0.8).mean() >= 0.5
+    tiny = odd.sum() <= TINY_MARK and textured.sum() >= MUCH  # in a photo full of things, no shade of one
+    if not (near_rim and small and (own_detail or tiny)) or (textured & ~odd).sum() < LEAST_BESIDE:
         return None
     return max(left - 1, 0), max(top - 1, 0), min(right + 1, BLOCKS), min(bottom + 1, BLOCKS)
