@@ -53,6 +53,7 @@ MOVED_LUMA, MOVED_COLOUR, RICH, RICH_LUMA, RICH_COLOUR = 1.1, 0.75, 45, 1.3, 0.9
 # unknown coder stand between, or gain in a photo that is beyond doubt; noise that lies all over may be NOISE times what
 # it usually is.
 SAVED, SAVED_CHANGED, SAVED_LIT, NOISE = 5.0, 6.5, 14.0, 3.0
+SAVED_ALIKE = 1.0  # levels or less, where nothing else needs to be asked
 PATCH = 4
 SHORTEST = 0.6  # share of its sides that a cut may have left
 LOSSY = ("WEBP", "AVIF", "HEIF", "JPEG2000", "GIF", "MPO")
@@ -164,6 +165,8 @@ def is_copy(found: Alignment, saved: float | None, changed: bool) -> bool:
     ):
         return False
     if saved is not None:
+        if saved <= SAVED_ALIKE and not (changed or found.lit):
+            return found.detail <= DETAIL
         if (
             found.detail > DETAIL
             or found.luma > LUMA_UNITS
