@@ -471,8 +471,9 @@ def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
     covariance = centred @ centred.swapaxes(1, 2) / cells.shape[2]  # of the three colours
     opponent = np.einsum("oc,ncd,od->n", OPPONENT, covariance, OPPONENT)
     spread = np.sqrt(np.einsum("ncc->nc", covariance).max(axis=1))
-    flat = colours.reshape(len(seen), -1, 3)
-    brightest, coloured = flat.max(axis=2), flat.min(axis=2) < WHITISH
+    red, green, blue = (np.ascontiguousarray(colours[..., channel]).reshape(len(seen), -1) for channel in range(3))
+    coloured = np.minimum(np.minimum(red, green), blue) < WHITISH
+    at_limit = (np.maximum(np.maximum(red, green), blue) >= NEARLY_WHITE) & coloured
     sizes, boxes = np.array([look.size for look in seen]), np.array([look.box for look in seen])
     empty = boxes[:, 2:] == 0  # of one plain colour
     within = np.where(empty[:, :1], (0, 0, 1, 1), boxes / sizes[:, [1, 0, 1, 0]])
@@ -493,7 +494,7 @@ def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
         "shadows": (darker < 0.01).sum(axis=1).tolist(),
         "highlights": (darker < 0.99).sum(axis=1).tolist(),
         "clipped": shares[:, NEARLY_WHITE:].sum(axis=1).tolist(),
-        "blown": (((brightest >= NEARLY_WHITE) & coloured).sum(axis=1) / coloured.sum(axis=1).clip(1)).tolist(),
+        "blown": (at_limit.sum(axis=1) / coloured.sum(axis=1).clip(1)).tolist(),
         **{name: column.tolist() for name, column in zip(("left", "top", "right", "bottom"), within.T, strict=True)},
         "signature": [look.tobytes() for look in looks],
     }
