@@ -38,7 +38,7 @@ SHOWN = 16  # of the 64 blocks that must show something: shades of a lipstick on
 CORRELATION, STRANGERS, USUAL = 0.95, 0.12, 6.0
 DETAIL, MOVED_DETAIL = 0.2, 0.15
 TEXTURED = 10  # blocks that must show something
-CONTAINED = 0.97  # share of one photo that the other must show,
+CONTAINED = 0.945  # share of one photo that the other must show,
 SHARED = 0.6  # and of the other that it must, unless the rest is
 PLAIN_REST = 3.0  # one colour within so many levels: a border
 # Pixels of SIDE by which the corners of a photo that was neither cropped nor turned may seem moved; from which on it
@@ -365,7 +365,7 @@ def turned(photo: Decoded, turn: int) -> Decoded:
     for bit, method in TURNS.items():
         image = image.transpose(method) if turn & bit else image
     # Blocks of a JPEG do not lie as they did: nothing can be saved as this was.
-    return Decoded(image, photo.whole, photo.size[::-1] if turn & 4 else photo.size, {}, 2, photo.lossy)
+    return Decoded(image, photo.whole, photo.size[::-1] if turn & 4 else photo.size, {}, 2, True)
 
 
 def _relative() -> list[list[int]]:
