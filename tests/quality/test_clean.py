@@ -372,3 +372,10 @@ def test_boxes_are_cut_to_their_photos(make, tmp_path):
     again, same, _ = clean(read_catalog(tmp_path / "out"), tmp_path / "again")
     assert (again.changed["boxes"], same["bbox"].tolist()) == (0, kept["bbox"].tolist())
     assert "Boxes cut to what lies inside" in (tmp_path / "out/report.html").read_text()
+
+
+def test_a_brighter_copy_and_a_small_one_with_a_logo_go(tmp_path):
+    clean_catalog(read_catalog(CASES / "copies"), tmp_path / "clean")
+    dropped = pd.read_parquet(tmp_path / "clean/dropped.parquet")
+    assert sorted(dropped["image"]) == ["bright110.jpg", "small_logo.jpg"]
+    assert dropped["rule"].tolist() == ["near_duplicates"] * 2

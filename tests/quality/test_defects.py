@@ -157,7 +157,7 @@ def test_information_counts_the_waves_of_the_cells():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "bright"), [("clothing", 7), ("grocery", 8), ("fashion", 0)])
+@pytest.mark.parametrize(("name", "bright"), [("clothing", 6), ("grocery", 8), ("fashion", 0)])
 def test_damaged_real_photos(datasets, tmp_path, name, bright):
     """Fashion's pack shots are as bright as photos get: there, nothing is too bright for them."""
     paths = sorted(path for path in (datasets / name).rglob("*.jpg") if "iconic" not in path.name.lower())
@@ -168,7 +168,7 @@ def test_damaged_real_photos(datasets, tmp_path, name, bright):
     caught = {rule: len(set(np.flatnonzero(found[rule]).tolist()) & wanted[rule]) for rule in MASKS}
     least = {
         "dark_photos": 18,
-        "blurred_photos": 18,
+        "blurred_photos": 16,
         "odd_aspect": 18,
         "low_information": 19,
         "bright_photos": 2 * bright,
@@ -176,6 +176,4 @@ def test_damaged_real_photos(datasets, tmp_path, name, bright):
     assert all(len(rows) == 20 for rows in wanted.values())
     assert all(caught[rule] >= count for rule, count in least.items()), caught
     false = {rule: int(mask[:300].sum()) for rule, mask in found.items() if mask[:300].any()}
-    # A pack shot on white among shelf photos is brighter than they are, and not overexposed.
-    assert sum(count for rule, count in false.items() if name != "grocery" or rule != "bright_photos") <= 1, false
-    assert false.get("bright_photos", 0) <= 8
+    assert sum(false.values()) <= 1, false

@@ -44,7 +44,7 @@ def test_a_good_catalog_passes_every_rule(make, tmp_path):
         for n in range(48)
     ]
     overlay = tmp_path / "rules.yaml"
-    overlay.write_text("settings: {min_class_count: 10}\n")
+    overlay.write_text("settings: {min_class_count: 10, bright_blown: 1.0}\n")  # drawings are as colourful as can be
     validation = validate_catalog(make(rows), tmp_path / "report", overlay, workers=1)
     assert validation.passed
     assert [result.name for result in validation.results if not result.passed] == []

@@ -1,34 +1,30 @@
 """Whether the pixels of photos that look alike show one photo: the last look before a row is called a copy.
 
 A signature cannot tell two black wallets on white apart: nearly all of its cells agree. So both photos of each pair
-that signatures let pass are decoded, reduced to what the smaller one still shows, laid one over the other and compared
-block by block. Re-encoding adds noise, mostly of colour, that cancels within a block; a crop leaves a little along the
-edges; another shade, print or shape changes whole blocks.
+that may be one are decoded, reduced to what the smaller one still shows, laid one over the other and compared
+(`vitrine.quality.alignment`). A copy shows the same detail and, once brightness or contrast is made up for, the same
+colours, but for a small mark near its rim. Another shade, print or shape changes whole blocks.
 
-Measured on three sets of real photos, 96 and 60 pixels wide, 130 copies of a kind and set: of those saved as JPEG or
-WEBP of quality 40 all pass, of those halved at quality 60 at least 99 in 100, of those cropped by up to 4 % a side and
-saved at quality 60 at least 95. Of all 619 pairs of photos as they come that signatures let pass, 19 do: 5 copies, 2
-second exposures of one scene, and 12 photos of a cosmetic or a bag with another shade painted in.
+Shades painted into one photo of a cosmetic differ by less than what a JPEG of low quality loses. Where nothing was
+moved, there is a sharper look: one photo is saved as the other was, with its quantization tables. If the one was made
+of the other, hardly anything is left. Numbers: docs/results/quality-planted.md.
 """
 
 import hashlib
+import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
-from vitrine.catalog.photos import PhotoError, open_photo
+from vitrine.catalog.photos import PhotoError, decode_opened, open_header, open_photo, read_photo
+from vitrine.quality.alignment import SIDE, Alignment, aligned, start_of
 from vitrine.quality.pool import in_order
 
-SIDE = 64  # pixels a side that pairs are compared at
-BLOCK = 8  # pixels a side of the blocks that are judged
-# Grey levels of 255 by which a block's mean may differ: in any colour; or, where noise of colour is all there is, in
-# luma, and then in any colour.
-LIMIT = 9.0
-LUMA_LIMIT, NOISY_LIMIT = 4.2, 18.0
-FAINT = 0.3  # of the photo's contrast, which no limit exceeds: two rings on white differ little, and are two rings
-SMALL = 60  # pixels of the shorter side below which re-encoding leaves more: limits then grow as the side shrinks
+BLOCK = 8  # pixels a side of the blocks that `same_picture` judges
 # The same picture (`same_picture`), in grey levels: the largest difference of a block's mean, that of all textured
 # blocks together, and how many times the usual one the largest may be. Faint ones may be coherent, as rounding is.
 UNSEEN = 2.5
@@ -37,22 +33,63 @@ NOISE_LIMIT, NOISE_TINT, NOISE_PEAK = 10.0, 2.0, 3.6
 COHERENT = 0.45  # share of the differences that block means keep: 1/8 of white noise, 1 of a shade
 LOOSER = 1.4  # for photos of different sizes
 PLAIN = 4.0  # deviation below which a block shows nothing
-SHOWN = 16  # of the 64 blocks that must show something: two shades of a lipstick on white differ by no more than noise
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-LEVELS = (16, 32, 64)  # pixels a side at which photos are registered, coarse to fine
-STEPS = 6  # at each level
-MAX_SHIFT = 0.06  # of the side, by which an edge may move
-STIFFNESS = 0.25  # what a shift by one pixel costs, against which the gradients stand
+SHOWN = 16  # of the 64 blocks that must show something: shades of a lipstick on white differ by no more than noise
+# A copy (`is_copy`).
+CORRELATION, STRANGERS, USUAL = 0.95, 0.12, 6.0
+DETAIL, MOVED_DETAIL = 0.2, 0.15
+TEXTURED = 10  # blocks that must show something
+CONTAINED = 0.945  # share of one photo that the other must show,
+SHARED = 0.6  # and of the other that it must, unless the rest is
+PLAIN_REST = 3.0  # one colour within so many levels: a border
+# Pixels of SIDE by which the corners of a photo that was neither cropped nor turned may seem moved; from which on it
+# may have been, if there is much to see; and else.
+IN_PLACE, MOVED_RICH, MOVED = 0.8, 0.25, 0.6
+LUMA_UNITS, COLOUR_UNITS, CLEAR_UNITS = 1.5, 1.05, 0.4  # of a photo in its place, and of one that is beyond doubt
+# Of one that was moved: where there is little to see, and, from so many textured blocks on, where photos that fit this
+# well are no others by chance.
+MOVED_CORRELATION = 0.975
+MOVED_LUMA, MOVED_COLOUR, RICH, RICH_LUMA, RICH_COLOUR = 1.1, 0.75, 45, 1.3, 0.95
+# Levels by which patches of PATCH pixels may differ once saved alike, if nothing was changed, and if gain, size or an
+# unknown coder stand between, or gain in a photo that is beyond doubt; noise that lies all over may be NOISE times what
+# it usually is.
+SAVED, SAVED_CHANGED, SAVED_LIT, NOISE = 5.0, 6.5, 14.0, 3.0
+SAVED_ALIKE = 1.0  # levels or less, where nothing else needs to be asked
+PATCH = 4
+SHORTEST = 0.6  # share of its sides that a cut may have left
+LOSSY = ("WEBP", "AVIF", "HEIF", "JPEG2000", "GIF", "MPO")
 DECODE = 128  # pixels of the shorter side that large photos are decoded at
 BATCH = 64  # pairs
-HALF = np.float32(0.5)
 TURNS = {1: Image.Transpose.FLIP_LEFT_RIGHT, 2: Image.Transpose.FLIP_TOP_BOTTOM, 4: Image.Transpose.TRANSPOSE}
+WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 DIFFERENT, COPY, PICTURE = 0, 1, 2
 
 Planes = NDArray[np.float32]  # (pairs, side, side, 3)
+Pixels = NDArray[np.float32]  # (height, width, 3), RGB, 0..255
 Verdicts = NDArray[np.uint8]
-Task = tuple[list[str], list[str], list[int], list[int]]
+Frame = Sequence[float]  # left, top, right, bottom in shares of the sides
+Task = tuple[list[str], list[str], list[int], list[int], list[Frame], list[Frame]]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A photo at no more than a few times SIDE.
+
+    Attributes:
+        image: Upright, RGB.
+        whole: Whether these are all of its pixels.
+        size: Of all of it, upright.
+        tables: Quantization tables of a JPEG, by their number.
+        sampling: How a JPEG's chroma is sampled, as Pillow numbers it.
+        lossy: Whether saving changed it in a way that cannot be repeated.
+    """
+
+    image: Image.Image
+    whole: bool
+    size: tuple[int, int]
+    tables: dict[int, list[int]]
+    sampling: int
+    lossy: bool
 
 
 def confirmed(
@@ -60,6 +97,7 @@ def confirmed(
     second: Sequence[str],
     workers: int | None = None,
     turns: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None,
+    frames: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
 ) -> Verdicts:
     """Whether pairs of photos show one photo, judged by their pixels.
 
@@ -71,6 +109,8 @@ def confirmed(
         second: URIs, one per pair.
         workers: Processes; by default one per processor.
         turns: By which turn (as in `signature.turned`) each first and each second photo is laid before it is compared.
+        frames: Which part of each first and of each second photo seems to show the same, (pairs, 4); see
+            `vitrine.quality.frames`.
 
     Returns:
         Of each pair `DIFFERENT`, `COPY` or `PICTURE` (re-encoded or resized, nothing else); `DIFFERENT` where a photo
@@ -78,10 +118,13 @@ def confirmed(
     """
     upright = np.zeros(len(first), dtype=np.uint8)
     left, right = (upright, upright) if turns is None else turns
+    whole = np.broadcast_to(np.array(WHOLE, dtype=np.float32), (len(first), 4))
+    one, other = (whole, whole) if frames is None else frames
     tasks: list[Task] = []
     for start in range(0, len(first), BATCH):
         part = slice(start, start + BATCH)
-        tasks.append((list(first[part]), list(second[part]), left[part].tolist(), right[part].tolist()))
+        numbers = [values[part].tolist() for values in (left, right, one, other)]
+        tasks.append((list(first[part]), list(second[part]), *numbers))
     return np.concatenate([np.empty(0, dtype=np.uint8), *in_order(_judged, tasks, workers)])
 
 
@@ -103,19 +146,42 @@ def _pixel_digest(uri: str) -> str:
     return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
 
 
-def same_photo(one: Planes, other: Planes, scale: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which pairs of upright RGB photos show one photo.
+def is_copy(found: Alignment, saved: float | None, changed: bool) -> bool:
+    """Whether what is left between two photos is what a copy leaves.
 
     Args:
-        one: Values 0..255, (pairs, SIDE, SIDE, 3).
-        other: The same.
-        scale: By how much more each pair may differ, because it is small, (pairs,).
+        found: How they lie over each other.
+        saved: See `left_once_saved`; None where one was moved.
+        changed: Whether gain, size or an unknown coder stand between them.
     """
-    colour, luma, contrast = differences(one, other)
-    faint = FAINT * contrast
-    clean = colour <= np.minimum(LIMIT, faint) * scale
-    noisy = (luma <= np.minimum(LUMA_LIMIT, faint / 2) * scale) & (colour <= NOISY_LIMIT * scale)
-    return np.asarray(clean | noisy, dtype=bool)
+    rest = sorted(zip(found.seen, found.plain, strict=True))  # the one that the other shows less of first
+    if rest[1][0] < CONTAINED or (rest[0][0] < SHARED and rest[0][1] > PLAIN_REST):
+        return False
+    if (
+        found.correlation < CORRELATION
+        or found.strangers > STRANGERS
+        or found.usual > USUAL
+        or found.textured < TEXTURED
+    ):
+        return False
+    if saved is not None:
+        if saved <= SAVED_ALIKE and not (changed or found.lit):
+            return found.detail <= DETAIL
+        if (
+            found.detail > DETAIL
+            or found.luma > LUMA_UNITS
+            or found.colour > COLOUR_UNITS
+            or (found.lit and found.grey)
+        ):
+            return False
+        clear = found.lit and max(found.luma, found.colour) <= CLEAR_UNITS
+        return saved <= (SAVED_LIT if clear else SAVED_CHANGED if changed else SAVED)
+    if found.detail > MOVED_DETAIL or found.lit or found.mark is not None or found.grey:
+        return False
+    rich = found.textured >= RICH
+    if not rich and found.correlation < MOVED_CORRELATION:
+        return False
+    return found.luma <= (RICH_LUMA if rich else MOVED_LUMA) and found.colour <= (RICH_COLOUR if rich else MOVED_COLOUR)
 
 
 def same_picture(one: Planes, other: Planes, resized: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -155,134 +221,177 @@ def same_picture(one: Planes, other: Planes, resized: NDArray[np.bool_]) -> NDAr
     return np.asarray((shown >= SHOWN) & (unseen | faint | noise), dtype=bool)
 
 
-def differences(one: Planes, other: Planes) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """By how much pairs of photos differ, once laid one over the other by a shift and a zoom along each axis.
-
-    Returns:
-        The largest difference of a block's mean in any of the three colours and in luma, and the standard deviation
-        of luma within the photos, all in grey levels, (pairs,) each.
-    """
-    warp = _registered(one, other)
-    left, right = _moved(one, other, warp)
-    inside = _inside(warp, SIDE)
-    blocks = SIDE // BLOCK
-    summed = ((left - right) * inside[..., None]).reshape(-1, blocks, BLOCK, blocks, BLOCK, 3).sum(axis=(2, 4))
-    pixels = inside.reshape(-1, blocks, BLOCK, blocks, BLOCK).sum(axis=(2, 4))
-    means = summed / np.maximum(pixels, 1)[..., None]  # (pairs, blocks, blocks, 3)
-    contrast = ((one + other) / 2 @ LUMA).std(axis=(1, 2))
-    return np.abs(means).max(axis=(1, 2, 3)), np.abs(means @ LUMA).max(axis=(1, 2)), contrast
-
-
-def _registered(one: Planes, other: Planes) -> NDArray[np.float32]:
-    """Shift x, shift y, zoom x, zoom y of each pair, as shares of the side at the edge, (pairs, 4).
-
-    Gauss-Newton steps on the squared difference of all colours (Lucas and Kanade, 1981), coarse to fine. Each photo
-    moves half the way, so that the order of a pair does not matter.
-    """
-    warp = np.zeros((len(one), 4), dtype=np.float32)
-    for side in LEVELS:
-        first, second = _reduced(one, side), _reduced(other, side)
-        span = np.linspace(-1, 1, side, dtype=np.float32)
-        stiff = STIFFNESS * 3 * side * side * np.eye(4, dtype=np.float32)
-        for _ in range(STEPS):
-            left, right = _moved(first, second, warp)
-            inside = _inside(warp, side)[..., None]
-            down, across = np.gradient((left + right) / 2, axis=(1, 2))
-            slopes = [across, down, across * span[:, None], down * span[:, None, None]]  # of each warp, in pixels
-            slope = np.stack([(each * inside).reshape(len(one), -1) for each in slopes], axis=-1)  # (pairs, values, 4)
-            target = np.einsum("nij,ni->nj", slope, (left - right).reshape(len(one), -1))
-            update = np.linalg.solve(slope.swapaxes(1, 2) @ slope + stiff, target[..., None])[..., 0]
-            warp = np.clip(warp - update / side, -MAX_SHIFT, MAX_SHIFT).astype(np.float32)
-    return warp
-
-
-def _moved(one: Planes, other: Planes, warp: NDArray[np.float32]) -> tuple[Planes, Planes]:
-    """Both photos moved half the way towards each other, resampled linearly; each axis is one small matrix."""
-    moved = []
-    for photos, half in ((one, warp * HALF), (other, -warp * HALF)):
-        side = photos.shape[1]
-        across, down = _sampling(half[:, 0], half[:, 2], side), _sampling(half[:, 1], half[:, 3], side)
-        rows = (down @ photos.reshape(len(photos), side, -1)).reshape(photos.shape)
-        moved.append(np.einsum("nxk,nykc->nyxc", across, rows, optimize=True))
-    return moved[0], moved[1]
-
-
-def _places(shift: NDArray[np.float32], zoom: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Where each pixel of an axis is taken from, (pairs, side)."""
-    cells, span = np.arange(side, dtype=np.float32), np.linspace(-1, 1, side, dtype=np.float32)
-    return np.asarray(cells + side * (shift[:, None] + zoom[:, None] * span), dtype=np.float32)
-
-
-def _sampling(shift: NDArray[np.float32], zoom: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    places = _places(shift, zoom, side).clip(0, side - 1)
-    return np.maximum(0, 1 - np.abs(places[:, :, None] - np.arange(side, dtype=np.float32))).astype(np.float32)
-
-
-def _inside(warp: NDArray[np.float32], side: int) -> NDArray[np.bool_]:
-    """Which pixels both photos show, less a rim, (pairs, side, side)."""
-    rim = side // 32
-    seen = []
-    for axis in (1, 0):  # down, across
-        both = np.ones((len(warp), side), dtype=bool)
-        for half in (warp * HALF, -warp * HALF):
-            places = _places(half[:, axis], half[:, 2 + axis], side)
-            both &= (places >= 0) & (places <= side - 1)
-        both[:, :rim] = both[:, side - rim :] = False
-        seen.append(both)
-    return seen[0][:, :, None] & seen[1][:, None]
-
-
-def _reduced(photos: Planes, side: int) -> Planes:
-    block = photos.shape[1] // side
-    return photos.reshape(len(photos), side, block, side, block, 3).mean(axis=(2, 4))
-
-
 # Photos into planes, in processes.
 
 
 def _judged(task: Task) -> Verdicts:
     photos = {uri: _decoded(uri) for uri in dict.fromkeys([*task[0], *task[1]])}
     found = np.zeros(len(task[0]), dtype=np.uint8)
-    pairs: list[tuple[Planes, Planes]] = []
-    scales: list[float] = []
+    pairs: list[tuple[Pixels, Pixels]] = []
     resized: list[bool] = []
+    copies: list[bool] = []
     places: list[int] = []
-    for place, (first, second, left, right) in enumerate(zip(*task, strict=True)):
+    for place, (first, second, left, right, *frames) in enumerate(zip(*task, strict=True)):
         one, other = photos[first], photos[second]
-        if one is not None and other is not None:
-            pairs.append(_laid(_turned(one, left), _turned(other, right)))
-            scales.append(max(1, SMALL / min(*one.size, *other.size)))
+        if one is None or other is None:
+            continue
+        one = turned(one, RELATIVE[left][right])
+        planes = laid(one.image, other.image)
+        alike, copy = compared(one, other, planes, frames[0], frames[1])
+        if alike:
+            pairs.append(planes)
             resized.append(one.size != other.size)
+            copies.append(copy)
             places.append(place)
     if pairs:
         ones, others = (np.stack(side) for side in zip(*pairs, strict=True))
-        copies = same_photo(ones, others, np.array(scales, dtype=np.float32))
-        pictures = copies & same_picture(ones, others, np.array(resized))
+        pictures = same_picture(ones, others, np.array(resized))
         found[places] = np.where(pictures, PICTURE, np.where(copies, COPY, DIFFERENT))
     return found
 
 
-def _decoded(uri: str) -> Image.Image | None:
-    """A photo at no more than a few times SIDE, None if it cannot be read."""
-    try:
-        image = open_photo(uri, near=DECODE)
-    except PhotoError:
+def compared(
+    one: Decoded, other: Decoded, planes: tuple[Pixels, Pixels], frame: Frame, other_frame: Frame
+) -> tuple[bool, bool]:
+    """Whether two photos look alike, within a frame of each that seems to show the same, and whether one is a copy."""
+    if _area(frame) < _area(other_frame):  # the second is laid over the one that shows less around the frame
+        one, other, planes, frame, other_frame = other, one, planes[::-1], other_frame, frame
+    found = aligned(*planes, start_of(frame, other_frame))
+    if _is_moved_copy(found) or _is_moved_copy(_cut(one, other, planes)):
+        return True, True
+    if found is None or found.moved >= IN_PLACE:
+        return False, False
+    if not is_copy(found, 0.0, False):
+        return False, False
+    source, target = (other, one) if found.swapped else (one, other)
+    changed = found.lit or found.grey or found.mark is not None or one.size != other.size or one.lossy or other.lossy
+    saved = left_once_saved(source, target, found)
+    if not found.lit:
+        saved = min(saved, left_once_saved(target, source, found))
+    return True, is_copy(found, saved, changed)
+
+
+def _is_moved_copy(found: Alignment | None) -> bool:
+    if found is None or found.moved < (MOVED_RICH if found.textured >= RICH else MOVED):
+        return False
+    return is_copy(found, None, False)
+
+
+def _cut(one: Decoded, other: Decoded, planes: tuple[Pixels, Pixels]) -> Alignment | None:
+    """The smaller photo laid over the middle of the larger one, as if all that was cut off or added were a rim."""
+    if one.size[0] > other.size[0]:
+        one, other, planes = other, one, planes[::-1]
+    shares = [own / larger for own, larger in zip(one.size, other.size, strict=True)]
+    if not all(SHORTEST < share < 1 for share in shares):
         return None
+    frame = [(1 - share) / 2 for share in shares] + [(1 + share) / 2 for share in shares]
+    return aligned(*planes, start_of(WHOLE, frame))
+
+
+def _area(frame: Frame) -> float:
+    return (frame[2] - frame[0]) * (frame[3] - frame[1])
+
+
+def left_once_saved(source: Decoded, target: Decoded, found: Alignment) -> float:
+    """By how many levels two photos that lie in the same place differ once the one was made as the other is.
+
+    It gets the other's size and brightness, and is saved with its quantization tables or not, whichever leaves less;
+    where these are not known, noise that lies all over is allowed for. Means of small patches are judged, less a mark.
+    """
+    made = source.image.resize(target.image.size, Image.Resampling.LANCZOS)
+    if found.grey:
+        made = made.convert("L").convert("RGB")
+    levels = np.asarray(made, dtype=np.float32)
+    if found.lit:
+        levels = np.clip(found.gain * levels + found.offset, 0, 255)
+    wanted = target.image.convert("L").convert("RGB") if found.grey else target.image
+    noisy = found.lit or source.size != target.size or source.lossy or target.lossy
+    least = _worst_patch(levels, wanted, found, noisy)
+    if target.whole and target.tables:
+        data = io.BytesIO()
+        photo = Image.fromarray(levels.round().astype(np.uint8))
+        photo.save(data, "JPEG", qtables=target.tables, subsampling=target.sampling)
+        again = np.asarray(Image.open(data).convert("RGB"), dtype=np.float32)
+        least = min(least, _worst_patch(again, wanted, found, noisy))
+    return least
+
+
+def _worst_patch(levels: Pixels, wanted: Image.Image, found: Alignment, noisy: bool) -> float:
+    patches = np.abs(cv2.blur(levels - np.asarray(wanted, dtype=np.float32), (PATCH, PATCH))).max(axis=2)
+    if found.mark is not None:
+        height, width = patches.shape
+        left, top, right, bottom = found.mark
+        patches[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = 0
+    worst = float(np.partition(patches.ravel(), -PATCH)[-PATCH])
+    if noisy:
+        shown = patches[patches > 1]
+        worst -= NOISE * float(np.median(shown)) if shown.size else 0
+    return worst
+
+
+def _decoded(uri: str) -> Decoded | None:
+    """A photo for comparison, None if it cannot be read."""
+    try:
+        data = read_photo(uri)
+        header = open_header(data)
+        tables: dict[int, list[int]] = getattr(header, "quantization", {}) if header.format == "JPEG" else {}
+        sampling = JpegImagePlugin.get_sampling(header) if tables else -1
+        size, kind, mode = header.size, header.format, header.mode
+        image = decode_opened(header, data, DECODE)
+    except (PhotoError, OSError, ValueError):
+        return None
+    whole = image.size in (size, size[::-1])
+    if image.size == size[::-1]:
+        size = image.size
     scale = DECODE / min(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.HAMMING) if scale < 1 else image
+    if scale < 0.5:
+        image = image.resize(
+            (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.HAMMING
+        )
+        whole = False
+    usable = whole and bool(tables) and mode in ("RGB", "L")
+    if sampling < 0:
+        sampling = 2
+    return Decoded(
+        image, whole, size, tables if usable else {}, sampling, kind in LOSSY or (whole and not usable and bool(tables))
+    )
 
 
-def _laid(one: Image.Image, other: Image.Image) -> tuple[Planes, Planes]:
-    """Two photos as (SIDE, SIDE, 3) that show no more detail than the smaller of them."""
-    common = (min(one.width, other.width, SIDE), min(one.height, other.height, SIDE))
-    small = [image.resize(common, Image.Resampling.HAMMING) for image in (one, other)]
-    wide = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=np.float32) for image in small]
-    return wide[0], wide[1]
-
-
-def _turned(image: Image.Image, turn: int) -> Image.Image:
+def turned(photo: Decoded, turn: int) -> Decoded:
     """The photo as `signature.turned` lays it: bit 1 mirrors, bit 2 flips, bit 4 transposes."""
+    if not turn:
+        return photo
+    image = photo.image
     for bit, method in TURNS.items():
         image = image.transpose(method) if turn & bit else image
-    return image
+    # Blocks of a JPEG do not lie as they did: nothing can be saved as this was.
+    return Decoded(image, photo.whole, photo.size[::-1] if turn & 4 else photo.size, {}, 2, True)
+
+
+def _relative() -> list[list[int]]:
+    """By which turn alone a first photo comes to lie as a second does, where one turn each laid them alike."""
+    corners = np.arange(4).reshape(2, 2)
+
+    def laid_by(turn: int, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        cells = cells[:, ::-1] if turn & 1 else cells
+        cells = cells[::-1] if turn & 2 else cells
+        return cells.T if turn & 4 else cells
+
+    def between(left: int, right: int) -> int:
+        wanted = laid_by(left, corners)
+        return next(turn for turn in range(8) if (laid_by(right, laid_by(turn, corners)) == wanted).all())
+
+    return [[between(left, right) for right in range(8)] for left in range(8)]
+
+
+RELATIVE = _relative()
+
+
+def laid(one: Image.Image, other: Image.Image) -> tuple[Pixels, Pixels]:
+    """Two photos as (SIDE, SIDE, 3) that show no more detail than the smaller of them."""
+    common = (min(one.width, other.width, SIDE), min(one.height, other.height, SIDE))
+    small = [
+        image if image.size == common else image.resize(common, Image.Resampling.HAMMING) for image in (one, other)
+    ]
+    wide = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=np.float32) for image in small]
+    return wide[0], wide[1]

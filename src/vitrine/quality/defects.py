@@ -19,6 +19,15 @@ FEWEST = 20  # photos below which nothing is usual
 SEEN = 8.0  # size of a frequency of the 16 x 16 luma cells (orthonormal DCT) from which on it shows something
 PORTION = 100_000  # signatures looked at together
 LIFTED = 0.1  # of the usual shadows, which overexposure never darkens
+WHITE = 249  # level of a luma cell
+MIDDLE = slice(signature.LUMA // 4, -signature.LUMA // 4)  # cells of each axis
+RIM = np.flatnonzero(np.pad(np.zeros((signature.LUMA - 2,) * 2), 1, constant_values=1))
+ON_WHITE, FILLED, PALE = (
+    0.4,
+    0.3,
+    200,
+)  # shares of rim and middle that are white; level of the dark parts of what is shown
+VEILED = 0.3  # share that is nearly white below which no ground is white
 OUTSIDE, FAR_OUT = 1.5, 3.0  # distances between the quartiles beyond the upper one: Tukey's fences
 MASKS = ("dark_photos", "bright_photos", "blurred_photos", "odd_aspect", "low_information", "mostly_background")
 
@@ -53,15 +62,13 @@ def defects(photos: pd.DataFrame, settings: Settings) -> dict[str, Mask]:
     def measure(name: str) -> NDArray[np.float64]:
         return photos[name].to_numpy()[rows].astype(np.float64)
 
-    shadows, highlights, clipped = map(measure, ("shadows", "highlights", "clipped"))
-    brightness, focus = map(measure, ("brightness", "focus"))
+    highlights, focus = measure("highlights"), measure("focus")
     stretch = np.abs(np.log(measure("width") / measure("height")))
-    detail = information(signatures(photos))[rows]
-    whitest = max(settings.bright_clipped, _usual(clipped).fence(FAR_OUT))
-    lifted = shadows >= LIFTED * _usual(shadows).middle  # black print on white is not overexposed
+    looks = signatures(photos)
+    detail = information(looks)[rows]
     masks = (
         highlights < settings.dark_highlights * _usual(highlights).middle,
-        ((clipped > whitest) | (brightness > _usual(brightness).fence(OUTSIDE))) & lifted,
+        _overexposed(looks[rows], measure("shadows"), measure("clipped"), measure("blown"), settings),
         focus < settings.blurred_focus * _usual(focus).high,
         stretch > max(_usual(stretch).middle + np.log(settings.odd_aspect), _usual(stretch).fence(FAR_OUT)),
         detail < settings.low_information * _usual(detail).middle,
@@ -70,6 +77,36 @@ def defects(photos: pd.DataFrame, settings: Settings) -> dict[str, Mask]:
     for name, mask in zip(MASKS, masks, strict=True):
         found[name][rows[mask]] = True
     return found
+
+
+def _overexposed(
+    looks: NDArray[np.uint8],
+    shadows: NDArray[np.float64],
+    clipped: NDArray[np.float64],
+    blown: NDArray[np.float64],
+    settings: Settings,
+) -> Mask:
+    """Which photos lost their light parts, or are washed out; a thing on a white ground is neither, however bright.
+
+    Colours at their limit tell: a ground is white, but what is overexposed is yellow or cyan before it is white. Where
+    all of a photo has become white, so has its middle.
+    """
+    luma = looks[:, : signature.LUMA**2].reshape(-1, signature.LUMA, signature.LUMA)
+    middle = luma[:, MIDDLE, MIDDLE].reshape(len(luma), -1)
+    white = (luma >= WHITE).reshape(len(luma), -1)
+    on_white = (white[:, RIM].mean(axis=1) > ON_WHITE) & ((middle >= WHITE).mean(axis=1) < FILLED)
+    on_white &= np.percentile(middle, 10, axis=1) < PALE
+    darkest = np.percentile(luma.reshape(len(luma), -1), 5, axis=1)
+    limit = clipped + blown * (1 - clipped)
+    lifted = shadows >= LIFTED * _usual(shadows).middle  # black print on white is not overexposed
+    coloured = (blown > max(settings.bright_blown, _usual(blown).fence(FAR_OUT))) & (
+        limit > max(2 * settings.bright_blown, _usual(limit).fence(OUTSIDE))
+    )
+    gone = (clipped > max(settings.bright_clipped, _usual(clipped).fence(FAR_OUT))) & ~on_white
+    veiled = (shadows > max(settings.bright_shadows, _usual(shadows).fence(FAR_OUT))) & (
+        (clipped < VEILED) | (darkest > _usual(darkest).fence(FAR_OUT))
+    )
+    return np.asarray(lifted & (coloured | gone) | veiled, dtype=bool)
 
 
 def information(looks: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -11,11 +11,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from vitrine.quality import signature
+from vitrine.quality.frames import WHOLE, framed_pairs
 from vitrine.quality.scan import signatures
 
-MAX_DISTANCE = (
-    20  # bits of 64; of copies with 4 % cut off 92 to 100 in 100 stay within (docs/results/quality-planted.md)
-)
+MAX_DISTANCE = 12  # bits of 64; what lies further apart is sought by its looks (`vitrine.quality.frames`)
 # Photos up to which pairs within so many bits (upright, turned) are compared: pairs near by chance grow with n².
 REACH = ((16_384, 20, 16), (200_000, 16, 16), (2**63, 10, 8))
 FLAT_SPREAD = 2.0  # grey levels: below, a photo is one plain colour and its hash means nothing
@@ -30,6 +29,7 @@ Groups = NDArray[np.int64]
 Rows = NDArray[np.int64]
 Links = tuple[Rows, Rows]
 Turns = NDArray[np.uint8]
+Frames = NDArray[np.float32]  # (pairs, 4)
 
 
 def near_duplicate_groups(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE, turned: bool = False) -> Groups:
@@ -44,7 +44,7 @@ def near_duplicate_groups(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE
         A group number per row, -1 for a row that is alone.
     """
     links = [*exact_links(photos), near_links(photos, max_distance)]
-    return linked(len(photos), [*links, turned_links(photos, max_distance)[:2]] if turned else links)
+    return linked(len(photos), [*links, turned_links(photos)[:2]] if turned else links)
 
 
 def exact_links(photos: pd.DataFrame) -> list[Links]:
@@ -68,7 +68,29 @@ def near_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> Links:
     return left[same], right[same]
 
 
-def turned_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> tuple[Rows, Rows, tuple[Turns, Turns]]:
+def candidate_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> tuple[Rows, Rows, tuple[Frames, Frames]]:
+    """Links between rows whose photos may show one photo, for pixels to decide.
+
+    These are `near_links`, and those of photos that look alike in a frame of each, because one was cropped, padded,
+    turned a little, brightened or marked.
+
+    Returns:
+        Both rows of each link, sorted by the first, and the frame of each in which they look alike; see
+        `vitrine.quality.frames`.
+    """
+    left, right = near_links(photos, max_distance)
+    framed = framed_pairs(photos, _textured(photos))
+    whole = np.broadcast_to(np.array(WHOLE, dtype=np.float32), (len(left), 4))
+    first, second = np.concatenate([left, framed.first]), np.concatenate([right, framed.second])
+    frames = np.concatenate([whole, framed.first_frames]), np.concatenate([whole, framed.second_frames])
+    # A pair that both found is compared in the frames in which it looks most alike.
+    pairs = np.minimum(first, second) * len(photos) + np.maximum(first, second)
+    kept = len(pairs) - 1 - np.unique(pairs[::-1], return_index=True)[1]
+    kept = kept[np.lexsort((second[kept], first[kept]))]
+    return first[kept], second[kept], (frames[0][kept], frames[1][kept])
+
+
+def turned_links(photos: pd.DataFrame) -> tuple[Rows, Rows, tuple[Turns, Turns]]:
     """Links between rows whose photos were mirrored, flipped or turned by quarters (and then perhaps saved anew).
 
     Returns:
@@ -90,8 +112,8 @@ def turned_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> tupl
         none = np.empty(0, dtype=np.uint8)
         return rows, rows, (none, none)
     owner, turned = np.concatenate(owners), np.concatenate(turns)
-    max_distance = min(max_distance, next(turned for photos, _, turned in REACH if len(rows) <= photos))
-    first, second = near_pairs(np.concatenate(codes), max_distance, TURNED_ORDERS)
+    reach = next(turned for photos, _, turned in REACH if len(rows) <= photos)
+    first, second = near_pairs(np.concatenate(codes), reach, TURNED_ORDERS)
     apart = (turned[first] != turned[second]) & (owner[first] != owner[second])
     first, second = first[apart], second[apart]
     same = np.zeros(len(first), dtype=bool)

@@ -13,9 +13,9 @@ from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.catalog.table import TEXT
 from vitrine.quality.confirm import COPY, PICTURE, confirmed, pixel_digests
-from vitrine.quality.duplicates import Groups, Links, exact_links, near_links, turned_links
+from vitrine.quality.duplicates import Groups, Links, candidate_links, exact_links, turned_links
 
-LAYOUT = 4  # changes when the same photos would be linked otherwise
+LAYOUT = 7  # changes when the same photos would be linked otherwise
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def copy_links(catalog: Catalog, photos: pd.DataFrame, max_distance: int, worker
     with threadpool_limits(1):  # work is spread over threads and processes already, whose own would wait for a core
         photos = _with_whole_digests(catalog, photos, workers)
         _, by_pixels = exact_links(photos)
-        left, right = near_links(photos, max_distance)
-        found = confirmed(_uris(catalog, left), _uris(catalog, right), workers)
+        left, right, frames = candidate_links(photos, max_distance)
+        found = confirmed(_uris(catalog, left), _uris(catalog, right), workers, frames=frames)
         near, pictures = ((left[found >= least], right[found >= least]) for least in (COPY, PICTURE))
-        left, right, turns = turned_links(photos, max_distance)
+        left, right, turns = turned_links(photos)
         found = confirmed(_uris(catalog, left), _uris(catalog, right), workers, turns)
         turned = left[found >= COPY], right[found >= COPY]
     links = {"pixels": by_pixels, "near": near, "pictures": pictures, "turned": turned}

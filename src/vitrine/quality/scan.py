@@ -34,7 +34,7 @@ from vitrine.quality import signature
 from vitrine.quality.pool import in_order
 from vitrine.quality.scan_cache import ScanCache
 
-LAYOUT = 4  # changes when the same photo would be described by other values
+LAYOUT = 5  # changes when the same photo would be described by other values
 WORKING_SIZE = 96  # pixels of the shorter side, or up to twice that, that the measures are taken at
 BATCH = 128
 TOGETHER = 24  # photos measured at once: their pixels stay in the processor's cache
@@ -42,6 +42,7 @@ FILE = "photos.parquet"
 GREY = np.arange(256, dtype=np.float64)
 OPPONENT = np.array([[1, -1, 0], [0.5, 0.5, -1]], dtype=np.float32)  # red against green, yellow against blue
 NEARLY_WHITE = 250  # grey level
+WHITISH = 240  # level of every colour from which on a cell is white
 BORDER = 10  # grey levels within which a rim counts as one colour
 
 cv2.setNumThreads(1)  # photos are spread over processes; a pool of threads would not survive their fork
@@ -81,6 +82,12 @@ class Scan(NamedTuple):
         shadows: Grey level that 1 in 100 pixels do not exceed.
         highlights: Grey level that 1 in 100 pixels reach.
         clipped: Share of the pixels that are nearly white.
+        blown: Share of its parts with a colour in which red, green or blue is at its limit.
+        left: Where the box of all that differs from the photo's corner begins, as a share of its width; 0 of one plain
+            colour.
+        top: The same of its height.
+        right: Where that box ends; 1 of one plain colour.
+        bottom: The same.
         signature: See `vitrine.quality.signature`.
     """
 
@@ -109,6 +116,11 @@ class Scan(NamedTuple):
     shadows: float = float("nan")
     highlights: float = float("nan")
     clipped: float = float("nan")
+    blown: float = float("nan")
+    left: float = float("nan")
+    top: float = float("nan")
+    right: float = float("nan")
+    bottom: float = float("nan")
     signature: Look = BLANK
 
 
@@ -128,7 +140,7 @@ SCHEMA = pa.schema(
         ("sha256", pa.large_string()),
         ("pixels", pa.large_string()),
         ("hash", pa.uint64()),
-        *((name, pa.float32()) for name in Scan._fields[14:25]),
+        *((name, pa.float32()) for name in Scan._fields[14:30]),
         ("signature", pa.binary(signature.LENGTH)),
     ]
 )
@@ -418,7 +430,7 @@ class Seen(NamedTuple):
         levels: How many pixels have each grey level, (256,).
         sharpness: See `Scan`.
         focus: The same.
-        borders: The same.
+        box: Left, top, right, bottom of what differs from the corner, in pixels.
     """
 
     size: tuple[int, int]
@@ -426,7 +438,7 @@ class Seen(NamedTuple):
     levels: NDArray[np.float32]
     sharpness: float
     focus: float
-    borders: float
+    box: tuple[int, int, int, int]
 
 
 def _seen(photos: Sequence[Pixels]) -> Iterator[Seen]:
@@ -441,7 +453,7 @@ def _seen(photos: Sequence[Pixels]) -> Iterator[Seen]:
         greys = grey.reshape(len(some), height, width)
         for own, cells, sharpness, bend in zip(greys, colours, *edges, strict=True):
             levels = cv2.calcHist([own], [0], None, [256], [0, 256]).ravel()
-            yield Seen((height, width), cells, levels, sharpness, bend / max(_slope(own), 1e-3), _borders(own))
+            yield Seen((height, width), cells, levels, sharpness, bend / max(_slope(own), 1e-3), _box(own))
 
 
 def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
@@ -459,6 +471,12 @@ def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
     covariance = centred @ centred.swapaxes(1, 2) / cells.shape[2]  # of the three colours
     opponent = np.einsum("oc,ncd,od->n", OPPONENT, covariance, OPPONENT)
     spread = np.sqrt(np.einsum("ncc->nc", covariance).max(axis=1))
+    red, green, blue = (np.ascontiguousarray(colours[..., channel]).reshape(len(seen), -1) for channel in range(3))
+    coloured = np.minimum(np.minimum(red, green), blue) < WHITISH
+    at_limit = (np.maximum(np.maximum(red, green), blue) >= NEARLY_WHITE) & coloured
+    sizes, boxes = np.array([look.size for look in seen]), np.array([look.box for look in seen])
+    empty = boxes[:, 2:] == 0  # of one plain colour
+    within = np.where(empty[:, :1], (0, 0, 1, 1), boxes / sizes[:, [1, 0, 1, 0]])
     return {
         "readable": [True] * len(seen),
         "pixels": [_digest(repr(look.size).encode(), look.colours, look.levels) for look in seen],
@@ -471,11 +489,13 @@ def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
         "colourfulness": (
             np.sqrt(np.maximum(opponent, 0)) + 0.3 * np.linalg.norm(OPPONENT @ means, axis=(1, 2))
         ).tolist(),
-        "borders": [look.borders for look in seen],
+        "borders": (1 - np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) / np.prod(sizes, axis=1)).tolist(),
         "focus": [look.focus for look in seen],
         "shadows": (darker < 0.01).sum(axis=1).tolist(),
         "highlights": (darker < 0.99).sum(axis=1).tolist(),
         "clipped": shares[:, NEARLY_WHITE:].sum(axis=1).tolist(),
+        "blown": (at_limit.sum(axis=1) / coloured.sum(axis=1).clip(1)).tolist(),
+        **{name: column.tolist() for name, column in zip(("left", "top", "right", "bottom"), within.T, strict=True)},
         "signature": [look.tobytes() for look in looks],
     }
 
@@ -504,13 +524,13 @@ def _slope(grey: NDArray[np.uint8]) -> float:
     return sum(cv2.norm(one, other, cv2.NORM_L2SQR) / one.size for one, other in sides if one.size)
 
 
-def _borders(grey: NDArray[np.uint8]) -> float:
-    """Share of the pixels outside the box of everything that differs from the upper left corner."""
+def _box(grey: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the box of all that differs from the upper left corner; all 0 if nothing does."""
     corner = int(grey[0, 0])
     low, high = max(corner - BORDER, 0), min(corner + BORDER, 255)
     differs = grey - np.uint8(low) > high - low  # what is below `low` wraps round to above
-    _, _, width, height = cv2.boundingRect(differs.view(np.uint8))
-    return 1 - width * height / grey.size
+    left, top, width, height = cv2.boundingRect(differs.view(np.uint8))
+    return left, top, left + width, top + height
 
 
 def _extension_matches(uri: str, format_name: str) -> bool:

@@ -30,6 +30,8 @@ class Settings:
     blank_spread: float
     dark_highlights: float
     bright_clipped: float
+    bright_blown: float
+    bright_shadows: float
     blurred_focus: float
     odd_aspect: float
     low_information: float
