@@ -258,6 +258,10 @@ def test_labels_that_photos_contradict_are_reported_and_their_rows_go_on_request
         photo = Image.new("RGB", (48, 48), tuple(random.integers(215, 256, 3).tolist()))
         left, top = random.integers(2, 16, 2).tolist()
         photo.paste(colours[name], (left, top, left + 28, top + random.integers(14, 28).item()))
+        for _ in range(6):  # plain shapes would be taken for one another, moved
+            x, y = (left + random.integers(0, 24), top + random.integers(0, 12))
+            shade = tuple(int(value * random.uniform(0.5, 1.2)) for value in colours[name])
+            photo.paste(shade, (int(x), int(y), int(x) + 4, int(y) + 3))
         wrong = number in (30, 61)
         rows.append(row(number, image=f"{number}.png", **{"attr:colour": "blue" if wrong else name}))
         rows[-1]["saved"] = photo
