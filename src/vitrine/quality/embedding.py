@@ -12,13 +12,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vitrine.catalog import Catalog
+from vitrine.quality.label_noise import Features, Rows, looks_of
 
 NET = "mobilenet_v2"
 EDGE = 128  # pixels of the square that a photo is fitted into, as trainings on CPUs do by default
 BATCH = 64
 
-Rows = NDArray[np.int64]
-Embedder = Callable[[Rows], NDArray[np.float32]]
+
+def label_features(
+    catalog: Catalog,
+    photos: pd.DataFrame,
+    embedding: bool,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Features]:
+    """What labels are held against: the photo table's looks and, if asked, what the net sees."""
+    return [looks_of(photos), *([embedder(catalog, photos, progress=progress)] if embedding else [])]
 
 
 def embedder(
@@ -27,7 +35,7 @@ def embedder(
     *,
     weights: str = "auto",
     progress: Callable[[int, int], None] | None = None,
-) -> Embedder:
+) -> Features:
     """A function that gives the vectors of some rows, (rows, 1280); zeros of a photo that cannot be read.
 
     Torch is loaded, and weights are looked for, when it is first called. Where there is a GPU it is used.
