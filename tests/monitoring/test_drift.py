@@ -1,5 +1,6 @@
 """Alarms where photos, labels or answers changed, and hardly ever where they did not."""
 
+import base64
 import json
 from dataclasses import replace
 
@@ -340,6 +341,23 @@ def test_a_new_category_drifts_and_is_named(reference, halves, tmp_path, no_evid
     page = (tmp_path / "out" / "report.html").read_text()
     assert "&lt;b&gt;Cape" in page
     assert "<b>Cape" not in page
+
+
+def test_both_sides_stand_on_a_map(reference, halves, tmp_path, no_evidently):
+    current = halves[1].with_table(halves[1].table[:60].reset_index(drop=True))
+    compare(reference, current, tmp_path / "out", answers(current, shift=9.0), as_map=True)
+    text = (tmp_path / "out" / "map.html").read_text()
+    data = json.loads(text.partition('id="data">')[2].partition("</script>")[0])
+    assert data["colourings"][0]["title"] == "Side"
+    side = data["colourings"][0]
+    assert (side["names"], side["counts"]) == (["Reference", "New photos"], [350, 60])
+    new = np.frombuffer(base64.b64decode(side["codes"]), "<u2") == 2
+    place = np.c_[[np.frombuffer(base64.b64decode(data[axis]), "<u2").astype(float) for axis in "xy"]].T
+    apart = np.linalg.norm(place[:, None] - place, axis=2) + np.eye(len(place)) * 1e9
+    assert (new[apart.argmin(axis=1)] == new).mean() > 0.98  # what the model has not seen lies by itself
+    assert "map.html" in (tmp_path / "out" / "report.html").read_text()
+    compare(reference, current, tmp_path / "none", None, as_map=True)
+    assert not (tmp_path / "none" / "map.html").exists()
 
 
 def test_a_plain_catalog_can_be_the_reference(halves, tmp_path, no_evidently):

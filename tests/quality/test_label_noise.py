@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vitrine.catalog import read_catalog
 from vitrine.catalog.ingest import ingest
 from vitrine.catalog.table import TEXT
-from vitrine.quality.label_noise import calibrated, confident, doubted, label_noise, least_odds, out_of_fold
+from vitrine.quality.label_noise import calibrated, confident, doubted, label_noise, least_odds, out_of_fold, pooled
 from vitrine.quality.label_noise_page import label_noise_section
 from vitrine.quality.scan import scan_photos
 from vitrine.quality.signature import LENGTH
@@ -90,6 +90,17 @@ def test_calibration_finds_the_temperature_and_keeps_the_order():
     assert np.abs(got - p).max() < 0.05
     assert np.allclose(got.sum(axis=1), 1, atol=1e-5)
     assert (got.argmax(axis=1) == scores.argmax(axis=1)).all()
+
+
+def test_a_view_that_knows_nothing_has_no_say():
+    rng = np.random.default_rng(0)
+    known = rng.normal(0, 1, (4000, 3))
+    p = np.exp(known) / np.exp(known).sum(axis=1, keepdims=True)
+    labels = (p.cumsum(axis=1) < rng.random((4000, 1))).sum(axis=1)
+    assert np.abs(pooled([known, rng.normal(0, 1, (4000, 3))], labels) - p).max() < 0.05
+    halves = [known / 2 + (noise := rng.normal(0, 1, (4000, 3))), known / 2 - noise]  # together they know all
+    assert np.abs(pooled(halves, labels) - p).max() < 0.05
+    assert np.abs(pooled([known * 3], labels) - calibrated(known * 3, labels)).max() < 1e-3
 
 
 @pytest.mark.parametrize("classes", [2, 4, 6])

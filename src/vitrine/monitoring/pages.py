@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from vitrine.monitoring.drift import Drift, Side
 
 BEFORE, NOW = "#98a2b3", "#3454d1"
+MAP = "map.html"
+OLD, NEW = "Reference", "New photos"
 PLOTS = 9
 SHOWN_LABELS = 8
 SAMPLES = 12
 
 
-def report_page(drift: "Drift", before: "Side", now: "Side", rules: DriftRules, without_full: str = "") -> Page:
+def report_page(
+    drift: "Drift", before: "Side", now: "Side", rules: DriftRules, without_full: str = "", with_map: bool = False
+) -> Page:
     """The page a person reads: verdict, what moved, distributions, photos of both sides.
 
     Args:
@@ -33,6 +37,7 @@ def report_page(drift: "Drift", before: "Side", now: "Side", rules: DriftRules, 
         now: The new photos.
         rules: When to alarm.
         without_full: Why there is no page of Evidently's; "" = there is one.
+        with_map: Whether there is a map beside it.
     """
     moved = [finding for finding in drift.findings if finding.moved]
     page = Page(
@@ -90,8 +95,42 @@ def report_page(drift: "Drift", before: "Side", now: "Side", rules: DriftRules, 
         page.text(f"Evidently's full comparison could not be made: {without_full}.")
     else:
         links.insert(0, ("Full comparison", "evidently.html", "every signal's distribution, by Evidently (3.7 MB)"))
+    if with_map:
+        links.insert(0, ("Map", MAP, "photos of both sides, near each other where they look alike to the model"))
     page.links(links)
     return page
+
+
+def map_page(before: "Side", now: "Side", path: Path) -> bool:
+    """Both sides on one map, as the model that the reference was made with sees them.
+
+    Returns:
+        False, and no page, where no model answered.
+    """
+    from vitrine.report.map import Colouring, laid_out, write_map
+
+    components = [column for column in before.table.columns if kind_of(column) == "embedding"]
+    if not components or not set(components) <= set(now.table.columns):
+        return False
+    sides = [side.table.dropna(subset=components).assign(side=word) for side, word in ((before, OLD), (now, NEW))]
+    table = pd.concat(sides, ignore_index=True)
+    named = [name for name in table if kind_of(str(name)) in ("labels", "predictions") and name != "readable"]
+    shown = table[["side", *named]].astype(object).fillna("")
+    captions = [
+        [photo, *dict.fromkeys(filter(None, said))]
+        for photo, said in zip(table["photo"], shown.itertuples(index=False), strict=True)
+    ]
+    write_map(
+        path,
+        "The reference and the new photos as a map",
+        f"{len(sides[1]):,} new photos among {len(sides[0]):,} of the reference. Near each other lies what looks alike "
+        "to the model; new photos that lie by themselves are what it has not seen.",
+        laid_out(table[components].to_numpy(np.float64)),
+        table["photo"].tolist(),
+        captions,
+        [Colouring(_title(str(name)).capitalize(), shown[name].tolist()) for name in shown],
+    )
+    return True
 
 
 def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from threadpoolctl import threadpool_limits
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, category_depth, category_level
@@ -153,7 +153,7 @@ def out_of_fold(views: Sequence[NDArray[np.floating]], labels: Rows, folds: Rows
     """Probabilities of each class, (photos, classes), by classifiers that saw the other folds only.
 
     Of each view of the photos two of different kinds, linear discriminant analysis and weighted neighbours, both over
-    the principal components; the geometric mean of what they say, calibrated, and of the views the same.
+    the principal components; the geometric mean of what they say, calibrated. Views are pooled by what each is worth.
 
     Args:
         views: Features, each (photos, dim).
@@ -163,7 +163,7 @@ def out_of_fold(views: Sequence[NDArray[np.floating]], labels: Rows, folds: Rows
     found = [_by_view(features, labels, folds) for features in views]
     if len(found) == 1:
         return found[0]
-    return calibrated(np.mean([np.log(np.maximum(own, 1e-12)) for own in found], axis=0), labels)
+    return pooled([np.log(np.maximum(own, 1e-12)) for own in found], labels)
 
 
 def _by_view(features: NDArray[np.floating], labels: Rows, folds: Rows) -> Probabilities:
@@ -196,6 +196,24 @@ def calibrated(scores: NDArray[np.floating], labels: Rows) -> Probabilities:
 
     best = minimize_scalar(loss, bounds=(0.2, 20.0), method="bounded").x
     return np.exp(_log_softmax(scores / best)).astype(np.float32)
+
+
+def pooled(scores: Sequence[NDArray[np.floating]], labels: Rows) -> Probabilities:
+    """Softmax of a weighted sum of logarithmic scores; the weights, none negative, make the labels likeliest.
+
+    A logarithmic opinion pool (Heskes, NIPS 1997); of one view it is `calibrated`.
+    """
+    rows = np.arange(len(labels))
+    views = np.stack(scores).astype(np.float64)  # (views, photos, classes)
+    given = views[:, rows, labels].mean(axis=1)
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        said = _log_softmax(np.tensordot(weights, views, 1))
+        return -float(said[rows, labels].mean()), (np.exp(said) * views).sum(axis=2).mean(axis=1) - given
+
+    start = np.full(len(views), 1 / len(views))
+    best = minimize(loss, start, jac=True, bounds=[(0.0, 5.0)] * len(views), method="L-BFGS-B").x
+    return np.exp(_log_softmax(np.tensordot(best, views, 1))).astype(np.float32)
 
 
 def doubted(probabilities: Probabilities, labels: Rows) -> tuple[Rows, Rows]:
