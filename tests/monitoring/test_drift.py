@@ -94,7 +94,34 @@ def test_listings_are_drawn_whole():
     ],
 )
 def test_one_thing_that_changes_is_the_one_that_is_named(change, signal):
-    assert moved(table(800, 0), change(table(400, 1))) == {signal}
+    found = moved(table(800, 0), change(table(400, 1)))
+    assert found - {"neighbours"} == {signal}
+    assert signal == "embedding" or "neighbours" not in found
+
+
+def test_a_few_photos_of_a_new_kind_are_found_where_they_lie_together():
+    reference, current = table(800, 0), table(200, 1)
+    names = [f"embedding{i:02d}" for i in range(8)]
+    kind = np.random.default_rng(2).normal(0, 0.3, (16, 8)) + np.array([2, -2, 2, -2, 2, -2, 2, -2])
+    current.loc[:15, names] = kind  # inside of the cloud: no mean moves
+    [found] = [finding for finding in detect(reference, current, QUICK).findings if finding.moved]
+    assert (found.signal, found.kind) == ("neighbours", "neighbours")
+    assert found.distance == pytest.approx(16 / 200, abs=0.02)
+    current["listing"] = ["one" if i < 16 else "" for i in range(200)]  # photos of one listing are alike anyway
+    assert not moved(reference, current)
+
+
+def test_nearest_photos_are_those_of_other_listings():
+    random = np.random.default_rng(0)
+    points, groups = random.normal(size=(1100, 5)), np.arange(1100) // 3
+    points[7] = np.nan
+    near = detection.nearest_photos(points, groups)
+    for row in (0, 5, 600, 1099):
+        apart = np.linalg.norm(points - points[row], axis=1)
+        apart[(groups == groups[row]) | np.isnan(apart)] = np.inf
+        assert set(near[row]) == set(np.argsort(apart)[: detection.NEAREST])
+    assert detection.nearest_photos(points[:3], np.arange(3)).shape == (3, 2)
+    assert detection.nearest_photos(points[:1], np.arange(1)).shape == (1, 0)
 
 
 def test_one_odd_photo_is_no_drift():

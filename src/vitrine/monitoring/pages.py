@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vitrine.monitoring.detection import DriftRules, Finding, kind_of, label_shares
+from vitrine.monitoring.detection import DriftRules, Finding, kind_of, label_shares, nearest_photos
 from vitrine.monitoring.statistics import STATISTICS
 from vitrine.report import Page, Photo, Tile, thumbnail
 from vitrine.report.harmless import confined, harmless
@@ -22,6 +22,7 @@ BEFORE, NOW = "#98a2b3", "#3454d1"
 MAP = "map.html"
 OLD, NEW = "Reference", "New photos"
 PLOTS = 9
+OF_ALL = ("embedding", "neighbours")  # kinds of signals that all components of the embeddings make together
 SHOWN_LABELS = 8
 SAMPLES = 12
 
@@ -86,7 +87,9 @@ def report_page(
         f"Samples as large as both sides are drawn {rules.draws} times from the reference alone, by whole listings. "
         f"A threshold is what all signals together exceed in {100 * rules.false_alarm_rate:g} % of the draws, and at "
         f"least {rules.min_shift:g} standard deviations for a number (Wasserstein distance), {rules.min_mix:g} for a "
-        f"mix of labels (Jensen-Shannon distance) and {rules.min_embedding:g} for embeddings (Fréchet distance). p is "
+        f"mix of labels (Jensen-Shannon distance), {rules.min_embedding:g} for embeddings (Fréchet distance) and "
+        f"{rules.min_neighbours:g} for neighbours (the share of new photos that lie by themselves; for it listings of "
+        "both sides are dealt to two sides at random). p is "
         "the chance of such a distance in any of the signals. A label that the reference never had counts when more "
         "photos have one than its rare labels let expect."
     )
@@ -142,7 +145,7 @@ def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> N
     from evidently.metrics import EmbeddingsDrift, ValueDrift
     from evidently.metrics.embeddings import ModelDriftMethod
 
-    single = [f for f in drift.findings if f.kind not in ("new labels", "embedding")]
+    single = [f for f in drift.findings if f.kind not in ("new labels", *OF_ALL)]
     numbers = [harmless(f.signal) for f in single if f.kind in ("statistic", "confidence")]
     mixes = [harmless(f.signal) for f in single if harmless(f.signal) not in numbers]
     metrics: list[ValueDrift | EmbeddingsDrift] = [
@@ -192,8 +195,13 @@ def _photos(page: Page, drift: "Drift", before: "Side", now: "Side") -> None:
 
 
 def _most_changed(finding: Finding, before: pd.DataFrame, now: pd.DataFrame) -> pd.Index:
+    components = [column for column in before.columns if kind_of(column) == "embedding"]
+    if finding.kind == "neighbours":
+        both = pd.concat([before, now], ignore_index=True)
+        near = nearest_photos(both[components].to_numpy(np.float64), np.arange(len(both)))
+        share = pd.Series((near[len(before) :] >= len(before)).mean(axis=1), index=now.index)
+        return share[now[components].notna().all(axis=1)].nlargest(SAMPLES).index
     if finding.kind == "embedding":
-        components = [column for column in before.columns if kind_of(column) == "embedding"]
         middle, spread = before[components].mean(), before[components].std().clip(lower=1e-9)
         direction = (now[components].mean() - middle) / spread
         return ((now[components] - middle) / spread @ direction).nlargest(SAMPLES).index
@@ -226,7 +234,7 @@ def _distributions(findings: Sequence[Finding], before: "Side", now: "Side") -> 
     figure = Figure(figsize=(11, 2.9 * rows), layout="constrained")
     for i, finding in enumerate(findings):
         axes = figure.add_subplot(rows, columns, i + 1)
-        if finding.kind == "embedding":
+        if finding.kind in OF_ALL:
             _plot_points(axes, before.table, now.table)
         elif finding.kind in ("labels", "predictions"):
             _plot_shares(axes, before.table[finding.signal], now.table[finding.signal])
