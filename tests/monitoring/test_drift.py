@@ -111,6 +111,18 @@ def test_a_few_photos_of_a_new_kind_are_found_where_they_lie_together():
     assert not moved(reference, current)
 
 
+def test_rare_labels_that_only_the_new_photos_have_are_no_other_mix():
+    """Cleaning leaves no rare label in a reference, so that one fresh photo of each would stand against none."""
+    reference, current = table(600, 0), table(300, 1)
+    reference["level2"] = np.random.default_rng(0).choice(["a", "b"], 600)
+    current["level2"] = ["a", "b"] * 140 + [f"rare{i}" for i in range(20)]
+    assert not moved(reference, current)
+    current["level2"] = "never seen"
+    found = {finding.signal: finding for finding in detect(reference, current, QUICK).findings}
+    assert found["level2"].moved
+    assert found["level2"].distance == pytest.approx(np.sqrt(np.log(2)))
+
+
 def test_nearest_photos_are_those_of_other_listings():
     random = np.random.default_rng(0)
     points, groups = random.normal(size=(1100, 5)), np.arange(1100) // 3

@@ -340,14 +340,18 @@ def _mix(name: str, kind: str, cells: pd.Series, size: int, least: float) -> _Si
     rows = np.array([row for row, _ in pairs], dtype=np.int64)
     counts = Counter(label for row, label in pairs if row < size)
     common = {label for label, count in counts.items() if count >= COMMON}
+    # Labels that the reference never had are no part of its mix: how many chance explains, `new_labels` knows.
+    seen = np.array([kind != "labels" or label in counts for _, label in pairs], dtype=bool)
     codes = pd.factorize(pd.Series([label if label in common else "" for _, label in pairs], dtype=object))[0]
     present = np.zeros(len(cells), dtype=bool)
     present[rows] = True
 
     def distance(first: Weights, second: Weights) -> float:
-        p, q = np.bincount(codes, first[rows]), np.bincount(codes, second[rows])
-        if not p.sum() or not q.sum():
+        p, q = (np.bincount(codes, side[rows] * seen, codes.max() + 1) for side in (first, second))
+        if not p.sum() or not second[rows].sum():
             return float("nan")
+        if not q.sum():
+            return float(np.sqrt(np.log(2)))  # nothing in common
         p, q = p / p.sum(), q / q.sum()
         middle = (p + q) / 2
         divergence = sum((x[x > 0] * np.log(x[x > 0] / middle[x > 0])).sum() for x in (p, q)) / 2
