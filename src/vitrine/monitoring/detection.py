@@ -299,8 +299,10 @@ def _chance(signals: list[_Signal], groups: np.ndarray, current_groups: np.ndarr
         first = np.concatenate([first, padding])
         dealt = dealer.permutation(int(pool.max()) + 1)[pool] <= current_groups.max()  # as many listings as are new
         for i, signal in enumerate(signals):
-            sides = (~dealt, dealt) if signal.dealt else (first, np.concatenate([drawn[sizes[i]], padding]))
-            found = _distance(signal, *sides, [])
+            if signal.dealt:
+                found = _distance(signal, ~dealt, dealt, [])
+            else:
+                found = _distance(signal, first, np.concatenate([drawn[sizes[i]], padding]), [])
             chance[draw, i] = np.nan if found is None else found
     missed = np.isnan(chance)  # a draw may miss a rare type altogether
     usual = np.where(missed, 0.0, chance).sum(axis=0) / np.maximum((~missed).sum(axis=0), 1)
