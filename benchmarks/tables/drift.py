@@ -8,9 +8,10 @@ folder; every draw below takes rows of that table. Counted are alarms where noth
     halves      a random half against the other half
     sample n    n photos against the rest, for n of 100, 300 and 1,000
 
-and finds in batches of 200 (of changed photos three quarters of --changed) against a reference without them: darkened (0.7 times), blurred (Gaussian, 1.5 pixels at a
-shorter side of 224), re-coloured (red times 0.85, blue times 1.15), re-coded (JPEG of quality 20), half of one leaf, a
-tenth of a leaf that the reference never had, with its labels and without any.
+and finds in batches of 200 (of changed photos three quarters of --changed) against a reference without them: darkened
+(0.7 times), blurred (Gaussian, 1.5 pixels at a shorter side of 224), re-coloured (red times 0.85, blue times 1.15),
+re-coded (JPEG of quality 20), half of one leaf, a tenth of a leaf that the reference never had, with its labels and
+without any.
 """
 
 import argparse
