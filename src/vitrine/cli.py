@@ -92,6 +92,12 @@ def scan(catalog: str, out: Path, shard: str) -> None:
 @click.option("--suite", type=PATH, help="A Great Expectations suite of your own, JSON or YAML.")
 @click.option("--previous", default="", help="Report folder of an earlier validation, to show what changed since.")
 @click.option("--earlier", default="", help="Catalog that --previous is about, to show what became of single rows.")
+@click.option(
+    "--map",
+    "as_map",
+    is_flag=True,
+    help="Show the photos as a map, by a published net, and hold labels against that net too.",
+)
 @PHOTOS
 def validate(
     catalog: str,
@@ -100,6 +106,7 @@ def validate(
     suite: Path | None,
     previous: str,
     earlier: str,
+    as_map: bool,
     photos: tuple[Path, ...],
 ) -> int:
     """Check a catalog and its photos. Exit code 1: rules failed."""
@@ -112,7 +119,15 @@ def validate(
     known = read_catalog(earlier, check_rows=False) if earlier else None
     with _progress("scanning") as progress:
         validation = validate_catalog(
-            source, report, rules, suite=suite, previous=previous, earlier=known, photos=photos, progress=progress
+            source,
+            report,
+            rules,
+            suite=suite,
+            previous=previous,
+            earlier=known,
+            photos=photos,
+            as_map=as_map,
+            progress=progress,
         )
     for result in validation.results:
         if not result.passed and result.severity != "info":
@@ -330,7 +345,8 @@ def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: b
 @click.argument("out", type=PATH)
 @click.option("--model", type=PATH, help="The reference's model, if it is not where the reference says.")
 @click.option("--clean/--as-is", "tidy", default=True, help="Clean CURRENT first, as the photos of a reference were.")
-def drift(reference: str, current: str, out: Path, model: Path | None, tidy: bool) -> int:
+@click.option("--map", "as_map", is_flag=True, help="Show the photos of both sides as a map, as the model sees them.")
+def drift(reference: str, current: str, out: Path, model: Path | None, tidy: bool, as_map: bool) -> int:
     """Compare the photos of CURRENT with a drift reference or a catalog.
 
     Exit code 1: drift. 3: none found, but a signal could not be computed.
@@ -344,7 +360,7 @@ def drift(reference: str, current: str, out: Path, model: Path | None, tidy: boo
         photos = read_catalog(current, check_rows=not tidy)
         if tidy:
             photos = cleaned(photos, Path(folder) / "cleaned", reference)
-        found = compare_with_model(reference, photos, out, model)
+        found = compare_with_model(reference, photos, out, model, as_map=as_map)
     _say(found.reason)
     _say(f"see {out / 'report.html'}")
     return found.exit_code

@@ -1,5 +1,6 @@
 """Alarms where photos, labels or answers changed, and hardly ever where they did not."""
 
+import base64
 import json
 from dataclasses import replace
 
@@ -93,7 +94,46 @@ def test_listings_are_drawn_whole():
     ],
 )
 def test_one_thing_that_changes_is_the_one_that_is_named(change, signal):
-    assert moved(table(800, 0), change(table(400, 1))) == {signal}
+    found = moved(table(800, 0), change(table(400, 1)))
+    assert found - {"neighbours"} == {signal}
+    assert signal == "embedding" or "neighbours" not in found
+
+
+def test_a_few_photos_of_a_new_kind_are_found_where_they_lie_together():
+    reference, current = table(800, 0), table(200, 1)
+    names = [f"embedding{i:02d}" for i in range(8)]
+    kind = np.random.default_rng(2).normal(0, 0.3, (16, 8)) + np.array([2, -2, 2, -2, 2, -2, 2, -2])
+    current.loc[:15, names] = kind  # inside of the cloud: no mean moves
+    [found] = [finding for finding in detect(reference, current, QUICK).findings if finding.moved]
+    assert (found.signal, found.kind) == ("neighbours", "neighbours")
+    assert found.distance == pytest.approx(16 / 200, abs=0.02)
+    current["listing"] = ["one" if i < 16 else "" for i in range(200)]  # photos of one listing are alike anyway
+    assert not moved(reference, current)
+
+
+def test_rare_labels_that_only_the_new_photos_have_are_no_other_mix():
+    """Cleaning leaves no rare label in a reference, so that one fresh photo of each would stand against none."""
+    reference, current = table(600, 0), table(300, 1)
+    reference["level2"] = np.random.default_rng(0).choice(["a", "b"], 600)
+    current["level2"] = ["a", "b"] * 140 + [f"rare{i}" for i in range(20)]
+    assert not moved(reference, current)
+    current["level2"] = "never seen"
+    found = {finding.signal: finding for finding in detect(reference, current, QUICK).findings}
+    assert found["level2"].moved
+    assert found["level2"].distance == pytest.approx(np.sqrt(np.log(2)))
+
+
+def test_nearest_photos_are_those_of_other_listings():
+    random = np.random.default_rng(0)
+    points, groups = random.normal(size=(1100, 5)), np.arange(1100) // 3
+    points[7] = np.nan
+    near = detection.nearest_photos(points, groups)
+    for row in (0, 5, 600, 1099):
+        apart = np.linalg.norm(points - points[row], axis=1)
+        apart[(groups == groups[row]) | np.isnan(apart)] = np.inf
+        assert set(near[row]) == set(np.argsort(apart)[: detection.NEAREST])
+    assert detection.nearest_photos(points[:3], np.arange(3)).shape == (3, 2)
+    assert detection.nearest_photos(points[:1], np.arange(1)).shape == (1, 0)
 
 
 def test_one_odd_photo_is_no_drift():
@@ -340,6 +380,23 @@ def test_a_new_category_drifts_and_is_named(reference, halves, tmp_path, no_evid
     page = (tmp_path / "out" / "report.html").read_text()
     assert "&lt;b&gt;Cape" in page
     assert "<b>Cape" not in page
+
+
+def test_both_sides_stand_on_a_map(reference, halves, tmp_path, no_evidently):
+    current = halves[1].with_table(halves[1].table[:60].reset_index(drop=True))
+    compare(reference, current, tmp_path / "out", answers(current, shift=9.0), as_map=True)
+    text = (tmp_path / "out" / "map.html").read_text()
+    data = json.loads(text.partition('id="data">')[2].partition("</script>")[0])
+    assert data["colourings"][0]["title"] == "Side"
+    side = data["colourings"][0]
+    assert (side["names"], side["counts"]) == (["Reference", "New photos"], [350, 60])
+    new = np.frombuffer(base64.b64decode(side["codes"]), "<u2") == 2
+    place = np.c_[[np.frombuffer(base64.b64decode(data[axis]), "<u2").astype(float) for axis in "xy"]].T
+    apart = np.linalg.norm(place[:, None] - place, axis=2) + np.eye(len(place)) * 1e9
+    assert (new[apart.argmin(axis=1)] == new).mean() > 0.98  # what the model has not seen lies by itself
+    assert "map.html" in (tmp_path / "out" / "report.html").read_text()
+    compare(reference, current, tmp_path / "none", None, as_map=True)
+    assert not (tmp_path / "none" / "map.html").exists()
 
 
 def test_a_plain_catalog_can_be_the_reference(halves, tmp_path, no_evidently):

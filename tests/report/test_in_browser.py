@@ -14,6 +14,7 @@ from vitrine import journal
 from vitrine.catalog import Catalog
 from vitrine.evaluate import evaluate
 from vitrine.monitoring.drift import build_reference, compare
+from vitrine.predict import apply
 from vitrine.quality.clean import clean_catalog
 from vitrine.quality.split import split_catalog
 from vitrine.quality.validate import validate_catalog
@@ -70,7 +71,7 @@ def hostile(folder: Path, seed: int, flip: bool) -> Catalog:
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, chromium-browser or google-chrome on the PATH")
 def test_no_page_runs_what_a_catalog_says(tmp_path):
     raw = hostile(tmp_path / "photos", 0, False)
-    validate_catalog(raw, tmp_path / "validation", workers=1)
+    validate_catalog(raw, tmp_path / "validation", as_map=True, workers=1)
     later = hostile(tmp_path / "later", 1, True)
     validate_catalog(later, tmp_path / "again", previous=str(tmp_path / "validation"), earlier=raw, workers=1)
     sound = raw.with_table(raw.table.assign(domain="", bbox=""))
@@ -81,8 +82,9 @@ def test_no_page_runs_what_a_catalog_says(tmp_path):
     quick = ["epochs=1", "image_size=32", "batch_size=8", "workers=1", "hidden=4", "weights=none"]
     train("taxonomy", "ssmtl-ca", parted, tmp_path / "model", quick)
     evaluate(tmp_path / "model", parted, tmp_path / "evaluation")
-    build_reference(sound, tmp_path / "reference", None)
-    compare(tmp_path / "reference", later.with_table(later.table.assign(domain="", bbox="")), tmp_path / "drift", None)
+    build_reference(sound, tmp_path / "reference", apply(tmp_path / "model", sound))
+    fresh = later.with_table(later.table.assign(domain="", bbox=""))
+    compare(tmp_path / "reference", fresh, tmp_path / "drift", apply(tmp_path / "model", fresh), as_map=True)
     run = tmp_path / "run"
     for step, label in enumerate(LABELS):
         note = journal.Note(
@@ -96,7 +98,7 @@ def test_no_page_runs_what_a_catalog_says(tmp_path):
     pages = sorted(path for path in tmp_path.rglob("*.html"))
     names = {f"{path.parent.name}/{path.name}" for path in pages}
     wanted = ["validation/great_expectations", "again/report", "again/evidently", "cleaned/report", "parted/report"]
-    wanted += ["evaluation/report", "drift/report", "drift/evidently", "run/summary"]
+    wanted += ["evaluation/report", "drift/report", "drift/evidently", "run/summary", "validation/map", "drift/map"]
     assert {f"{name}.html" for name in wanted} <= names
     frames = "".join(f'<iframe src="{os.path.relpath(path, tmp_path)}"></iframe>' for path in pages)
     (tmp_path / "all.html").write_text(f"<!doctype html><html><body>{frames}</body></html>")

@@ -1,12 +1,16 @@
 """The decision rule of drift detection: which signals moved further than chance and further than matters.
 
-A signal is one thing measured about every photo: an image statistic, a label, a prediction, its confidence, or all
-principal components of the embeddings together. Each has a distance between the reference and the current photos:
+A signal is one thing measured about every photo: an image statistic, a label, a prediction, its confidence, or, of all
+principal components of the embeddings together, where photos lie and which lie side by side. Each has a distance
+between the reference and the current photos:
 
     number      Wasserstein-1 distance / the reference's standard deviation
     label       Jensen-Shannon distance of the label shares, natural logarithm (0 the same, 0.83 nothing in common)
     embedding   Frechet distance of two Gaussians, in standard deviations of the reference:
                 d^2 = |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2)
+    neighbours  share of the new photos that lie among new ones: of their nearest photos of other listings more are new
+                than chance lets one in a thousand have. A few photos of a new kind move no mean, but they lie together
+                (after Schilling, JASA 1986)
 
 How far a distance goes by chance depends on how many photos are compared, so it is found by bootstrap at comparison
 time: two samples, as large as the reference and as the current photos, are drawn from the reference alone, by whole
@@ -14,12 +18,14 @@ listings since photos of one listing are alike. All signals share the draws, and
 together (Westfall and Young's single-step max statistic): with z = (d - mean) / sd over the draws, c is the
 1 - false_alarm_rate quantile of max z over the signals, and a signal's threshold is mean + c sd. So the reference
 against photos like its own alarms at most at that rate, however many signals are looked at. On large samples the
-smallest change is beyond chance; a signal must also move by a least distance that matters.
+smallest change is beyond chance; a signal must also move by a least distance that matters. Drawn photos would be their
+own neighbours, so for that signal listings of both sides are dealt to two sides at random instead.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +35,11 @@ from vitrine.catalog import labels_of
 
 LEAST_PHOTOS = 10  # with fewer a signal is not compared
 COMMON = 10  # labels rarer than this in the reference count as one: bootstrap cannot draw what it never saw
+NEAREST = 10  # neighbours of a photo that are looked at
+RARE = 1e-3  # chance of so many new ones among a photo's nearest, from which on it lies among new ones
+PORTION = 512  # photos whose neighbours are looked for together
 OUTLIER = 4.0  # values are cut off this many standard deviations out: bootstrap fails on heavy tails
-KINDS = ("statistic", "labels", "predictions", "confidence", "embedding", "new labels")
+KINDS = ("statistic", "labels", "predictions", "confidence", "embedding", "neighbours", "new labels")
 Weights = np.ndarray  # (rows,) how often each row was drawn
 FAULTS = (ArithmeticError, AttributeError, TypeError, ValueError)  # of values that are not what a signal consists of
 
@@ -46,6 +55,7 @@ class DriftRules:
         min_shift: Least distance of a number that matters, in standard deviations of the reference.
         min_mix: Least Jensen-Shannon distance of label shares that matters.
         min_embedding: Least Frechet distance of embeddings that matters.
+        min_neighbours: Least share of new photos that lie among new ones that matters.
     """
 
     false_alarm_rate: float = 0.01
@@ -54,6 +64,7 @@ class DriftRules:
     min_shift: float = 0.1
     min_mix: float = 0.1
     min_embedding: float = 0.3
+    min_neighbours: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class Finding:
     """What was found about one signal.
 
     Attributes:
-        signal: Its name, a column of the compared tables ("embedding" for all components together).
+        signal: Its name, a column of the compared tables ("embedding" and "neighbours" for all components together).
         kind: One of `KINDS`.
         distance: Between reference and current (see the module), or the number of photos with new labels.
         threshold: Beyond it the signal has moved.
@@ -91,6 +102,7 @@ class _Signal:
     least: float
     present: np.ndarray  # (rows,) whether the stacked rows have a value
     distance: Callable[[Weights, Weights], float]
+    dealt: bool = False  # whether chance deals both sides' listings anew, instead of drawing the reference's
 
 
 class Detected(NamedTuple):
@@ -119,7 +131,9 @@ def detect(reference: pd.DataFrame, current: pd.DataFrame, rules: DriftRules) ->
         return Detected([], skipped, broken)
     observed = np.array([distance for distance in distances if distance is not None])
     chance = _chance(signals, _groups(reference), _groups(current), rules)  # (draws, signals)
-    mean, deviation = chance.mean(axis=0), np.maximum(chance.std(axis=0), 1e-12)
+    # Of a share that is nearly always 0 one photo is many deviations, and would raise the bound of all signals.
+    floor = [signal.least / 3 if signal.dealt else 1e-12 for signal in signals]
+    mean, deviation = chance.mean(axis=0), np.maximum(chance.std(axis=0), floor)
     largest = ((chance - mean) / deviation).max(axis=1)
     bound = np.quantile(largest, 1 - rules.false_alarm_rate, method="higher")
     exceeded = (largest[:, None] >= (observed - mean) / deviation).sum(axis=0)
@@ -245,15 +259,21 @@ def _signals(
             signals.append(signal)
     components = [column for column in reference.columns if kind_of(column) == "embedding"]
     if components and set(components) <= set(current.columns):
-        try:
-            both = pd.concat([reference[components], current[components]])
-            signal = _embedding(both.to_numpy(np.float64), size, rules.min_embedding)
-        except FAULTS as error:
-            return signals, skipped, [*broken, ("embedding", _reason(error))]
-        if min(signal.present[:size].sum(), signal.present[size:].sum()) < LEAST_PHOTOS:
-            skipped.append(("embedding", "too few photos"))
-        else:
-            signals.append(signal)
+        both = pd.concat([reference[components], current[components]])
+        for name in ("embedding", "neighbours"):
+            try:
+                points = both.to_numpy(np.float64)
+                if name == "embedding":
+                    signal = _embedding(points, size, rules.min_embedding)
+                else:
+                    signal = _neighbours(points, _side_by_side(reference, current), rules.min_neighbours)
+            except FAULTS as error:
+                broken.append((name, _reason(error)))
+                continue
+            if min(signal.present[:size].sum(), signal.present[size:].sum()) < LEAST_PHOTOS:
+                skipped.append((name, "too few photos"))
+            else:
+                signals.append(signal)
     elif components:
         skipped.append(("embedding", "no model answered about the new photos"))
     return signals, skipped, broken
@@ -270,13 +290,19 @@ def _chance(signals: list[_Signal], groups: np.ndarray, current_groups: np.ndarr
         listings = len(np.unique(current_groups[now]))  # fewer and larger listings than the reference's say less
         sizes.append(int(max(1, min(round(count * now.sum() / before), listings))))
     chance = np.empty((rules.draws, len(signals)))
+    pool = np.concatenate([groups, count + current_groups])
+    dealer = np.random.default_rng([rules.seed, 1])
     for draw in range(rules.draws):
         first = np.bincount(generator.integers(count, size=count), minlength=count)[groups]
         order = generator.integers(count, size=max(sizes))
         drawn = {n: np.bincount(order[:n], minlength=count)[groups] for n in set(sizes)}
         first = np.concatenate([first, padding])
+        dealt = dealer.permutation(int(pool.max()) + 1)[pool] <= current_groups.max()  # as many listings as are new
         for i, signal in enumerate(signals):
-            found = _distance(signal, first, np.concatenate([drawn[sizes[i]], padding]), [])
+            if signal.dealt:
+                found = _distance(signal, ~dealt, dealt, [])
+            else:
+                found = _distance(signal, first, np.concatenate([drawn[sizes[i]], padding]), [])
             chance[draw, i] = np.nan if found is None else found
     missed = np.isnan(chance)  # a draw may miss a rare type altogether
     usual = np.where(missed, 0.0, chance).sum(axis=0) / np.maximum((~missed).sum(axis=0), 1)
@@ -316,14 +342,18 @@ def _mix(name: str, kind: str, cells: pd.Series, size: int, least: float) -> _Si
     rows = np.array([row for row, _ in pairs], dtype=np.int64)
     counts = Counter(label for row, label in pairs if row < size)
     common = {label for label, count in counts.items() if count >= COMMON}
+    # Labels that the reference never had are no part of its mix: how many chance explains, `new_labels` knows.
+    seen = np.array([kind != "labels" or label in counts for _, label in pairs], dtype=bool)
     codes = pd.factorize(pd.Series([label if label in common else "" for _, label in pairs], dtype=object))[0]
     present = np.zeros(len(cells), dtype=bool)
     present[rows] = True
 
     def distance(first: Weights, second: Weights) -> float:
-        p, q = np.bincount(codes, first[rows]), np.bincount(codes, second[rows])
-        if not p.sum() or not q.sum():
+        p, q = (np.bincount(codes, side[rows] * seen, codes.max() + 1) for side in (first, second))
+        if not p.sum() or not second[rows].sum():
             return float("nan")
+        if not q.sum():
+            return float(np.sqrt(np.log(2)))  # nothing in common
         p, q = p / p.sum(), q / q.sum()
         middle = (p + q) / 2
         divergence = sum((x[x > 0] * np.log(x[x > 0] / middle[x > 0])).sum() for x in (p, q)) / 2
@@ -349,6 +379,51 @@ def _embedding(points: np.ndarray, size: int, least: float) -> _Signal:
     return _Signal("embedding", "embedding", least, present, distance)
 
 
+def _neighbours(points: np.ndarray, groups: np.ndarray, least: float) -> _Signal:
+    present = np.isfinite(points).all(axis=1)
+    nearest = nearest_photos(points, groups)
+
+    def distance(first: Weights, second: Weights) -> float:
+        new, old = (second > 0) & present, (first > 0) & present
+        if not new.any() or not old.any():
+            return float("nan")
+        usual = _usual_at_most(nearest.shape[1], round(float(new.sum() / (new.sum() + old.sum())), 2))
+        return float((new[nearest[new]].sum(axis=1) > usual).mean())
+
+    return _Signal("neighbours", "neighbours", least, present, distance, dealt=True)
+
+
+@cache
+def _usual_at_most(count: int, share: float) -> float:
+    """How many of some neighbours are new by chance, but for one photo in a thousand."""
+    from scipy.stats import binom
+
+    return float(binom(count, share).isf(RARE))
+
+
+def nearest_photos(points: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The rows of each photo's nearest ones of other groups, (rows, `NEAREST`), of points (rows, dim).
+
+    Rows that hold something that is no number are nobody's neighbours, and have row 0 as theirs.
+    """
+    rows = np.flatnonzero(np.isfinite(points).all(axis=1))
+    own = points[rows]
+    count = min(NEAREST, len(rows) - 1)
+    found = np.zeros((len(points), max(count, 0)), np.int64)
+    squared = (own**2).sum(axis=1)
+    for start in range(0, len(rows), PORTION):
+        part = slice(start, start + PORTION)
+        apart = squared[part, None] + squared - 2 * own[part] @ own.T
+        apart[groups[rows[part], None] == groups[rows]] = np.inf
+        found[rows[part]] = rows[np.argpartition(apart, count - 1, axis=1)[:, :count]] if count > 0 else 0
+    return found
+
+
+def _side_by_side(reference: pd.DataFrame, current: pd.DataFrame) -> np.ndarray:
+    """(rows of both) number of the listing each row belongs to; one that both sides name is one."""
+    return _groups(pd.concat([reference, current], ignore_index=True))
+
+
 def _moments(points: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """Weighted mean (dim,) and covariance (dim, dim)."""
     share = weights / weights.sum()
@@ -365,6 +440,8 @@ def _root(matrix: np.ndarray) -> np.ndarray:
 def _change(signal: _Signal, reference: pd.DataFrame, current: pd.DataFrame) -> str:
     if signal.kind == "embedding":
         return "the cloud of embeddings lies elsewhere or has another shape"
+    if signal.kind == "neighbours":
+        return "more new photos than chance explains lie by themselves, not among the reference's"
     before, now = reference[signal.name], current[signal.name]
     if signal.kind in ("labels", "predictions"):
         old, new = label_shares(before), label_shares(now)

@@ -136,7 +136,13 @@ def build_reference(
 
 
 def compare(
-    reference: str | Path, current: Catalog, out: Path, outcome: Predictions | None, *, looks: int = 1
+    reference: str | Path,
+    current: Catalog,
+    out: Path,
+    outcome: Predictions | None,
+    *,
+    looks: int = 1,
+    as_map: bool = False,
 ) -> Drift:
     """Compares new photos with a reference and writes `report.html`, `evidently.html` and `results.json` to `out`.
 
@@ -147,11 +153,12 @@ def compare(
         out: A new folder.
         outcome: The answers of the reference's model about the new photos, if it should be compared.
         looks: References that these photos are compared with; they share the false alarm rate (Bonferroni).
+        as_map: Also show the photos of both sides side by side, in `map.html`, where a model answered.
 
     Raises:
         InputError: if the reference cannot be used, no new photo can be read, or another model answered.
     """
-    from vitrine.monitoring.pages import evidently_page, report_page
+    from vitrine.monitoring.pages import MAP, evidently_page, map_page, report_page
 
     before, rules = read_reference(reference)
     rules = replace(rules, false_alarm_rate=rules.false_alarm_rate / looks)
@@ -168,7 +175,8 @@ def compare(
             failed = " ".join(f"{type(error).__name__}: {error}".split())
             (folder / "evidently.html").unlink(missing_ok=True)
             log.warning("Evidently's page could not be made (%s)", failed)
-        report_page(drift, before, now, rules, failed).write(folder / "report.html")
+        with_map = as_map and map_page(before, now, folder / MAP)
+        report_page(drift, before, now, rules, failed, with_map).write(folder / "report.html")
         (folder / "results.json").write_text(_results(drift, before, now, rules), encoding="utf-8")
     return drift
 
@@ -181,7 +189,13 @@ def judge(before: Side, now: Side, rules: DriftRules) -> Drift:
 
 
 def compare_with_model(
-    reference: str, current: Catalog, out: Path, model: Path | None = None, *, looks: int = 1
+    reference: str,
+    current: Catalog,
+    out: Path,
+    model: Path | None = None,
+    *,
+    looks: int = 1,
+    as_map: bool = False,
 ) -> Drift:
     """Like `compare`, asking the reference's own model about the new photos.
 
@@ -191,6 +205,7 @@ def compare_with_model(
         out: A new folder.
         model: A model folder to use in place of the one that the reference names.
         looks: See `compare`.
+        as_map: See `compare`.
 
     Raises:
         InputError: if the reference, its model or a photo cannot be read.
@@ -199,15 +214,15 @@ def compare_with_model(
 
     named = read_reference(reference)[0].model
     if model is None and not named:
-        return compare(reference, current, out, None, looks=looks)
+        return compare(reference, current, out, None, looks=looks, as_map=as_map)
     if model is not None:
-        return compare(reference, current, out, apply(model, current), looks=looks)
+        return compare(reference, current, out, apply(model, current), looks=looks, as_map=as_map)
     where = files.absolute(reference).rpartition("/")[0] if named == ".." else named
     if not files.is_s3(where):
-        return compare(reference, current, out, apply(Path(where), current), looks=looks)
+        return compare(reference, current, out, apply(Path(where), current), looks=looks, as_map=as_map)
     with tempfile.TemporaryDirectory() as folder:
         files.fetch_folder(where, Path(folder) / "model")
-        return compare(reference, current, out, apply(Path(folder) / "model", current), looks=looks)
+        return compare(reference, current, out, apply(Path(folder) / "model", current), looks=looks, as_map=as_map)
 
 
 def describe(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vitrine.monitoring.detection import DriftRules, Finding, kind_of, label_shares
+from vitrine.monitoring.detection import DriftRules, Finding, kind_of, label_shares, nearest_photos
 from vitrine.monitoring.statistics import STATISTICS
 from vitrine.report import Page, Photo, Tile, thumbnail
 from vitrine.report.harmless import confined, harmless
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from vitrine.monitoring.drift import Drift, Side
 
 BEFORE, NOW = "#98a2b3", "#3454d1"
+MAP = "map.html"
+OLD, NEW = "Reference", "New photos"
 PLOTS = 9
+OF_ALL = ("embedding", "neighbours")  # kinds of signals that all components of the embeddings make together
 SHOWN_LABELS = 8
 SAMPLES = 12
 
 
-def report_page(drift: "Drift", before: "Side", now: "Side", rules: DriftRules, without_full: str = "") -> Page:
+def report_page(
+    drift: "Drift", before: "Side", now: "Side", rules: DriftRules, without_full: str = "", with_map: bool = False
+) -> Page:
     """The page a person reads: verdict, what moved, distributions, photos of both sides.
 
     Args:
@@ -33,6 +38,7 @@ def report_page(drift: "Drift", before: "Side", now: "Side", rules: DriftRules, 
         now: The new photos.
         rules: When to alarm.
         without_full: Why there is no page of Evidently's; "" = there is one.
+        with_map: Whether there is a map beside it.
     """
     moved = [finding for finding in drift.findings if finding.moved]
     page = Page(
@@ -81,7 +87,9 @@ def report_page(drift: "Drift", before: "Side", now: "Side", rules: DriftRules, 
         f"Samples as large as both sides are drawn {rules.draws} times from the reference alone, by whole listings. "
         f"A threshold is what all signals together exceed in {100 * rules.false_alarm_rate:g} % of the draws, and at "
         f"least {rules.min_shift:g} standard deviations for a number (Wasserstein distance), {rules.min_mix:g} for a "
-        f"mix of labels (Jensen-Shannon distance) and {rules.min_embedding:g} for embeddings (Fréchet distance). p is "
+        f"mix of labels (Jensen-Shannon distance), {rules.min_embedding:g} for embeddings (Fréchet distance) and "
+        f"{rules.min_neighbours:g} for neighbours (the share of new photos that lie by themselves; for it listings of "
+        "both sides are dealt to two sides at random). p is "
         "the chance of such a distance in any of the signals. A label that the reference never had counts when more "
         "photos have one than its rare labels let expect."
     )
@@ -90,8 +98,42 @@ def report_page(drift: "Drift", before: "Side", now: "Side", rules: DriftRules, 
         page.text(f"Evidently's full comparison could not be made: {without_full}.")
     else:
         links.insert(0, ("Full comparison", "evidently.html", "every signal's distribution, by Evidently (3.7 MB)"))
+    if with_map:
+        links.insert(0, ("Map", MAP, "photos of both sides, near each other where they look alike to the model"))
     page.links(links)
     return page
+
+
+def map_page(before: "Side", now: "Side", path: Path) -> bool:
+    """Both sides on one map, as the model that the reference was made with sees them.
+
+    Returns:
+        False, and no page, where no model answered.
+    """
+    from vitrine.report.map import Colouring, laid_out, write_map
+
+    components = [column for column in before.table.columns if kind_of(column) == "embedding"]
+    if not components or not set(components) <= set(now.table.columns):
+        return False
+    sides = [side.table.dropna(subset=components).assign(side=word) for side, word in ((before, OLD), (now, NEW))]
+    table = pd.concat(sides, ignore_index=True)
+    named = [name for name in table if kind_of(str(name)) in ("labels", "predictions") and name != "readable"]
+    shown = table[["side", *named]].astype(object).fillna("")
+    captions = [
+        [photo, *dict.fromkeys(filter(None, said))]
+        for photo, said in zip(table["photo"], shown.itertuples(index=False), strict=True)
+    ]
+    write_map(
+        path,
+        "The reference and the new photos as a map",
+        f"{len(sides[1]):,} new photos among {len(sides[0]):,} of the reference. Near each other lies what looks alike "
+        "to the model; new photos that lie by themselves are what it has not seen.",
+        laid_out(table[components].to_numpy(np.float64)),
+        table["photo"].tolist(),
+        captions,
+        [Colouring(_title(str(name)).capitalize(), shown[name].tolist()) for name in shown],
+    )
+    return True
 
 
 def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> None:
@@ -103,7 +145,7 @@ def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> N
     from evidently.metrics import EmbeddingsDrift, ValueDrift
     from evidently.metrics.embeddings import ModelDriftMethod
 
-    single = [f for f in drift.findings if f.kind not in ("new labels", "embedding")]
+    single = [f for f in drift.findings if f.kind not in ("new labels", *OF_ALL)]
     numbers = [harmless(f.signal) for f in single if f.kind in ("statistic", "confidence")]
     mixes = [harmless(f.signal) for f in single if harmless(f.signal) not in numbers]
     metrics: list[ValueDrift | EmbeddingsDrift] = [
@@ -153,8 +195,13 @@ def _photos(page: Page, drift: "Drift", before: "Side", now: "Side") -> None:
 
 
 def _most_changed(finding: Finding, before: pd.DataFrame, now: pd.DataFrame) -> pd.Index:
+    components = [column for column in before.columns if kind_of(column) == "embedding"]
+    if finding.kind == "neighbours":
+        both = pd.concat([before, now], ignore_index=True)
+        near = nearest_photos(both[components].to_numpy(np.float64), np.arange(len(both)))
+        share = pd.Series((near[len(before) :] >= len(before)).mean(axis=1), index=now.index)
+        return share[now[components].notna().all(axis=1)].nlargest(SAMPLES).index
     if finding.kind == "embedding":
-        components = [column for column in before.columns if kind_of(column) == "embedding"]
         middle, spread = before[components].mean(), before[components].std().clip(lower=1e-9)
         direction = (now[components].mean() - middle) / spread
         return ((now[components] - middle) / spread @ direction).nlargest(SAMPLES).index
@@ -187,7 +234,7 @@ def _distributions(findings: Sequence[Finding], before: "Side", now: "Side") -> 
     figure = Figure(figsize=(11, 2.9 * rows), layout="constrained")
     for i, finding in enumerate(findings):
         axes = figure.add_subplot(rows, columns, i + 1)
-        if finding.kind == "embedding":
+        if finding.kind in OF_ALL:
             _plot_points(axes, before.table, now.table)
         elif finding.kind in ("labels", "predictions"):
             _plot_shares(axes, before.table[finding.signal], now.table[finding.signal])

@@ -20,6 +20,7 @@ from vitrine.files import new_folder, write_json
 from vitrine.quality.boxes import clipped, outside
 from vitrine.quality.copies import NO_LINKS, Row, first_copies, may_be_copy, records, same_box, spare_rows
 from vitrine.quality.duplicates import Groups, Links, Rows, among, chain, linked, members
+from vitrine.quality.embedding import label_features
 from vitrine.quality.label_noise import label_noise
 from vitrine.quality.labels import LABEL_COLUMNS, NAMES, agreed, label_columns, label_counts, normalised, replaced
 from vitrine.quality.links import CopyLinks, copy_links, group_names
@@ -365,7 +366,8 @@ def _suspects(catalog: Catalog, photos: pd.DataFrame, links: CopyLinks, settings
     """The surest suspect label of each row that has one."""
     normal = normalised(catalog.table, settings.no_label)
     groups = linked(len(photos), [*links.exact, links.near])
-    found = label_noise(normal, photos, groups, max_rows=settings.label_noise_rows).suspects
+    features = label_features(catalog, photos, settings.embedding)
+    found = label_noise(normal, photos, groups, features, max_rows=settings.label_noise_rows).suspects
     return found.drop_duplicates("row").set_index("row")
 
 

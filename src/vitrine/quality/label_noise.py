@@ -1,19 +1,20 @@
-"""Labels that a photo's looks contradict: confident learning (Northcutt, Jiang and Chuang, JAIR 2021).
+"""Labels that a photo's looks contradict.
 
-Every photo's label is guessed by classifiers that never saw it, its copies, or other photos of its listing or product.
-A label is suspect where the guess is confident for another: with out-of-fold probabilities p and the mean
-self-confidence t_j of class j (their Eq. 1-2), a photo labelled i is suspect of being j when p_j >= t_j and p_i < t_i.
-Of the weak classifiers that a photo table allows many right labels pass that test, so a suspect's p_j must also be
-many times its p_i (`ODDS`).
+Every photo's label is guessed by classifiers that never saw it, its copies, or other photos of its listing or product
+(out of fold, as in confident learning: Northcutt, Jiang and Chuang, JAIR 2021). With calibrated probabilities p a photo
+labelled i is suspect of being j where the odds p_j / p_i are high: higher the more labels a mistake could have come
+out as. Confident learning asks instead that p_j and p_i lie above and below what is usual for j and i. Suspects that
+pass that test too come first; by itself it leaves a third of exchanged labels unfound that odds find
+(docs/results/label-noise.md).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from threadpoolctl import threadpool_limits
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, category_depth, category_level
@@ -28,15 +29,17 @@ LEAST = 10  # photos (and at least FOLDS groups of them) that a class needs
 COMPONENTS = 96
 NEIGHBOURS = 25
 SHRINKAGE = 0.05
-# Where a share e of k labels is wrong at random, calibrated guesses put odds of at most (k - 1) / e against one,
-# and half of the labels with half of these odds against them are wrong: with e = 5 %, 10 for each other label. Of many
-# labels sellers mix up alike ones only, so that more than ODDS is not to be waited for.
-ODDS_EACH = 10.0
-ODDS = 50.0
+# Where a share e of k labels is wrong at random, calibrated guesses put odds of at most (k - 1) / e against one, and
+# half of the labels with half of these odds against them are wrong: with e = 5 %, 10 for each other label. F1 is best
+# at less, where a third of them are (Lipton, Elkan and Naryanaswamy, ECML 2014). Of many labels sellers mix up alike
+# ones only, and of two even the surest guess reaches no high odds.
+ODDS_EACH = 5.0
+ODDS = (10.0, 100.0)  # at least, at most
 SKILL = 0.2  # of what guessing the commonest label leaves wrong, how much must be guessed right
 
 Rows = NDArray[np.int64]
 Probabilities = NDArray[np.float32]
+Features = Callable[[Rows], NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class LabelNoise:
 
     Attributes:
         suspects: `row` (0-based), `column`, `given`, `suggested`, `self_confidence` (probability of the given label),
-            `probability` (of the suggested one) and `margin` (natural logarithm of their ratio); largest margin first.
+            `probability` (of the suggested one), `margin` (natural logarithm of their ratio) and `confident` (whether
+            confident learning finds it too); confident ones first, of these the largest margin.
         columns: How reliable that is, per column.
     """
 
@@ -87,7 +91,7 @@ def label_noise(
     table: pd.DataFrame,
     photos: pd.DataFrame,
     copies: Rows | None = None,
-    embeddings: NDArray[np.floating] | None = None,
+    features: Sequence[Features] = (),
     *,
     max_rows: int = MAX_ROWS,
     seed: int = 0,
@@ -101,46 +105,68 @@ def label_noise(
         table: A catalog table.
         photos: Its photo table.
         copies: A group number per row of copies of one photo (near ones, too), -1 for a photo that is alone.
-        embeddings: A trained model's features, (rows, dim), to judge by instead of the photo table; better where the
-            model was not trained on these labels.
+        features: What photos are judged by: each gives features of some rows, (rows, dim), is asked once, and has a say
+            of its own. Default: `vitrine.quality.looks`. A net among them must not have been trained on these labels.
         max_rows: Rows of a column that are judged.
         seed: Deals rows to samples and folds.
         progress: Called with (columns done, columns in all).
     """
     readable = photos["readable"].to_numpy(dtype=bool)
-    drawn = text_hashes(table["image"], seed)
+    order = text_hashes(table["image"], seed)
     names = [name for name in table if name.startswith(ATTRIBUTE_PREFIX) or name in ("category", "verdict")]
+    labelled: dict[str, Rows] = {}
+    for name in names:
+        single = ~table[name].str.contains("|", regex=False) if name.startswith(ATTRIBUTE_PREFIX) else True
+        labelled[name] = np.flatnonzero(readable & ((table[name] != "") & single).to_numpy(dtype=bool))
+    drawn = {name: np.sort(rows[lowest(order[rows], max_rows)]) for name, rows in labelled.items()}
+    asked = np.unique(np.concatenate([np.zeros(0, np.int64), *drawn.values()]))
+    seen = [view(asked) for view in features or [looks_of(photos)]] if len(asked) else []
     found: list[pd.DataFrame] = []
     columns: list[Reliability] = []
-    for done, name in enumerate(names):
-        single = ~table[name].str.contains("|", regex=False) if name.startswith(ATTRIBUTE_PREFIX) else True
-        rows = np.flatnonzero(readable & ((table[name] != "") & single).to_numpy(dtype=bool))
-        labelled = len(rows)
-        if labelled:
-            rows = rows[lowest(drawn[rows], max_rows)]
+    for done, (name, rows) in enumerate(drawn.items()):
+        if len(rows):
             part = table.iloc[rows].reset_index(drop=True)
-            features = looks(photos.iloc[rows]) if embeddings is None else np.asarray(embeddings[rows], np.float32)
+            views = [view[np.searchsorted(asked, rows)] for view in seen]
             groups = _groups(part, None if copies is None else copies[rows])
-            order = text_hashes(part["image"], seed + 1)
+            dealt = text_hashes(part["image"], seed + 1)
             for column, labels in _columns(name, part):
                 with threadpool_limits(1):  # thousands of short calls, which threads that wait for a core hold up
-                    suspects, reliability = _judged(column, labels, features, groups, order, labelled)
+                    suspects, reliability = _judged(column, labels, views, groups, dealt, len(labelled[name]))
                 suspects["row"] = rows[suspects["row"]]
                 found.append(suspects)
                 columns.append(reliability)
         if progress is not None:
             progress(done + 1, len(names))
     every = pd.concat([_no_suspects(), *(frame for frame in found if len(frame))], ignore_index=True)
-    every = every.sort_values(["margin", "row", "column"], ascending=[False, True, True], ignore_index=True)
+    every = every.sort_values(
+        ["confident", "margin", "row", "column"], ascending=[False, False, True, True], ignore_index=True
+    )
     return LabelNoise(every, tuple(columns))
 
 
-def out_of_fold(features: NDArray[np.floating], labels: Rows, folds: Rows) -> Probabilities:
+def looks_of(photos: pd.DataFrame) -> Features:
+    """The looks of some rows of a photo table; see `vitrine.quality.looks`."""
+    return lambda rows: looks(photos.iloc[rows])
+
+
+def out_of_fold(views: Sequence[NDArray[np.floating]], labels: Rows, folds: Rows) -> Probabilities:
     """Probabilities of each class, (photos, classes), by classifiers that saw the other folds only.
 
-    Two classifiers of different kinds, linear discriminant analysis and weighted neighbours, both over the principal
-    components of the features; the geometric mean of what they say, calibrated.
+    Of each view of the photos two of different kinds, linear discriminant analysis and weighted neighbours, both over
+    the principal components; the geometric mean of what they say, calibrated. Views are pooled by what each is worth.
+
+    Args:
+        views: Features, each (photos, dim).
+        labels: Given classes, (photos,).
+        folds: Numbers from 0 on, (photos,).
     """
+    found = [_by_view(features, labels, folds) for features in views]
+    if len(found) == 1:
+        return found[0]
+    return pooled([np.log(np.maximum(own, 1e-12)) for own in found], labels)
+
+
+def _by_view(features: NDArray[np.floating], labels: Rows, folds: Rows) -> Probabilities:
     from sklearn.decomposition import PCA
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
@@ -172,25 +198,54 @@ def calibrated(scores: NDArray[np.floating], labels: Rows) -> Probabilities:
     return np.exp(_log_softmax(scores / best)).astype(np.float32)
 
 
-def confident_disagreement(probabilities: Probabilities, labels: Rows) -> tuple[Rows, Rows]:
-    """Which rows are suspect, and of which class each.
+def pooled(scores: Sequence[NDArray[np.floating]], labels: Rows) -> Probabilities:
+    """Softmax of a weighted sum of logarithmic scores; the weights, none negative, make the labels likeliest.
 
-    Eq. 1-2 of the paper: t_j is the mean of p_j over the rows labelled j; a row labelled i counts as j, the likeliest
-    class with p_j >= t_j. It is suspect when j is another class than i, and p_i < t_i.
+    A logarithmic opinion pool (Heskes, NIPS 1997); of one view it is `calibrated`.
+    """
+    rows = np.arange(len(labels))
+    views = np.stack(scores).astype(np.float64)  # (views, photos, classes)
+    given = views[:, rows, labels].mean(axis=1)
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        said = _log_softmax(np.tensordot(weights, views, 1))
+        return -float(said[rows, labels].mean()), (np.exp(said) * views).sum(axis=2).mean(axis=1) - given
+
+    start = np.full(len(views), 1 / len(views))
+    best = minimize(loss, start, jac=True, bounds=[(0.0, 5.0)] * len(views), method="L-BFGS-B").x
+    return np.exp(_log_softmax(np.tensordot(best, views, 1))).astype(np.float32)
+
+
+def doubted(probabilities: Probabilities, labels: Rows) -> tuple[Rows, Rows]:
+    """Which rows are suspect, and of which class each: the likeliest other one, where the odds for it are high enough.
 
     Args:
         probabilities: Out of fold, (rows, classes).
         labels: Given classes, (rows,).
     """
     rows = np.arange(len(labels))
-    own = probabilities[rows, labels]
-    sizes = np.bincount(labels, minlength=probabilities.shape[1])
-    thresholds = np.bincount(labels, own, len(sizes)) / np.maximum(sizes, 1)
-    others = np.where((probabilities >= thresholds) & (sizes > 0), probabilities, -1.0)
+    others = probabilities.copy()
     others[rows, labels] = -1.0
     best = others.argmax(axis=1)
-    suspect = np.flatnonzero((others[rows, best] >= 0) & (own < thresholds[labels]))
+    suspect = np.flatnonzero(others[rows, best] >= least_odds(probabilities.shape[1]) * probabilities[rows, labels])
     return suspect, best[suspect]
+
+
+def confident(probabilities: Probabilities, labels: Rows, suspect: Rows, other: Rows) -> NDArray[np.bool_]:
+    """Which suspects confident learning finds too: p_j >= t_j and p_i < t_i, (suspects,).
+
+    t_j is the mean of p_j over the rows labelled j (Eq. 1 of the paper).
+    """
+    own = probabilities[np.arange(len(labels)), labels]
+    usual = np.bincount(labels, own, probabilities.shape[1]) / np.maximum(
+        np.bincount(labels, minlength=probabilities.shape[1]), 1
+    )
+    return (probabilities[suspect, other] >= usual[other]) & (own[suspect] < usual[labels[suspect]])
+
+
+def least_odds(classes: int) -> float:
+    """From which odds on a label is suspect."""
+    return float(np.clip(ODDS_EACH * (classes - 1), *ODDS))
 
 
 def _columns(name: str, part: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
@@ -205,7 +260,7 @@ def _columns(name: str, part: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
 def _judged(
     column: str,
     cells: pd.Series,
-    features: NDArray[np.floating],
+    views: Sequence[NDArray[np.floating]],
     groups: Rows,
     order: NDArray[np.uint64],
     labelled: int,
@@ -226,7 +281,7 @@ def _judged(
 
     if len(texts) < 2:
         return none(f"fewer than two labels with at least {LEAST} photos")
-    probabilities = out_of_fold(features[rows], labels, _folds(labels, groups[rows], order[rows]))
+    probabilities = out_of_fold([view[rows] for view in views], labels, _folds(labels, groups[rows], order[rows]))
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     majority = float(np.bincount(labels).max() / len(labels))
     chance = 3 * np.sqrt(majority * (1 - majority) / len(labels))
@@ -234,19 +289,18 @@ def _judged(
         shares = [f"{100 * share:.1f} %" for share in (accuracy, majority)]
         why = f"the photos tell too little: {shares[0]} guessed right, {shares[1]} by always the commonest label"
         return none(why, accuracy, majority)
-    suspect, other = confident_disagreement(probabilities, labels)
+    suspect, other = doubted(probabilities, labels)
     own, best = probabilities[suspect, labels[suspect]], probabilities[suspect, other]
-    margin = np.log(best / np.maximum(own, 1e-9))
-    sure = margin >= np.log(min(ODDS, ODDS_EACH * (len(texts) - 1)))
     frame = pd.DataFrame(
         {
-            "row": rows[suspect[sure]],
-            "column": pd.Series([column] * int(sure.sum()), dtype=TEXT),
-            "given": pd.Series(texts[labels[suspect[sure]]], dtype=TEXT),
-            "suggested": pd.Series(texts[other[sure]], dtype=TEXT),
-            "self_confidence": own[sure],
-            "probability": best[sure],
-            "margin": margin[sure],
+            "row": rows[suspect],
+            "column": pd.Series([column] * len(suspect), dtype=TEXT),
+            "given": pd.Series(texts[labels[suspect]], dtype=TEXT),
+            "suggested": pd.Series(texts[other], dtype=TEXT),
+            "self_confidence": own,
+            "probability": best,
+            "margin": np.log(best / np.maximum(own, 1e-9)),
+            "confident": confident(probabilities, labels, suspect, other),
         }
     )
     return frame, Reliability(column, labelled, len(rows), len(texts), accuracy, majority, len(frame), "")
@@ -301,5 +355,6 @@ def _no_suspects() -> pd.DataFrame:
         "self_confidence": "float32",
         "probability": "float32",
         "margin": "float32",
+        "confident": "bool",
     }
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes.items()})

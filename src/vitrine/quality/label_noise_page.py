@@ -20,7 +20,7 @@ def label_noise_section(page: Page, noise: LabelNoise, catalog: Catalog) -> None
         ("Column", "Labels judged", "Guessed right", "By always the commonest", "Suspect", "Not judged because"),
         [
             (
-                _title(column.column),
+                column_title(column.column),
                 f"{column.used:,} of {column.labelled:,}",
                 percent(column.accuracy) if column.accuracy else "–",
                 percent(column.majority) if column.accuracy else "–",
@@ -39,7 +39,7 @@ def label_noise_section(page: Page, noise: LabelNoise, catalog: Catalog) -> None
             thumbnail(catalog.uri(catalog.table["image"].iat[suspect.row])),
             [
                 f"{suspect.given} looks like {suspect.suggested}",
-                f"{_title(suspect.column)}, row {suspect.row + 1}",
+                f"{column_title(suspect.column)}, row {suspect.row + 1}",
                 f"{percent(suspect.self_confidence)} against {percent(suspect.probability)}",
             ],
         )
@@ -47,7 +47,8 @@ def label_noise_section(page: Page, noise: LabelNoise, catalog: Catalog) -> None
     )
 
 
-def _title(column: str) -> str:
+def column_title(column: str) -> str:
+    """`level2` and `attr:sleeve_length` as people say them."""
     if column.startswith("level"):
         return f"Category, level {column.removeprefix('level')}"
     return column.removeprefix(ATTRIBUTE_PREFIX).replace("_", " ").capitalize()

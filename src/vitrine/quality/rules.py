@@ -1,6 +1,6 @@
 """What validation looks for: each rule says how many of how many, and which rows show it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -19,7 +19,7 @@ from vitrine.quality.defects import MASKS, Mask, defects
 from vitrine.quality.duplicates import Groups, Links, Rows, linked, members
 from vitrine.quality.expectations import build, judge, unexpected
 from vitrine.quality.experts import deviating, disagreements, expert_rates
-from vitrine.quality.label_noise import LabelNoise, label_noise
+from vitrine.quality.label_noise import Features, LabelNoise, label_noise
 from vitrine.quality.labels import agreed, label_columns, label_counts, named, normalised
 from vitrine.quality.links import CopyLinks
 from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
@@ -103,13 +103,15 @@ class Evidence:
         return self.catalog.table
 
 
-def gather(catalog: Catalog, photos: pd.DataFrame, links: CopyLinks, settings: Settings) -> Evidence:
+def gather(
+    catalog: Catalog, photos: pd.DataFrame, links: CopyLinks, settings: Settings, features: Sequence[Features] = ()
+) -> Evidence:
     """What several rules ask for, once for all of them; the photos' signatures are asked for here alone."""
     kinds = (links.exact, [links.pictures], [links.near], [links.turned])  # each holds those before it
     exact, pictures, near, turned = (linked(len(photos), list(chain.from_iterable(kinds[: n + 1]))) for n in range(4))
     catalog = catalog.with_table(named(catalog.table, settings.no_label))
     normal = normalised(catalog.table, settings.no_label)
-    noise = label_noise(normal, photos, near, max_rows=settings.label_noise_rows)
+    noise = label_noise(normal, photos, near, features, max_rows=settings.label_noise_rows)
     spoilt = defects(photos, settings)
     photos = photos.drop(columns="signature")  # most of the table
     return Evidence(catalog, normal, photos, links, exact, pictures, near, turned, noise, spoilt, settings)

@@ -38,6 +38,7 @@ class Settings:
     background_share: float
     near_duplicate_distance: int
     label_noise_rows: int
+    embedding: bool
     min_class_count: int
     no_label: tuple[str, ...]
     keywords: tuple[str, ...]

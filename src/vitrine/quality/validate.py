@@ -1,7 +1,7 @@
 """Validation: is this catalog fit to be trained on, and what should a person look at?"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,6 +9,8 @@ import pandas as pd
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, is_safe_path, labels_of
 from vitrine.files import new_folder, write_json
+from vitrine.quality.catalog_map import write_catalog_map
+from vitrine.quality.embedding import label_features
 from vitrine.quality.history import (
     RESULTS,
     compare,
@@ -31,7 +33,7 @@ from vitrine.quality.suite import great_expectations_page, judge_suite, read_sui
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
 
 SIDES = (32, 64, 128, 256, 512, 1024, 2048)
-EXPECTATIONS, EVIDENTLY = "great_expectations.html", "evidently.html"
+EXPECTATIONS, EVIDENTLY, MAP = "great_expectations.html", "evidently.html", "map.html"
 STATUS = {"error": "Failed", "warning": "Warning", "info": "Note"}
 
 
@@ -84,6 +86,7 @@ def validate_catalog(
     previous: str = "",
     earlier: Catalog | None = None,
     photos: Sequence[Path] = (),
+    as_map: bool = False,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Validation:
@@ -91,7 +94,7 @@ def validate_catalog(
 
     Writes `report.html` and `results.json` (`passed`, `rows`, `data_version`, `rules`), `great_expectations.html` (the
     single-cell rules and the suite, as Great Expectations shows them), `summary.json` and `sample.parquet` for the next
-    validation to compare with, and with `previous` Evidently's `evidently.html`.
+    validation to compare with, with `previous` Evidently's `evidently.html`, and with `as_map` `map.html`.
 
     Args:
         catalog: The catalog; its rows may be unusable.
@@ -101,19 +104,24 @@ def validate_catalog(
         previous: Report folder of an earlier validation, to show what changed since.
         earlier: The catalog that `previous` is about, to show what became of single rows.
         photos: Folders of the catalog's photo table, if it was made before.
+        as_map: Show the photos side by side as a published net sees them, and hold labels against that too, whatever
+            `rules` says of `embedding`.
         workers: Processes that decode photos.
         progress: Called with (photos done, photos in all).
 
     Raises:
-        InputError: if `rules`, `suite` or `previous` cannot be used or `report` is not a new folder.
+        InputError: if `rules`, `suite` or `previous` cannot be used, `report` is not a new folder, or the net's weights
+            are asked for and cannot be had.
     """
     settings = load_settings(rules)
+    settings = replace(settings, embedding=settings.embedding or as_map)
     own = read_suite(suite) if suite else None
     before = read_revision(previous) if previous else None
     with new_folder(report) as folder:
         looks = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
         links = copy_links(catalog, looks, settings.near_duplicate_distance, workers)
-        evidence = gather(catalog, looks, links, settings)
+        features = label_features(catalog, looks, settings.embedding, progress)
+        evidence = gather(catalog, looks, links, settings, features)
         looks = evidence.photos
         findings, judged = evaluate(evidence)
         results = [judge(name, settings.rules[name], finding) for name, finding in findings.items()]
@@ -144,6 +152,10 @@ def validate_catalog(
             difference_sections(page, compare(before, revision(content, summary, sampled), rows))
             if before.sample is not None and evidently_page(before.sample, sampled, folder / EVIDENTLY):
                 attached.append(("Evidently's page", EVIDENTLY, "How photos and labels are distributed, then and now."))
+        if as_map and (shown := write_catalog_map(folder / MAP, evidence, features[-1], progress)):
+            attached.insert(
+                0, ("The catalog as a map", MAP, f"{shown:,} photos, near each other where they look alike.")
+            )
         page.heading("Attachments")
         page.links(attached)
         page.write(folder / "report.html")
