@@ -31,8 +31,8 @@ from vitrine.catalog import Catalog, category_depth, category_level, labels_of, 
 from vitrine.catalog.photos import open_photo
 from vitrine.data.augment import normalise
 from vitrine.data.photo_store import fit_square
+from vitrine.evaluation.shift import DriftRules
 from vitrine.files import atomic_write, cache_folder
-from vitrine.monitoring.detection import DriftRules
 from vitrine.monitoring.drift import Drift, Side, judge
 from vitrine.monitoring.drift import _principal_components as principal_components
 from vitrine.monitoring.statistics import measure

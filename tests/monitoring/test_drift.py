@@ -13,8 +13,9 @@ from scipy.stats import wasserstein_distance
 
 from vitrine.catalog import Catalog, write_catalog
 from vitrine.errors import InputError
-from vitrine.monitoring import DriftRules, build_reference, compare, detection, pages, photo_statistics
-from vitrine.monitoring.detection import detect, new_labels
+from vitrine.evaluation import shift
+from vitrine.evaluation.shift import detect, new_labels
+from vitrine.monitoring import DriftRules, build_reference, compare, pages, photo_statistics
 from vitrine.monitoring.drift import judge, read_reference
 from vitrine.monitoring.statistics import STATISTICS, measure
 from vitrine.predictions import LabelPredictions, PhotoPredictions
@@ -127,13 +128,13 @@ def test_nearest_photos_are_those_of_other_listings():
     random = np.random.default_rng(0)
     points, groups = random.normal(size=(1100, 5)), np.arange(1100) // 3
     points[7] = np.nan
-    near = detection.nearest_photos(points, groups)
+    near = shift.nearest_photos(points, groups)
     for row in (0, 5, 600, 1099):
         apart = np.linalg.norm(points - points[row], axis=1)
         apart[(groups == groups[row]) | np.isnan(apart)] = np.inf
-        assert set(near[row]) == set(np.argsort(apart)[: detection.NEAREST])
-    assert detection.nearest_photos(points[:3], np.arange(3)).shape == (3, 2)
-    assert detection.nearest_photos(points[:1], np.arange(1)).shape == (1, 0)
+        assert set(near[row]) == set(np.argsort(apart)[: shift.NEAREST])
+    assert shift.nearest_photos(points[:3], np.arange(3)).shape == (3, 2)
+    assert shift.nearest_photos(points[:1], np.arange(1)).shape == (1, 0)
 
 
 def test_one_odd_photo_is_no_drift():
@@ -467,6 +468,6 @@ def test_the_full_page_is_evidentlys(reference, halves, tmp_path):
 
 
 def test_kinds_of_columns():
-    kinds = {column: detection.kind_of(column) for column in table(10, 0)}
+    kinds = {column: shift.kind_of(column) for column in table(10, 0)}
     assert kinds["photo"] == kinds["listing"] == ""
-    assert set(kinds.values()) - {""} <= set(detection.KINDS)
+    assert set(kinds.values()) - {""} <= set(shift.KINDS)

@@ -7,9 +7,9 @@ import pytest
 
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
+from vitrine.evaluation.shift import Finding
 from vitrine.journal import Note, write_note
 from vitrine.monitoring import watch as watching
-from vitrine.monitoring.detection import Finding
 from vitrine.monitoring.drift import Drift
 from vitrine.monitoring.watch import DECISION, find_references, history, watch
 from vitrine.registry import Registry

@@ -16,7 +16,7 @@ import pyarrow as pa
 from vitrine import files, tasks
 from vitrine.catalog import Catalog, attribute_types, category_depth, category_level, labels_of, read_catalog
 from vitrine.errors import InputError
-from vitrine.monitoring.detection import DriftRules, Finding, detect, new_labels
+from vitrine.evaluation.shift import DriftRules, Finding, detect, new_labels
 from vitrine.monitoring.statistics import photo_statistics
 from vitrine.predictions import PhotoPredictions, Predictions
 from vitrine.untrusted import parse_json

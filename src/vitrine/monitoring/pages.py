@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vitrine.monitoring.detection import DriftRules, Finding, kind_of, label_shares, nearest_photos
+from vitrine.evaluation.shift import DriftRules, Finding, kind_of, label_shares, nearest_photos
 from vitrine.monitoring.statistics import STATISTICS
 from vitrine.report import Page, Photo, Tile, thumbnail
 from vitrine.report.harmless import confined, harmless

@@ -17,7 +17,7 @@ from vitrine.report.harmless import confined, harmless
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from vitrine.monitoring.detection import Finding
+    from vitrine.evaluation.shift import Finding
 
 BEFORE, NOW = "#98a2b3", "#3454d1"
 STATES = {"new": "New", "worse": "Worse", "better": "Better", "solved": "Solved"}
@@ -75,7 +75,7 @@ def evidently_page(before: pd.DataFrame, now: pd.DataFrame, out: Path) -> bool:
     """Evidently's data drift page over the samples of two revisions: one file with its scripts inside.
 
     Each column stands beside what chance explains between samples of these two sizes, over all columns together (see
-    `vitrine.monitoring.detection`), furthest first: Evidently's own choice looks at the reference's size alone.
+    `vitrine.evaluation.shift`), furthest first: Evidently's own choice looks at the reference's size alone.
 
     Args:
         before: What `vitrine.quality.history.sample` drew from the previous revision.
@@ -129,7 +129,7 @@ def column_findings(
     before: pd.DataFrame, now: pd.DataFrame, numbers: Sequence[str], mixes: Sequence[str]
 ) -> list["Finding"]:
     """How far each column moved and from where on that counts, furthest first; without those too empty to say."""
-    from vitrine.monitoring.detection import DriftRules, detect
+    from vitrine.evaluation.shift import DriftRules, detect
 
     sides = []
     for side in (before, now):

@@ -226,7 +226,7 @@ def frozen_verdicts(
 def by_photo(predictions: ListingPredictions) -> PhotoPredictions:
     """Predictions about listings as those about their photos: the verdict, how sure it is, the listing's embedding.
 
-    Chance is drawn by whole listings (see `vitrine.monitoring.detection`), so that repeating does not sharpen it.
+    Chance is drawn by whole listings (see `vitrine.evaluation.shift`), so that repeating does not sharpen it.
     """
     labels = (AUTHENTIC, COUNTERFEIT, ASK)
     photos = np.repeat(np.arange(len(predictions.listings)), [len(images) for images in predictions.images])
