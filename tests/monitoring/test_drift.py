@@ -168,8 +168,8 @@ def test_the_embedding_distance_is_the_frechet_distance():
     points = rng.normal(size=(20_000, 3))
     first = pd.DataFrame(points[:10_000], columns=[f"embedding{i:02d}" for i in range(3)])
     second = pd.DataFrame(points[10_000:] * [1, 1.5, 1] + [0.5, 0, 0], columns=first.columns)
-    (finding,), _, _ = detect(first, second, DriftRules(draws=2))
-    assert finding.distance == pytest.approx(np.sqrt(0.5**2 + 0.5**2), rel=0.03)
+    found = {finding.signal: finding.distance for finding in detect(first, second, DriftRules(draws=2)).findings}
+    assert found["embedding"] == pytest.approx(np.sqrt(0.5**2 + 0.5**2), rel=0.03)
 
 
 def test_what_is_missing_is_said():

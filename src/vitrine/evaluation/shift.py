@@ -343,7 +343,8 @@ def _mix(name: str, kind: str, cells: pd.Series, size: int, least: float) -> _Si
     counts = Counter(label for row, label in pairs if row < size)
     common = {label for label, count in counts.items() if count >= COMMON}
     # Labels that the reference never had are no part of its mix: how many chance explains, `new_labels` knows.
-    seen = np.array([kind != "labels" or label in counts for _, label in pairs], dtype=bool)
+    asked = kind == "labels" and name != "readable"
+    seen = np.array([not asked or label in counts for _, label in pairs], dtype=bool)
     codes = pd.factorize(pd.Series([label if label in common else "" for _, label in pairs], dtype=object))[0]
     present = np.zeros(len(cells), dtype=bool)
     present[rows] = True
