@@ -235,9 +235,14 @@ def _judged(task: Task) -> Verdicts:
         one, other = photos[first], photos[second]
         if one is None or other is None:
             continue
-        one = turned(one, RELATIVE[left][right])
-        planes = laid(one.image, other.image)
-        alike, copy = compared(one, other, planes, frames[0], frames[1])
+        sides = [(turned(one, RELATIVE[left][right]), other)]
+        if left != right and one.tables:  # it may be the one that was saved anew, which only shows unturned
+            sides.append((turned(other, RELATIVE[right][left]), one))
+        for side in sides:
+            planes = laid(side[0].image, side[1].image)
+            alike, copy = compared(*side, planes, frames[0], frames[1])
+            if copy:
+                break
         if alike:
             pairs.append(planes)
             resized.append(one.size != other.size)
