@@ -72,6 +72,7 @@ def run_pipeline(
         0 if every step ended well, else 1.
     """
     runs = Path(absolute(runs))
+    load(name)
     now = f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
     arguments: dict[str, Any] = {"out_registry": str(runs / "registry"), "out_reports": str(runs / "summaries")}
     arguments |= parameters(name, overrides, path)

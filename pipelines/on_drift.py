@@ -72,7 +72,7 @@ def answer(
     given = defaults(pipeline) | parameters
     data = "" if unchanged else steps.learns_from(str(given["data_catalog"]), str(given["data_revision"]))
     asked = partial(steps.request_retraining, Path(drift), state, registry, reports, run_id)
-    known: dict[str, Any] = {"data": data, "tasks": TRAINS.get(pipeline, ())}
+    known: dict[str, Any] = {"data": data, "trained": TRAINS.get(pipeline, ())}
     if not endpoint:
         return asked(None, lambda: "", **known)
     cluster, lost = Cluster(endpoint, namespace), timedelta(minutes=lost_minutes)

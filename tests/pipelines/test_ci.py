@@ -144,8 +144,8 @@ def test_figures_stand_beside_those_in_use(tmp_path):
         "",
         "| figure | this commit | in use | difference |",
         "| --- | --- | --- | --- |",
-        "| top1 | 0.5000 | 0.7500 | -0.2500 |",
         "| macro&#95;top1 | 0.3750 | 0.2500 | +0.1250 |",
+        "| top1 | 0.5000 | 0.7500 | -0.2500 |",
         "| attr:a&#124;b/top1 | 1.0000 | - | - |",
     ]
 

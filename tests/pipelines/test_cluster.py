@@ -192,13 +192,13 @@ def test_every_step_has_a_name_for_people():
 def test_a_run_is_named_after_its_data_and_the_figure_to_beat(tmp_path, monkeypatch):
     (tmp_path / "data.dvc").write_text("outs:\n- md5: 0a1b2c3d4e5f60718293a4b5c6d7e8f9.dir\n  path: data\n")
     (tmp_path / "registry/taxonomy").mkdir(parents=True)
-    champion = {"task": "taxonomy", "version": "v1", "model": "", "content": "c", "metrics": {"top1": 0.9123}}
+    champion = {"task": "taxonomy", "version": "v1", "model": "", "content": "c", "metrics": {"macro_top1": 0.9123}}
     champion |= {"promoted_at": "2026-01-01T00:00:00+00:00", "reason": ""}
     (tmp_path / "registry/taxonomy/champion.json").write_text(json.dumps(champion))
     given = {"data_catalog": str(tmp_path / "data.dvc"), "out_registry": str(tmp_path / "registry")}
-    assert run_name("retrain", given) == "retrain 0a1b2c3d taxonomy top1 0.912"
+    assert run_name("retrain", given) == "retrain 0a1b2c3d taxonomy macro_top1 0.912"
     assert run_name("retrain", {**given, "data_revision": "ffffffff0000"}).startswith("retrain ffffffff ")
-    assert run_name("monitor", {**given, "data_catalog": "/new/%Y-%m-%d"}) == "monitor taxonomy top1 0.912"
+    assert run_name("monitor", {**given, "data_catalog": "/new/%Y-%m-%d"}) == "monitor taxonomy macro_top1 0.912"
     assert run_name("authenticate", given) == "authenticate 0a1b2c3d"  # another's figure is not to beat
 
 

@@ -44,6 +44,7 @@ COPIES = {
         ("Golden-Delicious_006", "Golden-Delicious_011"),
         ("Floury-Potato_006", "Floury-Potato_016"),
         ("Avocado_026", "Avocado_040"),
+        ("Royal-Gala_014", "Royal-Gala_060"),
     ],
     "fashion": [
         ("4726", "4204"),

@@ -159,6 +159,7 @@ def fit(
                     _check(losses, title, epoch)
                 bar.update()
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    _check(losses, title, epoch)
                     first_step = step + 1
                     save()
                     saved = time.monotonic()

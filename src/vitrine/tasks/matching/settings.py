@@ -14,9 +14,7 @@ class MatchingSettings(Settings):
     pretraining: int = Field(10, ge=0, description="passes over the background set before, where weights=none")
     pairs: str = Field("1:1:4", description="positive : hard negative : background negative pairs, the first 1")
     margin: float = Field(0.0, ge=0, description="in units of the features; 0 = by the non-matching pairs")
-    margin_scale: float = Field(
-        1.0, gt=0, description="margin over the median distance of non-matching pairs"
-    )
+    margin_scale: float = Field(1.0, gt=0, description="margin over the median distance of non-matching pairs")
     softmax_weight: float = Field(0.1, ge=0, description="of the softmax loss beside that of pairs, in units of m²")
     hard: int = Field(10, ge=1, description="nearest false answers that hard negatives are drawn from")
     refresh: int = Field(1, ge=1, description="passes after which hard negatives are looked for anew")
