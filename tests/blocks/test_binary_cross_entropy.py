@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vitrine.blocks.binary_cross_entropy import annotated_cross_entropy
+from vitrine.blocks.binary_cross_entropy import annotated_binary_cross_entropy
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -22,12 +22,12 @@ def test_equals_the_loop(dtype):
             for a, b in zip(z, y, strict=True)
         ]
         losses.append(sum(terms) / 4)
-    assert annotated_cross_entropy(scores, carries).item() == pytest.approx(sum(losses) / 5, rel=1e-5)
+    assert annotated_binary_cross_entropy(scores, carries).item() == pytest.approx(sum(losses) / 5, rel=1e-5)
 
 
 def test_photos_without_a_label_teach_nothing():
     scores = torch.randn(3, 2, requires_grad=True)
-    loss = annotated_cross_entropy(scores, torch.zeros(3, 2, dtype=torch.bool))
+    loss = annotated_binary_cross_entropy(scores, torch.zeros(3, 2, dtype=torch.bool))
     loss.backward()
     assert loss.item() == 0
     assert (scores.grad == 0).all()
@@ -35,7 +35,7 @@ def test_photos_without_a_label_teach_nothing():
 
 def test_far_off_scores_stay_finite():
     scores = torch.tensor([[1e4, -1e4]], requires_grad=True)
-    loss = annotated_cross_entropy(scores, torch.tensor([[False, True]]))
+    loss = annotated_binary_cross_entropy(scores, torch.tensor([[False, True]]))
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(scores.grad).all()

@@ -8,7 +8,8 @@ from PIL import Image
 from vitrine import tasks
 from vitrine.catalog import Catalog
 from vitrine.evaluate import compute_metrics
-from vitrine.evaluation.report import best_answers, calibration_error, classification_artifacts, label_page
+from vitrine.evaluation.calibration import calibration_error
+from vitrine.evaluation.report import best_answers, classification_artifacts, label_page
 from vitrine.predictions import LabelPredictions, PhotoPredictions
 from vitrine.tasks.attributes import metrics as attributes
 from vitrine.tasks.taxonomy import metrics as taxonomy
@@ -100,7 +101,8 @@ def test_calibration_error_by_hand():
     confidence = np.array([0.95, 0.95, 0.55, 0.55], dtype=np.float32)
     scores = np.tile(np.array([[0.9, 0.1]], dtype=np.float32), (4, 1))
     asked = LabelPredictions("level1", ["a", "b"], scores, confidence, [["a"], ["b"], ["a"], ["a"]])
-    assert calibration_error(best_answers(asked)) == pytest.approx(0.45, abs=1e-6)
+    best = best_answers(asked)
+    assert calibration_error(best.confidence, best.right) == pytest.approx(0.45, abs=1e-6)
 
 
 def test_the_confusion_matrix_counts_every_annotated_photo(answered):

@@ -10,12 +10,12 @@ from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 from toy_listings import an_outcome
 
 from vitrine.errors import InputError
+from vitrine.evaluation.calibration import calibration_error
 from vitrine.tasks.authenticity import metrics as authenticity
 from vitrine.tasks.authenticity.metrics import (
     area_under_curve,
     attention_by_view,
     attention_entropy,
-    calibration_error,
     listing_metrics,
     rates,
     view_metrics,

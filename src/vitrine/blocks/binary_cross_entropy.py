@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def annotated_cross_entropy(scores: Tensor, carries: Tensor) -> Tensor:
+def annotated_binary_cross_entropy(scores: Tensor, carries: Tensor) -> Tensor:
     """Binary cross entropy, the mean over the labels of a photo and over the photos annotated for the type.
 
         -sum_n [y_n log s(z_n) + (1 - y_n) log(1 - s(z_n))] / N

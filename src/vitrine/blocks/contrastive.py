@@ -23,11 +23,11 @@ def contrastive(left: Tensor, right: Tensor, same: Tensor, margin: float) -> Ten
     Raises:
         ValueError: if the margin is not above 0, or the shapes do not fit.
     """
-    squared = squared_distances(left, right, same, margin)
+    squared = squared_pair_distances(left, right, same, margin)
     return torch.where(same, squared, (margin**2 - squared).clamp(min=0))
 
 
-def squared_distances(left: Tensor, right: Tensor, same: Tensor, margin: float) -> Tensor:
+def squared_pair_distances(left: Tensor, right: Tensor, same: Tensor, margin: float) -> Tensor:
     """‖Xp - Xq‖² of each pair, (n,) float32; refuses what `contrastive` refuses."""
     if margin <= 0:
         raise ValueError(f"a margin is above 0, not {margin}")

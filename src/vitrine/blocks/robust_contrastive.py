@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from vitrine.blocks.contrastive import squared_distances
+from vitrine.blocks.contrastive import squared_pair_distances
 
 
 def robust_contrastive(left: Tensor, right: Tensor, same: Tensor, margin: float) -> Tensor:
@@ -26,5 +26,5 @@ def robust_contrastive(left: Tensor, right: Tensor, same: Tensor, margin: float)
     Raises:
         ValueError: if the margin is not above 0, or the shapes do not fit.
     """
-    squared = squared_distances(left, right, same, margin)
+    squared = squared_pair_distances(left, right, same, margin)
     return torch.where(same, squared.clamp(max=margin**2), (margin**2 - squared).clamp(min=0))

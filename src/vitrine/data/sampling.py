@@ -38,7 +38,7 @@ def class_balanced(
     rows = np.empty(count, np.int64)
     for label, members in enumerate(rows_of_class):
         places = np.flatnonzero(classes == label)
-        rows[places] = _in_turns(members, len(places), random)
+        rows[places] = in_turns(members, len(places), random)
     return list(zip(np.split(rows, steps), np.split(classes, steps), strict=True))
 
 
@@ -90,10 +90,10 @@ def mixed(
     counts = [round(whole * share) for share in (labelled_share, further_share, shares[2])]
     of_type = random.permutation(np.arange(counts[0]) % max(1, len(annotated)))
     parts = [
-        _in_turns(own, len(own) * views, random),
-        *(_in_turns(rows, int((of_type == i).sum()), random) for i, rows in enumerate(annotated)),
-        _in_turns(further, counts[1], random),
-        _in_turns(np.concatenate([own, further]), counts[2], random),
+        in_turns(own, len(own) * views, random),
+        *(in_turns(rows, int((of_type == i).sum()), random) for i, rows in enumerate(annotated)),
+        in_turns(further, counts[1], random),
+        in_turns(np.concatenate([own, further]), counts[2], random),
     ]
     rows = np.concatenate(parts)
     corrupted = np.arange(len(rows)) >= len(rows) - counts[2]
@@ -108,7 +108,7 @@ def mixed(
     return [Mixture(rows[cut], corrupted[cut], draws[cut]) for cut in cuts]
 
 
-def _in_turns(rows: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+def in_turns(rows: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
     """So many of the rows, shuffled, each once before any comes again."""
     if not count:
         return rows[:0]

@@ -9,6 +9,7 @@ import numpy as np
 
 from vitrine.catalog import Catalog
 from vitrine.evaluation.beside import add_baseline
+from vitrine.evaluation.calibration import BINS, calibration_error, reliability
 from vitrine.evaluation.corrupted import add_section
 from vitrine.evaluation.embedding_map import drawable, embedding_map, plain, short
 from vitrine.evaluation.hierarchy import mistakes
@@ -26,7 +27,6 @@ NOTHING_TO_CONFUSE: dict[str, Any] = {  # what KFP takes for an empty matrix and
 }  # fmt: skip
 MATRIX_CLASSES = 25
 KFP_CLASSES = 40
-BINS = 10
 PROJECTED = 2000
 EXAMPLES = 12
 SEED = 0
@@ -60,14 +60,6 @@ def best_answers(target: LabelPredictions) -> Answers:
     right = np.array([label in truth for truth, label in pairs], dtype=bool)
     truth = np.array([label if label in names else names[0] for names, label in pairs], dtype=object)
     return Answers(rows, truth, predicted, target.confidence[rows].astype(np.float64), right)
-
-
-def calibration_error(answers: Answers) -> float:
-    """Expected calibration error over 10 even bins of confidence: sum_b n_b/n |accuracy_b - mean confidence_b|.
-
-    (Guo et al., On Calibration of Modern Neural Networks, ICML 2017, Eq. 3.)
-    """
-    return float(sum(share * abs(accuracy - confidence) for share, accuracy, confidence in _bins(answers)))
 
 
 def classification_artifacts(predictions: PhotoPredictions) -> dict[str, Any]:
@@ -203,7 +195,7 @@ def _summary(target: LabelPredictions, answers: Answers) -> tuple[str, int, str,
     means = [right[generator.integers(len(right), size=len(right))].mean() for _ in range(200)]
     low, high = np.quantile(means, [0.025, 0.975])
     interval = f"{100 * low:.1f} – {100 * high:.1f}"
-    error = percent(calibration_error(answers))
+    error = percent(calibration_error(answers.confidence, answers.right))
     return _title(target.name), len(target.labels), f"{len(right):,}", percent(right.mean()), interval, error
 
 
@@ -388,11 +380,13 @@ def _reliability(answered: Mapping[str, Answers]) -> "Figure":
     for i, (name, answers) in enumerate(answered.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
         edges = np.arange(BINS) / BINS
-        shares, accuracies, _ = (np.array(values) for values in zip(*_bins(answers), strict=True))
+        shares, accuracies, _ = (
+            np.array(values) for values in zip(*reliability(answers.confidence, answers.right), strict=True)
+        )
         axes.bar(edges, shares, 1 / BINS, align="edge", color="#e4e7ec")
         axes.bar(edges, np.nan_to_num(accuracies), 0.8 / BINS, align="edge", color="#3454d1", alpha=0.85)
         axes.plot([0, 1], [0, 1], "--", color="#1d2330", linewidth=1)
-        error = 100 * calibration_error(answers)
+        error = 100 * calibration_error(answers.confidence, answers.right)
         axes.set_title(f"{plain(_title(name))}: off by {error:.1f} points", fontsize=9, loc="left")
         axes.set(xlim=(0, 1), ylim=(0, 1))
         axes.set_xlabel("confidence", fontsize=8, color="#667085")
@@ -400,15 +394,6 @@ def _reliability(answered: Mapping[str, Answers]) -> "Figure":
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def _bins(answers: Answers) -> list[tuple[float, float, float]]:
-    """Per bin of confidence: share of photos, share right, mean confidence (0 where empty)."""
-    places = np.clip((answers.confidence * BINS).astype(int), 0, BINS - 1)
-    count = np.bincount(places, minlength=BINS)
-    right = np.bincount(places, answers.right, minlength=BINS) / np.maximum(count, 1)
-    confidence = np.bincount(places, answers.confidence, minlength=BINS) / np.maximum(count, 1)
-    return list(zip((count / max(count.sum(), 1)).tolist(), right.tolist(), confidence.tolist(), strict=True))
 
 
 def _embeddings(page: Page, predictions: PhotoPredictions, answered: Mapping[str, Answers]) -> None:

@@ -73,7 +73,7 @@ def _try_gammas(catalog: Catalog, store: PhotoStore, settings: TeacherSettings, 
     epochs = settings.gamma_epochs or max(1, settings.epochs // 3)
     tried: dict[float, float] = {}
     for gamma in settings.gammas:
-        own = settings.model_copy(update={"gamma": gamma, "epochs": epochs, "gammas": ""})
+        own = settings.model_copy(update={"gamma": gamma, "epochs": epochs, "gammas": ()})
         title = f"teacher {settings.type}, gamma {gamma:g}"
         _, history = _fit_teacher(catalog, store, own, folder / f"gamma-{gamma:g}", title)
         score = history.best_score()

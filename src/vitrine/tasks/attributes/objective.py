@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitrine.blocks.binary_cross_entropy import annotated_cross_entropy
+from vitrine.blocks.binary_cross_entropy import annotated_binary_cross_entropy
 from vitrine.blocks.pairwise_ranking import pairwise_ranking_loss
 from vitrine.blocks.weighted_cosine import certainty, distillation_loss
 from vitrine.catalog import Catalog
@@ -100,7 +100,8 @@ def bce_objective(
     def loss(epoch: int, step: int, rows: np.ndarray, views: Sequence[Tensor], device: torch.device) -> Tensor:
         _, scores = net(views[0])
         terms = [
-            annotated_cross_entropy(scores[kind], torch.from_numpy(train[kind][rows]).to(device)) for kind in labels
+            annotated_binary_cross_entropy(scores[kind], torch.from_numpy(train[kind][rows]).to(device))
+            for kind in labels
         ]
         return torch.stack(terms).sum()
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from vitrine.errors import InputError
 from vitrine.evaluation.auc import area_under_curve
+from vitrine.evaluation.calibration import calibration_error
 from vitrine.predictions import ListingPredictions
 from vitrine.tasks.authenticity.decision import ASK, AUTHENTIC, COUNTERFEIT, verdicts
 
-BINS = 10
 VIEW_LISTINGS = 10  # judged listings that a view's own figures need
 RATES = ("accuracy", "precision", "recall", "f1")
 
@@ -111,23 +111,6 @@ def rates(probability: np.ndarray, authentic: np.ndarray) -> dict[str, float]:
         "f1": 2 * both / (answered + positives) if answered + positives else float("nan"),
         "auc": area_under_curve(probability, authentic),
     }
-
-
-def calibration_error(probability: np.ndarray, authentic: np.ndarray) -> float:
-    """Expected calibration error of P(authentic): sum_b n_b/n |share authentic_b - mean probability_b|, 10 even bins.
-
-    (Guo et al., On Calibration of Modern Neural Networks, ICML 2017, Eq. 3, of the positive class.)
-    """
-    return float(sum(share * abs(true - mean) for share, true, mean in reliability(probability, authentic)))
-
-
-def reliability(probability: np.ndarray, authentic: np.ndarray) -> list[tuple[float, float, float]]:
-    """Per even bin of probability: share of listings, share authentic among them, mean probability (0 where empty)."""
-    places = np.clip((probability * BINS).astype(int), 0, BINS - 1)
-    count = np.bincount(places, minlength=BINS)
-    true = np.bincount(places, authentic, minlength=BINS) / np.maximum(count, 1)
-    mean = np.bincount(places, probability, minlength=BINS) / np.maximum(count, 1)
-    return list(zip((count / count.sum()).tolist(), true.tolist(), mean.tolist(), strict=True))
 
 
 def attention_entropy(attention: Sequence[np.ndarray]) -> float:

@@ -8,12 +8,13 @@ import numpy as np
 from vitrine.catalog import Catalog
 from vitrine.data.heat import heat_thumbnail
 from vitrine.evaluation.beside import add_baseline
+from vitrine.evaluation.calibration import BINS, reliability
 from vitrine.evaluation.embedding_map import embedding_map
 from vitrine.evaluation.roc import roc
 from vitrine.predictions import ListingPredictions
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
 from vitrine.tasks.authenticity.decision import ASK, AUTHENTIC, COUNTERFEIT, Costs, mean_cost
-from vitrine.tasks.authenticity.metrics import BINS, RATES, Judged, attention_by_view, judged, rates, reliability
+from vitrine.tasks.authenticity.metrics import RATES, Judged, attention_by_view, judged, rates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

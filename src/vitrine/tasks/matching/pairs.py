@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vitrine.catalog.tree import CategoryTree
+from vitrine.data.sampling import in_turns
 from vitrine.errors import InputError
 
 IDENTITIES = ("product", "item")  # columns that say what is the same; item: of a kind, where exact ones are unknown
@@ -220,12 +221,5 @@ def steps_of_epoch(
     cuts = [*range(0, len(order), units), len(order)]
     if len(cuts) > 2 and cuts[-1] - cuts[-2] == 1:
         cuts.pop(-2)  # batch norm needs two
-    drawn = _in_turns(background, far * len(order), random)
+    drawn = in_turns(np.arange(background), far * len(order), random)
     return [Step(order[a:b], right[a:b], wrong[a:b], drawn[far * a : far * b]) for a, b in pairwise(cuts)]
-
-
-def _in_turns(rows: int, count: int, random: np.random.Generator) -> np.ndarray:
-    """So many places, shuffled, each once before any comes again."""
-    if not count:
-        return np.zeros(0, np.int64)
-    return np.concatenate([random.permutation(rows) for _ in range(-(-count // rows))])[:count]
