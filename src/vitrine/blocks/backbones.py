@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vitrine.blocks.narrow_resnet import NARROW, narrow_resnet18
 from vitrine.blocks.pretrained import TIMM, find_weights, import_timm, read_tensors, say, unknown
+from vitrine.blocks.strided_depthwise import keep_at_32_bits
 from vitrine.blocks.torchvision_nets import torchvision_models
 from vitrine.data.augment import MEAN, STD
 from vitrine.errors import InputError
@@ -44,6 +45,7 @@ def build_backbone(name: str, image_size: int, weights: str = "none") -> tuple[n
             _load_weights(trunk, name, found.path, image_size)
     if found is not None:
         say(found)
+    keep_at_32_bits(trunk)
     trunk.eval()
     try:
         with torch.inference_mode():
