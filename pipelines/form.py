@@ -103,7 +103,7 @@ OWN: Mapping[str, Mapping[str, Setting]] = {  # of trainings
         "student_epochs": Setting(0, "Passes of the student over the training photos; 0 = what suits the start."),
         "unlabelled": Setting("", "Further catalogs, comma separated, whose photos the student learns from."),
         "corrupted": Setting(0.0, "Share of photos that the student sees blurred, noisy, too dark ..."),
-        "prior": Setting(False, "Apply the training class prior to the logits (off: uniform prior)."),
+        "prior": Setting(True, "Apply the training class prior to the logits (off: uniform prior)."),
     },
     "authenticate": {
         "lambda": Setting(0.1, "Weight of what undecided listings teach ssa (lambda of Eq. 2)."),

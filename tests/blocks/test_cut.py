@@ -24,14 +24,14 @@ def sequential():
 
 @pytest.mark.parametrize(
     ("name", "size", "layers", "of"),
-    [("mobilenet_v2", 128, 7, 19), ("resnet50", 224, 6, 8), ("convnext_tiny", 224, 4, 8), ("resnet18_small", 32, 0, 8)],
+    [("mobilenet_v2", 128, 14, 19), ("resnet50", 224, 7, 8), ("convnext_tiny", 224, 6, 8), ("resnet18_small", 32, 0, 8)],
 )
-def test_the_middle_is_where_cells_stand_for_eight_pixels(name, size, layers, of):
+def test_the_middle_is_where_cells_stand_for_sixteen_pixels(name, size, layers, of):
     trunk, _ = build_backbone(name, size)
     assert (middle(trunk, size), len(trunk)) == (layers, of)
     if layers:
         with torch.no_grad():
-            assert trunk.eval()[:layers](torch.zeros(1, 3, size, size)).shape[-1] == size // 8
+            assert trunk.eval()[:layers](torch.zeros(1, 3, size, size)).shape[-1] == size // 16
 
 
 @pytest.mark.parametrize("layers", [1, 3, 4])

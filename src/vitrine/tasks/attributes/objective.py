@@ -17,10 +17,12 @@ from vitrine.data.sampling import Mixture, class_balanced, mixed
 from vitrine.data.truth import attribute_truth, label_matrix, labels_seen, top1_accuracy
 from vitrine.errors import InputError
 from vitrine.inference import run_net
+from vitrine.settings import Settings
 from vitrine.tasks.attributes.net import AttributeNet, LogisticNet
 from vitrine.tasks.attributes.settings import BceSettings, StudentSettings, TeacherSettings
 from vitrine.training.objective import Objective
 
+FEWEST_STEPS = 16  # a pass from published weights: a type of few photos shows each more often (docs/results/start.md)
 TeacherBatch = tuple[np.ndarray, np.ndarray]  # rows and the class each was drawn for, (n,) both
 
 
@@ -51,7 +53,7 @@ def teacher_objective(
         np.flatnonzero((split == "validation") & matrix.any(axis=1)),
     )
     rows_of_class = [np.flatnonzero(train[:, label]) for label in range(len(classes))]
-    steps = max(1, int(train.any(axis=1).sum()) // settings.batch_size)
+    steps = _steps(int(train.any(axis=1).sum()), settings)
 
     def batches(epoch: int, first_step: int) -> Iterator[tuple[TeacherBatch, Tensor]]:
         drawn = class_balanced(rows_of_class, settings.batch_size, steps, settings.seed, epoch)[first_step:]
@@ -86,7 +88,7 @@ def bce_objective(
     matrices = {kind: label_matrix(attribute_truth(catalog.table, kind), own) for kind, own in labels.items()}
     train = {kind: matrix * (split == "train")[:, None] for kind, matrix in matrices.items()}
     rows_of_class = {kind: [np.flatnonzero(own[:, i]) for i in range(own.shape[1])] for kind, own in train.items()}
-    steps = max(1, max(int(own.any(axis=1).sum()) for own in train.values()) // settings.batch_size)
+    steps = _steps(max(int(own.any(axis=1).sum()) for own in train.values()), settings)
     parts = [len(part) for part in np.array_split(np.arange(max(settings.batch_size, len(labels))), len(labels))]
 
     def batches(epoch: int, first_step: int) -> Iterable[tuple[np.ndarray, Tensor]]:
@@ -158,6 +160,11 @@ def student_objective(
 
     score = partial(_mean_top1, net, store, matrices, split)
     return Objective(len(mixture(0)), batches, loss, score, store, settings.seed)
+
+
+def _steps(photos: int, settings: Settings) -> int:
+    """Of a pass over some annotated photos."""
+    return max(1 if settings.trunk == "scratch" else FEWEST_STEPS, photos // settings.batch_size)
 
 
 def _mean_top1(net: nn.Module, store: Inputs, matrices: Mapping[str, np.ndarray], split: np.ndarray) -> float | None:

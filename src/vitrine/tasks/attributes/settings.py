@@ -11,7 +11,7 @@ class TeacherSettings(Settings):
     type: str = Field("", description="the attribute type to teach, e.g. colour")
     embedding_dim: int = Field(256, ge=2, description="D of the label embeddings")
     gamma: float = Field(1.0, ge=0, description="focal exponent of Eq. 2")
-    prior: bool = Field(False, description="apply the training class prior to the logits (off: uniform prior)")
+    prior: bool = Field(True, description="apply the training class prior to the logits (off: uniform prior)")
     gammas: Numbers = Field((), description="try these on the validation photos and keep the best, e.g. 0,0.5,1,2,3")
     gamma_epochs: int = Field(0, ge=0, description="passes each of gammas is tried for; 0 = a third of epochs")
 
@@ -20,7 +20,7 @@ class BceSettings(Settings):
     """The compared system: a logistic output per label (attributes paper, Section 4.2)."""
 
     type: str = Field("", description="the attribute type to learn; empty = all of them, in one net")
-    prior: bool = Field(False, description="apply the training class prior to the logits (off: uniform prior)")
+    prior: bool = Field(True, description="apply the training class prior to the logits (off: uniform prior)")
 
 
 class StudentSettings(TeacherSettings):
