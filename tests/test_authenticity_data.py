@@ -5,8 +5,6 @@ import pytest
 from benchmarks.tables.authenticity_data import (
     MARK_VIEWS,
     PAIRS,
-    labels_cut,
-    other_classes,
     real_listings,
     rendered_listings,
 )
@@ -57,11 +55,6 @@ def test_undecided_listings_are_three_in_ten_and_only_teach(real, rendered):
         assert len(undecided) / len(among) == pytest.approx(0.3, abs=0.02)
 
 
-def test_trunk_classes_are_none_of_the_listings(real, datasets, tmp_path):
-    other_classes(datasets / "grocery", tmp_path / "others")
-    assert not set(read_catalog(tmp_path / "others").table["image"]) & set(real.table["image"])
-
-
 def test_the_rendered_mark_sits_in_two_views(rendered):
     table = rendered.table
     assert set(table.loc[table["decisive"] == "yes", "view"]) == set(MARK_VIEWS)
@@ -71,13 +64,3 @@ def test_the_rendered_mark_sits_in_two_views(rendered):
         4,
         12,
     ]
-
-
-def test_cutting_labels_leaves_as_many_of_each_verdict_and_the_rest_alone(rendered, tmp_path):
-    labels_cut(rendered, 0.3, tmp_path / "cut")
-    cut = read_catalog(tmp_path / "cut").table
-    train = cut["split"] == "train"
-    kept = cut[train & (cut["verdict"] != "")].drop_duplicates("listing")["verdict"].value_counts()
-    assert kept["authentic"] == kept["counterfeit"] > 0
-    assert cut[~train].equals(rendered.table[~train])
-    assert cut.drop(columns="verdict").equals(rendered.table.drop(columns="verdict"))

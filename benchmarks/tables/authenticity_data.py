@@ -1,4 +1,4 @@
-"""The data sets of benchmarks/tables/authenticity.py: listings of real photos, and rendered ones.
+"""The data sets of listings of benchmarks/tables/methods.py: listings of real photos, and rendered ones.
 
 Both are catalogs of listings with a split (60/10/30 of the listings) and an extra column `decisive`: `yes` for the
 photos that give the verdict away, which no system sees.
@@ -15,10 +15,6 @@ views are copied, in stitches as well as emblems, which is harder.)
 
 Undecided are 30 % of the rendered listings, all of them in train (so half of train), and of the real ones, which are
 few, 30 % of train.
-
-A few hundred decided listings are few to learn seeing from, so all systems start from a trunk that has learnt a coarser
-question: on real photos the classes of `grocery` that are not used here (`other_classes`), on rendered ones which view
-a photo shows and which of four makers' emblems (`makers`, of other listings, with genuine and copied marks alike).
 """
 
 import tempfile
@@ -31,7 +27,7 @@ from vitrine.catalog import Catalog, read_catalog, write_catalog
 from vitrine.files import new_folder
 from vitrine.quality.clean import clean_catalog
 from vitrine.synth.listings import is_multi_view, jpeg, listing_key, marked_view, product_of, render_listing
-from vitrine.synth.marks import MARKED_VIEWS, brand_of
+from vitrine.synth.marks import MARKED_VIEWS
 
 PAIRS = (  # authentic, counterfeit, the third class they share
     ("Granny-Smith", "Golden-Delicious", "Red-Delicious"),
@@ -85,17 +81,6 @@ def real_listings(grocery: Path, out: Path, seed: int = 0) -> None:
         write_catalog(Catalog(str(grocery.absolute()), table, f"real-{seed}"), folder)
 
 
-def other_classes(grocery: Path, out: Path, seed: int = 0) -> None:
-    """Writes a catalog of the photos of all classes that `real_listings` does not use, a tenth of them validation."""
-    used = {name for pair in PAIRS for name in pair}
-    images = [image for image in _natural_photos(grocery) if image.split("/")[-2] not in used]
-    random = np.random.default_rng(seed)
-    table = pd.DataFrame({"image": images, "category": ["/".join(image.split("/")[1:-1]) for image in images]})
-    table["split"] = np.where(random.random(len(table)) < 0.1, "validation", "train")
-    with new_folder(out) as folder:
-        write_catalog(Catalog(str(grocery.absolute()), table, f"others-{seed}"), folder)
-
-
 def rendered_listings(out: Path, listings: int, seed: int = 0) -> None:
     """Renders shoes in several views and writes their catalog.
 
@@ -126,35 +111,6 @@ def rendered_listings(out: Path, listings: int, seed: int = 0) -> None:
         write_catalog(
             Catalog(str(out.absolute()), _undecided(table, UNDECIDED * listings, random), f"rendered-{seed}"), folder
         )
-
-
-def makers(out: Path, listings: int, seed: int = 1) -> None:
-    """Renders other shoes, and writes a catalog of what can be known of them without an expert: view and maker."""
-    numbers = [number for number in range(4 * listings + 4) if is_multi_view(number)][:listings]
-    with new_folder(out) as folder:
-        (folder / "images").mkdir()
-        rows = []
-        for i, number in enumerate(numbers):
-            maker = brand_of(product_of(seed, number).key).outline
-            for photo in render_listing(seed, number):
-                view = photo.row["view"]
-                (folder / photo.row["image"]).write_bytes(photo.data)
-                category = f"{view}/{maker}" if view in EMBLEM_VIEWS else view
-                split = "validation" if i % 10 == 0 else "train"
-                rows.append({"image": photo.row["image"], "category": category, "split": split})
-        write_catalog(Catalog(str(out.absolute()), pd.DataFrame(rows), f"makers-{seed}"), folder)
-
-
-def labels_cut(catalog: Catalog, share: float, out: Path, seed: int = 0) -> None:
-    """The same catalog where only a share of the decided training listings, as many of each verdict, stays decided."""
-    table = catalog.table.copy()
-    random = np.random.default_rng(seed)
-    decided = table[(table["split"] == "train") & (table["verdict"] != "")].groupby("verdict")["listing"].unique()
-    kept = max(1, round(share * sum(map(len, decided)) / 2))
-    blanked = {name for names in decided for name in random.permutation(names)[kept:]}
-    table.loc[table["listing"].isin(blanked), "verdict"] = ""
-    with new_folder(out) as folder:
-        write_catalog(Catalog(catalog.root, table, f"{catalog.data_version}-cut-{share:g}"), folder)
 
 
 def _photos_by_class_and_split(

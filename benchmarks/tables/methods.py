@@ -19,7 +19,6 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,8 +92,8 @@ TABLES = {
             ("sscnn", "bcnn", "macro_top1"), ("bmtl-rl", "bcnn", "macro_top1"), ("bmtl-ca", "bmtl-rl", "macro_top1"),
             ("ssmtl-rl", "bmtl-rl", "macro_top1"), ("modern", "bcnn", "macro_top1"),
         ],
-        "`height`: how far up the true path a mistake and the truth meet; `agree`: separately answered levels that form "
-        "one path. Grocery has no attributes: its `-ca` rows are the nets of `-rl`, with balance for `ssmtl-ca`.",
+        "`height`: how far up the true path a mistake and the truth meet; `agree`: the levels form one path. "
+        "Grocery has no attributes: its `-ca` rows are the nets of `-rl`, with balance for `ssmtl-ca`.",
     ),
     "representation": Table(
         "representation",
@@ -317,14 +316,14 @@ def trained(run: Run, catalog: Catalog, out: Path, variant: str, **settings: Any
     return out
 
 
-def of_a_model(run: Run, catalog: Catalog, nets: Path, **settings: Any) -> dict[str, Any]:
+def of_a_model(run: Run, catalog: Catalog, folder: Path, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The figures of one model, or of the frozen net that the first system starts from."""
     from vitrine.evaluate import baseline, compute_metrics
     from vitrine.predict import Model
 
     system = next(iter(TABLES[run.task].systems)) if run.system == FROZEN else run.system
-    loaded = Model.load(trained(run, catalog, nets / system, TABLES[run.task].systems[system][0], **settings))
-    found = {}
+    loaded = Model.load(trained(run, catalog, folder / system, TABLES[run.task].systems[system][0], **(settings or {})))
+    found: dict[str, Any] = {}
     for split in ("validation", "test"):
         rows = loaded.task.rows(catalog, split)
         outcome = baseline(loaded.config, catalog, rows) if run.system == FROZEN else loaded.predict(rows)
@@ -333,7 +332,7 @@ def of_a_model(run: Run, catalog: Catalog, nets: Path, **settings: Any) -> dict[
         if run.system == "ssa" and split == "test":
             found["decisive"] = on_decisive(outcome, rows)
     if run.task not in ("attributes", "taxonomy"):
-        shutil.rmtree(nets / system) if system != next(iter(TABLES[run.task].systems)) else None
+        shutil.rmtree(folder / system) if system != next(iter(TABLES[run.task].systems)) else None
     return found
 
 
@@ -345,7 +344,7 @@ def taxonomy(run: Run, catalog: Catalog, nets: Path) -> dict[str, Any]:
     levels = range(1, catalog.table["category"].str.count("/").max() + 1)
     single = [trained(run, catalog, nets / f"{flat}-{level}", flat, level=level) for level in levels]
     names = [*single, trained(run, catalog, nets / flat, flat)]
-    return of_a_model(run, catalog, nets, nets=",".join(map(str, names)))
+    return of_a_model(run, catalog, nets, {"nets": ",".join(map(str, names))})
 
 
 def attributes(run: Run, catalog: Catalog, nets: Path) -> dict[str, Any]:
@@ -377,7 +376,8 @@ def mean_of(models: Sequence[Path], catalog: Catalog) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for split in ("validation", "test"):
-        rows, figures = catalog.of_split(split), {}
+        rows = catalog.of_split(split)
+        figures: dict[str, float] = {}
         for path in models:
             loaded = Model.load(path)
             for name, config in (("", loaded.config), ("uniform/", dict(loaded.config) | {"priors": {}})):
@@ -429,8 +429,8 @@ Written by
     VITRINE_DATASETS=... python -m benchmarks.tables.methods
 
 `mobilenet_v2-b0353104` at 128 px on CPUs, all settings by default but those named. At most {MOST["train"]:,}
-training, {MOST["validation"]} validation and {MOST["test"]:,} test rows of each data set, the same for all runs. Percent
-on the test rows: the mean over seeds and, after ±, their standard deviation. `frozen`: the same weights with nothing
+training, {MOST["validation"]} validation and {MOST["test"]:,} test rows of each set, the same for all runs. Percent on
+the test rows: the mean over seeds and, after ±, their standard deviation. `frozen`: the same weights with nothing
 trained but a logistic regression (matching, representation: cosine). s: processor time of a training and its two
 measurements. Every run is a line of [methods.jsonl](methods.jsonl); what is missing was not run yet.
 """
