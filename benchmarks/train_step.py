@@ -2,10 +2,10 @@
 
     python benchmarks/train_step.py [--rounds 5] [--photos 1280] [--batch 64]
 
-The bare loop has the same net (`bcnn`), optimiser, precision and batch size; it normalises photos that lie in memory
-and takes a step. Ours reads the photos of a rendered catalog, augments them, takes the step and writes its checkpoint:
-once from the cache of decoded photos, as in every epoch but the first, and once decoding them anew. The three take
-turns; the ratio is ours to bare, in photos/s.
+The bare loop has the same net (`bcnn`), optimiser, precision, augmentation and batch size; its photos lie in memory.
+Ours reads the photos of a rendered catalog, augments them, takes the step and writes its checkpoint: once from the
+cache of decoded photos, as in every epoch but the first, and once decoding them anew. The three take turns; the ratio
+is ours to bare, in photos/s. MobileNetV2 is tuned whole, as `trunk=tuned` does.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from _rounds import alternating
 
-NETS = (("resnet18_narrow", 64), ("resnet18", 112))
+NETS = (("resnet18_narrow", 64), ("mobilenet_v2", 128))
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def measure(home: Path, backbone: str, size: int, options: argparse.Namespace) -
     from torch.nn import functional as F
 
     from vitrine.catalog import read_catalog
-    from vitrine.data.augment import normalise
+    from vitrine.data.augment import augment
     from vitrine.data.photo_store import PhotoStore
     from vitrine.synth import render_catalog
     from vitrine.tasks.taxonomy.objective import objective
@@ -57,7 +57,9 @@ def measure(home: Path, backbone: str, size: int, options: argparse.Namespace) -
     catalog = read_catalog(home / "catalog")
     table = catalog.table.iloc[np.arange(options.photos) % len(catalog.table)].reset_index(drop=True)
     catalog = catalog.with_table(table.assign(split="train"))
-    settings = TaxonomySettings(epochs=1, batch_size=options.batch, image_size=size, backbone=backbone)
+    settings = TaxonomySettings(
+        epochs=1, batch_size=options.batch, image_size=size, backbone=backbone, learning_rate=1e-3, trunk_rate=0.1
+    )
     config = {"backbone": backbone, "image_size": size, "hidden": settings.hidden}
     config |= describe(catalog, "bcnn")
     net = build(config)
@@ -73,9 +75,10 @@ def measure(home: Path, backbone: str, size: int, options: argparse.Namespace) -
 
     def bare() -> None:
         bare_net.train()
-        for pixels, truth in zip(ready, labels, strict=True):
+        for step, (pixels, truth) in enumerate(zip(ready, labels, strict=True)):
+            views = augment(pixels, (0, step))
             with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                loss = F.cross_entropy(bare_net(normalise(pixels))[1]["leaf"], truth)
+                loss = F.cross_entropy(bare_net(views)[1]["leaf"], truth)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
