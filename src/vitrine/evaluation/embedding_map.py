@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 COLOURS = 9
 LEAST = 10  # photos
 SEED = 0
+ITERATIONS = 500  # half of scikit-learn's: KL 0.167 instead of 0.162 of 500 points in 20 clusters, in half the time
 
 
 def embedding_map(points: np.ndarray, labels: Sequence[str]) -> "Figure":
@@ -63,7 +64,9 @@ def flattened(points: np.ndarray) -> np.ndarray:
         points = PCA(min(50, len(points)), random_state=SEED).fit_transform(points)
     init = "pca" if points.shape[1] > 1 else "random"
     perplexity = min(30.0, (len(points) - 1) / 3)
-    return np.asarray(TSNE(init=init, perplexity=perplexity, random_state=SEED).fit_transform(points))
+    return np.asarray(
+        TSNE(init=init, perplexity=perplexity, max_iter=ITERATIONS, random_state=SEED).fit_transform(points)
+    )
 
 
 def short(label: str, length: int = 26) -> str:
