@@ -11,7 +11,7 @@ class StridedDepthwise(nn.Conv2d):
     other fifty (docs/performance.md). The tensors are those of `nn.Conv2d`.
     """
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         """(n, channels, h, w) to (n, channels, h / stride, w / stride); float32 on CPUs."""
         if input.device.type != "cpu":
             return super().forward(input)

@@ -1,8 +1,8 @@
 """What the frozen first layers of a net make of photos, computed once for each photo and kept.
 
-Frozen layers give the same maps in every pass, and they are the dear ones: the layers of MobileNetV2 whose maps are large
-take most of its time. So their output is kept, by what names the photo's content, the layers'
-tensors, and the augmented copy: a photo is augmented in `copies` ways, not anew in each pass.
+Frozen layers give the same maps in every pass, and they are the dear ones: the layers of MobileNetV2 whose maps are
+large take most of its time. So their output is kept, by what names the photo's content, the layers' tensors, and the
+augmented copy: a photo is augmented in `copies` ways, not anew in each pass.
 """
 
 import hashlib
