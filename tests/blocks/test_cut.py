@@ -24,7 +24,12 @@ def sequential():
 
 @pytest.mark.parametrize(
     ("name", "size", "layers", "of"),
-    [("mobilenet_v2", 128, 14, 19), ("resnet50", 224, 7, 8), ("convnext_tiny", 224, 6, 8), ("resnet18_small", 32, 0, 8)],
+    [
+        ("mobilenet_v2", 128, 14, 19),
+        ("resnet50", 224, 7, 8),
+        ("convnext_tiny", 224, 6, 8),
+        ("resnet18_small", 32, 0, 8),
+    ],
 )
 def test_the_middle_is_where_cells_stand_for_sixteen_pixels(name, size, layers, of):
     trunk, _ = build_backbone(name, size)

@@ -36,4 +36,5 @@ def test_under_autocast_they_give_and_get_32_bits() -> None:
     assert seen == {0: torch.bfloat16, 1: torch.bfloat16, 2: torch.float32, 3: torch.bfloat16}
     exact = nn.functional.conv2d(maps.float(), changed[2].weight, changed[2].bias, stride=2, padding=1, groups=8)
     assert torch.equal(strided, exact)
-    assert changed[2].weight.grad is not None and changed[2].weight.grad.dtype == torch.float32
+    assert changed[2].weight.grad is not None
+    assert changed[2].weight.grad.dtype == torch.float32

@@ -11,7 +11,7 @@ COARSE = 16  # pixels of the photo a cell of the last frozen map stands for
 
 
 def middle(trunk: nn.Sequential, image_size: int) -> int:
-    """How many layers a trunk has up to the last whose map has a cell for each 16 x 16 pixels or more; 0: cannot be cut.
+    """How many layers a trunk has up to the last whose map has a cell for each 16 x 16 pixels; 0: cannot be cut.
 
     What lies before is edges, colours and textures, which transfer as they are, and most of the arithmetic; what lies
     behind is what a catalog's own labels change (Yosinski et al., How transferable are features in deep neural
