@@ -28,8 +28,7 @@ Written by
     make bench
 
 or `python -m benchmarks NAME ...` for some of them. Each claim has its reference in the same run: what a busy machine
-does falls on both. `load` is how many processes wanted a core in the minute before. What it came to beside what was
-asked, and why: [speed.md](speed.md).
+does falls on both. `load` is how many processes wanted a core in the minute before.
 """
 NAMES = sorted(path.stem for path in HERE.glob("*.py") if not path.name.startswith("_"))
 
@@ -87,7 +86,7 @@ def machine() -> str:
 
 def page(found: dict[str, dict[str, Any]]) -> str:
     """docs/performance.md."""
-    parts = [HEAD]
+    parts = [HEAD, (HERE / "asked.md").read_text()]
     for name, own in found.items():
         text = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())) or ""
         parts.append(f"## {text}\n")
