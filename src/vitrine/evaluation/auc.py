@@ -1,12 +1,10 @@
-"""Area under the ROC curve, without the libraries that take seconds to import."""
+"""Area under the ROC curve."""
 
 import numpy as np
 
 
 def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
     """The chance that a positive gets a higher score than a negative; a tie counts half.
-
-    The Mann-Whitney statistic, from ranks (Hanley and McNeil, Radiology 1982).
 
     Args:
         scores: (n,).
@@ -15,9 +13,7 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
     Returns:
         NaN without both kinds.
     """
-    ups, downs = int(positive.sum()), int((~positive).sum())
-    if not ups or not downs:
-        return float("nan")
-    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (counts.cumsum() - (counts - 1) / 2)[places]  # ties share their mean rank
-    return float((ranks[positive].sum() - ups * (ups + 1) / 2) / (ups * downs))
+    from sklearn.metrics import roc_auc_score  # two seconds, which only who needs it pays
+
+    both = 0 < positive.sum() < len(positive)
+    return float(roc_auc_score(positive, scores)) if both else float("nan")
