@@ -144,7 +144,7 @@ def net(tmp_path_factory):
     return Net(path)
 
 
-@pytest.mark.parametrize(("trunk", "left"), [("frozen", 0), ("upper", 12), ("tuned", 19), ("scratch", 19)])
+@pytest.mark.parametrize(("trunk", "left"), [("frozen", 0), ("upper", 5), ("tuned", 19), ("scratch", 19)])
 def test_what_is_trained_of_a_trunk(net, tmp_path, monkeypatch, trunk, left):
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path))
     store = PhotoStore([], 32)
@@ -231,7 +231,7 @@ class TestHeadsFirst:
         history, calls = parts([0.5, 0.6])
         assert calls == [
             ("frozen", 5, 0, 0, "heads.pt", "id heads", "title, heads"),
-            ("upper", 7, 12, 4, "checkpoint.pt", "id", "title"),
+            ("upper", 7, 5, 4, "checkpoint.pt", "id", "title"),
         ]
         assert history.note == ""
         assert net.mark.item() == 2
