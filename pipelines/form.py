@@ -253,7 +253,8 @@ def cleaning(pipeline: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
     For `authenticate`, rare categories and attributes stay: they are not learnt, and an undecided listing may have no
     other label. So do near copies: tags of two listings look alike, and a listing is not to lose its tag for that;
-    splitting keeps such listings together. For `monitor`, a rare label may be the news.
+    splitting keeps such listings together. For `monitor`, a rare label may be the news. Shop photos are dealt to splits
+    where nothing is searched; `represent` deals them where no user photo shows the same (None).
     """
     listings = pipeline == "authenticate"
     return {
@@ -262,7 +263,7 @@ def cleaning(pipeline: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "drop_views_below": settings.get("drop_views_below", 0),
         "ratios": settings.get("ratios", CLEANING["ratios"].default),
         "measured": "verdict" if listings else "",
-        "gallery": pipeline == "match",
+        "gallery": {"match": True, "represent": None}.get(pipeline, False),
     }
 
 

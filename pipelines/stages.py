@@ -131,7 +131,7 @@ def clean_and_split(
         photos: What scanning wrote.
     """
     counts = clean(table, cleaned, by, photos)
-    return counts | steps.split(cleaned, parted, by["ratios"], by["measured"], bool(by["gallery"]))
+    return counts | steps.split(cleaned, parted, by["ratios"], by["measured"], by["gallery"])
 
 
 def clean(table: str, cleaned: Path, by: Mapping[str, Any], photos: Sequence[Path]) -> dict[str, float]:

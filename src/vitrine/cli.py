@@ -188,7 +188,11 @@ def clean(
 @click.option("--seed", default=0, show_default=True)
 @click.option("--respect/--anew", default=True, help="Keep the splits that rows come with.")
 @click.option("--measured", default="", help="Column to measure by, such as verdict; what has none goes to train.")
-@click.option("--gallery", is_flag=True, help="Deal user photos only: shop photos are what they are matched with.")
+@click.option(
+    "--gallery/--no-gallery",
+    default=None,
+    help="Shop photos belong to no split and serve all. Default: where user photos show what they show.",
+)
 @PHOTOS
 def split(
     catalog: str,
@@ -197,7 +201,7 @@ def split(
     seed: int,
     respect: bool,
     measured: str,
-    gallery: bool,
+    gallery: bool | None,
     photos: tuple[Path, ...],
 ) -> None:
     """Deal the rows into train, validation and test; copies and listings stay together."""
@@ -211,6 +215,8 @@ def split(
             source, out, shares, respect, seed, measured=measured, gallery=gallery, photos=photos, progress=progress
         )
     _say(", ".join(f"{name} {count}" for name, count in counts.items()))
+    if "gallery" in counts:
+        _say("The gallery (shop photos) is of no split and serves all of them; --no-gallery deals it too.")
 
 
 @cli.command()
@@ -290,15 +296,20 @@ def add_label(model: Path, out: Path, images: tuple[str, ...], kind: str, label:
 @click.argument("catalog")
 @click.argument("out", type=PATH)
 @click.option("--add", is_flag=True, help="OUT is an index of this model: add to it.")
-@click.option("--split", "which", type=click.Choice(["train", "validation", "test"]), help="Only rows of one split.")
+@click.option(
+    "--split",
+    "which",
+    type=click.Choice(["train", "validation", "test"]),
+    help="Only rows of one split, and the gallery.",
+)
 def index(model: Path, catalog: str, out: Path, add: bool, which: str | None) -> None:
     """Make an index of a catalog's photos, for `vitrine search`. For matching, of its shop photos."""
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, with_gallery
     from vitrine.visual_search import add_to_index, make_index
 
     source = read_catalog(catalog)
     if which is not None:
-        source = source.of_split(which)
+        source = with_gallery(source, which)
         if not len(source):
             raise InputError(f"{catalog}: no row has split {which!r}")
     with _progress("embedding") as progress:

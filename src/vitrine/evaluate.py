@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vitrine import files, tasks
-from vitrine.catalog import Catalog
+from vitrine.catalog import Catalog, learnable
 from vitrine.data.corruptions import SEVERITIES
 from vitrine.errors import InputError
 from vitrine.evaluation import CONFUSION, EXAMPLES, METRICS, REPORT
@@ -126,7 +126,7 @@ def baseline(config: Mapping[str, Any], catalog: Catalog, rows: Catalog) -> Pred
     frozen = FrozenNet.of(config)
     if isinstance(frozen, str):
         return frozen
-    predictions: Predictions | str = tasks.get(config["task"]).baseline(frozen, config, catalog, rows)
+    predictions: Predictions | str = tasks.get(config["task"]).baseline(frozen, config, learnable(catalog), rows)
     return predictions
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vitrine import __version__, files, tasks
-from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version, write_catalog
+from vitrine.catalog import Catalog, is_safe_path, learnable, read_catalog, read_version, write_catalog
 from vitrine.catalog.table import TABLE_NAMES
 from vitrine.errors import InputError
 from vitrine.evaluation import EXAMPLES, METRICS, REPORT
@@ -195,9 +195,9 @@ def clean(
 
 
 def split(
-    table: Path, out: Path, ratios: str = "0.7,0.1,0.2", measured: str = "", gallery: bool = False
+    table: Path, out: Path, ratios: str = "0.7,0.1,0.2", measured: str = "", gallery: bool | None = None
 ) -> dict[str, float]:
-    """Train, validation and test, with nothing alike on both sides; shop photos that are a gallery in none."""
+    """Train, validation and test, with nothing alike on both sides; see `split_catalog`."""
     from vitrine.quality.clean import RARE_LABELS
     from vitrine.quality.split import parse_ratios, split_catalog
 
@@ -289,7 +289,8 @@ def examine(task: str, variant: str, table: Path, run: str, **settings: object) 
     chosen = tasks.get(task)
     kind = chosen.settings(variant or chosen.default)
     given = [f"{name}={value}" for name, value in settings.items() if name in kind.model_fields]
-    counts = chosen.examine(read_catalog(table), variant or chosen.default, parse_settings(kind, given))
+    catalog = learnable(read_catalog(table))
+    counts = chosen.examine(catalog, variant or chosen.default, parse_settings(kind, given))
     decided = [", ".join(f"{count:,} {name}" for name, count in counts.items()) + "."]
     due = [_decision(task), *([f"index-{task}"] if chosen.indexed else [])]
     _close(Note("examine", "What there is to learn", decided, due=due), table, run)

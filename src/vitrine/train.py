@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vitrine import tasks
-from vitrine.catalog import Catalog
+from vitrine.catalog import Catalog, learnable
 from vitrine.errors import InputError, nearest
 from vitrine.files import atomic_write
 from vitrine.settings import Settings, parse_settings
@@ -59,6 +59,7 @@ def train(
     if "split" not in catalog.table or not (catalog.table["split"] == "train").any():
         raise InputError(f"{catalog.root}: no row has split 'train'; run `vitrine split` first")
     settings = resolve(parse_settings(chosen.settings(variant), overrides), chosen)
+    catalog = learnable(catalog)
     identity = training_identity(catalog, f"{task}/{variant}", settings)
     if there and (folder / MARK).read_text() != identity:
         raise InputError(f"{out}: exists already, and is of another training; name a new folder")

@@ -1,5 +1,6 @@
 """The catalog: one row per photo, the format every other room speaks."""
 
+from vitrine.catalog.gallery import gallery_rows, holds_gallery, learnable, with_gallery
 from vitrine.catalog.schema import (
     ATTRIBUTE_PREFIX,
     CONTRACT_COLUMNS,
@@ -20,9 +21,13 @@ __all__ = [
     "attribute_types",
     "category_depth",
     "category_level",
+    "gallery_rows",
+    "holds_gallery",
     "is_safe_path",
     "labels_of",
+    "learnable",
     "read_catalog",
     "read_version",
+    "with_gallery",
     "write_catalog",
 ]

@@ -78,11 +78,33 @@ class Representation(LabelTask["RetrievalPredictions"]):
         seconds: float,
     ) -> "RetrievalPredictions":
         """See `LabelTask`."""
+        from dataclasses import replace
+
+        from vitrine.catalog import gallery_rows
         from vitrine.predictions import RetrievalPredictions
 
         targets = self.label_predictions(config, scores, table)
+        asking = None
+        if (gallery := gallery_rows(table)).any():  # it is searched, and what it shows may have been learnt
+            asking = ~gallery
+            targets = [
+                replace(target, truth=[truth if own else () for truth, own in zip(target.truth, asking, strict=True)])
+                for target in targets
+            ]
         paths = table["category"].astype(str).tolist() if "category" in table else [""] * len(table)
-        return RetrievalPredictions(self.name, table["image"].tolist(), targets, features, seconds, paths=paths)
+        images = table["image"].tolist()
+        return RetrievalPredictions(self.name, images, targets, features, seconds, paths=paths, asking=asking)
+
+    def rows(self, catalog: "Catalog", split: str) -> "Catalog":
+        """Those of a split, and the gallery, which only answers.
+
+        Raises:
+            InputError: if there are none of the split.
+        """
+        from vitrine.catalog import with_gallery
+
+        super().rows(catalog, split)
+        return with_gallery(catalog, split)
 
     def label_predictions(
         self, config: Mapping[str, Any], scores: "Mapping[str, np.ndarray]", table: "pd.DataFrame"
