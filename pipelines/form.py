@@ -71,6 +71,9 @@ STEPS = {
 CLEANING = {
     "min_class_count": Setting(20, "Photos a class needs; rarer labels are dropped; 0 = any number."),
     "ratios": Setting("0.7,0.1,0.2", "Shares of train, validation and test photos."),
+    "max_left_out": Setting(
+        0.05, "Share of the rows that may be unusable (missing photos and the like) before a run fails."
+    ),
 }
 TRAINING = {
     "batch_size": Setting(64, "Photos per step of a training."),
@@ -129,6 +132,7 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
     "retrain": {
         **STEPS,
         "min_class_count": CLEANING["min_class_count"],
+        "max_left_out": CLEANING["max_left_out"],
         **TRAINING,
         **OWN["retrain"],
         **PLACES,
@@ -138,6 +142,7 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
     "authenticate": {
         **STEPS,
         "ratios": Setting("0.6,0.1,0.3", "Shares of train, validation and test listings; undecided ones only train."),
+        "max_left_out": CLEANING["max_left_out"],
         "drop_views_below": Setting(0, "Photos a listing needs (the paper asks for 6); 0 = any number."),
         **TRAINING,
         **OWN["authenticate"],
@@ -262,6 +267,7 @@ def cleaning(pipeline: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "near_duplicates": settings.get("near_duplicates", not listings),
         "drop_views_below": settings.get("drop_views_below", 0),
         "ratios": settings.get("ratios", CLEANING["ratios"].default),
+        "max_left_out": settings.get("max_left_out", 1.0),
         "measured": "verdict" if listings else "",
         "gallery": {"match": True, "represent": None}.get(pipeline, False),
     }

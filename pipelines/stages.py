@@ -137,7 +137,8 @@ def clean_and_split(
 def clean(table: str, cleaned: Path, by: Mapping[str, Any], photos: Sequence[Path]) -> dict[str, float]:
     """The cleaned rows; see `clean_and_split`."""
     views = int(by["drop_views_below"])
-    return steps.clean(table, cleaned, int(by["min_class_count"]), bool(by["near_duplicates"]), views, photos)
+    near = bool(by["near_duplicates"])
+    return steps.clean(table, cleaned, int(by["min_class_count"]), near, views, photos, float(by["max_left_out"]))
 
 
 def plan(

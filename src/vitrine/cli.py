@@ -19,6 +19,13 @@ from vitrine.errors import InputError
 from vitrine.untrusted import json_line, printable
 
 PATH = click.Path(path_type=Path)
+MAX_LEFT_OUT = click.option(
+    "--max-left-out",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share of the rows that may be unusable; left_out.csv names them.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -46,11 +53,13 @@ def synth(out: Path, listings: int, seed: int, defects: bool) -> None:
 @click.option("--format", "name", required=True, help="folder, table (with --map), or a known data set.")
 @click.option("--map", "mapping", type=PATH, help="Mapping file of a table (configs/ingest/README.md).")
 @click.option("--skip-bad-lines", is_flag=True, help="Leave out lines of a table that cannot be read, and count them.")
-def ingest(source: str, out: Path, name: str, mapping: Path | None, skip_bad_lines: bool) -> None:
+@MAX_LEFT_OUT
+def ingest(source: str, out: Path, name: str, mapping: Path | None, skip_bad_lines: bool, max_left_out: float) -> None:
     """Make a catalog of the photos in SOURCE, a folder or s3:// prefix."""
     from vitrine.catalog.ingest import ingest as run
 
-    for line in run(source, out, name, mapping, skip_bad_lines=skip_bad_lines).lines():
+    done = run(source, out, name, mapping, skip_bad_lines=skip_bad_lines, max_left_out=max_left_out)
+    for line in done.lines():
         _say(line)
 
 
@@ -145,6 +154,7 @@ def validate(
 @click.option("--drop-disordered", is_flag=True, help="Drop listings whose views are out of order or repeated.")
 @click.option("--drop-suspects", is_flag=True, help="Drop rows with a label that the photo contradicts.")
 @click.option("--rules", type=PATH, help="Settings on top of configs/quality.yaml.")
+@MAX_LEFT_OUT
 @PHOTOS
 def clean(
     catalog: str,
@@ -155,6 +165,7 @@ def clean(
     drop_disordered: bool,
     drop_suspects: bool,
     rules: Path | None,
+    max_left_out: float,
     photos: tuple[Path, ...],
 ) -> None:
     """Drop the rows that would spoil training, each with its reason."""
@@ -172,6 +183,7 @@ def clean(
             drop_disordered,
             drop_suspects,
             rules=rules,
+            max_left_out=max_left_out,
             photos=photos,
             progress=progress,
         )

@@ -180,12 +180,15 @@ def clean(
     near_duplicates: bool = True,
     drop_views_below: int = 0,
     photos: Sequence[Path] = (),
+    max_left_out: float = 1.0,
 ) -> dict[str, float]:
     """The cleaned table; every dropped row with its reason beside it."""
     from vitrine.quality.clean import clean_catalog
 
     catalog = _open(table, check_rows=False)
-    done = clean_catalog(catalog, out, min_class_count, near_duplicates, drop_views_below, photos=photos)
+    done = clean_catalog(
+        catalog, out, min_class_count, near_duplicates, drop_views_below, max_left_out=max_left_out, photos=photos
+    )
     dropped = [f"{name.replace('_', ' ')} {count:,}" for name, count in done.dropped.items() if count]
     decided = [f"kept {done.kept:,} of {done.before:,} rows."]
     decided += [f"Dropped: {', '.join(dropped)}."] if dropped else []

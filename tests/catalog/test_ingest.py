@@ -6,6 +6,7 @@ import unicodedata
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from vitrine import files
 from vitrine.catalog import category_depth, category_level, read_catalog
@@ -575,3 +576,23 @@ def test_fashion(datasets, tmp_path):
     assert set(table["domain"]) == {"shop"}
     grouped = table[table["listing"] != ""]
     assert (len(grouped), grouped["listing"].nunique()) == (2189, 1945)
+
+
+def test_rows_without_their_photo_are_named_and_refused_where_they_are_many(tmp_path):
+    """The photos of another folder: one row in eight happens to find its own."""
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos/0.jpg")
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos/other.jpg")
+    (tmp_path / "photos/items.csv").write_text("photo\n" + "".join(f"{n}.jpg\n" for n in range(8)))
+    mapping = tmp_path / "mine.yaml"
+    mapping.write_text('tables: [{file: items.csv}]\ncolumns: {image: "{photo}"}\n')
+    with pytest.raises(InputError, match=r"7 of 8 rows cannot be used, more than 5 %: row 2 \(1.jpg\): no such photo"):
+        ingest(tmp_path / "photos", tmp_path / "out", "table", mapping, max_left_out=0.05)
+    assert not (tmp_path / "out").exists()
+    assert len((tmp_path / "out.left_out.csv").read_text().splitlines()) == 8
+    account = ingest(tmp_path / "photos", tmp_path / "out", "table", mapping, max_left_out=1.0)
+    assert [row.row for row in account.left_out] == list(range(2, 9))
+    assert (tmp_path / "out/left_out.csv").read_text().splitlines()[-2:] == [
+        "8,7.jpg,no such photo in the source (row of items.csv)",
+        ",other.jpg,no row names this photo",
+    ]
