@@ -86,7 +86,14 @@ TRAINING = {
 PLACES = {
     "strict": Setting(False, "Stop before any training when a data-quality rule of severity error is broken."),
     "min_gain": Setting(0.0, "How much better than the champion a model must be."),
-    "allow_below_baseline": Setting(False, "Let a model pass that is worse than the frozen net it started from."),
+    "min_value": Setting({}, "Least that the deciding figure of a task must be, such as {taxonomy: 0.6}; else 0."),
+    "too_few_to_tell": Setting(
+        "promote", "promote or refuse: a better model whose gain so few test photos cannot tell from chance."
+    ),
+    "allow_below_baseline": Setting(
+        False,
+        "Let a model pass that is worse than the frozen net it started from, or no better than a constant answer.",
+    ),
     "keep": Setting(10, "Newest versions that stay, beside the one in use and the one before; 0 = all."),
     "model_registry": Setting("", "Address of a Kubeflow Model Registry that promotions are announced to."),
     "checkpoints": Setting(CHECKPOINTS, "Folder that stopped trainings go on from, on the volume below /mnt/vitrine."),
@@ -314,6 +321,21 @@ def check(pipeline: str, given: Mapping[str, Any]) -> None:
     for task, variant, own in trainings(pipeline, settings, *how).values():
         steps.check_settings(task, variant, own)
     steps.shard_names(settings["shards"])
+    if "min_value" in settings:
+        _check_gate(pipeline, settings)
+
+
+def _check_gate(pipeline: str, settings: Mapping[str, Any]) -> None:
+    """Raises an InputError for a least value of a task that is not trained, or is no share, and for unknown words."""
+    from vitrine.evaluation.gate import TOO_FEW
+
+    trained = [TASKS[pipeline]] if pipeline in TASKS else ["attributes", "taxonomy"]
+    for task, value in settings["min_value"].items():
+        near(task, trained, "settings: min_value")
+        if not 0 <= of_kind(0.0, value, f"settings: min_value: {task}") <= 1:
+            raise InputError(f"settings: min_value: {task}={value}: must lie between 0 and 1")
+    if settings["too_few_to_tell"] not in TOO_FEW:
+        raise InputError(f"settings: too_few_to_tell={settings['too_few_to_tell']}: {' or '.join(TOO_FEW)}")
 
 
 def described(pipeline: str, about: str) -> str:

@@ -226,6 +226,8 @@ def judge(
         max_drop,
         only_compare=bool(settings.get("only_compare", False)),
         allow_below_baseline=bool(settings["allow_below_baseline"]),
+        min_value=float(settings["min_value"].get(task, 0.0)),
+        too_few=settings["too_few_to_tell"],
     )
     if answer == "refuse":
         steps.refuse(task, evaluation, decision, registry, run)

@@ -9,9 +9,11 @@ from vitrine import files, tasks
 from vitrine.catalog import Catalog, learnable
 from vitrine.data.corruptions import SEVERITIES
 from vitrine.errors import InputError
-from vitrine.evaluation import CONFUSION, EXAMPLES, METRICS, REPORT
+from vitrine.evaluation import CONFUSION, EXAMPLES, METRICS, REPORT, SAMPLES
 from vitrine.evaluation.beside import prefixed
+from vitrine.evaluation.constant import PREFIX as CONSTANT
 from vitrine.evaluation.corrupted import corrupted_metrics
+from vitrine.evaluation.sample import Sample, write_samples
 from vitrine.predict import Model
 from vitrine.predictions import PhotoPredictions, Predictions
 
@@ -31,7 +33,8 @@ def evaluate(
     """Measures a model on the rows of a split (see `Task.rows`).
 
     Writes `metrics.json` (flat, fractions 0..1), `report.html`, `confusion.json` (see `Task.confusion`) and
-    `examples.json` (a few predictions as thumbnails, for summary pages).
+    `examples.json` (a few predictions as thumbnails, for summary pages). `samples.npz` holds the answers behind the
+    figure that decides, one by one, and those of the constant answer, for the gate.
 
     Args:
         model: A model folder.
@@ -58,7 +61,11 @@ def evaluate(
     compared = [_compared(other, rows, predictions) for other in against]
     if on_corrupted:
         metrics |= corrupted(loaded, rows, progress=progress)
+    blind = task.constant(predictions)
+    metrics |= _constant_metrics(blind)
     with files.new_folder(out) as folder:
+        samples = {"own": task.sample(predictions, rows), "constant": task.sample(blind, rows)}
+        write_samples(folder / SAMPLES, samples)
         metrics |= _baseline_metrics(loaded.config, catalog, rows)
         files.write_json(folder / METRICS, metrics)
         files.write_json(folder / CONFUSION, task.confusion(predictions))
@@ -68,10 +75,12 @@ def evaluate(
     return metrics
 
 
-def measure(model: Path, catalog: Catalog, split: str) -> dict[str, float]:
-    """The figures that two models are compared by, and nothing beside them."""
+def measure(model: Path, catalog: Catalog, split: str) -> tuple[dict[str, float], Sample]:
+    """The figures that two models are compared by, and the answers behind the one that decides."""
     loaded = Model.load(model)
-    return compute_metrics(loaded.predict(loaded.task.rows(catalog, split)))
+    rows = loaded.task.rows(catalog, split)
+    predictions = loaded.predict(rows)
+    return compute_metrics(predictions), loaded.task.sample(predictions, rows)
 
 
 def compute_metrics(predictions: Predictions) -> dict[str, float]:
@@ -128,6 +137,17 @@ def baseline(config: Mapping[str, Any], catalog: Catalog, rows: Catalog) -> Pred
         return frozen
     predictions: Predictions | str = tasks.get(config["task"]).baseline(frozen, config, learnable(catalog), rows)
     return predictions
+
+
+def _constant_metrics(blind: Predictions) -> dict[str, float]:
+    """The figures that decide and that journals name, of answers without looking."""
+    task = tasks.get(blind.task)
+    asked = {task.decides, *task.headlines}
+    return {
+        CONSTANT + key: value
+        for key, value in compute_metrics(blind).items()
+        if key in asked or key.partition("/")[2] == task.decides
+    }
 
 
 def _baseline_metrics(config: Mapping[str, Any], catalog: Catalog, rows: Catalog) -> dict[str, float]:

@@ -464,6 +464,8 @@ def compare(
     max_drop: float,
     only_compare: bool = False,
     allow_below_baseline: bool = False,
+    min_value: float = 0.0,
+    too_few: str = "promote",
 ) -> str:
     """`promote` or `refuse`: the candidate against the champion on the same test photos.
 
@@ -477,6 +479,8 @@ def compare(
         *known,
         min_gain=min_gain,
         max_drop=max_drop,
+        floor=min_value,
+        too_few=too_few,
         only_compare=only_compare,
         allow_below_baseline=allow_below_baseline,
     )

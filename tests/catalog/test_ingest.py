@@ -223,6 +223,7 @@ def test_the_account(whole):
         "Rows: 7.",
         "Photos without a row: 1 (kept without labels). Rows without a photo: 1 (left out).",
         "Labels that count as unlabelled: 5.",
+        "What is left out stands in left_out.csv, with its reason.",
     ]
 
 

@@ -95,7 +95,7 @@ def validate_catalog(
 
     Writes `report.html` and `results.json` (`passed`, `rows`, `data_version`, `rules`), `great_expectations.html` (the
     single-cell rules and the suite, as Great Expectations shows them), `summary.json` and `sample.parquet` for the next
-    validation to compare with, `left_out.csv` (`row`, `image`, `reason` of the rows that cannot be used), with `previous`
+    validation to compare with, `left_out.csv` (`row`, `image`, `reason` of rows that cannot be used), with `previous`
     Evidently's `evidently.html`, and with `as_map` `map.html`.
 
     Args:

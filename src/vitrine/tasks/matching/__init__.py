@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vitrine.catalog.photos import PhotoError
     from vitrine.data.photo_store import PhotoStore
     from vitrine.evaluation.frozen import FrozenNet
+    from vitrine.evaluation.sample import Answers
     from vitrine.inference import Change
     from vitrine.predictions import RetrievalPredictions
     from vitrine.report import Page
@@ -40,6 +41,7 @@ class Matching(Task["RetrievalPredictions"]):
     """User photos ask, shop photos are searched."""
 
     name = "matching"
+    trivial = "a random order"
     title = "Matching"
     variants = (
         "pretrained", "ft-similarity", "contrastive", "contrastive-softmax", "robust", "robust-softmax",
@@ -157,6 +159,23 @@ class Matching(Task["RetrievalPredictions"]):
         from vitrine.tasks.matching.report import matching_metrics
 
         return matching_metrics(predictions)
+
+    def constant(self, predictions: "RetrievalPredictions") -> "RetrievalPredictions":
+        """See `constant_order`."""
+        from vitrine.evaluation.constant import constant_order
+
+        return constant_order(predictions)
+
+    def answers(self, predictions: "RetrievalPredictions") -> "dict[str, Answers]":
+        """Whether a shop photo of the same thing is among the first 20."""
+        import numpy as np
+
+        from vitrine.evaluation.sample import Answers
+        from vitrine.tasks.matching.report import overall_ranks, queries_of
+
+        ranks = overall_ranks(predictions)
+        rows = queries_of(predictions)[ranks.query]
+        return {"search": Answers(rows, np.zeros(len(rows), np.int64), ranks.hits(20))}
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"

@@ -134,6 +134,11 @@ def matching_examples(predictions: RetrievalPredictions, rows: Catalog, count: i
     return examples
 
 
+def queries_of(predictions: RetrievalPredictions) -> np.ndarray:
+    """The rows that ask: user photos."""
+    return _domains(predictions)[0]
+
+
 def _domains(predictions: RetrievalPredictions) -> tuple[np.ndarray, np.ndarray]:
     domains = np.asarray(predictions.domains, object)
     return np.flatnonzero(domains == "user"), np.flatnonzero(domains == "shop")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from vitrine.catalog import Catalog
     from vitrine.evaluation.frozen import FrozenNet
+    from vitrine.evaluation.sample import Answers
     from vitrine.predictions import LabelPredictions, RetrievalPredictions
     from vitrine.report import Page
 
@@ -33,6 +34,7 @@ class Representation(LabelTask["RetrievalPredictions"]):
     """Features by which photos of the same fine-grained kind are found, learnt from coarse categories."""
 
     name = "representation"
+    trivial = "a random order"
     title = "Representation"
     variants = ("base", "fine", "indi", "base-indi", "base-indi-eff", "maskcon")
     default = "base-indi-eff"
@@ -119,6 +121,24 @@ class Representation(LabelTask["RetrievalPredictions"]):
         from vitrine.tasks.representation.report import representation_metrics
 
         return representation_metrics(predictions)
+
+    def constant(self, predictions: "RetrievalPredictions") -> "RetrievalPredictions":
+        """See `constant_order`."""
+        from vitrine.evaluation.constant import constant_order
+
+        return constant_order(predictions)
+
+    def answers(self, predictions: "RetrievalPredictions") -> "dict[str, Answers]":
+        """Of every level, whether the first photo found is of the same node."""
+        import numpy as np
+
+        from vitrine.evaluation.sample import Answers
+        from vitrine.tasks.representation.report import level_ranks
+
+        return {
+            f"level{level}": Answers(ranks.query, np.zeros(len(ranks.query), np.int64), ranks.hits(1))
+            for level, ranks in level_ranks(predictions).items()
+        }
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"
