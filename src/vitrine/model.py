@@ -101,12 +101,19 @@ def _start(config: Mapping[str, Any]) -> str:
 
 
 def _card(config: Mapping[str, Any], metrics: Mapping[str, float], notes: str) -> str:
-    figures = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items())
+    measured = {name: value for name, value in metrics.items() if not name.endswith("/count")}
+    figures = "\n".join(f"| {name} | {value:.4f} | {_rows(metrics, name)} |" for name, value in measured.items())
     settings = "\n".join(f"| {name} | {value} |" for name, value in config.get("settings", {}).items())
     return (
         f"# {config['task']} / {config['variant']}\n\n"
         f"Data version `{config.get('data_version', '')}`, code version {config['code_version']}, "
         f"backbone {config['backbone']}, {config['image_size']} px.\n\n{_start(config)}"
-        f"## Results on the validation photos\n\n| metric | value |\n| --- | --- |\n{figures}\n\n"
+        f"## Results on the validation photos\n\n| metric | value | rows |\n| --- | --- | --- |\n{figures}\n\n"
         f"## Settings\n\n| setting | value |\n| --- | --- |\n{settings}\n\n{notes}"
     )
+
+
+def _rows(metrics: Mapping[str, float], name: str) -> str:
+    """How many rows a figure is over, where that is known."""
+    count = metrics.get(f"{name.rpartition('/')[0]}/count")
+    return "" if count is None else f"{count:,.0f}"

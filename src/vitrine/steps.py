@@ -366,7 +366,8 @@ def train(
     with contextlib.suppress(OSError):
         folder.rmdir()
     found: dict[str, float] = files.read_json(out / "metrics.json")
-    figures = [f"{name.split('/')[1]} {value:.3f}" for name, value in found.items()]
+    shown = {name: value for name, value in found.items() if not name.endswith("/count")}
+    figures = [f"{name.removeprefix('validation/')} {value:.3f}" for name, value in shown.items()]
     print(f"{SIGN} Train {variant}: {', '.join(figures) or 'no validation photo'} (validation).", flush=True)
     return found
 

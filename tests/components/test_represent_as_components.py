@@ -20,7 +20,6 @@ from vitrine.journal import Note, write_note
 from vitrine.quality.history import RESULTS
 from vitrine.visual_search import search_photos
 
-
 TINY = {"batch_size": 32, "image_size": 16, "weights": "none", "level": 1, "allow_below_baseline": True}
 
 

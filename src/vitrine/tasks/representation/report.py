@@ -59,6 +59,7 @@ def representation_metrics(predictions: RetrievalPredictions) -> dict[str, float
     values: dict[str, float] = {}
     for level, own in ranks.items():
         values |= {f"level{level}/recall@{k}": own.recall(k) for k in RECALL_AT}
+        values[f"level{level}/count"] = float(len(own.query))
     values |= {f"recall@{k}": ranks[max(ranks)].recall(k) for k in RECALL_AT}
     for target in predictions.targets:
         if any(target.truth):
