@@ -119,12 +119,12 @@ def validate(
     photos: tuple[Path, ...],
 ) -> int:
     """Check a catalog and its photos. Exit code 1: rules failed."""
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, versioned
     from vitrine.quality.validate import validate_catalog
 
     if earlier and not previous:
         raise InputError("--earlier: name the report of that catalog with --previous too")
-    source = read_catalog(catalog, check_rows=False)
+    source = versioned(read_catalog(catalog, check_rows=False))
     known = read_catalog(earlier, check_rows=False) if earlier else None
     with _progress("scanning") as progress:
         validation = validate_catalog(
@@ -169,10 +169,10 @@ def clean(
     photos: tuple[Path, ...],
 ) -> None:
     """Drop the rows that would spoil training, each with its reason."""
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, versioned
     from vitrine.quality.clean import clean_catalog
 
-    source = read_catalog(catalog, check_rows=False)
+    source = versioned(read_catalog(catalog, check_rows=False))
     with _progress("scanning") as progress:
         done = clean_catalog(
             source,
@@ -217,11 +217,11 @@ def split(
     photos: tuple[Path, ...],
 ) -> None:
     """Deal the rows into train, validation and test; copies and listings stay together."""
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, versioned
     from vitrine.quality.split import parse_ratios, split_catalog
 
     shares = parse_ratios(ratios)
-    source = read_catalog(catalog)
+    source = versioned(read_catalog(catalog))
     with _progress("scanning") as progress:
         counts = split_catalog(
             source, out, shares, respect, seed, measured=measured, gallery=gallery, photos=photos, progress=progress
@@ -240,10 +240,10 @@ def split(
 @click.option("--resume", is_flag=True, help="Go on from where a stopped training got to.")
 def train(task: str, catalog: str, out: Path, variant: str, overrides: tuple[str, ...], resume: bool) -> None:
     """Train TASK (attributes, taxonomy, authenticity, representation, matching) on a split catalog into OUT."""
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, versioned
     from vitrine.train import train as run
 
-    run(task, variant, read_catalog(catalog), out, overrides, resume=resume)
+    run(task, variant, versioned(read_catalog(catalog)), out, overrides, resume=resume)
     _say(f"{out}: a model; see {out / 'card.md'}")
 
 
@@ -258,10 +258,10 @@ def train(task: str, catalog: str, out: Path, variant: str, overrides: tuple[str
 @click.option("--against", type=PATH, multiple=True, help="Another model to compare with class by class; repeatable.")
 def evaluate(model: Path, catalog: str, out: Path, which: str, corrupted: bool, against: tuple[Path, ...]) -> None:
     """Measure a model on the photos of one split."""
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, versioned
     from vitrine.evaluate import evaluate as run
 
-    rows = read_catalog(catalog)
+    rows = versioned(read_catalog(catalog))
     with _progress("corrupting", "set") as progress:
         found = run(model, rows, out, which, on_corrupted=corrupted, against=against, progress=progress)
     for name, value in found.items():
@@ -376,11 +376,11 @@ def drift(reference: str, current: str, out: Path, model: Path | None, tidy: boo
     """
     import tempfile
 
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, versioned
     from vitrine.monitoring.drift import cleaned, compare_with_model
 
     with tempfile.TemporaryDirectory() as folder:
-        photos = read_catalog(current, check_rows=not tidy)
+        photos = versioned(read_catalog(current, check_rows=not tidy))
         if tidy:
             photos = cleaned(photos, Path(folder) / "cleaned", reference)
         found = compare_with_model(reference, photos, out, model, as_map=as_map)

@@ -12,6 +12,7 @@ from vitrine.catalog.schema import (
     labels_of,
 )
 from vitrine.catalog.table import Catalog, read_catalog, read_version, write_catalog
+from vitrine.catalog.version import versioned
 
 __all__ = [
     "ATTRIBUTE_PREFIX",
@@ -28,6 +29,7 @@ __all__ = [
     "learnable",
     "read_catalog",
     "read_version",
+    "versioned",
     "with_gallery",
     "write_catalog",
 ]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vitrine.catalog.table import Catalog
+from vitrine.catalog.table import Catalog, texts
 
 IDENTITIES = ("product", "item")  # columns that say that a user photo and a shop photo show the same
 TIES = ("product", "listing", "sha256", "duplicate_group")  # what of a tested row may not be learnt from
@@ -17,8 +17,8 @@ def holds_gallery(table: pd.DataFrame) -> bool:
     shop, user = ((table["domain"] == name).to_numpy(dtype=bool) for name in ("shop", "user"))
     for column in IDENTITIES:
         if column in table:
-            names = table[column].astype(str).to_numpy(dtype=object)
-            if set(names[shop]) & set(names[user]) - {"", "nan"}:
+            names = texts(table[column]).to_numpy(dtype=object)
+            if set(names[shop]) & set(names[user]) - {""}:
                 return True
     return False
 
@@ -55,7 +55,7 @@ def learnable(catalog: Catalog) -> Catalog:
     usable &= (table["product"] != "").to_numpy(dtype=bool)
     for column in TIES:
         if column in table:
-            names = table[column].astype(str)
+            names = texts(table[column])
             usable &= ~(names.isin(set(names[asked]) - {""})).to_numpy(dtype=bool)
     split = table["split"].where(~usable, "train")
     return catalog.with_table(table.assign(split=split))

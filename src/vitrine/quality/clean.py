@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of, write_catalog
 from vitrine.catalog.left_out import LEFT_OUT, LeftOut, refuse_many, write_left_out
 from vitrine.catalog.schema import row_errors
-from vitrine.catalog.table import TEXT
+from vitrine.catalog.table import TEXT, as_arrow
 from vitrine.errors import InputError
 from vitrine.files import new_folder, write_json
 from vitrine.quality.boxes import clipped, outside
@@ -499,7 +498,7 @@ def _write_dropped(catalog: Catalog, work: _Work, folder: Path) -> None:
     }
     table = catalog.table.iloc[rows[order]].reset_index(drop=True).assign(row=rows[order] + 1)
     table = table.assign(**{name: values.iloc[order].reset_index(drop=True) for name, values in told.items()})
-    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), folder / "dropped.parquet")
+    pq.write_table(as_arrow(table, catalog.kinds), folder / "dropped.parquet")
 
 
 def _page(catalog: Catalog, work: _Work, result: Cleaning) -> Page:

@@ -142,9 +142,11 @@ class Matching(Task["RetrievalPredictions"]):
 
     def index_rows(self, catalog: "Catalog", config: Mapping[str, Any]) -> "pd.DataFrame":
         """Shop photos only, where the catalog tells domains; products are what the model was trained to tell apart."""
+        from vitrine.catalog.table import texts
+
         rows = super().index_rows(catalog, config)
         if config["identity"] in catalog.table:
-            rows["product"] = catalog.table[config["identity"]].astype(str)
+            rows["product"] = texts(catalog.table[config["identity"]])
         return rows[rows["domain"] == "shop"] if (rows["domain"] == "shop").any() else rows
 
     def check_searchable(self, config: Mapping[str, Any], folder: Path) -> None:
@@ -217,10 +219,11 @@ class Matching(Task["RetrievalPredictions"]):
         seconds: float,
         compare: Any = None,
     ) -> "RetrievalPredictions":
+        from vitrine.catalog.table import texts
         from vitrine.predictions import RetrievalPredictions
 
         def column(name: str) -> list[str]:
-            return table[name].astype(str).tolist() if name in table else [""] * len(table)
+            return texts(table[name]).tolist() if name in table else [""] * len(table)
 
         return RetrievalPredictions(
             self.name,
