@@ -177,13 +177,14 @@ def test_unusable_input_leaves_nothing(root, catalog, model, evaluated, asked, t
 def test_a_constant_answer_is_refused_with_the_interval(root, catalog, model, evaluated, asked, tmp_path):
     """Ten of forty right is the share of the commonest label; twenty is not chance any more."""
     blind, seeing = model(10), model(20)
-    decision = challenge(blind, evaluated(blind), catalog, Registry(root), tmp_path / "blind")
+    of_blind = evaluated(blind)
+    decision = challenge(blind, of_blind, catalog, Registry(root), tmp_path / "blind")
     assert not decision.promote
     assert "not clearly better than the 0.2500 of the commonest label for every photo (+0.0 points" in decision.reason
     assert "40 photos" in decision.reason
     assert challenge(seeing, evaluated(seeing), catalog, Registry(root), tmp_path / "seeing").promote
     lenient = {"allow_below_baseline": True}
-    assert challenge(blind, evaluated(blind), catalog, Registry(root), tmp_path / "lenient", **lenient).promote
+    assert challenge(blind, of_blind, catalog, Registry(root), tmp_path / "lenient", **lenient).promote
 
 
 def test_a_gain_that_few_photos_cannot_tell_is_said_and_decided_by_a_setting(

@@ -102,9 +102,7 @@ def decide(
         what = "is missing" if own is None else "is not a number"
         return Decision(False, f"Refused: the candidate's {rules.metric} {what}.")
     if own < rules.floor:
-        reason = (
-            f"Refused: {rules.metric} {own:.4f} is below the least of {rules.floor:.4f} that is asked for (min_value)."
-        )
+        reason = f"Refused: {rules.metric} {own:.4f} is below the floor of {rules.floor:.4f} (min_value)."
         return Decision(False, reason, (Comparison(rules.metric, own, None, False),))
     constant = candidate.get(CONSTANT + rules.metric)
     if not rules.allow_below_baseline and _no_better(own, constant, over_constant):

@@ -101,9 +101,11 @@ def finish(
 
 def training_notes(history: History) -> str:
     """What the model card says of a training."""
-    best = history.epochs[history.best]
+    if history.best >= 0:
+        best = f"the best one {history.best + 1} (loss {history.epochs[history.best].loss:.4f})"
+    else:
+        best = "none better than the net as it came"
     return (
-        f"## Training\n\n{len(history.epochs)} epochs, the best one {history.best + 1} "
-        f"(loss {best.loss:.4f}), {sum(epoch.seconds for epoch in history.epochs):.0f} s.\n"
-        + (f"\n{history.note}\n" if history.note else "")
+        f"## Training\n\n{len(history.epochs)} epochs, {best}, "
+        f"{sum(epoch.seconds for epoch in history.epochs):.0f} s.\n" + (f"\n{history.note}\n" if history.note else "")
     )

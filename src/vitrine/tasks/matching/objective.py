@@ -167,7 +167,10 @@ def siamese_objective(
         return {**validation.figures(), "positives_beyond_margin": beyond[0]}
 
     steps = len(steps_of_epoch(pairable, len(background.rows), ratio, settings.batch_size, settings.seed, 0))
-    return Objective(steps, batches, loss, score, store, settings.seed, figures=figures, patience=settings.patience)
+    # Published features find things as they come.
+    return Objective(
+        steps, batches, loss, score, store, settings.seed, figures=figures, patience=settings.patience, from_start=True
+    )
 
 
 def step_rows(step: Step, pairable: Pairable, background: Background, hard: np.ndarray) -> np.ndarray:
