@@ -83,8 +83,21 @@ TRAINING = {
     "learning_rate": Setting(0.0, "AdamW's peak learning rate, of the heads; 0 = what suits the start."),
     "seed": Setting(0, "Of weights, order and augmentation."),
 }
+QUALITY = {
+    "rules": Setting(
+        "", "File or s3:// address of settings on top of configs/quality.yaml, for validating and cleaning."
+    ),
+    "suite": Setting(
+        "", "File or s3:// address of a Great Expectations suite that validation holds the catalog to as well."
+    ),
+    "drop_suspects": Setting(
+        False, "Drop rows with a label that the photo contradicts (validation names them; look first)."
+    ),
+}
 PLACES = {
-    "strict": Setting(False, "Stop before any training when a data-quality rule of severity error is broken."),
+    "strict": Setting(
+        False, "Stop before any training when a data-quality rule of severity error is broken; else say so."
+    ),
     "min_gain": Setting(0.0, "How much better than the champion a model must be."),
     "min_value": Setting({}, "Least that the deciding figure of a task must be, such as {taxonomy: 0.6}; else 0."),
     "too_few_to_tell": Setting(
@@ -138,8 +151,8 @@ OWN: Mapping[str, Mapping[str, Setting]] = {  # of trainings
 SETTINGS: Mapping[str, Mapping[str, Setting]] = {
     "retrain": {
         **STEPS,
-        "min_class_count": CLEANING["min_class_count"],
-        "max_left_out": CLEANING["max_left_out"],
+        **CLEANING,
+        **QUALITY,
         **TRAINING,
         **OWN["retrain"],
         **PLACES,
@@ -151,15 +164,17 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
         "ratios": Setting("0.6,0.1,0.3", "Shares of train, validation and test listings; undecided ones only train."),
         "max_left_out": CLEANING["max_left_out"],
         "drop_views_below": Setting(0, "Photos a listing needs (the paper asks for 6); 0 = any number."),
+        **QUALITY,
         **TRAINING,
         **OWN["authenticate"],
         **PLACES,
     },
-    "represent": {**STEPS, **CLEANING, **TRAINING, **OWN["represent"], **PLACES},
+    "represent": {**STEPS, **CLEANING, **QUALITY, **TRAINING, **OWN["represent"], **PLACES},
     "match": {
         **STEPS,
         **CLEANING,
         "min_class_count": Setting(0, CLEANING["min_class_count"].about),
+        **QUALITY,
         **TRAINING,
         **OWN["match"],
         **PLACES,
@@ -275,6 +290,7 @@ def cleaning(pipeline: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "drop_views_below": settings.get("drop_views_below", 0),
         "ratios": settings.get("ratios", CLEANING["ratios"].default),
         "max_left_out": settings.get("max_left_out", 1.0),
+        "drop_suspects": settings.get("drop_suspects", False),
         "measured": "verdict" if listings else "",
         "gallery": {"match": True, "represent": None}.get(pipeline, False),
     }
@@ -315,12 +331,24 @@ def check(pipeline: str, given: Mapping[str, Any]) -> None:
         asked = given["retrain_parameters"]
         for key in asked:
             near(key, FORM[retraining], "retrain_parameters")
-        whole_settings(retraining, asked.get("settings", {}), "retrain_parameters: settings")
+        inner = whole_settings(retraining, asked.get("settings", {}), "retrain_parameters: settings")
+        check(retraining, {**asked, "settings": inner})
     settings = whole_settings(pipeline, given["settings"])
     how = (given.get("train_variant", ""), given.get("train_backbone", ""), given.get("train_epochs", 0))
     for task, variant, own in trainings(pipeline, settings, *how).values():
         steps.check_settings(task, variant, own)
     steps.shard_names(settings["shards"])
+    steps.check_ratios(str(settings.get("ratios", CLEANING["ratios"].default)))
+    for key in ("max_left_out", "min_gain"):
+        if not 0 <= float(settings.get(key, 0.0)) <= 1:
+            raise InputError(f"settings: {key}={settings[key]}: must lie between 0 and 1")
+    if not 0 <= float(given.get("gate_max_drop", 0.0)) <= 1:
+        raise InputError(f"gate_max_drop={given['gate_max_drop']}: must lie between 0 and 1")
+    for key in ("min_class_count", "drop_views_below", "keep", "place_minutes", "types_per_pod", "packed"):
+        if settings.get(key, 0) < 0:
+            raise InputError(f"settings: {key}={settings[key]}: cannot be negative")
+    if settings.get("nodes", 1) < 1:
+        raise InputError(f"settings: nodes={settings['nodes']}: at least 1")
     if "min_value" in settings:
         _check_gate(pipeline, settings)
 

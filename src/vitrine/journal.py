@@ -79,7 +79,14 @@ def run_folder(reports: str, run_id: str) -> str:
     return files.join(reports, run_id)
 
 
-def summarise(run: str, state: str, error: str = "", title: str = "retrain", due: Sequence[str] = ()) -> str:
+def summarise(
+    run: str,
+    state: str,
+    error: str = "",
+    title: str = "retrain",
+    due: Sequence[str] = (),
+    last_lines: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """Writes the run's one page, `summary.html` beside its journal, and returns its address.
 
     On a cluster nobody tells a run's last step how the others ended: its state is `RUNNING` however they did. So the
@@ -91,6 +98,7 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain", due
         error: What is known of the failure.
         title: The pipeline's name.
         due: Steps that the run has to come to, beside those that its notes name; see `Note`.
+        last_lines: What each step that failed said last, by its name; the page ends with it.
     """
     notes = _read_notes(run)
     missing = not_reached(notes, due)
@@ -132,6 +140,9 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain", due
         for note in notes
         if f"{note.step}.html" in names
     )
+    for step, lines in (last_lines or {}).items():
+        page.heading(f"What {step} said last")
+        page.code(lines)
     address = files.join(run, "summary.html")
     files.write_bytes(address, page.render().encode())
     return address

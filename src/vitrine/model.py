@@ -1,6 +1,8 @@
 """The model folder: model.safetensors, config.json, metrics.json, card.md. Tensors and text, nothing executable."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,18 @@ from vitrine.errors import InputError
 from vitrine.untrusted import parse_json
 
 FILES = ("model.safetensors", "config.json", "metrics.json", "card.md")
+TRAINING = "training"  # in config.json: which training, exactly, a model is the result of
+_training: ContextVar[str] = ContextVar("training", default="")
+
+
+@contextmanager
+def of_training(identity: str) -> Iterator[None]:
+    """Has models that are saved meanwhile say which training they are the result of."""
+    token = _training.set(identity)
+    try:
+        yield
+    finally:
+        _training.reset(token)
 
 
 def save_model(
@@ -31,6 +45,8 @@ def save_model(
     from safetensors.torch import save_file
 
     whole = {**config, "code_version": __version__}
+    if _training.get():
+        whole[TRAINING] = _training.get()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     with files.new_folder(out) as folder:
         save_file(tensors, folder / FILES[0])

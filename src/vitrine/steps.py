@@ -9,7 +9,7 @@ import hashlib
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -128,10 +128,56 @@ def scan(table: Path | str, out: Path, shard: str) -> None:
     print(f"{SIGN} Scan {shard}: {done:,} photos.", flush=True)
 
 
-def validate(table: Path | str, out: Path, photos: Sequence[Path] = (), reports: str = "") -> dict[str, float]:
+def text_at(address: str) -> str:
+    """The text of a file that a setting names.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    try:
+        return files.read_bytes(files.absolute(address)).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{address}: cannot be read ({getattr(error, 'strerror', None) or 'no text'})") from error
+
+
+def check_rules(quality: Mapping[str, str]) -> None:
+    """Whether validation can go by the texts of `rules` and a `suite`.
+
+    Raises:
+        InputError: if not.
+    """
+    with _as_files(quality) as paths:
+        if "rules" in paths:
+            from vitrine.quality.settings import load_settings
+
+            load_settings(paths["rules"])
+        if "suite" in paths:
+            from vitrine.quality.suite import read_suite
+
+            read_suite(paths["suite"])
+
+
+@contextlib.contextmanager
+def _as_files(texts: Mapping[str, str]) -> Iterator[dict[str, Path]]:
+    """Texts as files of these names, in a folder that is removed afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: Path(folder) / f"{name}.yaml" for name in texts}
+        for name, path in paths.items():
+            path.write_text(texts[name], encoding="utf-8")
+        yield paths
+
+
+def validate(
+    table: Path | str,
+    out: Path,
+    photos: Sequence[Path] = (),
+    reports: str = "",
+    quality: Mapping[str, str] | None = None,
+) -> dict[str, float]:
     """The data-quality report. Failed rules do not fail it: `check_quality` does, cleaning comes next.
 
-    The last validation is kept below `reports`, so that the next one shows what changed since.
+    The last validation is kept below `reports`, so that the next one shows what changed since. `quality` has the texts
+    of `rules` and a `suite` of one's own.
     """
     from vitrine.quality.history import RESULTS, SAMPLE, SUMMARY
     from vitrine.quality.validate import validate_catalog
@@ -139,7 +185,9 @@ def validate(table: Path | str, out: Path, photos: Sequence[Path] = (), reports:
     catalog = _open(table, check_rows=False)
     last = files.join(files.absolute(reports), "quality") if reports else ""
     previous = last if last and files.exists(files.join(last, SUMMARY)) else ""
-    validation = validate_catalog(catalog, out, previous=previous, photos=photos)
+    with _as_files(quality or {}) as paths:
+        own = {"rules": paths.get("rules"), "suite": paths.get("suite")}
+        validation = validate_catalog(catalog, out, previous=previous, photos=photos, **own)
     if last:
         for name in (RESULTS, SAMPLE, SUMMARY):  # what the next one asks for comes last
             files.write_bytes(files.join(last, name), (out / name).read_bytes())
@@ -180,15 +228,27 @@ def clean(
     near_duplicates: bool = True,
     drop_views_below: int = 0,
     photos: Sequence[Path] = (),
+    *,
     max_left_out: float = 1.0,
+    drop_suspects: bool = False,
+    rules: str = "",
 ) -> dict[str, float]:
-    """The cleaned table; every dropped row with its reason beside it."""
+    """The cleaned table; every dropped row with its reason beside it. `rules` is the text of such a file."""
     from vitrine.quality.clean import clean_catalog
 
     catalog = _open(table, check_rows=False)
-    done = clean_catalog(
-        catalog, out, min_class_count, near_duplicates, drop_views_below, max_left_out=max_left_out, photos=photos
-    )
+    with _as_files({"rules": rules} if rules else {}) as paths:
+        done = clean_catalog(
+            catalog,
+            out,
+            min_class_count,
+            near_duplicates,
+            drop_views_below,
+            drop_suspects=drop_suspects,
+            rules=paths.get("rules"),
+            max_left_out=max_left_out,
+            photos=photos,
+        )
     dropped = [f"{name.replace('_', ' ')} {count:,}" for name, count in done.dropped.items() if count]
     decided = [f"kept {done.kept:,} of {done.before:,} rows."]
     decided += [f"Dropped: {', '.join(dropped)}."] if dropped else []
@@ -210,6 +270,18 @@ def split(
     decided = [f"{', '.join(f'{count:,} {name}' for name, count in counts.items())}."]
     write_note(out, Note("split", "Split", decided), out / "report.html", inherit=[table])
     return {name: float(count) for name, count in counts.items()}
+
+
+def check_ratios(ratios: str) -> None:
+    """Whether rows can be dealt by these shares.
+
+    Raises:
+        InputError: if not.
+    """
+    from vitrine.quality.split import check_ratios as check
+    from vitrine.quality.split import parse_ratios
+
+    check(parse_ratios(ratios))
 
 
 def lineage(made: Path | str) -> dict[str, str]:

@@ -101,7 +101,7 @@ def split_catalog(
         InputError: if the ratios are not three shares that sum to 1, there is no `measured` column, a `gallery` but
             no user photo, or `out` is not a new folder.
     """
-    _check(ratios)
+    check_ratios(ratios)
     if measured and measured not in catalog.table:
         raise InputError(f"{catalog.root}: no column {measured!r} to measure by")
     if gallery and not ("domain" in catalog.table and (catalog.table["domain"] == "user").any()):
@@ -287,7 +287,8 @@ def _cover(
     return moved
 
 
-def _check(ratios: Sequence[float]) -> None:
+def check_ratios(ratios: Sequence[float]) -> None:
+    """Raises an InputError where these are not three shares that sum to 1."""
     shown = ",".join(f"{ratio:g}" for ratio in ratios)
     if len(ratios) != 3 or not all(math.isfinite(ratio) and ratio >= 0 for ratio in ratios):
         raise InputError(f"ratios {shown}: three shares (train, validation, test), none below 0")

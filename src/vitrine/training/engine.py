@@ -79,7 +79,8 @@ class History:
         if self.start is None or self.start.score is None or last is None or last >= self.start.score:
             return ""
         kept = f"pass {self.best + 1} is kept" if self.best >= 0 else "the net as it came is kept"
-        return f"training ended below where it began ({last:.4f} on validation photos against {self.start.score:.4f}); {kept}"
+        came = f"{last:.4f} on validation photos against {self.start.score:.4f}"
+        return f"training ended below where it began ({came}); {kept}"
 
     def stale(self, patience: int) -> bool:
         """Whether the last `patience` epochs, if any, were no better than the best before them."""
