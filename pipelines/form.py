@@ -4,14 +4,13 @@ The form of Kubeflow's UI shows names and defaults only, in the order of the alp
 of, and are few. Without kfp, which offers a running step less.
 """
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines import PIPELINES
 from pipelines.agreed import VOLUME_PATH
-from vitrine.errors import InputError
+from vitrine.errors import InputError, nearest
 
 GPU = "nvidia.com/gpu"
 CHECKPOINTS = f"{VOLUME_PATH}/checkpoints"
@@ -269,7 +268,7 @@ def near(key: str, known: Iterable[str], where: str) -> str:
     names = list(known)
     if key not in names:
         before = {old: new for old, new in RENAMED.items() if new in names}
-        close = difflib.get_close_matches(key, [*names, *before], n=1, cutoff=0.0)[0]
+        close = nearest(key, [*names, *before])
         close = before.get(close, close)
         raise InputError(f"{where}: {key}: unknown; did you mean {close}? (known: {', '.join(sorted(names))})")
     return key

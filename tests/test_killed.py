@@ -1,9 +1,7 @@
 """A command that is killed at any rename leaves its folder whole or not at all, and is done by the same command again."""
 
-import os
-from pathlib import Path
-
 import pytest
+from killing import killed_at
 from PIL import Image
 
 from vitrine.catalog import read_catalog
@@ -13,7 +11,6 @@ from vitrine.quality.clean import clean_catalog
 from vitrine.quality.scan import write_photo_table
 from vitrine.quality.split import split_catalog
 
-KILLED = 41
 COMMANDS = {
     "ingest": lambda root, out: ingest(root / "photos", out, "folder"),
     "scan": lambda root, out: write_photo_table(read_catalog(root / "made"), out, workers=1),
@@ -34,32 +31,6 @@ def root(tmp_path):
     return tmp_path
 
 
-def killed_at(number, work):
-    """Whether `work` came to its rename of that number, right after which its process ended."""
-    child = os.fork()
-    if not child:
-        left = [number]
-
-        def after(rename):
-            def renamed(*paths, **options):
-                done = rename(*paths, **options)
-                left[0] -= 1
-                if not left[0]:
-                    os._exit(KILLED)
-                return done
-
-            return renamed
-
-        for module in (Path, os):
-            for name in ("rename", "replace"):
-                setattr(module, name, after(getattr(module, name)))
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == KILLED
-
-
 def content(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix != ".html"}
 
@@ -74,7 +45,7 @@ def test_killed_at_any_rename(root, monkeypatch, name):
         number += 1
         out = root / f"out{number}"
         monkeypatch.setenv("VITRINE_CACHE", str(root / f"cache{number}"))
-        killed = killed_at(number, lambda: command(root, out))  # noqa: B023
+        killed = killed_at(number, command, root, out)
         if out.exists():  # whole: asked for again, that is said
             with pytest.raises(InputError, match="exists already"):
                 command(root, out)

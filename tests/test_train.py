@@ -2,16 +2,15 @@
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from killing import killed_at
 from safetensors.torch import load_file
 from toys import OUTLINE
 
@@ -402,35 +401,6 @@ def test_a_training_loads_nothing_that_it_does_not_need(toys, tmp_path):
     assert said.splitlines()[-1] == "LOADED []"  # seconds each, in every step of a pipeline
 
 
-KILLED = 41
-
-
-def killed_at(number, work):
-    """Whether `work` came to its rename of that number, after which the process was killed at once."""
-    child = os.fork()
-    if not child:
-        left = [number]
-
-        def after(rename):
-            def renamed(*paths, **options):
-                done = rename(*paths, **options)
-                left[0] -= 1
-                if not left[0]:
-                    os._exit(KILLED)
-                return done
-
-            return renamed
-
-        for name in ("rename", "replace"):
-            setattr(Path, name, after(getattr(Path, name)))
-            setattr(os, name, after(getattr(os, name)))
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == KILLED
-
-
 def test_a_training_killed_at_any_rename_is_done_by_its_retry(toys, unbroken, tmp_path):
     """Also where its model was in place already, and even its checkpoints gone."""
     number = 0
@@ -438,7 +408,7 @@ def test_a_training_killed_at_any_rename_is_done_by_its_retry(toys, unbroken, tm
         number += 1
         out = tmp_path / str(number) / "m"
         again = {"resume": True, "checkpoints": tmp_path / str(number) / "kept"}
-        killed = killed_at(number, lambda: train("taxonomy", "bcnn", toys, out, TASKS["bcnn"][2], **again))
+        killed = killed_at(number, train, "taxonomy", "bcnn", toys, out, TASKS["bcnn"][2], **again)
         assert train("taxonomy", "bcnn", toys, out, TASKS["bcnn"][2], **again) == out
         assert bits(out) == bits(unbroken / "bcnn")
         assert sorted(path.name for path in out.parent.iterdir()) in (["kept", "m"], ["m"])

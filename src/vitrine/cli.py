@@ -231,7 +231,17 @@ def split(
         _say("The gallery (shop photos) is of no split and serves all of them; --no-gallery deals it too.")
 
 
-@cli.command()
+class _WithSettings(click.Command):
+    """A command whose help ends with every setting; what knows them is loaded only then."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from vitrine.tasks.described import help_lines
+
+        for line in help_lines():
+            formatter.write(f"{line}\n")
+
+
+@cli.command(cls=_WithSettings)
 @click.argument("task")
 @click.argument("catalog")
 @click.argument("out", type=PATH)
@@ -512,6 +522,16 @@ def pipeline_list() -> None:
 
     for name, summary in PIPELINES.items():
         _say(f"{name}\t{summary}" if sys.stdout.isatty() else name)
+
+
+@pipeline.command("show")
+@click.argument("name")
+def pipeline_show(name: str) -> None:
+    """Print a pipeline's parameters and settings, with default, range and meaning."""
+    from pipelines.show import show
+
+    for line in show(name):
+        _say(line)
 
 
 NO_CLAIM = click.option(
