@@ -170,7 +170,7 @@ class TestCheckpoints:
 
 def test_a_loss_that_is_not_finite_is_an_input_error(toys, tmp_path, monkeypatch):
     monkeypatch.setattr(objective, "subtree_cross_entropy", lambda scores, *_: scores.sum() * float("nan"))
-    with pytest.raises(InputError, match="no longer finite"):
+    with pytest.raises(InputError, match=rf"no longer finite .* \(training on {re.escape(toys.root)}\)"):
         train("taxonomy", "bcnn", toys, tmp_path / "m", TASKS["bcnn"][2])
     assert not (tmp_path / "m").exists()
 

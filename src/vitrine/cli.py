@@ -17,6 +17,7 @@ import click
 from vitrine import __version__
 from vitrine.errors import InputError
 from vitrine.untrusted import json_line, printable
+from vitrine.words import counted
 
 PATH = click.Path(path_type=Path)
 MAX_LEFT_OUT = click.option(
@@ -44,7 +45,7 @@ def synth(out: Path, listings: int, seed: int, defects: bool) -> None:
     from vitrine.synth import render_catalog
 
     render_catalog(out, listings=listings, seed=seed, defects=defects)
-    _say(f"{out}: a catalog of {listings} listings")
+    _say(f"{out}: a catalog of {counted(listings, 'listing')}")
 
 
 @cli.command()
@@ -73,7 +74,7 @@ def fetch(catalog: str, out: Path, revision: str, remote: str) -> None:
     from vitrine.catalog.fetch import fetch as run
 
     found = run(catalog, out, revision, remote)
-    _say(f"{out}: {len(found):,} rows at {found.data_version}; photos in {found.root}")
+    _say(f"{out}: {counted(len(found), 'row')} at {found.data_version}; photos in {found.root}")
 
 
 PHOTOS = click.option("--photos", type=PATH, multiple=True, help="Folder that `vitrine scan` wrote; one per shard.")
@@ -91,7 +92,7 @@ def scan(catalog: str, out: Path, shard: str) -> None:
     part = parse_shard(shard)
     with _progress("scanning") as progress:
         done = write_photo_table(read_catalog(catalog, check_rows=False), out, part, progress=progress)
-    _say(f"{out}: {done} photos")
+    _say(f"{out}: {counted(done, 'photo')}")
 
 
 @cli.command()
@@ -190,7 +191,7 @@ def clean(
     for name, count in done.dropped.items():
         if count:
             _say(f"dropped {count}: {name}")
-    _say(f"kept {done.kept} of {done.before} rows; see {out / 'report.html'}")
+    _say(f"kept {done.kept} of {counted(done.before, 'row')}; see {out / 'report.html'}")
 
 
 @cli.command()
@@ -336,7 +337,7 @@ def index(model: Path, catalog: str, out: Path, add: bool, which: str | None) ->
             raise InputError(f"{catalog}: no row has split {which!r}")
     with _progress("embedding") as progress:
         count = add_to_index(out, source, model, progress) if add else make_index(model, source, out, progress)
-    _say(f"{out}: {count:,} photos {'added' if add else 'indexed'}")
+    _say(f"{out}: {counted(count, 'photo')} {'added' if add else 'indexed'}")
 
 
 @cli.command()
@@ -355,7 +356,7 @@ def unindex(index: Path, names: tuple[str, ...], images: bool, compact: bool) ->
         raise InputError(f"{index}: holds none of these {what}: {', '.join(names[:5])}")
     if compact:
         opened.compact()
-    _say(f"{index}: {gone:,} photos removed, {len(opened):,} left")
+    _say(f"{index}: {counted(gone, 'photo')} removed, {len(opened):,} left")
 
 
 @cli.command()
@@ -425,6 +426,8 @@ def models_list(task: str, registry: str, history: bool) -> int:
         _say(line)
     if not lines and not is_s3(registry) and not Path(registry).is_dir():
         raise InputError(f"{registry}: no such registry")
+    if not lines:
+        _say(f"{registry}: {'no decision' if history else 'no version'}{f' of {task}' if task else ''} yet")
     return 0 if lines else 1
 
 
@@ -485,7 +488,7 @@ def models_prune(task: str, registry: str, keep: int) -> None:
     if keep < 1:
         raise InputError(f"--keep {keep}: at least 1")
     gone = Registry(registry).prune(task, keep)
-    _say(f"{task}: {len(gone)} versions deleted{': ' if gone else ''}{', '.join(gone)}")
+    _say(f"{task}: {counted(len(gone), 'version')} deleted{': ' if gone else ''}{', '.join(gone)}")
 
 
 @models.command("announce")

@@ -57,6 +57,7 @@ def evaluate(
         raise InputError(f"{model}: a model for {task.name} is not measured on corrupted photos")
     rows = task.rows(catalog, split)
     predictions = loaded.predict(rows, embeddings=bool(against))
+    _check_known(predictions, catalog)
     metrics = compute_metrics(predictions) | task.further_metrics(predictions, loaded.net, loaded.config, rows)
     compared = [_compared(other, rows, predictions) for other in against]
     if on_corrupted:
@@ -90,6 +91,18 @@ def compute_metrics(predictions: Predictions) -> dict[str, float]:
         InputError: if nothing can be measured.
     """
     return tasks.get(predictions.task).metrics(predictions)
+
+
+def _check_known(predictions: Predictions, catalog: Catalog) -> None:
+    """Raises an InputError where no label of the measured rows is one that the model can answer."""
+    targets = predictions.targets if isinstance(predictions, PhotoPredictions) else []
+    asked = {target.name: {label for truth in target.truth for label in truth} for target in targets}
+    if any(asked.values()) and all(asked[target.name].isdisjoint(target.labels) for target in targets):
+        first = next(target for target in targets if asked[target.name])
+        has, knows = min(asked[first.name]), ", ".join(sorted(first.labels)[:3])
+        raise InputError(
+            f"{catalog.address}: has no label that the model knows: {first.name} is {has} ..., the model's {knows} ..."
+        )
 
 
 def _compared(folder: Path, rows: Catalog, beside: Predictions) -> PhotoPredictions:

@@ -25,6 +25,7 @@ from vitrine.launch import Run
 from vitrine.registry import Champion
 from vitrine.report import percent
 from vitrine.tasks.task import Task
+from vitrine.words import counted
 
 
 def name_period(catalog: str, period: str) -> str:
@@ -98,7 +99,7 @@ def keep_table(catalog: str, revision: str, remote: str, address: str, run: str,
             states, _, state = address.rpartition("/")
             packs.prune(states, state, packed)
             write_catalog(replace(table, packs=files.join(address, "photos")), out)
-        decided = [f"{len(table):,} rows of {catalog}, data version {table.data_version}."]
+        decided = [f"{counted(len(table), 'row')} of {catalog}, data version {table.data_version}."]
         figures = {"photos in the catalog": f"{len(table):,}"}
         write_note(out, Note("fetch", "Fetch", decided, figures=figures, data_version=table.data_version))
         files.write_bytes(files.join(address, TABLE_NAMES[0]), (out / TABLE_NAMES[0]).read_bytes())
@@ -125,7 +126,7 @@ def scan(table: Path | str, out: Path, shard: str) -> None:
 
     catalog, part = read_catalog(table, check_rows=False), parse_shard(shard)
     done = write_photo_table(pack(catalog, shard_images(catalog, part), part), out, part)
-    print(f"{SIGN} Scan {shard}: {done:,} photos.", flush=True)
+    print(f"{SIGN} Scan {shard}: {counted(done, 'photo')}.", flush=True)
 
 
 def text_at(address: str) -> str:
@@ -195,8 +196,8 @@ def validate(
     errors = [result for result in failed if result.severity == "error"]
     warnings = [result for result in failed if result.severity == "warning"]
     decided = [
-        f"{'passed' if validation.passed else 'failed'}: {len(errors)} errors, {len(warnings)} warnings "
-        f"of {len(validation.results)} rules."
+        f"{'passed' if validation.passed else 'failed'}: {counted(len(errors), 'error')}, "
+        f"{counted(len(warnings), 'warning')} of {len(validation.results)} rules."
     ]
     decided += [f"{result.title}: {result.count:,}." for result in [*errors, *warnings][:5]]
     tone = "good" if not failed else "warn" if validation.passed else "bad"
@@ -250,7 +251,7 @@ def clean(
             photos=photos,
         )
     dropped = [f"{name.replace('_', ' ')} {count:,}" for name, count in done.dropped.items() if count]
-    decided = [f"kept {done.kept:,} of {done.before:,} rows."]
+    decided = [f"kept {done.kept:,} of {counted(done.before, 'row')}."]
     decided += [f"Dropped: {', '.join(dropped)}."] if dropped else []
     note = Note("clean", "Clean", decided, figures={"photos kept": f"{done.kept:,}"})
     write_note(out, note, out / "report.html")
@@ -389,7 +390,7 @@ def build_index(task: str, table: Path, registry: str, decision: Path, out: Path
     else:
         with tempfile.TemporaryDirectory() as folder:
             count = make_index(Registry(registry).fetch(champion, Path(folder) / "champion"), _open(table), out)
-        decided = [f"{count:,} photos, embedded by version {champion.version}: `vitrine search {out} PHOTO`."]
+        decided = [f"{counted(count, 'photo')}, embedded by version {champion.version}: `vitrine search {out} PHOTO`."]
         note = Note(f"index-{task}", "Index", decided, figures={"photos in the index": f"{count:,}"})
     _close(note, decision, run)
     return count
@@ -718,7 +719,7 @@ def promote(
     gone: list[str] = []
     try:
         gone = store.prune(task, keep)
-        said += [f"Deleted {len(gone)} old versions: {', '.join(gone)}."] if gone else []
+        said += [f"Deleted {counted(len(gone), 'old version')}: {', '.join(gone)}."] if gone else []
         if announce:
             announce(champion, gone)
     except InputError as error:  # what was promoted is in use all the same

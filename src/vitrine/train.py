@@ -82,10 +82,12 @@ def train(
 def _fit(task: Task[Any], catalog: Catalog, variant: str, out: Path, settings: Settings, folder: Path) -> None:
     try:
         task.fit(catalog, variant, out, settings, folder)
-    except InputError:
+    except InputError as error:
         if [path.name for path in folder.iterdir()] == [MARK]:  # refused before it learnt anything worth keeping
             shutil.rmtree(folder)
-        raise
+        if catalog.root in str(error) or catalog.address in str(error):
+            raise
+        raise InputError(f"{error} (training on {catalog.address})") from error
 
 
 def _remove_checkpoints(folder: Path) -> None:

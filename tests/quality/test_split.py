@@ -202,7 +202,7 @@ def test_what_was_dealt_is_checked_and_its_cost_said(make, tmp_path):
     one = frame(image=[str(n) for n in range(10)], listing=["l"] * 10, category=["c"] * 10)
     dealt = assign(one, RATIOS).split
     said = costs(one, dealt, RATIOS)
-    assert "1 classes of 5 rows or more are missing from a split" in said
+    assert "1 class of 5 rows or more is missing from a split" in said
     worst = max(abs(float((dealt == name).mean()) - asked) for name, asked in zip(SPLITS, RATIOS, strict=True))
     assert f"at most {100 * worst:.1f} points off" in said
     assert "no class is lost" in costs(single(4000), assign(single(4000), RATIOS).split, RATIOS)

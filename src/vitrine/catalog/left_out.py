@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from vitrine.errors import InputError
 from vitrine.files import atomic_write
+from vitrine.words import counted
 
 LEFT_OUT = "left_out.csv"
 MAX_LEFT_OUT = 0.05  # share of rows; more means that something is wrong with all of them, such as the photos' folder
@@ -56,6 +57,6 @@ def refuse_many(rows: Sequence[LeftOut], total: int, limit: float, where: str, o
     write_left_out(beside, rows)
     first = rows[0]
     raise InputError(
-        f"{where}: {len(rows):,} of {total:,} rows cannot be used, more than {100 * limit:g} %: row {first.row} "
-        f"({first.image}): {first.reason}; all of them stand in {beside} (--max-left-out allows more)"
+        f"{where}: {len(rows):,} of {counted(total, 'row')} cannot be used, more than {100 * limit:g} %: "
+        f"row {first.row} ({first.image}): {first.reason}; all of them stand in {beside} (--max-left-out allows more)"
     )

@@ -9,6 +9,7 @@ from vitrine.errors import InputError
 from vitrine.evaluation.beside import PREFIX
 from vitrine.evaluation.constant import PREFIX as CONSTANT
 from vitrine.evaluation.sample import Interval
+from vitrine.words import counted
 
 TOO_FEW = ("promote", "refuse")  # what to do with a gain that so few photos cannot tell from chance
 
@@ -207,4 +208,5 @@ def _shared_figure(
 
 def _counted(metrics: Mapping[str, float], rules: GateRules) -> str:
     count = metrics.get("count")
-    return f"an unknown number of {rules.counted}" if count is None else f"{count:,.0f} {rules.counted}"
+    noun = rules.counted.removesuffix("s")
+    return f"an unknown number of {rules.counted}" if count is None else counted(int(count), noun)

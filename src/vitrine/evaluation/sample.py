@@ -14,6 +14,7 @@ import pandas as pd
 
 from vitrine.errors import InputError
 from vitrine.evaluation.metrics import TrueRanks
+from vitrine.words import counted as _counted
 
 DRAWS = 1000
 LEAST = 5  # units; of fewer nothing can be said
@@ -93,10 +94,9 @@ class Interval:
 
     def words(self) -> str:
         """The difference as a person reads it, in points (hundredths)."""
-        counted = self.counted.removesuffix("s") if self.count == 1 else self.counted
         return (
             f"{100 * self.difference:+.1f} points, 95 % between {100 * self.low:+.1f} and {100 * self.high:+.1f}, "
-            f"{self.count:,} {counted}"
+            f"{_counted(self.count, self.counted.removesuffix('s'))}"
         )
 
 

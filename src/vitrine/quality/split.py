@@ -25,6 +25,7 @@ from vitrine.quality.links import copy_links, group_names
 from vitrine.quality.scan import read_photo_table, scan_photos
 from vitrine.quality.settings import load_settings
 from vitrine.report import Page, Tile, percent
+from vitrine.words import counted
 
 SPLITS = ("train", "validation", "test")
 MIN_GROUPS = 5  # a class of fewer groups is left to chance
@@ -368,9 +369,9 @@ def costs(ties: pd.DataFrame, split: pd.Series, ratios: Sequence[float]) -> str:
             lacking += int(((found.sum(axis=1) >= MIN_GROUPS) & (wanted == 0).any(axis=1)).sum())
     got = " / ".join(percent(share) for share in shares)
     asked_for = " / ".join(percent(ratio) for ratio in ratios)
-    lost = (
-        f"{lacking:,} classes of {MIN_GROUPS} rows or more are missing from a split" if lacking else "no class is lost"
-    )
+    verb = "is" if lacking == 1 else "are"
+    lost = f"{counted(lacking, 'class')} of {MIN_GROUPS} rows or more {verb} missing from a split"
+    lost = lost if lacking else "no class is lost"
     return f"Cost: asked for {asked_for}, dealt {got} (at most {100 * off:.1f} points off); {lost}."
 
 

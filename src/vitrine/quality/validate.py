@@ -32,6 +32,7 @@ from vitrine.quality.scan import read_photo_table, scan_photos
 from vitrine.quality.settings import RuleSettings, load_settings
 from vitrine.quality.suite import great_expectations_page, judge_suite, read_suite
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
+from vitrine.words import counted
 
 SIDES = (32, 64, 128, 256, 512, 1024, 2048)
 EXPECTATIONS, EVIDENTLY, MAP = "great_expectations.html", "evidently.html", "map.html"
@@ -209,7 +210,7 @@ def _page(
     if failed:
         verdict, tone = f"Not usable: {len(failed)} of {len(validation.results)} rules failed", "bad"
     elif warned:
-        verdict, tone = f"Usable, with {len(warned)} warnings", "warn"
+        verdict, tone = f"Usable, with {counted(len(warned), 'warning')}", "warn"
     subtitle = f"{catalog.address}, data version {catalog.data_version or 'unknown'}"
     page = Page("Data quality report", subtitle, verdict, tone)
     unreadable = int((~photos["readable"]).sum())
