@@ -150,7 +150,7 @@ def test_a_catalog_of_other_labels_is_refused(tmp_path, monkeypatch):
             return replace(predictions, targets=targets)
 
     monkeypatch.setattr("vitrine.tasks.of_model", lambda _: Answering())
-    with pytest.raises(InputError, match="has no label that the model knows: level1 is XA ..., the model's A, B"):
+    with pytest.raises(InputError, match=r"has no label that the model knows: level1 is XA \.\.\., the model's A, B"):
         evaluate(tmp_path / "model", catalog, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(Answering, "foreign", 0.5)

@@ -187,8 +187,8 @@ def validate(
     last = files.join(files.absolute(reports), "quality") if reports else ""
     previous = last if last and files.exists(files.join(last, SUMMARY)) else ""
     with _as_files(quality or {}) as paths:
-        own = {"rules": paths.get("rules"), "suite": paths.get("suite")}
-        validation = validate_catalog(catalog, out, previous=previous, photos=photos, **own)
+        rules, suite = paths.get("rules"), paths.get("suite")
+        validation = validate_catalog(catalog, out, rules, suite=suite, previous=previous, photos=photos)
     if last:
         for name in (RESULTS, SAMPLE, SUMMARY):  # what the next one asks for comes last
             files.write_bytes(files.join(last, name), (out / name).read_bytes())

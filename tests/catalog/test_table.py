@@ -137,6 +137,8 @@ def test_any_types_in_parquet(tmp_path, columns, encoded):
     [
         ("", "no column 'image' .columns: none"),
         ("photo\na.jpg\n", "no column 'image' .columns: 'photo'"),
+        ("image;domain\na.jpg;shop\n", "its lines look parted by ';', a catalog.csv has commas"),
+        ("image,category\na.jpg,Hüte\n".encode("cp1252"), "it looks like cp1252"),
         ("image\n", "no rows"),
         ("image,image\na,b\n", "'image' appears twice"),
         ("image,domain\na.jpg,shop,x\nb,user\nc,d,e,f\n", "Expected 2 fields in line 2, saw 3; in line 4, saw 4"),

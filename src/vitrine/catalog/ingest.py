@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 from vitrine import configs, files
@@ -32,6 +33,9 @@ from vitrine.untrusted import parse_json
 
 # An item of a written list: in single or double quotes, or bare up to the next comma.
 LIST_ITEM = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"][^,'"]*)""")
+
+
+ROW, FILE, VIEW = "\0row", "\0file", "\0view "  # columns of our own while rows of tables become rows of photos
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,7 @@ def _from_folders(photos: Sequence[str]) -> pd.DataFrame:
 
 def _from_reader(root: str, photos: Sequence[str], format: str) -> tuple[pd.DataFrame, Ingested]:
     table = READERS[format](root, photos)
-    table, gone = _with_photos(table, photos, root, [("", len(table))])
+    table, gone = _with_photos(table, photos, root)
     unlisted = sorted(set(photos) - set(table["image"]))
     return _ordered(table), Ingested(len(table), len(unlisted), missing=len(gone), left_out=gone, unnamed=unlisted)
 
@@ -193,19 +197,22 @@ def _from_tables(
     sources = [read_table(root, described, used, skipped) for described in mapping.tables]
     for lookup in mapping.lookups:
         sources = _look_up(sources, read_table(root, lookup, used, skipped), lookup)
+    of_views = {f"{VIEW}{view}": text for view, text in mapping.views.items()}
     frames = [
-        _fill({**mapping.columns, **mapping.extra, **described.columns}, rows, described.file)
+        _fill({**mapping.columns, **mapping.extra, **described.columns, **of_views}, rows, described.file)
         for described, rows in zip(mapping.tables, sources, strict=True)
     ]
     at_least: dict[str, int] = {}  # attribute column -> labelled rows it needs
     for long_table in mapping.attributes:
         added = _add_attributes(frames, sources, read_table(root, long_table, used, skipped), long_table)
         at_least.update(dict.fromkeys(added, long_table.at_least))
+    separator = mapping.separators.get("image", "")
+    files_of = [described.file for described in mapping.tables]
+    frames = [_photo_rows(frame, file, separator) for frame, file in zip(frames, files_of, strict=True)]
     table = pd.concat(frames, ignore_index=True).fillna("")
     if mapping.boxes == "corners" and "bbox" in table:
         table["bbox"] = [_from_corners(cell) for cell in table["bbox"].tolist()]
-    files_of = [(described.file, len(frame)) for described, frame in zip(mapping.tables, frames, strict=True)]
-    table, gone = _with_photos(table, photos, root, files_of)
+    table, gone = _with_photos(table, photos, root)
     bad = [LeftOut(line, "", "the line cannot be read") for line in skipped or ()]
     unlabelled = 0
     for name in map(str, table.columns.drop("image")):
@@ -233,31 +240,46 @@ def _from_corners(cell: str) -> str:
     return box(left, top, right - left, bottom - top)
 
 
-def _with_photos(
-    table: pd.DataFrame, photos: Sequence[str], root: str, files_of: Sequence[tuple[str, int]]
-) -> tuple[pd.DataFrame, list[LeftOut]]:
-    """The rows whose photo is there, with its name in `image`, and the others.
+def _photo_rows(frame: pd.DataFrame, file: str, separator: str) -> pd.DataFrame:
+    """A row for each photo of a row, with the row's number and file in `ROW` and `FILE`.
 
-    Args:
-        table: All rows.
-        photos: All photos.
-        root: Where they are.
-        files_of: The tables that the rows are of, one after the other: name ("" where it does not matter) and rows.
+    Rows that show several photos are listings: their name is the row's, where the mapping gives none.
     """
+    frame = frame.assign(**{ROW: range(1, len(frame) + 1), FILE: file})
+    views = [name for name in frame if str(name).startswith(VIEW)]
+    if not views and not (separator and frame["image"].str.contains(separator, regex=False).any()):
+        return frame
+    if "listing" not in frame:
+        frame["listing"] = [f"{file}:{row}" for row in frame[ROW]]
+    shown: list[pd.DataFrame] = []
+    if views:
+        plain = frame.drop(columns=views)
+        for view in views:
+            one = plain.assign(image=frame[view], view=view.removeprefix(VIEW))
+            shown.append(one[one["image"] != ""])
+    else:
+        parts = frame["image"].str.split(separator, regex=False)
+        shown.append(frame.assign(image=parts).explode("image", ignore_index=True))
+        shown[0]["image"] = shown[0]["image"].str.strip()
+        shown[0] = shown[0][shown[0]["image"] != ""]
+    found = pd.concat(shown)
+    return found.sort_values(ROW, kind="stable").reset_index(drop=True)
+
+
+def _with_photos(table: pd.DataFrame, photos: Sequence[str], root: str) -> tuple[pd.DataFrame, list[LeftOut]]:
+    """The rows whose photo is there, with its name in `image`, and the others; without `ROW` and `FILE`."""
     named = table["image"].tolist()
-    matched = table.assign(image=_match(named, photos, root))
-    absent = (matched["image"] == "").tolist()
-    gone, start = [], 0
-    for file, count in files_of:
-        of = f" (row of {file})" if file else ""
-        for place in range(start, start + count):
-            if absent[place]:
-                why = f"no such photo in the source{of}" if named[place] else f"names no photo{of}"
-                gone.append(LeftOut(place - start + 1, named[place], why))
-        start += count
+    numbers = table[ROW].tolist() if ROW in table else list(range(1, len(table) + 1))
+    files_of = table[FILE].tolist() if FILE in table else [""] * len(table)
+    matched = table.drop(columns=[ROW, FILE], errors="ignore").assign(image=_match(named, photos, root))
+    gone = []
+    for place in np.flatnonzero(matched["image"] == "").tolist():
+        of = f" (row of {files_of[place]})" if files_of[place] else ""
+        why = f"no such photo in the source{of}" if named[place] else f"names no photo{of}"
+        gone.append(LeftOut(int(numbers[place]), named[place], why))
     matched = matched[matched["image"] != ""].reset_index(drop=True)
     if matched.empty:
-        first = table["image"].iloc[0]
+        first = named[0] if named else ""
         raise InputError(f"{root}: no row names a photo that is there (the first row names {first!r})")
     return matched, gone
 

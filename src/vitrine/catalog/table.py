@@ -1,5 +1,7 @@
 """Reading and writing catalog tables: Parquet or CSV, on this machine or on S3."""
 
+import codecs
+import contextlib
 import csv
 import hashlib
 import io
@@ -124,7 +126,9 @@ def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
         raise InputError(f"{uri}: cannot be read as a table ({_one_line(error)})") from error
     if "image" not in table.columns:
         columns = ", ".join(repr(name) for name in table.columns) or "none"
-        raise InputError(f"{uri}: no column 'image' (columns: {columns})")
+        likely = likely_delimiter(data.decode(errors="replace"), ",") if uri.endswith(".csv") else ""
+        hint = f"; its lines look parted by {likely!r}, a catalog.csv has commas" if likely else ""
+        raise InputError(f"{uri}: no column 'image' (columns: {columns}){hint}")
     if table.empty:
         raise InputError(f"{uri}: the table has no rows")
     for name in filter(schema.is_contract_column, table.columns):
@@ -222,7 +226,8 @@ def parse_csv(
         ValueError: if it cannot be parsed: wrong encoding, a column twice, wrong `names`.
     """
     if "utf-16" not in encoding.lower() and b"\0" in data:
-        raise ValueError("holds zero bytes: not text in this encoding")
+        likely = likely_encoding(data)
+        raise ValueError(f"holds zero bytes: not text in this encoding{f'; it looks like {likely}' if likely else ''}")
 
     def parse(on_bad_lines: Literal["error", "skip"]) -> pd.DataFrame:
         return pd.read_csv(
@@ -240,6 +245,9 @@ def parse_csv(
         table = parse("error")
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
+    except UnicodeError as error:
+        likely = likely_encoding(data)
+        raise ValueError(f"{error}{f'; it looks like {likely}' if likely else ''}") from error
     except pd.errors.ParserError:
         width, bad = _longer_lines(data.decode(encoding), delimiter, quoted)
         if not bad:
@@ -258,6 +266,41 @@ def parse_csv(
         raise ValueError(f"has {len(found)} columns, not the {len(names)} named")
     table.columns = pd.Index(_without_duplicates(list(names) or found), dtype=object)
     return table
+
+
+def likely_encoding(data: bytes) -> str:
+    """The encoding that text is most likely in; "" where nothing speaks for one."""
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if data.startswith(mark):
+            return name
+    head = data[:4096]
+    if b"\0" in head:  # every other byte of Latin text
+        zeros = [head[start::2].count(0) for start in (0, 1)]
+        return ("utf-16-be" if zeros[0] > zeros[1] else "utf-16-le") if max(zeros) > len(head) // 4 else ""
+    for name in ("utf-8", "cp1252"):
+        with contextlib.suppress(UnicodeDecodeError):
+            data.decode(name)
+            return name
+    return "latin-1"
+
+
+def likely_delimiter(text: str, used: str) -> str:
+    """The delimiter that parts the lines of a text, where it is another than the one used; "" where none does.
+
+    One that stands as often in nearly every line as in the first.
+    """
+    lines = [line for line in text.splitlines()[:50] if line.strip()]
+    found = {}
+    for mark in (";", "\t", "|", ","):
+        count = lines[0].count(mark) if lines else 0
+        alike = sum(line.count(mark) == count for line in lines)
+        if mark != used and count and alike >= 0.9 * len(lines):
+            found[mark] = count
+    return max(found, key=found.__getitem__) if found else ""
 
 
 def _longer_lines(text: str, delimiter: str, quoted: bool) -> tuple[int, dict[int, int]]:
