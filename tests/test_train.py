@@ -363,7 +363,9 @@ def test_without_validation_rows_the_last_epoch_is_kept(toys, tmp_path):
 def test_progress_is_plain_lines_in_a_log(toys, tmp_path, capsys):
     train("taxonomy", "bcnn", toys, tmp_path / "m", TASKS["bcnn"][2])
     out, err = capsys.readouterr()
-    assert re.fullmatch(r"(taxonomy bcnn: epoch \d/2, loss \d\.\d{4}, validation \d\.\d{4}, \d+\.\d s\n){2}", out)
+    assert re.fullmatch(
+        r"(taxonomy bcnn: epoch \d/2, loss \d\.\d{4}, validation leaf top1 \d\.\d{4}, \d+\.\d s\n){2}", out
+    )
     assert err == ""
 
 

@@ -7,8 +7,7 @@ A command imports its room only when it runs, so that `--help` answers at once.
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import click
 
 from vitrine import __version__
 from vitrine.errors import InputError
+from vitrine.progress import Progress
 from vitrine.untrusted import json_line, printable
 from vitrine.words import counted
 
@@ -90,7 +90,7 @@ def scan(catalog: str, out: Path, shard: str) -> None:
     from vitrine.quality.scan import parse_shard, write_photo_table
 
     part = parse_shard(shard)
-    with _progress("scanning") as progress:
+    with Progress("scanning", "photo") as progress:
         done = write_photo_table(read_catalog(catalog, check_rows=False), out, part, progress=progress)
     _say(f"{out}: {counted(done, 'photo')}")
 
@@ -127,7 +127,7 @@ def validate(
         raise InputError("--earlier: name the report of that catalog with --previous too")
     source = versioned(read_catalog(catalog, check_rows=False))
     known = read_catalog(earlier, check_rows=False) if earlier else None
-    with _progress("scanning") as progress:
+    with Progress("scanning", "photo") as progress:
         validation = validate_catalog(
             source,
             report,
@@ -174,7 +174,7 @@ def clean(
     from vitrine.quality.clean import clean_catalog
 
     source = versioned(read_catalog(catalog, check_rows=False))
-    with _progress("scanning") as progress:
+    with Progress("scanning", "photo") as progress:
         done = clean_catalog(
             source,
             out,
@@ -223,7 +223,7 @@ def split(
 
     shares = parse_ratios(ratios)
     source = versioned(read_catalog(catalog))
-    with _progress("scanning") as progress:
+    with Progress("scanning", "photo") as progress:
         counts = split_catalog(
             source, out, shares, respect, seed, measured=measured, gallery=gallery, photos=photos, progress=progress
         )
@@ -273,7 +273,7 @@ def evaluate(model: Path, catalog: str, out: Path, which: str, corrupted: bool, 
     from vitrine.evaluate import evaluate as run
 
     rows = versioned(read_catalog(catalog))
-    with _progress("corrupting", "set") as progress:
+    with Progress("corrupting", "set") as progress:
         found = run(model, rows, out, which, on_corrupted=corrupted, against=against, progress=progress)
     for name, value in found.items():
         _say(f"{name} {value:.4f}")
@@ -335,7 +335,7 @@ def index(model: Path, catalog: str, out: Path, add: bool, which: str | None) ->
         source = with_gallery(source, which)
         if not len(source):
             raise InputError(f"{catalog}: no row has split {which!r}")
-    with _progress("embedding") as progress:
+    with Progress("embedding", "photo") as progress:
         count = add_to_index(out, source, model, progress) if add else make_index(model, source, out, progress)
     _say(f"{out}: {counted(count, 'photo')} {'added' if add else 'indexed'}")
 
@@ -658,32 +658,6 @@ def demo(runs: Path) -> int:
 
 def _say(text: str) -> None:
     click.echo(printable(text))
-
-
-@contextmanager
-def _progress(what: str, unit: str = "photo") -> Iterator[Callable[[int, int], None]]:
-    """Takes (done, of): a bar on a terminal; else a line at most every ten seconds, and none of short work."""
-    from time import monotonic
-
-    from tqdm import tqdm
-
-    told = monotonic()
-
-    def line(done: int, total: int) -> None:
-        nonlocal told
-        if monotonic() - told > 10:
-            told = monotonic()
-            logging.info("%s: %s of %s %ss", what, f"{done:,}", f"{total:,}", unit)
-
-    def advance(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    if not sys.stderr.isatty():
-        yield line
-        return
-    with tqdm(desc=what, unit=unit, leave=False) as bar:
-        yield advance
 
 
 class _Printable(logging.Formatter):

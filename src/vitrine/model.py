@@ -1,6 +1,6 @@
 """The model folder: model.safetensors, config.json, metrics.json, card.md. Tensors and text, nothing executable."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -14,17 +14,33 @@ from vitrine.untrusted import parse_json
 
 FILES = ("model.safetensors", "config.json", "metrics.json", "card.md")
 TRAINING = "training"  # in config.json: which training, exactly, a model is the result of
+CURVES = "curves"  # in config.json: loss and validation score of each pass, by what was trained
 _training: ContextVar[str] = ContextVar("training", default="")
+_curves: ContextVar[dict[str, Any] | None] = ContextVar("curves", default=None)
 
 
 @contextmanager
 def of_training(identity: str) -> Iterator[None]:
-    """Has models that are saved meanwhile say which training they are the result of."""
-    token = _training.set(identity)
+    """Has models that are saved meanwhile say which training they are the result of, and how it went."""
+    tokens = _training.set(identity), _curves.set({})
     try:
         yield
     finally:
-        _training.reset(token)
+        _training.reset(tokens[0])
+        _curves.reset(tokens[1])
+
+
+def note_curve(title: str, losses: Sequence[float], scores: Sequence[float | None], scored: str) -> None:
+    """Keeps how a part of a training went for the next model that is saved.
+
+    Args:
+        title: The part.
+        losses: Of each pass.
+        scores: On the validation photos, after each pass.
+        scored: What the scores are called.
+    """
+    if (curves := _curves.get()) is not None:
+        curves[title] = {"loss": list(losses), "score": list(scores), "scored": scored}
 
 
 def save_model(
@@ -47,6 +63,9 @@ def save_model(
     whole = {**config, "code_version": __version__}
     if _training.get():
         whole[TRAINING] = _training.get()
+    if curves := _curves.get():
+        whole[CURVES] = dict(curves)
+        curves.clear()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     with files.new_folder(out) as folder:
         save_file(tensors, folder / FILES[0])

@@ -108,6 +108,29 @@ def keep_table(catalog: str, revision: str, remote: str, address: str, run: str,
     files.write_bytes(files.join(run, "fetch.json"), files.read_bytes(kept))
 
 
+def note_start(run: str, settings: Mapping[str, object], usual: Mapping[str, object]) -> None:
+    """Publishes what a run was asked for and where it began, for the head of its page.
+
+    Args:
+        run: Folder or `s3://` prefix of the run's pages.
+        settings: All of them.
+        usual: Their defaults.
+    """
+    import os
+    import platform
+
+    asked = [f"{key}={value}" for key, value in sorted(settings.items()) if usual.get(key) != value]
+    cores, system = os.cpu_count() or 1, f"{platform.system()} {platform.machine()}"
+    decided = [
+        f"Settings other than the defaults: {', '.join(asked) or 'none'}.",
+        f"Begun on {platform.node()} ({system}, {counted(cores, 'processor')}), Python {platform.python_version()}, "
+        f"Vitrine {__version__}.",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        write_note(Path(folder), Note("start", "What was asked for", decided))
+        publish(Path(folder), run)
+
+
 def shard_names(shards: int) -> list[str]:
     """The names of that many shards: 1/4, 2/4 ...
 
@@ -545,6 +568,7 @@ def compare(
 
     With `only_compare` the answer is always `refuse`, and the reason says what it would have been.
     """
+    from vitrine.model import CURVES
     from vitrine.registry.challenge import challenge
     from vitrine.registry.store import Registry
 
@@ -567,6 +591,7 @@ def compare(
         _headlines(tasks.get(task), evaluation),
         figures=figures,
         photos=photos,
+        curves=files.read_json(model / "config.json").get(CURVES, {}),
     )
     write_note(out, measured, evaluation / REPORT, inherit=[table])
     tone = "good" if decision.promote else "warn"

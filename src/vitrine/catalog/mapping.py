@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 class TableFile(_Strict):
-    """A table to read, `file`, relative to the data set's folder: Parquet, JSON, a workbook by its ending, else text."""
+    """A table to read. `file` is relative to the data set's folder; its ending says what it is, text otherwise."""
 
     file: str
     delimiter: str = Field(default="", max_length=1)

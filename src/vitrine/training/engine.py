@@ -5,7 +5,6 @@ The loop is here to be read.
 
 import inspect
 import math
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -14,11 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from vitrine.errors import InputError
 from vitrine.files import atomic_write
 from vitrine.memory import keep_freed_memory
+from vitrine.model import note_curve
+from vitrine.progress import Progress
 from vitrine.settings import Settings
 from vitrine.training import shared
 from vitrine.training.objective import Objective
@@ -170,7 +170,7 @@ def fit(
             break
         started = saved = time.monotonic()
         net.train()
-        with _progress(title, epoch, settings.epochs, objective.steps, first_step) as bar:
+        with Progress(f"{title} {epoch + 1}/{settings.epochs}", "step", objective.steps, first_step) as bar:
             for step, drawn in enumerate(objective.batches(epoch, first_step), first_step):
                 for group in optimizer.param_groups:
                     group["lr"] = (
@@ -202,9 +202,11 @@ def fit(
         losses, first_step = torch.zeros_like(losses), 0
         save()
         if not quiet or epoch + 1 == settings.epochs:
-            _report(title, epoch, settings.epochs, done)
+            _report(title, epoch, settings.epochs, done, objective.scored)
     net.load_state_dict(best)
     net.eval()
+    passes = history.epochs
+    note_curve(title, [own.loss for own in passes], [own.score for own in passes], objective.scored)
     if lost := history.lost():
         history.note = f"{lost[0].upper()}{lost[1:]}."
         print(f"{title}: {lost}", flush=True)
@@ -293,18 +295,7 @@ def _cpu_has_bf16() -> bool:
     return bool(supported and supported())
 
 
-def _progress(title: str, epoch: int, epochs: int, steps: int, done: int) -> "tqdm[Any]":
-    return tqdm(
-        total=steps,
-        initial=done,
-        desc=f"{title} {epoch + 1}/{epochs}",
-        leave=False,
-        disable=not sys.stderr.isatty(),
-        unit="step",
-    )
-
-
-def _report(title: str, epoch: int, epochs: int, done: Epoch) -> None:
-    score = "" if done.score is None else f", validation {done.score:.4f}"
+def _report(title: str, epoch: int, epochs: int, done: Epoch, scored: str) -> None:
+    score = "" if done.score is None else f", validation {scored} {done.score:.4f}"
     own = "".join(f", {name} {value:.4f}" for name, value in done.figures.items())
     print(f"{title}: epoch {epoch + 1}/{epochs}, loss {done.loss:.4f}{score}{own}, {done.seconds:.1f} s", flush=True)

@@ -169,7 +169,16 @@ def siamese_objective(
     steps = len(steps_of_epoch(pairable, len(background.rows), ratio, settings.batch_size, settings.seed, 0))
     # Published features find things as they come.
     return Objective(
-        steps, batches, loss, score, store, settings.seed, figures=figures, patience=settings.patience, from_start=True
+        steps,
+        batches,
+        loss,
+        score,
+        store,
+        settings.seed,
+        figures=figures,
+        patience=settings.patience,
+        from_start=True,
+        scored=f"top{settings.stop_at}",
     )
 
 
@@ -295,7 +304,15 @@ def similarity_objective(
     def score() -> float | None:
         return validation.score(net, store, settings.stop_at)
 
-    return Objective(len(chosen(0)), batches, loss, score, figures=validation.figures, patience=settings.patience)
+    return Objective(
+        len(chosen(0)),
+        batches,
+        loss,
+        score,
+        figures=validation.figures,
+        patience=settings.patience,
+        scored=f"top{settings.stop_at}",
+    )
 
 
 def _same(pairable: Pairable, users: np.ndarray, step: Step, near: np.ndarray, far: np.ndarray) -> np.ndarray:

@@ -71,7 +71,7 @@ def objective(
             return None
         return labelled_accuracy(run_net(net, store, validation)[1][LEAF], known, leaves)[0]
 
-    return Objective(steps, batches, loss, score, store, settings.seed)
+    return Objective(steps, batches, loss, score, store, settings.seed, scored="leaf top1")
 
 
 def balance(net: nn.Module, catalog: Catalog, store: Inputs, config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
