@@ -603,14 +603,18 @@ def test_rows_without_their_photo_are_named_and_refused_where_they_are_many(tmp_
 def sheet(cells):
     """A worksheet of strings and numbers, as small as Excel reads it."""
 
-    def cell(value):
+    def cell(place, value):
         if isinstance(value, str):
-            return f'<c t="inlineStr"><is><t>{value}</t></is></c>'
-        return f"<c><v>{value}</v></c>"
+            return f'<c r="{place}" t="inlineStr"><is><t>{value}</t></is></c>'
+        return f'<c r="{place}"><v>{value}</v></c>'
 
-    rows = "".join(f"<row>{''.join(map(cell, row))}</row>" for row in cells)
+    rows = [
+        "".join(cell(f"{'ABCDEF'[column]}{row}", value) for column, value in enumerate(values))
+        for row, values in enumerate(cells, 1)
+    ]
+    data = "".join(f'<row r="{row}">{inside}</row>' for row, inside in enumerate(rows, 1))
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    return f'<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>'
+    return f'<worksheet xmlns="{main}"><sheetData>{data}</sheetData></worksheet>'
 
 
 def workbook(path, **sheets):

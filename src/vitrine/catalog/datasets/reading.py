@@ -222,8 +222,8 @@ def _likely_delimiter(data: bytes, described: TableFile, table: pd.DataFrame | N
     name = described.file.lower()
     if described.aligned or name.endswith((".parquet", *JSON_ENDINGS, *SHEET_ENDINGS)):
         return ""
-    if table is not None and table.shape[1] != 1:
-        return ""
+    if table is not None and (table.shape[1] != 1 or (described.delimiter and described.names)):
+        return ""  # as it was described
     used = described.delimiter or ("\t" if name.endswith(".tsv") else ",")
     likely = likely_delimiter(data.decode(described.encoding, errors="replace"), used)
     return f"its lines look parted by {likely!r}: delimiter: {likely!r} in the mapping" if likely else ""
