@@ -20,7 +20,7 @@ from components.train import train
 from components.validate import validate
 from pipelines.form import whole_settings
 from vitrine import __version__, steps
-from vitrine.catalog import read_catalog, write_catalog
+from vitrine.catalog import read_catalog, versioned, write_catalog
 from vitrine.errors import InputError
 from vitrine.registry import MODEL_FILES, Registry
 from vitrine.synth import render_catalog
@@ -226,7 +226,7 @@ def test_teachers_of_several_types_are_trained_in_one_step_and_not_again_after_a
 
 
 def version(done) -> str:
-    return read_catalog(done.root / "data").data_version
+    return versioned(read_catalog(done.root / "data")).data_version
 
 
 def test_every_table_model_and_evaluation_says_which_data_it_is_of(done):

@@ -131,7 +131,7 @@ def test_the_front(spec):
     assert shard == {"componentInputParameter": scans["parameterIterator"]["itemInput"]}
     own = {"step_cpu", "step_memory"}
     looks = {"table": ("start", "table"), "photos": ("for-loop-2", "pipelinechannel--scan-photos")}
-    assert without(sources(tasks["validate"]), own) == looks
+    assert without(sources(tasks["validate"]), own) == {**looks, "quality": ("start", "quality")}
     assert without(sources(tasks["clean-and-split"]), own) == {**looks, "cleaning": ("start", "cleaning")}
     assert without(sources(tasks["plan"]), own) == {
         "table": ("clean-and-split", "parted"),
