@@ -45,9 +45,8 @@ SUMMARY = re.compile(r"^\s*Summary: (.+)$")
 WRONG = re.compile(r"^\s*vitrine\.[\w.]+\.(?:Input|Photo)Error: (.+)$")
 SYSTEM = re.compile(r"^\s*OSError: \[Errno \d+\] ([^:]+)(?:: '(.+)')?$")  # no space, a read-only disk
 FAILED = re.compile(r"(Task|Pipeline) '([\w-]+)' finished with status FAILURE")
-EXECUTOR = re.compile(
-    r"^\s*(\[KFP Executor|Streamed logs:|[\d:.]+ - INFO|-{20,}|~{3,}\^|\^{3,}$)"
-)  # the runner's own lines
+# Lines of the runner's own, and the marks below lines of code in tracebacks.
+EXECUTOR = re.compile(r"^\s*(\[KFP Executor|Streamed logs:|[\d:.]+ - INFO|-{20,}|~{3,}\^|\^{3,}$)")
 LAST_LINES = 12
 AGAIN = re.compile(r"Task ([\w-]+) failed \(attempt .*Retrying in ([\d.]+)s")
 

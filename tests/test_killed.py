@@ -5,6 +5,7 @@ from killing import killed_at
 from PIL import Image
 
 from vitrine.catalog import read_catalog
+from vitrine.catalog.fetch import fetch
 from vitrine.catalog.ingest import ingest
 from vitrine.errors import InputError
 from vitrine.quality.clean import clean_catalog
@@ -12,6 +13,7 @@ from vitrine.quality.scan import write_photo_table
 from vitrine.quality.split import split_catalog
 
 COMMANDS = {
+    "fetch": lambda root, out: fetch(str(root / "made"), out),
     "ingest": lambda root, out: ingest(root / "photos", out, "folder"),
     "scan": lambda root, out: write_photo_table(read_catalog(root / "made"), out, workers=1),
     "clean": lambda root, out: clean_catalog(read_catalog(root / "made"), out, 0, workers=1),
