@@ -13,6 +13,7 @@ def validate(
     report: Output[HTML],
     counts: Output[Metrics],
     reports: str = "",
+    quality: dict = {},  # noqa: B006
 ) -> None:
     """Holds a catalog and its photos to the rules of quality.
 
@@ -22,6 +23,7 @@ def validate(
         results: Folder with results.json and report.html.
         report: The page.
         counts: Rules broken.
+        quality: Texts of the rules and the suite to go by, beside the shipped ones.
         reports: Folder or s3:// prefix that keeps the last validation, to show what changed since; empty = none.
     """
     from pathlib import Path
@@ -29,7 +31,7 @@ def validate(
     from components.outputs import show_metrics, show_page, stamp
     from pipelines import stages
 
-    figures = stages.validate(table, Path(results.path), [Path(shard.path) for shard in photos], reports)
+    figures = stages.validate(table, Path(results.path), [Path(shard.path) for shard in photos], reports, quality)
     show_page(report, Path(results.path) / "report.html")
     show_metrics(counts, figures)
     stamp(table, results)

@@ -14,7 +14,7 @@ from vitrine.files import is_s3
 
 PLACEHOLDER = "{{$.inputs.parameters['pipelinechannel--cluster_image']}}"
 IMAGE_USER = 10001  # of Containerfile
-READ = ("data_catalog", "data_remote")
+READ = ("data_catalog", "data_remote", "rules", "suite")
 WRITTEN = ("out_registry", "checkpoints", "out_reports")
 PASSED = ("OMP_NUM_THREADS", "VITRINE_REVISION")  # beside AWS_...
 

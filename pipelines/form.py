@@ -4,14 +4,13 @@ The form of Kubeflow's UI shows names and defaults only, in the order of the alp
 of, and are few. Without kfp, which offers a running step less.
 """
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines import PIPELINES
 from pipelines.agreed import VOLUME_PATH
-from vitrine.errors import InputError
+from vitrine.errors import InputError, nearest
 
 GPU = "nvidia.com/gpu"
 CHECKPOINTS = f"{VOLUME_PATH}/checkpoints"
@@ -71,6 +70,9 @@ STEPS = {
 CLEANING = {
     "min_class_count": Setting(20, "Photos a class needs; rarer labels are dropped; 0 = any number."),
     "ratios": Setting("0.7,0.1,0.2", "Shares of train, validation and test photos."),
+    "max_left_out": Setting(
+        0.05, "Share of the rows that may be unusable (missing photos and the like) before a run fails."
+    ),
 }
 TRAINING = {
     "batch_size": Setting(64, "Photos per step of a training."),
@@ -80,10 +82,30 @@ TRAINING = {
     "learning_rate": Setting(0.0, "AdamW's peak learning rate, of the heads; 0 = what suits the start."),
     "seed": Setting(0, "Of weights, order and augmentation."),
 }
+QUALITY = {
+    "rules": Setting(
+        "", "File or s3:// address of settings on top of configs/quality.yaml, for validating and cleaning."
+    ),
+    "suite": Setting(
+        "", "File or s3:// address of a Great Expectations suite that validation holds the catalog to as well."
+    ),
+    "drop_suspects": Setting(
+        False, "Drop rows with a label that the photo contradicts (validation names them; look first)."
+    ),
+}
 PLACES = {
-    "strict": Setting(False, "Stop before any training when a data-quality rule of severity error is broken."),
+    "strict": Setting(
+        False, "Stop before any training when a data-quality rule of severity error is broken; else say so."
+    ),
     "min_gain": Setting(0.0, "How much better than the champion a model must be."),
-    "allow_below_baseline": Setting(False, "Let a model pass that is worse than the frozen net it started from."),
+    "min_value": Setting({}, "Least that the deciding figure of a task must be, such as {taxonomy: 0.6}; else 0."),
+    "too_few_to_tell": Setting(
+        "promote", "promote or refuse: a better model whose gain so few test photos cannot tell from chance."
+    ),
+    "allow_below_baseline": Setting(
+        False,
+        "Let a model pass that is worse than the frozen net it started from, or no better than a constant answer.",
+    ),
     "keep": Setting(10, "Newest versions that stay, beside the one in use and the one before; 0 = all."),
     "model_registry": Setting("", "Address of a Kubeflow Model Registry that promotions are announced to."),
     "checkpoints": Setting(CHECKPOINTS, "Folder that stopped trainings go on from, on the volume below /mnt/vitrine."),
@@ -128,7 +150,8 @@ OWN: Mapping[str, Mapping[str, Setting]] = {  # of trainings
 SETTINGS: Mapping[str, Mapping[str, Setting]] = {
     "retrain": {
         **STEPS,
-        "min_class_count": CLEANING["min_class_count"],
+        **CLEANING,
+        **QUALITY,
         **TRAINING,
         **OWN["retrain"],
         **PLACES,
@@ -138,16 +161,19 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
     "authenticate": {
         **STEPS,
         "ratios": Setting("0.6,0.1,0.3", "Shares of train, validation and test listings; undecided ones only train."),
+        "max_left_out": CLEANING["max_left_out"],
         "drop_views_below": Setting(0, "Photos a listing needs (the paper asks for 6); 0 = any number."),
+        **QUALITY,
         **TRAINING,
         **OWN["authenticate"],
         **PLACES,
     },
-    "represent": {**STEPS, **CLEANING, **TRAINING, **OWN["represent"], **PLACES},
+    "represent": {**STEPS, **CLEANING, **QUALITY, **TRAINING, **OWN["represent"], **PLACES},
     "match": {
         **STEPS,
         **CLEANING,
         "min_class_count": Setting(0, CLEANING["min_class_count"].about),
+        **QUALITY,
         **TRAINING,
         **OWN["match"],
         **PLACES,
@@ -242,7 +268,7 @@ def near(key: str, known: Iterable[str], where: str) -> str:
     names = list(known)
     if key not in names:
         before = {old: new for old, new in RENAMED.items() if new in names}
-        close = difflib.get_close_matches(key, [*names, *before], n=1, cutoff=0.0)[0]
+        close = nearest(key, [*names, *before])
         close = before.get(close, close)
         raise InputError(f"{where}: {key}: unknown; did you mean {close}? (known: {', '.join(sorted(names))})")
     return key
@@ -253,7 +279,8 @@ def cleaning(pipeline: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
     For `authenticate`, rare categories and attributes stay: they are not learnt, and an undecided listing may have no
     other label. So do near copies: tags of two listings look alike, and a listing is not to lose its tag for that;
-    splitting keeps such listings together. For `monitor`, a rare label may be the news.
+    splitting keeps such listings together. For `monitor`, a rare label may be the news. Shop photos are dealt to splits
+    where nothing is searched; `represent` deals them where no user photo shows the same (None).
     """
     listings = pipeline == "authenticate"
     return {
@@ -261,8 +288,10 @@ def cleaning(pipeline: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "near_duplicates": settings.get("near_duplicates", not listings),
         "drop_views_below": settings.get("drop_views_below", 0),
         "ratios": settings.get("ratios", CLEANING["ratios"].default),
+        "max_left_out": settings.get("max_left_out", 1.0),
+        "drop_suspects": settings.get("drop_suspects", False),
         "measured": "verdict" if listings else "",
-        "gallery": pipeline == "match",
+        "gallery": {"match": True, "represent": None}.get(pipeline, False),
     }
 
 
@@ -301,12 +330,39 @@ def check(pipeline: str, given: Mapping[str, Any]) -> None:
         asked = given["retrain_parameters"]
         for key in asked:
             near(key, FORM[retraining], "retrain_parameters")
-        whole_settings(retraining, asked.get("settings", {}), "retrain_parameters: settings")
+        inner = whole_settings(retraining, asked.get("settings", {}), "retrain_parameters: settings")
+        check(retraining, {**asked, "settings": inner})
     settings = whole_settings(pipeline, given["settings"])
     how = (given.get("train_variant", ""), given.get("train_backbone", ""), given.get("train_epochs", 0))
     for task, variant, own in trainings(pipeline, settings, *how).values():
         steps.check_settings(task, variant, own)
     steps.shard_names(settings["shards"])
+    steps.check_ratios(str(settings.get("ratios", CLEANING["ratios"].default)))
+    for key in ("max_left_out", "min_gain"):
+        if not 0 <= float(settings.get(key, 0.0)) <= 1:
+            raise InputError(f"settings: {key}={settings[key]}: must lie between 0 and 1")
+    if not 0 <= float(given.get("gate_max_drop", 0.0)) <= 1:
+        raise InputError(f"gate_max_drop={given['gate_max_drop']}: must lie between 0 and 1")
+    for key in ("min_class_count", "drop_views_below", "keep", "place_minutes", "types_per_pod", "packed"):
+        if settings.get(key, 0) < 0:
+            raise InputError(f"settings: {key}={settings[key]}: cannot be negative")
+    if settings.get("nodes", 1) < 1:
+        raise InputError(f"settings: nodes={settings['nodes']}: at least 1")
+    if "min_value" in settings:
+        _check_gate(pipeline, settings)
+
+
+def _check_gate(pipeline: str, settings: Mapping[str, Any]) -> None:
+    """Raises an InputError for a least value of a task that is not trained, or is no share, and for unknown words."""
+    from vitrine.evaluation.gate import TOO_FEW
+
+    trained = [TASKS[pipeline]] if pipeline in TASKS else ["attributes", "taxonomy"]
+    for task, value in settings["min_value"].items():
+        near(task, trained, "settings: min_value")
+        if not 0 <= of_kind(0.0, value, f"settings: min_value: {task}") <= 1:
+            raise InputError(f"settings: min_value: {task}={value}: must lie between 0 and 1")
+    if settings["too_few_to_tell"] not in TOO_FEW:
+        raise InputError(f"settings: too_few_to_tell={settings['too_few_to_tell']}: {' or '.join(TOO_FEW)}")
 
 
 def described(pipeline: str, about: str) -> str:

@@ -32,7 +32,8 @@ def add_front(pipeline: str, history: str, **asked: Any) -> tuple[PipelineTask, 
     with dsl.ParallelFor(begun.outputs["shards"], name="scans") as shard:
         scanned = scan(table=table, shard=shard).set_display_name("Look at the photos")
     photos = dsl.Collected(scanned.outputs["photos"])
-    checked = validate(table=table, photos=photos, reports=history).set_display_name("Validate")
+    own = {"reports": history, "quality": begun.outputs["quality"]}
+    checked = validate(table=table, photos=photos, **own).set_display_name("Validate")
     known = {"table": table, "photos": dsl.Collected(scanned.outputs["photos"]), "cleaning": begun.outputs["cleaning"]}
     if pipeline == "monitor":
         return begun, checked, clean(**known).set_display_name("Clean")

@@ -1,6 +1,7 @@
 """Running the DAGs on this machine."""
 
 import builtins
+import collections
 import contextlib
 import fcntl
 import io
@@ -20,15 +21,17 @@ from typing import Any, BinaryIO, TextIO
 
 from kfp import local
 from kfp.local.io import IOStore
-from kfp.local.orchestrator import task_spec_utils
+from kfp.local.orchestrator import task_executor, task_spec_utils
+from kfp.local.status import Status
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec
 
 from pipelines.containers import in_containers
 from pipelines.form import SETTINGS
 from pipelines.packages import complete, load, parameters
+from pipelines.stages import LAST_LINES_OF
 from vitrine.catalog import read_catalog
 from vitrine.errors import InputError
-from vitrine.files import absolute, exists
+from vitrine.files import absolute, exists, write_json
 from vitrine.journal import SIGN
 from vitrine.untrusted import printable
 
@@ -42,6 +45,9 @@ SUMMARY = re.compile(r"^\s*Summary: (.+)$")
 WRONG = re.compile(r"^\s*vitrine\.[\w.]+\.(?:Input|Photo)Error: (.+)$")
 SYSTEM = re.compile(r"^\s*OSError: \[Errno \d+\] ([^:]+)(?:: '(.+)')?$")  # no space, a read-only disk
 FAILED = re.compile(r"(Task|Pipeline) '([\w-]+)' finished with status FAILURE")
+# Lines of the runner's own, and the marks below lines of code in tracebacks.
+EXECUTOR = re.compile(r"^\s*(\[KFP Executor|Streamed logs:|[\d:.]+ - INFO|-{20,}|~{3,}\^|\^{3,}$)")
+LAST_LINES = 12
 AGAIN = re.compile(r"Task ([\w-]+) failed \(attempt .*Retrying in ([\d.]+)s")
 
 
@@ -85,6 +91,9 @@ def run_pipeline(
     further = [absolute(other.strip()) for other in settings.get("unlabelled", "").split(",") if other.strip()]
     if further:
         settings["unlabelled"] = ",".join(further)
+    for key in ("rules", "suite"):
+        if settings.get(key):
+            settings[key] = absolute(settings[key])
     arguments["settings"] = settings
     catalog = arguments.get("data_catalog", "")
     if not catalog:
@@ -101,11 +110,14 @@ def run_pipeline(
     for folder in ("artifacts", "cache", "logs"):
         (runs / folder).mkdir(parents=True, exist_ok=True)
     log = runs / "logs" / f"{now}.log"
+    said_last = log.with_suffix(".json")
     with (
         _alone(name, runs) as alone,
         _named_outputs(),
         log.open("wb", buffering=0) as record,
-        _sieved(record, runs, verbose) as sieve,
+        unittest.mock.patch.dict(os.environ, {LAST_LINES_OF: str(said_last)}),  # for the step that ends the run
+        _sieved(record, runs, verbose, said_last) as sieve,
+        _retried(sieve),
     ):
         started = time.monotonic()
         if alone:
@@ -213,12 +225,40 @@ def _named_outputs() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sieved(record: BinaryIO, runs: Path, verbose: bool) -> Iterator["_Sieve"]:
+def _retried(sieve: "_Sieve") -> Iterator[None]:
+    """Makes kfp.local 2.17.0 try a step again as the step's policy says, unless its input cannot be used.
+
+    It would train three times, with a minute and a half of waiting, to say the same.
+    """
+    once = task_executor.execute_single_task
+
+    def tried(task_name: str, task_spec: PipelineTaskSpec, *rest: Any, **known: Any) -> Any:
+        policy, single = task_spec.retry_policy, PipelineTaskSpec()
+        single.CopyFrom(task_spec)
+        single.ClearField("retry_policy")
+        attempts = max(0, policy.max_retry_count) + 1
+        for attempt in range(1, attempts + 1):
+            sieve.begin()
+            outputs, status = once(task_name, single, *rest, **known)
+            if status == Status.SUCCESS or attempt == attempts or sieve.refused():
+                return outputs, status
+            delay = policy.backoff_duration.seconds * (policy.backoff_factor or 2.0) ** (attempt - 1)
+            delay = min(delay, policy.backoff_max_duration.seconds or 3600)
+            logging.info(f"Task {task_name} failed (attempt {attempt}/{attempts}). Retrying in {delay:.1f}s...")
+            time.sleep(delay)
+        raise AssertionError("a step is tried at least once")
+
+    with unittest.mock.patch.object(task_executor, once.__name__, tried):
+        yield
+
+
+@contextlib.contextmanager
+def _sieved(record: BinaryIO, runs: Path, verbose: bool, said_last: Path) -> Iterator["_Sieve"]:
     """Everything the runner prints goes to the log; a person sees what steps decided, and the epochs pass by.
 
     The runner replaces `print` and the root logger's handlers, and with parallel tasks does not put them back.
     """
-    sieve = _Sieve(sys.stdout, record, runs, verbose)
+    sieve = _Sieve(sys.stdout, record, runs, verbose, said_last)
     plain_print, logger = builtins.print, logging.getLogger()
     handlers, level = logger.handlers[:], logger.level
     try:
@@ -235,14 +275,17 @@ def _sieved(record: BinaryIO, runs: Path, verbose: bool) -> Iterator["_Sieve"]:
 class _Sieve(io.TextIOBase):
     """A stream that logs all it is given and lets the lines through that tell a person something."""
 
-    def __init__(self, terminal: TextIO, record: BinaryIO, runs: Path, verbose: bool) -> None:
+    def __init__(self, terminal: TextIO, record: BinaryIO, runs: Path, verbose: bool, said_last: Path) -> None:
         self._terminal, self._record, self._runs, self._verbose = terminal, record, runs, verbose
+        self._said_last = said_last
         self._rest = ""
         self._passing = False
         self._lock = threading.Lock()
+        self._own = threading.local()  # steps of a loop run in threads of their own, as do their lines
         self.failed: list[str] = []
         self.wrong_input = ""
         self.summary = ""
+        self.last_lines: dict[str, list[str]] = {}  # of each step that failed
 
     def write(self, text: str) -> int:
         with self._lock:
@@ -254,6 +297,15 @@ class _Sieve(io.TextIOBase):
             self._terminal.flush()
         return len(text)
 
+    def begin(self) -> None:
+        """Says that this thread begins a step."""
+        self._own.lines = collections.deque(maxlen=LAST_LINES)
+        self._own.wrong = ""
+
+    def refused(self) -> bool:
+        """Whether the step of this thread said that its input cannot be used, or that a disk takes no more."""
+        return bool(getattr(self._own, "wrong", ""))
+
     def end(self) -> None:
         """Clears a progress line that is still shown."""
         if self._passing:
@@ -261,6 +313,13 @@ class _Sieve(io.TextIOBase):
 
     def _line(self, line: str) -> None:
         failed, again = FAILED.search(line), AGAIN.search(line)
+        lines = getattr(self._own, "lines", None)
+        if lines is not None and failed and failed[1] == "Task":
+            self.last_lines[failed[2]] = list(lines)
+            with contextlib.suppress(OSError):  # a full disk
+                write_json(self._said_last, self.last_lines)
+        elif lines is not None and line.strip() and not EXECUTOR.match(line):
+            lines.append(line.strip())
         if failed and (failed[1] == "Task" or not self.failed):
             self.failed.append(failed[2])
         if again and again[1] in self.failed:
@@ -269,9 +328,9 @@ class _Sieve(io.TextIOBase):
         if summary := SUMMARY.match(line):
             self.summary = summary[1]
         if wrong := WRONG.match(line):
-            self.wrong_input = wrong[1]
+            self.wrong_input = self._own.wrong = wrong[1]
         if system := SYSTEM.match(line):
-            self.wrong_input = f"{system[2] or self._runs}: {system[1]}"
+            self.wrong_input = self._own.wrong = f"{system[2] or self._runs}: {system[1]}"
         if self._verbose:
             self._terminal.write(line + "\n")
         elif epoch := EPOCH.match(line):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.agreed import POD
-from pipelines.form import check, cleaning, trainings, whole_settings
+from pipelines.form import check, cleaning, default_settings, trainings, whole_settings
 from pipelines.model_registry import announcer
 from pipelines.placement import Wanted
 from pipelines.placement import check as check_place
@@ -18,6 +18,9 @@ from pipelines.trainjob import held_by_step
 from vitrine import files, journal, steps
 from vitrine.journal import publish, run_folder
 
+LAST_LINES_OF = (
+    "VITRINE_LAST_LINES"  # a file with the last lines of each step that failed, where somebody collects them
+)
 POINTER = "table.txt"  # in a run's folder: the address of its table
 TABLES = "tables"  # below the reports: the table of each state of the data that a run was started on
 
@@ -37,6 +40,7 @@ class Begun:
         shards: Names of the shards that the photos are looked at in, a pod each.
         settings: Checked and whole.
         cleaning: What cleaning and splitting depend on.
+        quality: Texts of the rules and the suite that validation goes by.
         trainings: What each training depends on; see `form.trainings`.
         held: GPUs that a training step holds itself; none where other machines train.
     """
@@ -46,6 +50,7 @@ class Begun:
     shards: list[str]
     settings: dict[str, Any]
     cleaning: dict[str, Any]
+    quality: dict[str, str]
     trainings: dict[str, dict[str, Any]]
     held: int
 
@@ -78,6 +83,8 @@ def begin(
     check(
         pipeline, {"settings": whole, **known, "retrain_pipeline": retraining, "retrain_parameters": parameters or {}}
     )
+    quality = {key: steps.text_at(whole[key]) for key in ("rules", "suite") if whole.get(key)}
+    steps.check_rules(quality)
     if pipeline == "monitor":
         catalog = steps.name_period(catalog, period)
     state = steps.data_state(catalog, revision)
@@ -85,20 +92,25 @@ def begin(
     run = run_folder(reports, run_id)
     steps.keep_table(catalog, revision, remote, table, run, whole["packed"])
     files.write_bytes(files.join(run, POINTER), table.encode())
+    asked = {key: value for key, value in zip(("variant", "backbone", "epochs"), how, strict=True) if value}
+    steps.note_start(run, {**whole, **asked}, default_settings(pipeline))
     return Begun(
         table,
         state,
         steps.shard_names(min(whole["shards"], SCAN_PODS)),
         whole,
-        cleaning(pipeline, whole),
+        cleaning(pipeline, whole) | {"rules": quality.get("rules", "")},
+        quality,
         {name: own for name, (_, _, own) in trainings(pipeline, whole, *how).items()},
         held_by_step(whole["nodes"], gpus) if pipeline != "monitor" else 0,
     )
 
 
-def validate(table: str, results: Path, photos: Sequence[Path], reports: str) -> dict[str, float]:
+def validate(
+    table: str, results: Path, photos: Sequence[Path], reports: str, quality: Mapping[str, str] | None = None
+) -> dict[str, float]:
     """What the library's does; its account is also kept beside the table, where the last step of any run finds it."""
-    figures = steps.validate(table, results, photos, reports)
+    figures = steps.validate(table, results, photos, reports, quality)
     publish(results, table)
     return figures
 
@@ -115,7 +127,9 @@ def summarise(reports: str, run_id: str, state: str, error: str, title: str, due
         for name in ("validate.html", note):
             if files.exists(files.join(table, name)):
                 files.write_bytes(files.join(run, name), files.read_bytes(files.join(table, name)))
-    return journal.summarise(run, state, error, title, due.split())
+    said = os.environ.get(LAST_LINES_OF, "")
+    last_lines = files.read_json(Path(said)) if said and Path(said).is_file() else {}
+    return journal.summarise(run, state, error, title, due.split(), last_lines)
 
 
 def clean_and_split(
@@ -131,13 +145,24 @@ def clean_and_split(
         photos: What scanning wrote.
     """
     counts = clean(table, cleaned, by, photos)
-    return counts | steps.split(cleaned, parted, by["ratios"], by["measured"], bool(by["gallery"]))
+    return counts | steps.split(cleaned, parted, by["ratios"], by["measured"], by["gallery"])
 
 
 def clean(table: str, cleaned: Path, by: Mapping[str, Any], photos: Sequence[Path]) -> dict[str, float]:
     """The cleaned rows; see `clean_and_split`."""
     views = int(by["drop_views_below"])
-    return steps.clean(table, cleaned, int(by["min_class_count"]), bool(by["near_duplicates"]), views, photos)
+    near = bool(by["near_duplicates"])
+    return steps.clean(
+        table,
+        cleaned,
+        int(by["min_class_count"]),
+        near,
+        views,
+        photos,
+        max_left_out=float(by["max_left_out"]),
+        drop_suspects=bool(by["drop_suspects"]),
+        rules=by.get("rules", ""),
+    )
 
 
 def plan(
@@ -225,6 +250,8 @@ def judge(
         max_drop,
         only_compare=bool(settings.get("only_compare", False)),
         allow_below_baseline=bool(settings["allow_below_baseline"]),
+        min_value=float(settings["min_value"].get(task, 0.0)),
+        too_few=settings["too_few_to_tell"],
     )
     if answer == "refuse":
         steps.refuse(task, evaluation, decision, registry, run)

@@ -195,8 +195,10 @@ def test_clean_drops_a_truncated_photo_with_its_reason(vitrine, broken, tmp_path
     assert victim.name not in " ".join(read_catalog(tmp_path / "out").table["image"])
 
 
-def test_split_gives_every_row_a_split(home):
+def test_split_gives_every_row_a_split_but_for_the_gallery(home):
     table = read_catalog(home / "parted").table
+    assert (table["split"].eq("") == table["domain"].eq("shop")).all()
+    table = table[table["split"] != ""]
     assert set(table["split"]) == {"train", "validation", "test"}
     assert (table.groupby("listing")["split"].nunique() == 1).all()
 

@@ -62,7 +62,7 @@ def test_list(vitrine, registry):
     assert out.splitlines()[1].endswith("Promoted: b.")
     assert "data 0123456789ab, " in out
     assert vitrine("list", "taxonomy") == (0, out)
-    assert vitrine("list", "attributes") == (1, "")
+    assert vitrine("list", "attributes") == (1, f"{registry.root}: no version of attributes yet\n")
     with pytest.raises(InputError, match="'taxnomy': unknown"):
         vitrine("list", "taxnomy")
 

@@ -79,6 +79,7 @@ def test_the_folder_of_an_evaluation(tmp_path, answered):
         "examples.json",
         "metrics.json",
         "report.html",
+        "samples.npz",
     ]
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     assert "<b>Bags" not in (folder / "report.html").read_text()
@@ -124,3 +125,33 @@ def test_a_photo_that_is_gone_is_shown_as_gone(tmp_path):
         None,
         None,
     ]
+
+
+def test_a_catalog_of_other_labels_is_refused(tmp_path, monkeypatch):
+    """Half of another shop's tree is a figure; all of it is a mistake of the caller."""
+    catalog = catalog_of(tmp_path)
+
+    class Answering(Taxonomy):
+        foreign = 1.0
+
+        def load(self, folder):
+            return None, {"task": "taxonomy"}
+
+        def predict(self, net, config, catalog, **_):
+            predictions = outcome_of(catalog)
+            first = int(self.foreign * len(catalog))
+            targets = [
+                replace(
+                    target,
+                    truth=[[f"X{label}" for label in own] for own in target.truth[:first]] + target.truth[first:],
+                )
+                for target in predictions.targets
+            ]
+            return replace(predictions, targets=targets)
+
+    monkeypatch.setattr("vitrine.tasks.of_model", lambda _: Answering())
+    with pytest.raises(InputError, match=r"has no label that the model knows: level1 is XA \.\.\., the model's A, B"):
+        evaluate(tmp_path / "model", catalog, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(Answering, "foreign", 0.5)
+    assert evaluate(tmp_path / "model", catalog, tmp_path / "out")["top1"] == pytest.approx(0.5)

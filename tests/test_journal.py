@@ -165,3 +165,25 @@ def test_text_of_any_script_survives(tmp_path):
     publish(tmp_path / "t", str(tmp_path / "run"))
     assert json.loads((tmp_path / "run" / "clean.json").read_text(encoding="utf-8"))["decided"] == ["衬衫 5 ✓"]
     assert "衬衫 5 ✓" in page_of(summarise(str(tmp_path / "run"), "SUCCEEDED"))
+
+
+def test_a_failed_run_ends_with_what_its_step_said_last(tmp_path, run):
+    write_note(tmp_path / "t", Note("clean", "Clean", ["kept 10."]))
+    publish(tmp_path / "t", run)
+    lines = ["loading", "RuntimeError: <b>out of memory</b>"]
+    html = page_of(summarise(run, "FAILED", "step train failed", last_lines={"train": lines}))
+    assert text_of(html).index("The full reports") < text_of(html).index("What train said last")
+    assert "<pre>loading\nRuntimeError: &lt;b&gt;out of memory&lt;/b&gt;</pre>" in html
+
+
+def test_the_page_says_how_long_steps_took_and_draws_their_trainings(tmp_path, run):
+    curves = {"taxonomy $x$": {"loss": [2.0, 1.0], "score": [None, 0.5], "scored": "leaf top1"}}
+    write_note(tmp_path / "t", Note("evaluate", "Evaluate", ["0.5."], seconds=5000.0, curves=curves))
+    write_note(tmp_path / "t", Note("clean", "Clean", ["kept 10."]))
+    publish(tmp_path / "t", run)
+    html = page_of(summarise(run, "SUCCEEDED"))
+    assert "1 h 23 min" in text_of(html)
+    assert "Evaluate: pass by pass" in text_of(html)
+    assert html.count('alt="loss and validation figure of each pass"') == 1
+    kept = json.loads((tmp_path / "t/journal/clean.json").read_text())
+    assert kept["seconds"] > 0

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from vitrine.errors import InputError
-from vitrine.model import FILES, load_config, load_into, load_tensors, save_model
+from vitrine.model import FILES, load_config, load_into, load_tensors, note_curve, of_training, save_model
 
 CONFIG = {
     "task": "t",
@@ -71,3 +71,19 @@ def test_tensors_of_another_net(tmp_path):
     save_model(tmp_path / "m", net(), CONFIG, {})
     with pytest.raises(InputError, match="do not fit"):
         load_into(nn.Linear(2, 2), tmp_path / "m")
+
+
+def test_a_model_names_its_training_and_how_it_went(tmp_path):
+    """Each model has the passes since the one before it; one that no training made has neither."""
+    note_curve("elsewhere", [1.0], [0.1], "top1")
+    with of_training("abc"):
+        note_curve("teacher", [2.0, 1.0], [None, 0.5], "colour top1")
+        save_model(tmp_path / "teacher", net(), CONFIG, {})
+        note_curve("student", [3.0], [0.4], "mean top1")
+        save_model(tmp_path / "student", net(), CONFIG, {})
+    save_model(tmp_path / "other", net(), CONFIG, {})
+    teacher, student, other = (load_config(tmp_path / name) for name in ("teacher", "student", "other"))
+    assert teacher["curves"] == {"teacher": {"loss": [2.0, 1.0], "score": [None, 0.5], "scored": "colour top1"}}
+    assert student["curves"] == {"student": {"loss": [3.0], "score": [0.4], "scored": "mean top1"}}
+    assert (teacher["training"], student["training"]) == ("abc", "abc")
+    assert {"training", "curves"}.isdisjoint(other)

@@ -86,7 +86,7 @@ def test_adding_and_removing(made, vitrine, tmp_path):
     assert done.returncode == 2
     assert "holds none of these photos: images/nowhere.png" in done.stderr
     done = vitrine("unindex", tmp_path / "index", "images/050.png", "--images", "--compact")
-    assert "1 photos removed, 143 left" in done.stdout
+    assert "1 photo removed, 143 left" in done.stdout
     (line,) = search_photos(tmp_path / "index", query, k=5000)
     assert "images/050.png" not in [hit["image"] for hit in line["results"]]
     every = [f"images/{i:03}.png" for i in range(144)]

@@ -7,8 +7,7 @@ A command imports its room only when it runs, so that `--help` answers at once.
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,18 @@ import click
 
 from vitrine import __version__
 from vitrine.errors import InputError
+from vitrine.progress import Progress
 from vitrine.untrusted import json_line, printable
+from vitrine.words import counted
 
 PATH = click.Path(path_type=Path)
+MAX_LEFT_OUT = click.option(
+    "--max-left-out",
+    default=0.05,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share of the rows that may be unusable; left_out.csv names them.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -37,7 +45,7 @@ def synth(out: Path, listings: int, seed: int, defects: bool) -> None:
     from vitrine.synth import render_catalog
 
     render_catalog(out, listings=listings, seed=seed, defects=defects)
-    _say(f"{out}: a catalog of {listings} listings")
+    _say(f"{out}: a catalog of {counted(listings, 'listing')}")
 
 
 @cli.command()
@@ -46,11 +54,13 @@ def synth(out: Path, listings: int, seed: int, defects: bool) -> None:
 @click.option("--format", "name", required=True, help="folder, table (with --map), or a known data set.")
 @click.option("--map", "mapping", type=PATH, help="Mapping file of a table (configs/ingest/README.md).")
 @click.option("--skip-bad-lines", is_flag=True, help="Leave out lines of a table that cannot be read, and count them.")
-def ingest(source: str, out: Path, name: str, mapping: Path | None, skip_bad_lines: bool) -> None:
+@MAX_LEFT_OUT
+def ingest(source: str, out: Path, name: str, mapping: Path | None, skip_bad_lines: bool, max_left_out: float) -> None:
     """Make a catalog of the photos in SOURCE, a folder or s3:// prefix."""
     from vitrine.catalog.ingest import ingest as run
 
-    for line in run(source, out, name, mapping, skip_bad_lines=skip_bad_lines).lines():
+    done = run(source, out, name, mapping, skip_bad_lines=skip_bad_lines, max_left_out=max_left_out)
+    for line in done.lines():
         _say(line)
 
 
@@ -64,7 +74,7 @@ def fetch(catalog: str, out: Path, revision: str, remote: str) -> None:
     from vitrine.catalog.fetch import fetch as run
 
     found = run(catalog, out, revision, remote)
-    _say(f"{out}: {len(found):,} rows at {found.data_version}; photos in {found.root}")
+    _say(f"{out}: {counted(len(found), 'row')} at {found.data_version}; photos in {found.root}")
 
 
 PHOTOS = click.option("--photos", type=PATH, multiple=True, help="Folder that `vitrine scan` wrote; one per shard.")
@@ -80,9 +90,9 @@ def scan(catalog: str, out: Path, shard: str) -> None:
     from vitrine.quality.scan import parse_shard, write_photo_table
 
     part = parse_shard(shard)
-    with _progress("scanning") as progress:
+    with Progress("scanning", "photo") as progress:
         done = write_photo_table(read_catalog(catalog, check_rows=False), out, part, progress=progress)
-    _say(f"{out}: {done} photos")
+    _say(f"{out}: {counted(done, 'photo')}")
 
 
 @cli.command()
@@ -110,14 +120,14 @@ def validate(
     photos: tuple[Path, ...],
 ) -> int:
     """Check a catalog and its photos. Exit code 1: rules failed."""
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, versioned
     from vitrine.quality.validate import validate_catalog
 
     if earlier and not previous:
         raise InputError("--earlier: name the report of that catalog with --previous too")
-    source = read_catalog(catalog, check_rows=False)
+    source = versioned(read_catalog(catalog, check_rows=False))
     known = read_catalog(earlier, check_rows=False) if earlier else None
-    with _progress("scanning") as progress:
+    with Progress("scanning", "photo") as progress:
         validation = validate_catalog(
             source,
             report,
@@ -145,6 +155,7 @@ def validate(
 @click.option("--drop-disordered", is_flag=True, help="Drop listings whose views are out of order or repeated.")
 @click.option("--drop-suspects", is_flag=True, help="Drop rows with a label that the photo contradicts.")
 @click.option("--rules", type=PATH, help="Settings on top of configs/quality.yaml.")
+@MAX_LEFT_OUT
 @PHOTOS
 def clean(
     catalog: str,
@@ -155,14 +166,15 @@ def clean(
     drop_disordered: bool,
     drop_suspects: bool,
     rules: Path | None,
+    max_left_out: float,
     photos: tuple[Path, ...],
 ) -> None:
     """Drop the rows that would spoil training, each with its reason."""
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, versioned
     from vitrine.quality.clean import clean_catalog
 
-    source = read_catalog(catalog, check_rows=False)
-    with _progress("scanning") as progress:
+    source = versioned(read_catalog(catalog, check_rows=False))
+    with Progress("scanning", "photo") as progress:
         done = clean_catalog(
             source,
             out,
@@ -172,13 +184,14 @@ def clean(
             drop_disordered,
             drop_suspects,
             rules=rules,
+            max_left_out=max_left_out,
             photos=photos,
             progress=progress,
         )
     for name, count in done.dropped.items():
         if count:
             _say(f"dropped {count}: {name}")
-    _say(f"kept {done.kept} of {done.before} rows; see {out / 'report.html'}")
+    _say(f"kept {done.kept} of {counted(done.before, 'row')}; see {out / 'report.html'}")
 
 
 @cli.command()
@@ -188,7 +201,11 @@ def clean(
 @click.option("--seed", default=0, show_default=True)
 @click.option("--respect/--anew", default=True, help="Keep the splits that rows come with.")
 @click.option("--measured", default="", help="Column to measure by, such as verdict; what has none goes to train.")
-@click.option("--gallery", is_flag=True, help="Deal user photos only: shop photos are what they are matched with.")
+@click.option(
+    "--gallery/--no-gallery",
+    default=None,
+    help="Shop photos belong to no split and serve all. Default: where user photos show what they show.",
+)
 @PHOTOS
 def split(
     catalog: str,
@@ -197,23 +214,35 @@ def split(
     seed: int,
     respect: bool,
     measured: str,
-    gallery: bool,
+    gallery: bool | None,
     photos: tuple[Path, ...],
 ) -> None:
     """Deal the rows into train, validation and test; copies and listings stay together."""
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, versioned
     from vitrine.quality.split import parse_ratios, split_catalog
 
     shares = parse_ratios(ratios)
-    source = read_catalog(catalog)
-    with _progress("scanning") as progress:
+    source = versioned(read_catalog(catalog))
+    with Progress("scanning", "photo") as progress:
         counts = split_catalog(
             source, out, shares, respect, seed, measured=measured, gallery=gallery, photos=photos, progress=progress
         )
     _say(", ".join(f"{name} {count}" for name, count in counts.items()))
+    if "gallery" in counts:
+        _say("The gallery (shop photos) is of no split and serves all of them; --no-gallery deals it too.")
 
 
-@cli.command()
+class _WithSettings(click.Command):
+    """A command whose help ends with every setting; what knows them is loaded only then."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from vitrine.tasks.described import help_lines
+
+        for line in help_lines():
+            formatter.write(f"{line}\n")
+
+
+@cli.command(cls=_WithSettings)
 @click.argument("task")
 @click.argument("catalog")
 @click.argument("out", type=PATH)
@@ -222,10 +251,10 @@ def split(
 @click.option("--resume", is_flag=True, help="Go on from where a stopped training got to.")
 def train(task: str, catalog: str, out: Path, variant: str, overrides: tuple[str, ...], resume: bool) -> None:
     """Train TASK (attributes, taxonomy, authenticity, representation, matching) on a split catalog into OUT."""
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, versioned
     from vitrine.train import train as run
 
-    run(task, variant, read_catalog(catalog), out, overrides, resume=resume)
+    run(task, variant, versioned(read_catalog(catalog)), out, overrides, resume=resume)
     _say(f"{out}: a model; see {out / 'card.md'}")
 
 
@@ -240,11 +269,11 @@ def train(task: str, catalog: str, out: Path, variant: str, overrides: tuple[str
 @click.option("--against", type=PATH, multiple=True, help="Another model to compare with class by class; repeatable.")
 def evaluate(model: Path, catalog: str, out: Path, which: str, corrupted: bool, against: tuple[Path, ...]) -> None:
     """Measure a model on the photos of one split."""
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, versioned
     from vitrine.evaluate import evaluate as run
 
-    rows = read_catalog(catalog)
-    with _progress("corrupting", "set") as progress:
+    rows = versioned(read_catalog(catalog))
+    with Progress("corrupting", "set") as progress:
         found = run(model, rows, out, which, on_corrupted=corrupted, against=against, progress=progress)
     for name, value in found.items():
         _say(f"{name} {value:.4f}")
@@ -290,20 +319,25 @@ def add_label(model: Path, out: Path, images: tuple[str, ...], kind: str, label:
 @click.argument("catalog")
 @click.argument("out", type=PATH)
 @click.option("--add", is_flag=True, help="OUT is an index of this model: add to it.")
-@click.option("--split", "which", type=click.Choice(["train", "validation", "test"]), help="Only rows of one split.")
+@click.option(
+    "--split",
+    "which",
+    type=click.Choice(["train", "validation", "test"]),
+    help="Only rows of one split, and the gallery.",
+)
 def index(model: Path, catalog: str, out: Path, add: bool, which: str | None) -> None:
     """Make an index of a catalog's photos, for `vitrine search`. For matching, of its shop photos."""
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, with_gallery
     from vitrine.visual_search import add_to_index, make_index
 
     source = read_catalog(catalog)
     if which is not None:
-        source = source.of_split(which)
+        source = with_gallery(source, which)
         if not len(source):
             raise InputError(f"{catalog}: no row has split {which!r}")
-    with _progress("embedding") as progress:
+    with Progress("embedding", "photo") as progress:
         count = add_to_index(out, source, model, progress) if add else make_index(model, source, out, progress)
-    _say(f"{out}: {count:,} photos {'added' if add else 'indexed'}")
+    _say(f"{out}: {counted(count, 'photo')} {'added' if add else 'indexed'}")
 
 
 @cli.command()
@@ -322,7 +356,7 @@ def unindex(index: Path, names: tuple[str, ...], images: bool, compact: bool) ->
         raise InputError(f"{index}: holds none of these {what}: {', '.join(names[:5])}")
     if compact:
         opened.compact()
-    _say(f"{index}: {gone:,} photos removed, {len(opened):,} left")
+    _say(f"{index}: {counted(gone, 'photo')} removed, {len(opened):,} left")
 
 
 @cli.command()
@@ -353,11 +387,11 @@ def drift(reference: str, current: str, out: Path, model: Path | None, tidy: boo
     """
     import tempfile
 
-    from vitrine.catalog import read_catalog
+    from vitrine.catalog import read_catalog, versioned
     from vitrine.monitoring.drift import cleaned, compare_with_model
 
     with tempfile.TemporaryDirectory() as folder:
-        photos = read_catalog(current, check_rows=not tidy)
+        photos = versioned(read_catalog(current, check_rows=not tidy))
         if tidy:
             photos = cleaned(photos, Path(folder) / "cleaned", reference)
         found = compare_with_model(reference, photos, out, model, as_map=as_map)
@@ -392,6 +426,8 @@ def models_list(task: str, registry: str, history: bool) -> int:
         _say(line)
     if not lines and not is_s3(registry) and not Path(registry).is_dir():
         raise InputError(f"{registry}: no such registry")
+    if not lines:
+        _say(f"{registry}: {'no decision' if history else 'no version'}{f' of {task}' if task else ''} yet")
     return 0 if lines else 1
 
 
@@ -452,7 +488,7 @@ def models_prune(task: str, registry: str, keep: int) -> None:
     if keep < 1:
         raise InputError(f"--keep {keep}: at least 1")
     gone = Registry(registry).prune(task, keep)
-    _say(f"{task}: {len(gone)} versions deleted{': ' if gone else ''}{', '.join(gone)}")
+    _say(f"{task}: {counted(len(gone), 'version')} deleted{': ' if gone else ''}{', '.join(gone)}")
 
 
 @models.command("announce")
@@ -489,6 +525,16 @@ def pipeline_list() -> None:
 
     for name, summary in PIPELINES.items():
         _say(f"{name}\t{summary}" if sys.stdout.isatty() else name)
+
+
+@pipeline.command("show")
+@click.argument("name")
+def pipeline_show(name: str) -> None:
+    """Print a pipeline's parameters and settings, with default, range and meaning."""
+    from pipelines.show import show
+
+    for line in show(name):
+        _say(line)
 
 
 NO_CLAIM = click.option(
@@ -612,32 +658,6 @@ def demo(runs: Path) -> int:
 
 def _say(text: str) -> None:
     click.echo(printable(text))
-
-
-@contextmanager
-def _progress(what: str, unit: str = "photo") -> Iterator[Callable[[int, int], None]]:
-    """Takes (done, of): a bar on a terminal; else a line at most every ten seconds, and none of short work."""
-    from time import monotonic
-
-    from tqdm import tqdm
-
-    told = monotonic()
-
-    def line(done: int, total: int) -> None:
-        nonlocal told
-        if monotonic() - told > 10:
-            told = monotonic()
-            logging.info("%s: %s of %s %ss", what, f"{done:,}", f"{total:,}", unit)
-
-    def advance(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    if not sys.stderr.isatty():
-        yield line
-        return
-    with tqdm(desc=what, unit=unit, leave=False) as bar:
-        yield advance
 
 
 class _Printable(logging.Formatter):

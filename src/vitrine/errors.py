@@ -10,9 +10,65 @@ class InputError(ValueError):
     """
 
 
+MEANT = {  # what other programs call a setting -> ours
+    "lr": "learning_rate",
+    "max_lr": "learning_rate",
+    "eta": "learning_rate",
+    "step_size": "learning_rate",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "minibatch": "batch_size",
+    "num_epochs": "epochs",
+    "n_epochs": "epochs",
+    "max_epochs": "epochs",
+    "iterations": "epochs",
+    "passes": "epochs",
+    "size": "image_size",
+    "resolution": "image_size",
+    "img_size": "image_size",
+    "input_size": "image_size",
+    "crop_size": "image_size",
+    "net": "backbone",
+    "network": "backbone",
+    "model": "backbone",
+    "arch": "backbone",
+    "architecture": "backbone",
+    "encoder": "backbone",
+    "pretrained": "weights",
+    "checkpoint": "weights",
+    "init": "weights",
+    "freeze": "trunk",
+    "frozen": "trunk",
+    "finetune": "trunk",
+    "wd": "weight_decay",
+    "l2": "weight_decay",
+    "decay": "weight_decay",
+    "random_state": "seed",
+    "random_seed": "seed",
+    "num_workers": "workers",
+    "n_jobs": "workers",
+    "threads": "workers",
+    "amp": "precision",
+    "fp16": "precision",
+    "bf16": "precision",
+    "mixed_precision": "precision",
+    "augment": "copies",
+    "augmentation": "copies",
+    "early_stopping": "patience",
+    "tau": "temperature",
+    "test_size": "ratios",
+    "split": "ratios",
+    "min_samples": "min_class_count",
+    "threshold": "min_value",
+}
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that someone who wrote `name` most likely meant; "" where there is none at all."""
+    """The known name that someone who wrote `name` most likely meant, by meaning or spelling; "" of none at all."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, list(known), n=1, cutoff=0.0)
+    names = list(known)
+    if (meant := MEANT.get(name.lower().replace("-", "_"))) in names:
+        return str(meant)
+    close = get_close_matches(name, names, n=1, cutoff=0.0)
     return close[0] if close else ""

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from vitrine import files, tasks
-from vitrine.catalog import Catalog
+from vitrine.catalog import Catalog, learnable
 from vitrine.data.corruptions import SEVERITIES
 from vitrine.errors import InputError
-from vitrine.evaluation import CONFUSION, EXAMPLES, METRICS, REPORT
+from vitrine.evaluation import CONFUSION, EXAMPLES, METRICS, REPORT, SAMPLES
 from vitrine.evaluation.beside import prefixed
+from vitrine.evaluation.constant import PREFIX as CONSTANT
 from vitrine.evaluation.corrupted import corrupted_metrics
+from vitrine.evaluation.sample import Sample, write_samples
 from vitrine.predict import Model
 from vitrine.predictions import PhotoPredictions, Predictions
 
@@ -31,7 +33,8 @@ def evaluate(
     """Measures a model on the rows of a split (see `Task.rows`).
 
     Writes `metrics.json` (flat, fractions 0..1), `report.html`, `confusion.json` (see `Task.confusion`) and
-    `examples.json` (a few predictions as thumbnails, for summary pages).
+    `examples.json` (a few predictions as thumbnails, for summary pages). `samples.npz` holds the answers behind the
+    figure that decides, one by one, and those of the constant answer, for the gate.
 
     Args:
         model: A model folder.
@@ -54,11 +57,16 @@ def evaluate(
         raise InputError(f"{model}: a model for {task.name} is not measured on corrupted photos")
     rows = task.rows(catalog, split)
     predictions = loaded.predict(rows, embeddings=bool(against))
+    _check_known(predictions, catalog)
     metrics = compute_metrics(predictions) | task.further_metrics(predictions, loaded.net, loaded.config, rows)
     compared = [_compared(other, rows, predictions) for other in against]
     if on_corrupted:
         metrics |= corrupted(loaded, rows, progress=progress)
+    blind = task.constant(predictions)
+    metrics |= _constant_metrics(blind)
     with files.new_folder(out) as folder:
+        samples = {"own": task.sample(predictions, rows), "constant": task.sample(blind, rows)}
+        write_samples(folder / SAMPLES, samples)
         metrics |= _baseline_metrics(loaded.config, catalog, rows)
         files.write_json(folder / METRICS, metrics)
         files.write_json(folder / CONFUSION, task.confusion(predictions))
@@ -68,10 +76,12 @@ def evaluate(
     return metrics
 
 
-def measure(model: Path, catalog: Catalog, split: str) -> dict[str, float]:
-    """The figures that two models are compared by, and nothing beside them."""
+def measure(model: Path, catalog: Catalog, split: str) -> tuple[dict[str, float], Sample]:
+    """The figures that two models are compared by, and the answers behind the one that decides."""
     loaded = Model.load(model)
-    return compute_metrics(loaded.predict(loaded.task.rows(catalog, split)))
+    rows = loaded.task.rows(catalog, split)
+    predictions = loaded.predict(rows)
+    return compute_metrics(predictions), loaded.task.sample(predictions, rows)
 
 
 def compute_metrics(predictions: Predictions) -> dict[str, float]:
@@ -81,6 +91,18 @@ def compute_metrics(predictions: Predictions) -> dict[str, float]:
         InputError: if nothing can be measured.
     """
     return tasks.get(predictions.task).metrics(predictions)
+
+
+def _check_known(predictions: Predictions, catalog: Catalog) -> None:
+    """Raises an InputError where no label of the measured rows is one that the model can answer."""
+    targets = predictions.targets if isinstance(predictions, PhotoPredictions) else []
+    asked = {target.name: {label for truth in target.truth for label in truth} for target in targets}
+    if any(asked.values()) and all(asked[target.name].isdisjoint(target.labels) for target in targets):
+        first = next(target for target in targets if asked[target.name])
+        has, knows = min(asked[first.name]), ", ".join(sorted(first.labels)[:3])
+        raise InputError(
+            f"{catalog.address}: has no label that the model knows: {first.name} is {has} ..., the model's {knows} ..."
+        )
 
 
 def _compared(folder: Path, rows: Catalog, beside: Predictions) -> PhotoPredictions:
@@ -126,8 +148,19 @@ def baseline(config: Mapping[str, Any], catalog: Catalog, rows: Catalog) -> Pred
     frozen = FrozenNet.of(config)
     if isinstance(frozen, str):
         return frozen
-    predictions: Predictions | str = tasks.get(config["task"]).baseline(frozen, config, catalog, rows)
+    predictions: Predictions | str = tasks.get(config["task"]).baseline(frozen, config, learnable(catalog), rows)
     return predictions
+
+
+def _constant_metrics(blind: Predictions) -> dict[str, float]:
+    """The figures that decide and that journals name, of answers without looking."""
+    task = tasks.get(blind.task)
+    asked = {task.decides, *task.headlines}
+    return {
+        CONSTANT + key: value
+        for key, value in compute_metrics(blind).items()
+        if key in asked or key.partition("/")[2] == task.decides
+    }
 
 
 def _baseline_metrics(config: Mapping[str, Any], catalog: Catalog, rows: Catalog) -> dict[str, float]:

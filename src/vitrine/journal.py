@@ -7,16 +7,23 @@ and a step served from a cache brings its notes along.
 
 import json
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vitrine import files
+from vitrine.progress import lasting
 from vitrine.report import Page, Photo, Tile
 from vitrine.untrusted import parse_json
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FOLDER = "journal"
+BEGAN = time.monotonic()  # of this process, which in a pipeline is a step's
 SIGN = "»"  # begins the lines of a log that are for people
 WELL = ("SUCCEEDED", "COMPLETE", "CACHED")  # how the Pipelines API and ML Metadata call a good end
 BADLY = ("FAILED", "ERROR")
@@ -37,6 +44,8 @@ class Note:
         data_version: Of the data it brought in, for the summary's head.
         at: When, UTC.
         due: Steps that the run has to come to after this one; `a|b` is either.
+        seconds: From the beginning of its process on.
+        curves: Of a training, by its parts: `loss` and `score` of each pass, and what is `scored`.
     """
 
     step: str
@@ -48,6 +57,8 @@ class Note:
     data_version: str = ""
     at: str = ""
     due: Sequence[str] = ()
+    seconds: float = 0.0
+    curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def write_note(folder: Path, note: Note, report: Path | None = None, inherit: Sequence[Path] = ()) -> None:
@@ -61,6 +72,7 @@ def write_note(folder: Path, note: Note, report: Path | None = None, inherit: Se
         if (Path(source) / FOLDER).is_dir():
             shutil.copytree(Path(source) / FOLDER, journal, dirs_exist_ok=True)
     stamped = asdict(note) | {"at": note.at or datetime.now(UTC).isoformat(timespec="milliseconds")}
+    stamped["seconds"] = note.seconds or round(time.monotonic() - BEGAN, 1)
     (journal / f"{note.step}.json").write_text(json.dumps(stamped, ensure_ascii=False), encoding="utf-8")
     if report is not None:
         shutil.copyfile(report, journal / f"{note.step}.html")
@@ -79,7 +91,14 @@ def run_folder(reports: str, run_id: str) -> str:
     return files.join(reports, run_id)
 
 
-def summarise(run: str, state: str, error: str = "", title: str = "retrain", due: Sequence[str] = ()) -> str:
+def summarise(
+    run: str,
+    state: str,
+    error: str = "",
+    title: str = "retrain",
+    due: Sequence[str] = (),
+    last_lines: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """Writes the run's one page, `summary.html` beside its journal, and returns its address.
 
     On a cluster nobody tells a run's last step how the others ended: its state is `RUNNING` however they did. So the
@@ -91,6 +110,7 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain", due
         error: What is known of the failure.
         title: The pipeline's name.
         due: Steps that the run has to come to, beside those that its notes name; see `Note`.
+        last_lines: What each step that failed said last, by its name; the page ends with it.
     """
     notes = _read_notes(run)
     missing = not_reached(notes, due)
@@ -123,8 +143,21 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain", due
         if note.photos:
             page.heading(note.title, "Photos of the test split, which no model was trained on.")
             page.photos(Photo(photo["thumbnail"], photo["caption"], photo["tone"]) for photo in note.photos)  # type: ignore[arg-type]
-    page.heading("What each step decided", "In the order the steps ran.")
-    page.table(["step", "decision"], [[note.title, " ".join(note.decided)] for note in notes])
+    page.heading(
+        "What each step decided",
+        "In the order the steps ran. Seconds count from the beginning of a step's process; those that decide several "
+        "things, such as evaluating and promoting, name each.",
+    )
+    page.table(
+        ["step", "decision", "ended, UTC", "took"],
+        [[note.title, " ".join(note.decided), note.at[:19].replace("T", " "), lasting(note.seconds)] for note in notes],
+    )
+    for note in notes:
+        if note.curves:
+            page.heading(
+                f"{note.title}: pass by pass", "Loss on the training photos, and the figure of the validation photos."
+            )
+            page.figure(_curve(note.curves), "loss and validation figure of each pass")
     page.heading("The full reports")
     names = {name.rpartition("/")[2] for name in _names(run)}
     page.links(
@@ -132,9 +165,39 @@ def summarise(run: str, state: str, error: str = "", title: str = "retrain", due
         for note in notes
         if f"{note.step}.html" in names
     )
+    for step, lines in (last_lines or {}).items():
+        page.heading(f"What {step} said last")
+        page.code(lines)
     address = files.join(run, "summary.html")
     files.write_bytes(address, page.render().encode())
     return address
+
+
+def _curve(curves: Mapping[str, Mapping[str, Any]]) -> "Figure":
+    """Losses on the left, validation figures on the right; a line for each part of the training."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 3.2), layout="constrained")
+    loss, score = figure.subplots(1, 2)
+    for title, own in curves.items():
+        passes = range(1, len(own["loss"]) + 1)
+        name = title[:40].replace("$", r"\$")
+        loss.plot(passes, own["loss"], marker="o", markersize=3, label=name)
+        known = [(place, value) for place, value in zip(passes, own["score"], strict=True) if value is not None]
+        if known:
+            score.plot(
+                *zip(*known, strict=True),
+                marker="o",
+                markersize=3,
+                label=f"{name}: {own['scored'][:30]}".replace("$", r"\$"),
+            )
+    for axes, what in ((loss, "loss"), (score, "validation")):
+        axes.set(xlabel="pass", ylabel=what)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=7)
+    return figure
 
 
 def decisions(run: str) -> list[str]:

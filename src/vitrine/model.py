@@ -1,6 +1,8 @@
 """The model folder: model.safetensors, config.json, metrics.json, card.md. Tensors and text, nothing executable."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,34 @@ from vitrine.errors import InputError
 from vitrine.untrusted import parse_json
 
 FILES = ("model.safetensors", "config.json", "metrics.json", "card.md")
+TRAINING = "training"  # in config.json: which training, exactly, a model is the result of
+CURVES = "curves"  # in config.json: loss and validation score of each pass, by what was trained
+_training: ContextVar[str] = ContextVar("training", default="")
+_curves: ContextVar[dict[str, Any] | None] = ContextVar("curves", default=None)
+
+
+@contextmanager
+def of_training(identity: str) -> Iterator[None]:
+    """Has models that are saved meanwhile say which training they are the result of, and how it went."""
+    tokens = _training.set(identity), _curves.set({})
+    try:
+        yield
+    finally:
+        _training.reset(tokens[0])
+        _curves.reset(tokens[1])
+
+
+def note_curve(title: str, losses: Sequence[float], scores: Sequence[float | None], scored: str) -> None:
+    """Keeps how a part of a training went for the next model that is saved.
+
+    Args:
+        title: The part.
+        losses: Of each pass.
+        scores: On the validation photos, after each pass.
+        scored: What the scores are called.
+    """
+    if (curves := _curves.get()) is not None:
+        curves[title] = {"loss": list(losses), "score": list(scores), "scored": scored}
 
 
 def save_model(
@@ -31,6 +61,11 @@ def save_model(
     from safetensors.torch import save_file
 
     whole = {**config, "code_version": __version__}
+    if _training.get():
+        whole[TRAINING] = _training.get()
+    if curves := _curves.get():
+        whole[CURVES] = dict(curves)
+        curves.clear()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     with files.new_folder(out) as folder:
         save_file(tensors, folder / FILES[0])
@@ -101,12 +136,19 @@ def _start(config: Mapping[str, Any]) -> str:
 
 
 def _card(config: Mapping[str, Any], metrics: Mapping[str, float], notes: str) -> str:
-    figures = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items())
+    measured = {name: value for name, value in metrics.items() if not name.endswith("/count")}
+    figures = "\n".join(f"| {name} | {value:.4f} | {_rows(metrics, name)} |" for name, value in measured.items())
     settings = "\n".join(f"| {name} | {value} |" for name, value in config.get("settings", {}).items())
     return (
         f"# {config['task']} / {config['variant']}\n\n"
         f"Data version `{config.get('data_version', '')}`, code version {config['code_version']}, "
         f"backbone {config['backbone']}, {config['image_size']} px.\n\n{_start(config)}"
-        f"## Results on the validation photos\n\n| metric | value |\n| --- | --- |\n{figures}\n\n"
+        f"## Results on the validation photos\n\n| metric | value | rows |\n| --- | --- | --- |\n{figures}\n\n"
         f"## Settings\n\n| setting | value |\n| --- | --- |\n{settings}\n\n{notes}"
     )
+
+
+def _rows(metrics: Mapping[str, float], name: str) -> str:
+    """How many rows a figure is over, where that is known."""
+    count = metrics.get(f"{name.rpartition('/')[0]}/count")
+    return "" if count is None else f"{count:,.0f}"

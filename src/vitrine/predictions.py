@@ -63,6 +63,7 @@ class RetrievalPredictions(PhotoPredictions):
         paths: (photos) category paths, "" where unknown; what recall is measured against.
         product_ids: (photos) what each shows (matching), "" where unknown.
         domains: (photos) `shop` or `user` (matching).
+        asking: (photos,) bool, those that are asked for; the others only answer, as the gallery's do. None: all.
         compare: Features of user and shop photos (n, dim), (m, dim), and `category`, the node searched in ("": all),
             to how alike they are, (n, m). None: cosine.
     """
@@ -70,6 +71,7 @@ class RetrievalPredictions(PhotoPredictions):
     paths: Sequence[str] = ()
     product_ids: Sequence[str] = ()
     domains: Sequence[str] = ()
+    asking: np.ndarray | None = None
     compare: "Callable[..., Tensor] | None" = None
 
 

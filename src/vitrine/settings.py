@@ -74,16 +74,17 @@ def parse_settings(kind: type[AnySettings], overrides: Iterable[str]) -> AnySett
     Raises:
         InputError: for an unknown key (naming the nearest known one) or an unusable value.
     """
-    known = [field.alias or name for name, field in kind.model_fields.items()]
+    fields = {field.alias or name: field for name, field in kind.model_fields.items()}
+    known = list(fields)
     values: dict[str, Any] = {}
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
             raise InputError(f"--set {override!r}: reads key=value")
         if key not in known:
-            raise InputError(
-                f"--set {key!r}: unknown key; did you mean {nearest(key, known)}? (known: {', '.join(known)})"
-            )
+            meant = nearest(key, known)
+            about = f"({fields[meant].description}; known: {', '.join(known)})"
+            raise InputError(f"--set {key!r}: unknown key; did you mean {meant}? {about}")
         values[key] = value
     try:
         return kind(**values)

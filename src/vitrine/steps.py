@@ -9,14 +9,14 @@ import hashlib
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from vitrine import __version__, files, tasks
-from vitrine.catalog import Catalog, is_safe_path, read_catalog, read_version, write_catalog
+from vitrine.catalog import Catalog, is_safe_path, learnable, read_catalog, read_version, write_catalog
 from vitrine.catalog.table import TABLE_NAMES
 from vitrine.errors import InputError
 from vitrine.evaluation import EXAMPLES, METRICS, REPORT
@@ -25,6 +25,7 @@ from vitrine.launch import Run
 from vitrine.registry import Champion
 from vitrine.report import percent
 from vitrine.tasks.task import Task
+from vitrine.words import counted
 
 
 def name_period(catalog: str, period: str) -> str:
@@ -98,13 +99,36 @@ def keep_table(catalog: str, revision: str, remote: str, address: str, run: str,
             states, _, state = address.rpartition("/")
             packs.prune(states, state, packed)
             write_catalog(replace(table, packs=files.join(address, "photos")), out)
-        decided = [f"{len(table):,} rows of {catalog}, data version {table.data_version}."]
+        decided = [f"{counted(len(table), 'row')} of {catalog}, data version {table.data_version}."]
         figures = {"photos in the catalog": f"{len(table):,}"}
         write_note(out, Note("fetch", "Fetch", decided, figures=figures, data_version=table.data_version))
         files.write_bytes(files.join(address, TABLE_NAMES[0]), (out / TABLE_NAMES[0]).read_bytes())
         if not files.exists(kept):  # its time is the first one's: steps that are reused come after it
             files.write_bytes(kept, (out / FOLDER / "fetch.json").read_bytes())
     files.write_bytes(files.join(run, "fetch.json"), files.read_bytes(kept))
+
+
+def note_start(run: str, settings: Mapping[str, object], usual: Mapping[str, object]) -> None:
+    """Publishes what a run was asked for and where it began, for the head of its page.
+
+    Args:
+        run: Folder or `s3://` prefix of the run's pages.
+        settings: All of them.
+        usual: Their defaults.
+    """
+    import os
+    import platform
+
+    asked = [f"{key}={value}" for key, value in sorted(settings.items()) if usual.get(key) != value]
+    cores, system = os.cpu_count() or 1, f"{platform.system()} {platform.machine()}"
+    decided = [
+        f"Settings other than the defaults: {', '.join(asked) or 'none'}.",
+        f"Begun on {platform.node()} ({system}, {counted(cores, 'processor')}), Python {platform.python_version()}, "
+        f"Vitrine {__version__}.",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        write_note(Path(folder), Note("start", "What was asked for", decided))
+        publish(Path(folder), run)
 
 
 def shard_names(shards: int) -> list[str]:
@@ -125,13 +149,59 @@ def scan(table: Path | str, out: Path, shard: str) -> None:
 
     catalog, part = read_catalog(table, check_rows=False), parse_shard(shard)
     done = write_photo_table(pack(catalog, shard_images(catalog, part), part), out, part)
-    print(f"{SIGN} Scan {shard}: {done:,} photos.", flush=True)
+    print(f"{SIGN} Scan {shard}: {counted(done, 'photo')}.", flush=True)
 
 
-def validate(table: Path | str, out: Path, photos: Sequence[Path] = (), reports: str = "") -> dict[str, float]:
+def text_at(address: str) -> str:
+    """The text of a file that a setting names.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    try:
+        return files.read_bytes(files.absolute(address)).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{address}: cannot be read ({getattr(error, 'strerror', None) or 'no text'})") from error
+
+
+def check_rules(quality: Mapping[str, str]) -> None:
+    """Whether validation can go by the texts of `rules` and a `suite`.
+
+    Raises:
+        InputError: if not.
+    """
+    with _as_files(quality) as paths:
+        if "rules" in paths:
+            from vitrine.quality.settings import load_settings
+
+            load_settings(paths["rules"])
+        if "suite" in paths:
+            from vitrine.quality.suite import read_suite
+
+            read_suite(paths["suite"])
+
+
+@contextlib.contextmanager
+def _as_files(texts: Mapping[str, str]) -> Iterator[dict[str, Path]]:
+    """Texts as files of these names, in a folder that is removed afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: Path(folder) / f"{name}.yaml" for name in texts}
+        for name, path in paths.items():
+            path.write_text(texts[name], encoding="utf-8")
+        yield paths
+
+
+def validate(
+    table: Path | str,
+    out: Path,
+    photos: Sequence[Path] = (),
+    reports: str = "",
+    quality: Mapping[str, str] | None = None,
+) -> dict[str, float]:
     """The data-quality report. Failed rules do not fail it: `check_quality` does, cleaning comes next.
 
-    The last validation is kept below `reports`, so that the next one shows what changed since.
+    The last validation is kept below `reports`, so that the next one shows what changed since. `quality` has the texts
+    of `rules` and a `suite` of one's own.
     """
     from vitrine.quality.history import RESULTS, SAMPLE, SUMMARY
     from vitrine.quality.validate import validate_catalog
@@ -139,7 +209,9 @@ def validate(table: Path | str, out: Path, photos: Sequence[Path] = (), reports:
     catalog = _open(table, check_rows=False)
     last = files.join(files.absolute(reports), "quality") if reports else ""
     previous = last if last and files.exists(files.join(last, SUMMARY)) else ""
-    validation = validate_catalog(catalog, out, previous=previous, photos=photos)
+    with _as_files(quality or {}) as paths:
+        rules, suite = paths.get("rules"), paths.get("suite")
+        validation = validate_catalog(catalog, out, rules, suite=suite, previous=previous, photos=photos)
     if last:
         for name in (RESULTS, SAMPLE, SUMMARY):  # what the next one asks for comes last
             files.write_bytes(files.join(last, name), (out / name).read_bytes())
@@ -147,8 +219,8 @@ def validate(table: Path | str, out: Path, photos: Sequence[Path] = (), reports:
     errors = [result for result in failed if result.severity == "error"]
     warnings = [result for result in failed if result.severity == "warning"]
     decided = [
-        f"{'passed' if validation.passed else 'failed'}: {len(errors)} errors, {len(warnings)} warnings "
-        f"of {len(validation.results)} rules."
+        f"{'passed' if validation.passed else 'failed'}: {counted(len(errors), 'error')}, "
+        f"{counted(len(warnings), 'warning')} of {len(validation.results)} rules."
     ]
     decided += [f"{result.title}: {result.count:,}." for result in [*errors, *warnings][:5]]
     tone = "good" if not failed else "warn" if validation.passed else "bad"
@@ -180,14 +252,29 @@ def clean(
     near_duplicates: bool = True,
     drop_views_below: int = 0,
     photos: Sequence[Path] = (),
+    *,
+    max_left_out: float = 1.0,
+    drop_suspects: bool = False,
+    rules: str = "",
 ) -> dict[str, float]:
-    """The cleaned table; every dropped row with its reason beside it."""
+    """The cleaned table; every dropped row with its reason beside it. `rules` is the text of such a file."""
     from vitrine.quality.clean import clean_catalog
 
     catalog = _open(table, check_rows=False)
-    done = clean_catalog(catalog, out, min_class_count, near_duplicates, drop_views_below, photos=photos)
+    with _as_files({"rules": rules} if rules else {}) as paths:
+        done = clean_catalog(
+            catalog,
+            out,
+            min_class_count,
+            near_duplicates,
+            drop_views_below,
+            drop_suspects=drop_suspects,
+            rules=paths.get("rules"),
+            max_left_out=max_left_out,
+            photos=photos,
+        )
     dropped = [f"{name.replace('_', ' ')} {count:,}" for name, count in done.dropped.items() if count]
-    decided = [f"kept {done.kept:,} of {done.before:,} rows."]
+    decided = [f"kept {done.kept:,} of {counted(done.before, 'row')}."]
     decided += [f"Dropped: {', '.join(dropped)}."] if dropped else []
     note = Note("clean", "Clean", decided, figures={"photos kept": f"{done.kept:,}"})
     write_note(out, note, out / "report.html")
@@ -195,9 +282,9 @@ def clean(
 
 
 def split(
-    table: Path, out: Path, ratios: str = "0.7,0.1,0.2", measured: str = "", gallery: bool = False
+    table: Path, out: Path, ratios: str = "0.7,0.1,0.2", measured: str = "", gallery: bool | None = None
 ) -> dict[str, float]:
-    """Train, validation and test, with nothing alike on both sides; shop photos that are a gallery in none."""
+    """Train, validation and test, with nothing alike on both sides; see `split_catalog`."""
     from vitrine.quality.clean import RARE_LABELS
     from vitrine.quality.split import parse_ratios, split_catalog
 
@@ -207,6 +294,18 @@ def split(
     decided = [f"{', '.join(f'{count:,} {name}' for name, count in counts.items())}."]
     write_note(out, Note("split", "Split", decided), out / "report.html", inherit=[table])
     return {name: float(count) for name, count in counts.items()}
+
+
+def check_ratios(ratios: str) -> None:
+    """Whether rows can be dealt by these shares.
+
+    Raises:
+        InputError: if not.
+    """
+    from vitrine.quality.split import check_ratios as check
+    from vitrine.quality.split import parse_ratios
+
+    check(parse_ratios(ratios))
 
 
 def lineage(made: Path | str) -> dict[str, str]:
@@ -289,7 +388,8 @@ def examine(task: str, variant: str, table: Path, run: str, **settings: object) 
     chosen = tasks.get(task)
     kind = chosen.settings(variant or chosen.default)
     given = [f"{name}={value}" for name, value in settings.items() if name in kind.model_fields]
-    counts = chosen.examine(read_catalog(table), variant or chosen.default, parse_settings(kind, given))
+    catalog = learnable(read_catalog(table))
+    counts = chosen.examine(catalog, variant or chosen.default, parse_settings(kind, given))
     decided = [", ".join(f"{count:,} {name}" for name, count in counts.items()) + "."]
     due = [_decision(task), *([f"index-{task}"] if chosen.indexed else [])]
     _close(Note("examine", "What there is to learn", decided, due=due), table, run)
@@ -313,7 +413,7 @@ def build_index(task: str, table: Path, registry: str, decision: Path, out: Path
     else:
         with tempfile.TemporaryDirectory() as folder:
             count = make_index(Registry(registry).fetch(champion, Path(folder) / "champion"), _open(table), out)
-        decided = [f"{count:,} photos, embedded by version {champion.version}: `vitrine search {out} PHOTO`."]
+        decided = [f"{counted(count, 'photo')}, embedded by version {champion.version}: `vitrine search {out} PHOTO`."]
         note = Note(f"index-{task}", "Index", decided, figures={"photos in the index": f"{count:,}"})
     _close(note, decision, run)
     return count
@@ -362,7 +462,8 @@ def train(
     with contextlib.suppress(OSError):
         folder.rmdir()
     found: dict[str, float] = files.read_json(out / "metrics.json")
-    figures = [f"{name.split('/')[1]} {value:.3f}" for name, value in found.items()]
+    shown = {name: value for name, value in found.items() if not name.endswith("/count")}
+    figures = [f"{name.removeprefix('validation/')} {value:.3f}" for name, value in shown.items()]
     print(f"{SIGN} Train {variant}: {', '.join(figures) or 'no validation photo'} (validation).", flush=True)
     return found
 
@@ -460,11 +561,14 @@ def compare(
     max_drop: float,
     only_compare: bool = False,
     allow_below_baseline: bool = False,
+    min_value: float = 0.0,
+    too_few: str = "promote",
 ) -> str:
     """`promote` or `refuse`: the candidate against the champion on the same test photos.
 
     With `only_compare` the answer is always `refuse`, and the reason says what it would have been.
     """
+    from vitrine.model import CURVES
     from vitrine.registry.challenge import challenge
     from vitrine.registry.store import Registry
 
@@ -473,6 +577,8 @@ def compare(
         *known,
         min_gain=min_gain,
         max_drop=max_drop,
+        floor=min_value,
+        too_few=too_few,
         only_compare=only_compare,
         allow_below_baseline=allow_below_baseline,
     )
@@ -485,6 +591,7 @@ def compare(
         _headlines(tasks.get(task), evaluation),
         figures=figures,
         photos=photos,
+        curves=files.read_json(model / "config.json").get(CURVES, {}),
     )
     write_note(out, measured, evaluation / REPORT, inherit=[table])
     tone = "good" if decision.promote else "warn"
@@ -637,7 +744,7 @@ def promote(
     gone: list[str] = []
     try:
         gone = store.prune(task, keep)
-        said += [f"Deleted {len(gone)} old versions: {', '.join(gone)}."] if gone else []
+        said += [f"Deleted {counted(len(gone), 'old version')}: {', '.join(gone)}."] if gone else []
         if announce:
             announce(champion, gone)
     except InputError as error:  # what was promoted is in use all the same

@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from vitrine import tasks
-from vitrine.catalog import Catalog
+from vitrine.catalog import Catalog, learnable
 from vitrine.errors import InputError, nearest
 from vitrine.files import atomic_write
+from vitrine.model import TRAINING, load_config, of_training
 from vitrine.settings import Settings, parse_settings
 from vitrine.tasks.task import Task
 from vitrine.training import shared
 from vitrine.training.model import training_identity
 from vitrine.training.recipe import resolve
 
-CONFIG = "config.json"  # of a model in place, which is always complete
+CONFIG = "config.json"  # of a model in place, which is always complete, and names its training
 MARK = "identity"  # in the folder of checkpoints: which training they are of
 
 
@@ -54,23 +55,24 @@ def train(
     out = Path(out)
     folder = (checkpoints or out.parent).absolute() / f".{out.name}.training"
     there = out.exists() and (out.is_file() or any(out.iterdir()))
-    if there and not (resume and (folder / MARK).exists() and (out / CONFIG).exists()):
+    if there and not (resume and (out / CONFIG).exists()):
         raise InputError(f"{out}: exists already; name a new folder")
     if "split" not in catalog.table or not (catalog.table["split"] == "train").any():
         raise InputError(f"{catalog.root}: no row has split 'train'; run `vitrine split` first")
     settings = resolve(parse_settings(chosen.settings(variant), overrides), chosen)
+    catalog = learnable(catalog)
     identity = training_identity(catalog, f"{task}/{variant}", settings)
-    if there and (folder / MARK).read_text() != identity:
+    if there and load_config(out).get(TRAINING) != identity:
         raise InputError(f"{out}: exists already, and is of another training; name a new folder")
     with shared.together():
-        if there:  # put in place by a training that was stopped before it removed its checkpoints
+        if there:  # put in place by a training that was stopped after that
             shared.wait()
-            if not shared.rank():
+            if not shared.rank() and folder.exists():
                 _remove_checkpoints(folder)
             return out
         if not shared.rank():
             _open_checkpoints(folder, identity, resume)
-        with shared.own_folders(out, folder) as (own, kept):
+        with shared.own_folders(out, folder) as (own, kept), of_training(identity):
             _fit(chosen, catalog, variant, own, settings, kept)
             if not shared.rank():
                 _remove_checkpoints(folder)
@@ -80,14 +82,16 @@ def train(
 def _fit(task: Task[Any], catalog: Catalog, variant: str, out: Path, settings: Settings, folder: Path) -> None:
     try:
         task.fit(catalog, variant, out, settings, folder)
-    except InputError:
+    except InputError as error:
         if [path.name for path in folder.iterdir()] == [MARK]:  # refused before it learnt anything worth keeping
             shutil.rmtree(folder)
-        raise
+        if catalog.root in str(error) or catalog.address in str(error):
+            raise
+        raise InputError(f"{error} (training on {catalog.address})") from error
 
 
 def _remove_checkpoints(folder: Path) -> None:
-    """Removes the mark last: as long as it is there, a model in place is known for this training's result."""
+    """Removes the mark last: what is left by a removal that was stopped is still known for this training's."""
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

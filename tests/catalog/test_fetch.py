@@ -442,7 +442,7 @@ def test_a_catalog_folder_is_not_copied(tmp_path):
     write_catalog(Catalog("", pd.DataFrame({"image": ["a.jpg"], "split": ["wrong"]})), tmp_path / "data")
     catalog = fetch(str(tmp_path / "data"), tmp_path / "out")
     assert catalog.root == str(tmp_path / "data")
-    assert catalog.data_version.startswith("table-")
+    assert catalog.data_version.startswith("data-")
     assert read_catalog(tmp_path / "out", check_rows=False).data_version == catalog.data_version
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["catalog.parquet"]
 
@@ -461,7 +461,7 @@ def test_a_tracked_folder_on_s3_has_its_revision_while_its_hashes_agree(project,
     assert fetch(f"{bucket}/data", tmp_path / "before").data_version == version
     photo = f"{bucket}/data/images/new.jpg"
     files.write_bytes(photo, b"wen")  # as long as before
-    assert fetch(f"{bucket}/data", tmp_path / "after").data_version.startswith("table-")
+    assert fetch(f"{bucket}/data", tmp_path / "after").data_version.startswith("data-")
     assert "data: has changed since `dvc add` (its files have other hashes)" in caplog.text
 
 
@@ -477,9 +477,9 @@ def test_a_folder_that_changed_since_it_was_added_has_no_revision(project, tmp_p
     version = tracked_hash(Path(shutil.copy(project / "data.dvc", tmp_path)))
     assert fetch(str(tmp_path / "data"), tmp_path / "before").data_version == version
     (tmp_path / "data/images/one more.jpg").write_bytes(b"new")
-    assert fetch(str(tmp_path / "data"), tmp_path / "after").data_version.startswith("table-")
+    assert fetch(str(tmp_path / "data"), tmp_path / "after").data_version.startswith("data-")
     assert "data: has changed since `dvc add` (7 files of" in caplog.text
-    refuse(f"is at table-.*, not at {version}", tmp_path / "data", tmp_path, revision=version)
+    refuse(f"is at data-.*, not at {version}", tmp_path / "data", tmp_path, revision=version)
 
 
 @pytest.mark.parametrize(
@@ -500,9 +500,9 @@ def test_an_edit_that_keeps_size_and_time_is_another_state(tmp_path, caplog, nam
     changed.write_bytes(edited)
     os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert changed.stat().st_size == status.st_size
-    assert fetch(str(tmp_path / "data"), tmp_path / "after").data_version.startswith("table-")
+    assert fetch(str(tmp_path / "data"), tmp_path / "after").data_version.startswith("data-")
     assert "data: has changed since `dvc add` (its files have other hashes)" in caplog.text
-    refuse(f"is at table-.*, not at {version}", tmp_path / "data", tmp_path, revision=version)
+    refuse(f"is at data-.*, not at {version}", tmp_path / "data", tmp_path, revision=version)
 
 
 def test_a_folder_that_stands_is_refused_before_anything_is_fetched(project, tmp_path):

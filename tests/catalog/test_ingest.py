@@ -3,9 +3,11 @@
 import json
 import time
 import unicodedata
+import zipfile
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from vitrine import files
 from vitrine.catalog import category_depth, category_level, read_catalog
@@ -222,6 +224,7 @@ def test_the_account(whole):
         "Rows: 7.",
         "Photos without a row: 1 (kept without labels). Rows without a photo: 1 (left out).",
         "Labels that count as unlabelled: 5.",
+        "What is left out stands in left_out.csv, with its reason.",
     ]
 
 
@@ -575,3 +578,152 @@ def test_fashion(datasets, tmp_path):
     assert set(table["domain"]) == {"shop"}
     grouped = table[table["listing"] != ""]
     assert (len(grouped), grouped["listing"].nunique()) == (2189, 1945)
+
+
+def test_rows_without_their_photo_are_named_and_refused_where_they_are_many(tmp_path):
+    """The photos of another folder: one row in eight happens to find its own."""
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos/0.jpg")
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos/other.jpg")
+    (tmp_path / "photos/items.csv").write_text("photo\n" + "".join(f"{n}.jpg\n" for n in range(8)))
+    mapping = tmp_path / "mine.yaml"
+    mapping.write_text('tables: [{file: items.csv}]\ncolumns: {image: "{photo}"}\n')
+    with pytest.raises(InputError, match=r"7 of 8 rows cannot be used, more than 5 %: row 2 \(1.jpg\): no such photo"):
+        ingest(tmp_path / "photos", tmp_path / "out", "table", mapping, max_left_out=0.05)
+    assert not (tmp_path / "out").exists()
+    assert len((tmp_path / "out.left_out.csv").read_text().splitlines()) == 8
+    account = ingest(tmp_path / "photos", tmp_path / "out", "table", mapping, max_left_out=1.0)
+    assert [row.row for row in account.left_out] == list(range(2, 9))
+    assert (tmp_path / "out/left_out.csv").read_text().splitlines()[-2:] == [
+        "8,7.jpg,no such photo in the source (row of items.csv)",
+        ",other.jpg,no row names this photo",
+    ]
+
+
+def sheet(cells):
+    """A worksheet of strings and numbers, as small as Excel reads it."""
+
+    def cell(place, value):
+        if isinstance(value, str):
+            return f'<c r="{place}" t="inlineStr"><is><t>{value}</t></is></c>'
+        return f'<c r="{place}"><v>{value}</v></c>'
+
+    rows = [
+        "".join(cell(f"{'ABCDEF'[column]}{row}", value) for column, value in enumerate(values))
+        for row, values in enumerate(cells, 1)
+    ]
+    data = "".join(f'<row r="{row}">{inside}</row>' for row, inside in enumerate(rows, 1))
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    return f'<worksheet xmlns="{main}"><sheetData>{data}</sheetData></worksheet>'
+
+
+def workbook(path, **sheets):
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    listed = "".join(f'<sheet name="{name}" sheetId="{n}" r:id="r{n}"/>' for n, name in enumerate(sheets, 1))
+    known = "".join(
+        f'<Relationship Id="r{n}" Type="{office}/worksheet" Target="worksheets/s{n}.xml"/>'
+        for n in range(1, len(sheets) + 1)
+    )
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    parts = "".join(
+        f'<Override PartName="/xl/worksheets/s{n}.xml" ContentType="{kind}.worksheet+xml"/>'
+        for n in range(1, len(sheets) + 1)
+    )
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(
+            "[Content_Types].xml",
+            f'<Types xmlns="{package}/content-types"><Default Extension="rels" '
+            f'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+            f'<Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>{parts}</Types>',
+        )
+        file.writestr(
+            "_rels/.rels",
+            f'<Relationships xmlns="{package}/relationships"><Relationship Id="r" Type="{office}/officeDocument" '
+            f'Target="xl/workbook.xml"/></Relationships>',
+        )
+        main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+        file.writestr(
+            "xl/workbook.xml", f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>{listed}</sheets></workbook>'
+        )
+        file.writestr(
+            "xl/_rels/workbook.xml.rels", f'<Relationships xmlns="{package}/relationships">{known}</Relationships>'
+        )
+        for number, cells in enumerate(sheets.values(), 1):
+            file.writestr(f"xl/worksheets/s{number}.xml", sheet(cells))
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """Photos of two listings; ingests what tables say of them."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a1.jpg", "a2.jpg", "b1.jpg"):
+        Image.new("RGB", (8, 8)).save(folder / name)
+
+    def run(mapping, limit=1.0):
+        (tmp_path / "mine.yaml").write_text(mapping)
+        account = ingest(folder, tmp_path / "out", "table", tmp_path / "mine.yaml", max_left_out=limit)
+        return account, read_catalog(tmp_path / "out").table
+
+    run.folder = folder
+    return run
+
+
+def test_a_workbook_is_a_table(listed):
+    items = [["photo", "ean", "price"], ["a1.jpg", 4006381333931, 1.5], ["b1.jpg", 7, 2]]
+    workbook(listed.folder / "items.xlsx", notes=[["nothing here"]], items=items)
+    mapping = 'tables: [{file: items.xlsx, sheet: items}]\ncolumns: {image: "{photo}", product: "{ean}"}\nextra: {price: "{price}"}\n'
+    _, table = listed(mapping)
+    assert table[["image", "product", "price"]].values.tolist() == [
+        ["a1.jpg", "4006381333931", "1.5"],
+        ["b1.jpg", "7", "2"],
+    ]
+    with pytest.raises(InputError, match=r"no sheet 'itms' \(sheets: notes, items\)"):
+        listed(mapping.replace("sheet: items", "sheet: itms"))
+    (listed.folder / "items.xlsx").write_bytes(b"PK nothing")
+    with pytest.raises(InputError, match=r"items.xlsx: cannot be read as a table"):
+        listed(mapping)
+
+
+def test_a_row_may_be_a_listing_of_several_photos(listed):
+    (listed.folder / "items.csv").write_text("photos,kind\na1.jpg| a2.jpg,A\nb1.jpg|gone.jpg,B\n")
+    account, table = listed(
+        'tables: [{file: items.csv}]\ncolumns: {image: "{photos}", category: "{kind}"}\nseparators: {image: "|"}\n'
+    )
+    assert table[["image", "listing", "category"]].values.tolist() == [
+        ["a1.jpg", "items.csv:1", "A"],
+        ["a2.jpg", "items.csv:1", "A"],
+        ["b1.jpg", "items.csv:2", "B"],
+    ]
+    assert [(row.row, row.image) for row in account.left_out] == [(2, "gone.jpg")]
+
+
+def test_each_photo_of_a_listing_may_be_a_column(listed):
+    (listed.folder / "items.csv").write_text("id,front,back\nx,a1.jpg,a2.jpg\ny,b1.jpg,\n")
+    _, table = listed(
+        'tables: [{file: items.csv}]\ncolumns: {listing: "{id}"}\nviews: {appearance: "{front}", tag: "{back}"}\n'
+    )
+    assert table[["image", "listing", "view"]].values.tolist() == [
+        ["a1.jpg", "x", "appearance"],
+        ["a2.jpg", "x", "tag"],
+        ["b1.jpg", "y", "appearance"],
+    ]
+    with pytest.raises(InputError, match="views one for each view, and not both"):
+        listed('tables: [{file: items.csv}]\ncolumns: {image: "{front}"}\nviews: {tag: "{back}"}\n')
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"photo;kind\na1.jpg;A\nb1.jpg;B\n", "its lines look parted by ';': delimiter: ';' in the mapping"),
+        (b"photo;kind\na1.jpg;A, or B\nb1.jpg;B\n", "its lines look parted by ';'"),
+        (b"photo\tkind\na1.jpg\tA\n", r"its lines look parted by '\\t'"),
+        ("photo,kind\na1.jpg,Müll\n".encode("cp1252"), "it looks like cp1252"),
+        ("photo,kind\na1.jpg,A\n".encode("utf-16"), "it looks like utf-16"),
+    ],
+)
+def test_a_wrong_delimiter_or_encoding_is_told_the_likely_one(listed, data, message):
+    (listed.folder / "items.csv").write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        listed('tables: [{file: items.csv}]\ncolumns: {image: "{photo}"}\n')

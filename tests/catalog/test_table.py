@@ -137,6 +137,8 @@ def test_any_types_in_parquet(tmp_path, columns, encoded):
     [
         ("", "no column 'image' .columns: none"),
         ("photo\na.jpg\n", "no column 'image' .columns: 'photo'"),
+        ("image;domain\na.jpg;shop\n", "its lines look parted by ';', a catalog.csv has commas"),
+        ("image,category\na.jpg,Hüte\n".encode("cp1252"), "it looks like cp1252"),
         ("image\n", "no rows"),
         ("image,image\na,b\n", "'image' appears twice"),
         ("image,domain\na.jpg,shop,x\nb,user\nc,d,e,f\n", "Expected 2 fields in line 2, saw 3; in line 4, saw 4"),
@@ -285,3 +287,56 @@ def test_a_huge_cell_is_a_cell(tmp_path):
     found = read(tmp_path, "image,description\na.jpg," + "x" * 5_000_000 + "\n").table
     assert len(found["description"][0]) == 5_000_000
     assert len(read(tmp_path, "image\n" + "a" * 100_000 + "\n").table) == 1
+
+
+PASSED_ON = {
+    "whole": pa.array([1, None, 2**53 + 1], pa.int64()),
+    "small": pa.array([1, None, 3], pa.uint8()),
+    "full": pa.array([1, 2, 3], pa.int16()),
+    "flag": pa.array([True, None, False]),
+    "number": pa.array([1.5, float("nan"), None]),
+    "half": pa.array([1.5, None, 2.0], pa.float16()),
+    "text": pa.array(["a", None, ""]),
+    "long text": pa.array(["a", None, ""], pa.large_string()),
+    "bytes": pa.array([b"a", None, b"\xff"]),
+    "long bytes": pa.array([b"a", None, b"c"], pa.large_binary()),
+    "two bytes": pa.array([b"ab", None, b"cd"], pa.binary(2)),
+    "list": pa.array([[1], None, [2, None]]),
+    "long list": pa.array([["x"], None, []], pa.large_list(pa.string())),
+    "pair": pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int8(), 2)),
+    "struct": pa.array([{"a": 1, "b": "x"}, None, {"a": None, "b": "y"}]),
+    "map": pa.array([[("a", 1)], None, []], pa.map_(pa.string(), pa.int64())),
+    "nested": pa.array([[{"k": [("a", [1])]}], None, []], pa.list_(pa.struct([("k", pa.map_(pa.string(), pa.list_(pa.int64())))]))),
+    "price": pa.array([decimal.Decimal("1.20"), None, decimal.Decimal("3.40")], pa.decimal128(9, 2)),
+    "sum": pa.array([decimal.Decimal("1.20"), None, decimal.Decimal("3.40")], pa.decimal256(50, 2)),
+    "when": pa.array([1, None, 3], pa.timestamp("us")),
+    "there": pa.array([1, None, 3], pa.timestamp("us", "Europe/Zurich")),
+    "exact": pa.array([1, None, 3], pa.timestamp("ns", "UTC")),
+    "day": pa.array([1, None, 3], pa.date32()),
+    "time": pa.array([1, None, 3], pa.time64("us")),
+    "long": pa.array([1, None, 3], pa.duration("us")),
+    "word": pa.array(["a", None, "a"]).dictionary_encode(),
+    "none": pa.nulls(3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PASSED_ON)
+def test_extra_columns_of_every_type_are_passed_on_bit_for_bit(tmp_path, name):
+    given = pa.table({"image": ["a", "b", "c"], name: PASSED_ON[name]})
+    (tmp_path / "given").mkdir()
+    pq.write_table(given, tmp_path / "given/catalog.parquet")
+    catalog = read_catalog(tmp_path / "given")
+    kept = catalog.with_table(catalog.table[[True, False, True]])  # as cleaning and splitting do
+    kept = kept.with_table(kept.table.assign(split="train"))
+    kept.table.to_csv()  # a state of the data is named by it
+    write_catalog(kept, tmp_path / "made")
+    back = pq.read_table(tmp_path / "made/catalog.parquet")
+    assert back.schema.field(name).type == given.schema.field(name).type
+    wanted = given[name].to_pylist()
+    assert repr(back[name].to_pylist()) == repr([wanted[0], wanted[2]])  # NaN equals nothing
+
+
+def test_what_cannot_be_passed_on_is_named(tmp_path):
+    table = pa.table({"image": ["a"], "odd": pa.array(["x"], pa.string_view())})
+    with pytest.raises(InputError, match="column 'odd' holds string_view, which cannot be passed on; leave it out"):
+        read(tmp_path, parquet(table), "catalog.parquet")

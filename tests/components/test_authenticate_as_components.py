@@ -33,6 +33,7 @@ def done(tmp_path_factory):
         step = Step(root)
         made = SimpleNamespace(root=root, step=step, rows=int(shoes.sum()), registry=str(root / "registry"))
         small = {"batch_size": 32, "image_size": 16, "weights": "none", "ratios": "0.4,0.2,0.4"}
+        small["allow_below_baseline"] = True
         made.pages = {"reports": str(root), "run_id": "run"}
         known = {"catalog": str(root / "data"), "settings": small, "variant": "ssa", "backbone": "auto", "epochs": 1}
         begun = step(start, pipeline="authenticate", **known, **made.pages).answer

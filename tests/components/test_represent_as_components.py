@@ -20,6 +20,8 @@ from vitrine.journal import Note, write_note
 from vitrine.quality.history import RESULTS
 from vitrine.visual_search import search_photos
 
+TINY = {"batch_size": 32, "image_size": 16, "weights": "none", "level": 1, "allow_below_baseline": True}
+
 
 def checked(folder):
     """What validation leaves of a catalog without fault."""
@@ -42,7 +44,7 @@ def done(tmp_path_factory):
         table = SimpleNamespace(path=str(root / "table"), metadata={})
         (root / "table" / "journal").mkdir()
         made.pages = {"reports": str(root), "run_id": "run"}
-        settings = whole_settings("represent", {"batch_size": 32, "image_size": 16, "weights": "none", "level": 1})
+        settings = whole_settings("represent", TINY)
         made.results = checked(root / "results")
         known = {"table": table, "results": made.results, "settings": settings, "variant": "base-indi-eff"}
         made.examined = step(plan, pipeline="represent", **known, **made.pages)

@@ -131,7 +131,7 @@ def test_the_front(spec):
     assert shard == {"componentInputParameter": scans["parameterIterator"]["itemInput"]}
     own = {"step_cpu", "step_memory"}
     looks = {"table": ("start", "table"), "photos": ("for-loop-2", "pipelinechannel--scan-photos")}
-    assert without(sources(tasks["validate"]), own) == looks
+    assert without(sources(tasks["validate"]), own) == {**looks, "quality": ("start", "quality")}
     assert without(sources(tasks["clean-and-split"]), own) == {**looks, "cleaning": ("start", "cleaning")}
     assert without(sources(tasks["plan"]), own) == {
         "table": ("clean-and-split", "parted"),
@@ -349,11 +349,26 @@ def test_overrides_that_cannot_be(override, message):
         ("train_variant=ssmtl", "did you mean ssmtl-"),
         ("gammas=one", "Input should be a valid number"),
         ("shards=0", "at least 1"),
+        ("ratios=0.5,0.5,0.5", "sum to 1.5"),
+        ("max_left_out=5", "max_left_out=5.0: must lie between 0 and 1"),
+        ("min_gain=2", "min_gain"),
+        ("gate_max_drop=3", "gate_max_drop=3.0: must lie between 0 and 1"),
+        ("keep=-1", "keep=-1: cannot be negative"),
+        ('min_value={"taxonomi": 0.5}', "did you mean taxonomy"),
+        ('min_value={"taxonomy": 50}', "taxonomy=50: must lie between 0 and 1"),
+        ("too_few_to_tell=ask", "promote or refuse"),
     ],
 )
 def test_values_of_no_use_are_refused_before_anything_starts(override, message):
     with pytest.raises(InputError, match=message):
         complete("retrain", parameters("retrain", [override]))
+
+
+def test_a_monitor_checks_what_its_retraining_is_to_be_given():
+    inner = {"settings": {"batch_size": 1}}
+    given = parameters("monitor", ["retrain_pipeline=retrain", f"retrain_parameters={json.dumps(inner)}"])
+    with pytest.raises(InputError, match="batch_size"):
+        complete("monitor", given)
 
 
 def test_a_pipeline_is_a_pipeline():

@@ -17,7 +17,10 @@ from vitrine.catalog import read_catalog, write_catalog
 from vitrine.registry import Registry
 from vitrine.synth import render_catalog
 
-SMALL = ("train_epochs=2", "image_size=16", "weights=none", "batch_size=32", "min_class_count=5")
+SMALL = (
+    *("train_epochs=2", "image_size=16", "weights=none", "batch_size=32", "min_class_count=5"),
+    "allow_below_baseline=true",
+)
 YEAR = 365 * 24 * 3600
 
 

@@ -1,7 +1,14 @@
-from google.protobuf import json_format
-from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+import io
+import json
+import threading
 
-from pipelines.local import share_cores
+import pytest
+from google.protobuf import json_format
+from kfp.local.orchestrator import task_executor
+from kfp.local.status import Status
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec
+
+from pipelines.local import _retried, _Sieve, share_cores
 from pipelines.packages import load
 
 
@@ -26,3 +33,63 @@ def test_one_core_is_a_thread_each() -> None:
     spec = copy_of("authenticate")
     share_cores(spec, 1)
     assert threads(spec) == {"exec-scan": "1"}
+
+
+def loaded(tmp_path):
+    terminal, record = io.StringIO(), io.BytesIO()
+    return _Sieve(terminal, record, tmp_path, False, tmp_path / "last.json"), terminal
+
+
+class Steps:
+    """`execute_single_task` of kfp.local, whose steps say something and fail."""
+
+    def __init__(self, sieve, lines, fails):
+        self.sieve, self.lines, self.left, self.count = sieve, lines, fails, 0
+
+    def __call__(self, task_name, task_spec, *rest, **known):
+        assert not task_spec.HasField("retry_policy")
+        self.count += 1
+        self.left -= 1
+        for line in self.lines:
+            self.sieve.write(f"    {line}\n")
+        status = Status.FAILURE if self.left >= 0 else Status.SUCCESS
+        self.sieve.write(f"07:00:00.000 - INFO - Task '{task_name}' finished with status {status.name}\n")
+        return {}, status
+
+
+@pytest.mark.parametrize(
+    ("lines", "fails", "tried", "waited"),
+    [
+        (["killed"], 9, 3, [30.0, 60.0]),
+        (["killed"], 1, 2, [30.0]),
+        (["vitrine.errors.InputError: --set lr: unknown key"], 9, 1, []),
+        (["OSError: [Errno 28] No space left on device"], 9, 1, []),
+    ],
+)
+def test_an_error_of_input_is_not_tried_again(tmp_path, monkeypatch, lines, fails, tried, waited):
+    sieve, _ = loaded(tmp_path)
+    steps, slept = Steps(sieve, lines, fails), []
+    monkeypatch.setattr(task_executor, "execute_single_task", steps)
+    monkeypatch.setattr("pipelines.local.time.sleep", slept.append)
+    spec = PipelineTaskSpec()
+    spec.retry_policy.max_retry_count = 2
+    spec.retry_policy.backoff_duration.seconds = 30
+    spec.retry_policy.backoff_factor = 2.0
+    steps.__name__ = "execute_single_task"
+    with _retried(sieve):
+        task_executor.execute_single_task("train", spec)
+    assert (steps.count, slept) == (tried, waited)
+
+
+def test_the_last_lines_of_a_step_that_failed_are_kept(tmp_path):
+    """Its own words, without the runner's, also where another step's pass between them."""
+    sieve, _ = loaded(tmp_path)
+    other = threading.Thread(target=lambda: (sieve.begin(), sieve.write("    of another step\n")))
+    sieve.begin()
+    for number in range(20):
+        sieve.write(f"    line {number}\n")
+    other.start()
+    other.join()
+    sieve.write("07:00:00.000 - INFO - Streamed logs:\n\n    [KFP Executor 2026-11-29 INFO]: Got executor_input:\n")
+    sieve.write("07:00:00.000 - INFO - Task 'train' finished with status FAILURE\n")
+    assert json.loads((tmp_path / "last.json").read_text()) == {"train": [f"line {n}" for n in range(8, 20)]}

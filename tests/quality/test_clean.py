@@ -383,3 +383,13 @@ def test_a_brighter_copy_and_a_small_one_with_a_logo_go(tmp_path):
     dropped = pd.read_parquet(tmp_path / "clean/dropped.parquet")
     assert sorted(dropped["image"]) == ["bright110.jpg", "small_logo.jpg"]
     assert dropped["rule"].tolist() == ["near_duplicates"] * 2
+
+
+def test_many_unusable_rows_are_refused_and_named(make, tmp_path):
+    catalog = make([row(n, category="A") for n in range(9)] + [{"image": "gone.jpg", "category": "A"}])
+    with pytest.raises(InputError, match=r"1 of 10 rows cannot be used, more than 5 %: row 10 \(gone.jpg\)"):
+        clean(catalog, tmp_path / "out", max_left_out=0.05)
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out.left_out.csv").read_text().splitlines()[1].startswith("10,gone.jpg,")
+    clean(catalog, tmp_path / "out", max_left_out=0.1)
+    assert len((tmp_path / "out/left_out.csv").read_text().splitlines()) == 2

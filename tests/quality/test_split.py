@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from vitrine.catalog import read_catalog
 from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
-from vitrine.quality.split import SPLITS, assign, split_catalog
+from vitrine.quality.split import SPLITS, assign, costs, parted, split_catalog
 
 RATIOS = (0.7, 0.1, 0.2)
 
@@ -154,3 +154,55 @@ def test_rows_whose_name_is_a_word_for_none_do_not_belong_together(make, tmp_pat
     assert 5 <= (table["split"][:30] == "train").sum() <= 25
     assert table["split"][30:].nunique() == 1  # of one product
     assert table[name].tolist()[:5] == words  # splitting changes splits only
+
+
+def marketplace(split=""):
+    """40 user photos of 20 products, each with a shop photo; user photo 7 is the file of the shop photo of product 3."""
+    files = [f"u{n}" for n in range(40)] + [f"s{n}" for n in range(20)]
+    files[7] = "s3"
+    return frame(
+        image=[f"images/{n}.jpg" for n in range(60)],
+        product=[f"p{n % 20}" for n in range(60)],
+        domain=["user"] * 40 + ["shop"] * 20,
+        category=["c"] * 60,
+        sha256=files,
+        split=[split] * 60,
+    )
+
+
+def test_what_has_a_copy_in_the_gallery_is_not_asked():
+    table = marketplace()
+    for seed in range(8):  # without the rule, product 7 (photos 7 and 27) is asked for in some of these
+        result = assign(table, RATIOS, seed=seed, gallery=True)
+        assert result.split[[7, 27]].tolist() == ["train", "train"]
+        assert result.shown == 1
+
+
+@pytest.mark.parametrize("column", ["product", "item"])
+def test_shop_photos_are_the_gallery_where_user_photos_show_the_same(make, tmp_path, column):
+    rows = [
+        {"image": f"images/{n}.jpg", column: f"p{n % 20}", "category": "c", "domain": "user" if n < 40 else "shop"}
+        for n in range(60)
+    ]
+    catalog = make(rows)
+    counts = split_catalog(catalog, tmp_path / "parted", workers=1)
+    table = read_catalog(tmp_path / "parted").table
+    assert counts["gallery"] == 20
+    assert set(table["split"][40:]) == {""}
+    assert set(table["split"][:40]) == set(SPLITS)
+    assert "gallery" not in split_catalog(catalog, tmp_path / "dealt", workers=1, gallery=False)
+    unlike = make([row | {column: f"{row['domain']}{row[column]}"} for row in rows])
+    assert "gallery" not in split_catalog(unlike, tmp_path / "unlike", workers=1)
+
+
+def test_what_was_dealt_is_checked_and_its_cost_said(make, tmp_path):
+    table = frame(image=list("abcdef"), listing=["l", "l", "m", "m", "", ""], product=["", "", "", "", "x", "y"])
+    split = pd.Series(["train", "test", "train", "train", "validation", ""], dtype=TEXT)
+    assert parted(table, split) == {"listing": 1, "product": 0, "image": 0}
+    one = frame(image=[str(n) for n in range(10)], listing=["l"] * 10, category=["c"] * 10)
+    dealt = assign(one, RATIOS).split
+    said = costs(one, dealt, RATIOS)
+    assert "1 class of 5 rows or more is missing from a split" in said
+    worst = max(abs(float((dealt == name).mean()) - asked) for name, asked in zip(SPLITS, RATIOS, strict=True))
+    assert f"at most {100 * worst:.1f} points off" in said
+    assert "no class is lost" in costs(single(4000), assign(single(4000), RATIOS).split, RATIOS)

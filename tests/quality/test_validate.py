@@ -225,3 +225,37 @@ def test_boxes_that_fit_only_the_stored_pixels_are_named(make, tmp_path):
     assert results["turned_boxes"].examples == [1]
     assert (results["turned_boxes"].severity, results["turned_boxes"].passed) == ("warning", False)
     assert results["boxes_outside"].examples == [1, 3]
+
+
+def test_three_spellings_are_one_finding_and_nan_is_no_class(make, tmp_path):
+    """What cleaning merges is judged as it was given; 3 x 20 photos of one class are no three rare ones."""
+    written = ["T-Shirt", "T-SHIRT", "t-shirt"]
+    rows = [
+        {"image": f"images/{n}.jpg", "category": f"A/{written[n % 3]}", "attr:colour": "NaN" if n % 2 else "red | Blue"}
+        for n in range(48)
+    ]
+    rows[0]["attr:colour"] = "red | blue"
+    rows[1]["category"] = "A/Other"  # cut to A, which is no spelling of it
+    found = by_name(validate_catalog(make(rows), tmp_path / "report", workers=1))
+    spellings = found["spellings"]
+    assert (spellings.count, spellings.passed) == (2, False)
+    assert spellings.details[0].startswith(
+        "category A/T-Shirt: three spellings (A/T-Shirt 16, A/t-shirt 16, A/T-SHIRT 15)"
+    )
+    assert any(line.startswith("colour Blue: two spellings") for line in spellings.details)
+    assert found["rare_classes"].count == 0
+    assert found["unlabelled"].count == 0
+    assert (tmp_path / "report/left_out.csv").read_text() == "row,image,reason\r\n"
+
+
+def test_rows_that_cannot_be_used_are_named_and_fail_together(make, tmp_path):
+    """Two faults, each of fewer rows than its own rule allows."""
+    rows = [{"image": f"images/{n}.jpg", "category": "A/B" if n % 2 else "A/C"} for n in range(30)]
+    rows[4]["image"] = "gone.jpg"
+    rows[7]["bbox"] = "a box"
+    validation = validate_catalog(make(rows), tmp_path / "report", workers=1)
+    found = by_name(validation)
+    assert (found["left_out"].count, found["left_out"].severity, validation.passed) == (2, "error", False)
+    assert found["missing_photos"].severity == found["unusable_values"].severity == "warning"
+    listed = (tmp_path / "report/left_out.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in listed[1:]] == ["5", "8"]

@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vitrine import files
+from vitrine import files, tasks
 from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.evaluate import compute_metrics
+from vitrine.evaluation import SAMPLES
+from vitrine.evaluation.sample import write_samples
 from vitrine.predictions import LabelPredictions, PhotoPredictions
 from vitrine.registry import Registry
 from vitrine.registry.challenge import DECISION, challenge
@@ -62,7 +64,8 @@ def asked(monkeypatch):
     def measure(model, catalog, split):
         rows = catalog.of_split(split)
         calls.append((files.read_json(model / "config.json")["right"], len(rows)))
-        return compute_metrics(answer(model, rows))
+        answers = answer(model, rows)
+        return compute_metrics(answers), tasks.get("taxonomy").sample(answers, rows)
 
     monkeypatch.setattr("vitrine.evaluate.measure", measure)
     return calls
@@ -73,7 +76,14 @@ def evaluated(catalog, tmp_path):
     def build(model):
         out = tmp_path / f"evaluation of {model.name}"
         out.mkdir()
-        files.write_json(out / "metrics.json", compute_metrics(answer(model, catalog.of_split("test"))))
+        rows = catalog.of_split("test")
+        answers, task = answer(model, rows), tasks.get("taxonomy")
+        blind = task.constant(answers)
+        files.write_json(
+            out / "metrics.json",
+            compute_metrics(answers) | {f"constant/{key}": value for key, value in compute_metrics(blind).items()},
+        )
+        write_samples(out / SAMPLES, {"own": task.sample(answers, rows), "constant": task.sample(blind, rows)})
         return out
 
     return build
@@ -162,3 +172,34 @@ def test_unusable_input_leaves_nothing(root, catalog, model, evaluated, asked, t
     with pytest.raises(InputError, match="not the promoted"):
         challenge(candidate, evaluation, catalog, Registry(root), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_constant_answer_is_refused_with_the_interval(root, catalog, model, evaluated, asked, tmp_path):
+    """Ten of forty right is the share of the commonest label; twenty is not chance any more."""
+    blind, seeing = model(10), model(20)
+    of_blind = evaluated(blind)
+    decision = challenge(blind, of_blind, catalog, Registry(root), tmp_path / "blind")
+    assert not decision.promote
+    assert "not clearly better than the 0.2500 of the commonest label for every photo (+0.0 points" in decision.reason
+    assert "40 photos" in decision.reason
+    assert challenge(seeing, evaluated(seeing), catalog, Registry(root), tmp_path / "seeing").promote
+    lenient = {"allow_below_baseline": True}
+    assert challenge(blind, of_blind, catalog, Registry(root), tmp_path / "lenient", **lenient).promote
+
+
+def test_a_gain_that_few_photos_cannot_tell_is_said_and_decided_by_a_setting(
+    root, catalog, model, evaluated, asked, tmp_path
+):
+    """Of forty photos the candidate answers two more: the interval of the gain holds 0."""
+    promote(root, model(30.0), {"macro_top1": 0.75, "count": 40})
+    candidate = model(32)
+    known = candidate, evaluated(candidate), catalog, Registry(root)
+    decision = challenge(*known, tmp_path / "out")
+    assert decision.promote
+    assert "+5.0 points, 95 % between +0.0 and +" in decision.reason
+    assert "40 photos: too few to tell; promoted because" in decision.reason
+    refused = challenge(*known, tmp_path / "strict", too_few="refuse")
+    assert not refused.promote
+    assert "too few to tell; refused because too_few_to_tell is refuse" in refused.reason
+    with pytest.raises(InputError, match="too_few_to_tell must be promote or refuse"):
+        challenge(*known, tmp_path / "odd", too_few="ask")

@@ -98,6 +98,12 @@ class Brightness(LabelTask):
 
         return label_metrics(predictions, _measure)
 
+    def answers(self, predictions):
+        from vitrine.evaluation.metrics import true_ranks
+        from vitrine.evaluation.sample import Answers
+
+        return {own.name: Answers.of_ranks(true_ranks(own), 1, by_class=True) for own in predictions.targets}
+
     def baseline(self, frozen, config, catalog, rows):
         return "there is none"
 

@@ -3,9 +3,11 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from toys import toy_catalog
 
+from vitrine.catalog import Catalog
 from vitrine.errors import InputError
 from vitrine.evaluate import evaluate
 from vitrine.predict import load_model
@@ -105,3 +107,25 @@ def test_collapsed_features_are_chance():
         representation_metrics(
             RetrievalPredictions("representation", ["", ""], [], np.ones((2, 4)), 1.0, paths=["A", "B"])
         )
+
+
+def test_the_gallery_answers_and_is_not_asked_for():
+    """Two test photos, alone of their kinds, and one shop photo of each; the second's lies beside the first."""
+    task = Representation()
+    table = pd.DataFrame(
+        {
+            "image": ["u0", "u1", "s0", "s1"],
+            "category": ["A/a", "A/b", "A/a", "A/b"],
+            "domain": ["user", "user", "shop", "shop"],
+            "split": ["test", "test", "", ""],
+        }
+    )
+    rows = task.rows(Catalog("/photos", table), "test")
+    assert len(rows) == 4
+    config = {"classes": ["A/a", "A/b"], "leaves": ["A/a", "A/b"], "level": 2, "temperatures": {"super": 1.0}}
+    features = np.array([[1, 0], [0, 1], [1, 0.1], [1, 0.1]], np.float32)
+    scores = {"super": np.array([[9, 0], [9, 0], [9, 0], [0, 9]], np.float32)}
+    found = representation_metrics(task.predictions(config, rows.table, features, scores, 1.0))
+    assert found["count"] == 2
+    assert found["level2/recall@1"] == 0.5  # the two shop photos are equally near to both
+    assert found["level2/top1"] == 0.5  # of the two test photos

@@ -12,12 +12,14 @@ from toys import CATEGORIES, OUTLINE, toy_catalog
 from vitrine.catalog import Catalog
 from vitrine.data.augment import augment
 from vitrine.data.photo_store import PhotoStore
-from vitrine.data.truth import label_matrix, top1_accuracy
+from vitrine.data.truth import label_matrix, labelled_accuracy, top1_accuracy
 from vitrine.errors import InputError
 from vitrine.predict import apply
+from vitrine.predictions import PhotoPredictions
+from vitrine.tasks.taxonomy.metrics import taxonomy_metrics
 from vitrine.tasks.taxonomy.net import HEAT, LEAF, TaxonomyNet
 from vitrine.tasks.taxonomy.objective import objective
-from vitrine.tasks.taxonomy.predictions import label_predictions, label_targets
+from vitrine.tasks.taxonomy.predictions import label_predictions, label_targets, labelled_targets
 from vitrine.tasks.taxonomy.settings import TaxonomySettings
 from vitrine.tasks.taxonomy.systems import build, describe
 
@@ -220,3 +222,21 @@ class TestLesson:
         inside = torch.tensor([leaf in below[1] for leaf in config["leaves"]])
         assert (gradient[inside] < 0).all()  # pushed up together
         assert (gradient[~inside] > 0).all()
+
+
+def test_a_row_counts_in_the_levels_that_its_category_reaches():
+    """Seventy rows with a leaf and six with its root only, which any answer below the root would get right."""
+    leaves = ["A/x", "A/y", "B/z"]
+    config = {"leaves": leaves, "labels": {}, "levels": [1]}
+    paths = ["A/x"] * 40 + ["A/y"] * 20 + ["B/z"] * 10 + ["A"] * 6 + [""] * 4
+    table = pd.DataFrame({"image": [str(n) for n in range(80)], "category": paths})
+    scores = np.tile([1.0, 0.0, 0.0], (80, 1))  # A/x for every photo
+    found = {}
+    for name, truth, labels in labelled_targets(config, table):
+        own = scores if len(labels) == 3 else np.tile([1.0, 0.0], (80, 1))
+        found[name] = labelled_accuracy(own, truth, labels)
+    assert found == {"level1": (pytest.approx(66 / 76), 76), "leaf": (pytest.approx(40 / 70), 70)}
+    answered = label_predictions(config, {"leaf": np.log(scores + 1e-9)}, table, {"leaf": 1.0})
+    metrics = taxonomy_metrics(PhotoPredictions("taxonomy", table["image"].tolist(), answered, np.zeros((80, 1)), 1.0))
+    assert (metrics["level1/count"], metrics["level2/count"]) == (76, 70)
+    assert (metrics["level1/top1"], metrics["level2/top1"]) == (pytest.approx(66 / 76), pytest.approx(40 / 70))

@@ -291,3 +291,44 @@ def test_bfloat16_is_chosen_on_cpus_with_matrix_tiles_only(monkeypatch, tiles, c
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
     assert engine.uses_bfloat16(settings(precision="auto"), torch.device("cpu")) is chosen
     assert engine.uses_bfloat16(settings(precision="bf16"), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("stop", [None, (0, 1), (2, 1)])
+def test_a_net_that_was_better_before_is_kept_and_said(tmp_path, capsys, monkeypatch, stop):
+    """Asked before the first pass, then after each; a stop in between, in the first pass too, changes nothing."""
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)
+    scores = [0.8, 0.5, 0.6, 0.7]
+
+    def objective(net, asked, stop=None):
+        plain = make_objective(net, scores[asked:], stop=stop)
+        return Objective(STEPS, plain.batches, plain.loss, plain.score, from_start=True)
+
+    net = make_net()
+    began = weights(net)
+    if stop:
+        with pytest.raises(Stopped):
+            fit(net, objective(net, 0, stop), settings(), tmp_path / "c.pt", "id", "t")
+        net = make_net()
+    history = fit(net, objective(net, stop[0] + 1 if stop else 0), settings(), tmp_path / "c.pt", "id", "t")
+    assert (history.best, history.best_score(), len(history.epochs)) == (-1, 0.8, 3)
+    assert equal(weights(net), began)
+    said = (
+        "training ended below where it began (0.7000 on validation photos against 0.8000); the net as it came is kept"
+    )
+    assert f"t: {said}" in capsys.readouterr().out
+    assert history.note == f"T{said[1:]}."
+
+
+def test_a_pass_that_was_better_than_the_start_is_kept_though_training_ended_below(tmp_path):
+    net = make_net()
+    plain = make_objective(net, (0.5, 0.9, 0.4, 0.3))
+    history = fit(
+        net,
+        Objective(STEPS, plain.batches, plain.loss, plain.score, from_start=True),
+        settings(),
+        tmp_path / "c",
+        "id",
+        "t",
+    )
+    assert history.best == 0
+    assert history.note.endswith("(0.3000 on validation photos against 0.5000); pass 1 is kept.")

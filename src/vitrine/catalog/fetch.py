@@ -25,6 +25,7 @@ from vitrine.catalog.dvc_file import DVC_2, DVC_3, as_version, object_name, pars
 from vitrine.catalog.node_cache import NodeCache, has_md5, is_marked, seal
 from vitrine.catalog.schema import is_safe_path
 from vitrine.catalog.table import TABLE_NAMES, Catalog, read_catalog, write_catalog
+from vitrine.catalog.version import versioned
 from vitrine.errors import InputError
 
 THREADS = files.CONNECTIONS
@@ -159,7 +160,7 @@ def _node_cache(folder: Path | None) -> NodeCache:
 
 def _open_catalog(source: str, revision: str) -> Catalog:
     catalog = read_catalog(source, check_rows=False)
-    version = _version_beside(source) or catalog.data_version
+    version = _version_beside(source) or versioned(catalog).data_version
     if revision and revision.removesuffix(".dir") != version.removesuffix(".dir"):
         raise InputError(f"{source}: is at {version}, not at {revision}; fetch from its .dvc file and remote instead")
     return replace(catalog, data_version=version)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 from vitrine import configs, files
@@ -14,6 +15,7 @@ from vitrine.catalog import schema
 from vitrine.catalog.datasets import MAPPED, READERS, UNPACKERS
 from vitrine.catalog.datasets.reading import box, read_table
 from vitrine.catalog.datasets.reading import label as plain_label
+from vitrine.catalog.left_out import LEFT_OUT, LeftOut, refuse_many, write_left_out
 from vitrine.catalog.mapping import (
     CatalogMapping,
     LongTable,
@@ -33,6 +35,9 @@ from vitrine.untrusted import parse_json
 LIST_ITEM = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"][^,'"]*)""")
 
 
+ROW, FILE, VIEW = "\0row", "\0file", "\0view "  # columns of our own while rows of tables become rows of photos
+
+
 @dataclass(frozen=True)
 class Ingested:
     """What became of a data set.
@@ -45,6 +50,8 @@ class Ingested:
         unlabelled: Labels that were words for "no label" and are now empty.
         bad_lines: Lines of the source's tables that cannot be read and were to be left out.
         unread: Files of a photo's kind that cannot be read, by their ending; they are not in the catalog.
+        left_out: The rows behind `missing` and `bad_lines`, one by one.
+        unnamed: The photos behind `unlisted`, where they are left out.
     """
 
     rows: int
@@ -54,6 +61,8 @@ class Ingested:
     unlabelled: int = 0
     bad_lines: int = 0
     unread: Mapping[str, int] = field(default_factory=dict)
+    left_out: Sequence[LeftOut] = ()
+    unnamed: Sequence[str] = ()
 
     def lines(self) -> list[str]:
         """The account in a few sentences."""
@@ -68,13 +77,21 @@ class Ingested:
             lines.append(f"Of a photo's kind and not read: {_counted(self.unread)} (left out; convert them).")
         if self.unlabelled:
             lines.append(f"Labels that count as unlabelled: {self.unlabelled}.")
+        if self.left_out or self.unnamed:
+            lines.append(f"What is left out stands in {LEFT_OUT}, with its reason.")
         return lines
 
 
 def ingest(
-    source: str | Path, out: Path, format: str, mapping: Path | None = None, *, skip_bad_lines: bool = False
+    source: str | Path,
+    out: Path,
+    format: str,
+    mapping: Path | None = None,
+    *,
+    skip_bad_lines: bool = False,
+    max_left_out: float = 1.0,
 ) -> Ingested:
-    """Writes OUT/catalog.parquet for a data set; its photos stay where they are.
+    """Writes OUT/catalog.parquet for a data set, and OUT/left_out.csv; its photos stay where they are.
 
     Only photos that are no files yet (arrays of CIFAR-100) are written, to OUT/images.
 
@@ -84,9 +101,10 @@ def ingest(
         format: `folder` (sub-folders are the category path), `table` (as `mapping` says) or a known data set.
         mapping: The mapping file of format `table`.
         skip_bad_lines: Leave out the lines of tables that cannot be read, instead of refusing the table.
+        max_left_out: The share of the rows that may be left out; see `refuse_many`.
 
     Raises:
-        InputError: for an unknown format, an unusable mapping, table or value, or if no photo is left.
+        InputError: for an unknown format, an unusable mapping, table or value, or if no photo or too few rows are left.
     """
     _check_format(format, mapping, skip_bad_lines)
     root = files.absolute(source)
@@ -94,6 +112,7 @@ def ingest(
         with files.new_folder(Path(out)) as folder:
             table = UNPACKERS[format](root, folder)
             _check_rows(table, root)
+            write_left_out(folder / LEFT_OUT, [])
             write_catalog(Catalog("", table), folder)  # without a root of its own: photos lie beside the table
         return Ingested(len(table))
     description = _description(format, mapping)
@@ -108,8 +127,12 @@ def ingest(
             raise InputError(f"{root}: no photos there{there} (read are {', '.join(PHOTO_ENDINGS)})")
         table, account = _from_folders(photos), Ingested(len(photos))
     _check_rows(table, root, "" if description is None else " (`values` in the mapping can rewrite words)")
+    listed = account.rows - (account.unlisted if account.unlisted_kept else 0) + len(account.left_out)
     with files.new_folder(Path(out)) as folder:
+        refuse_many(account.left_out, listed, max_left_out, root, Path(out))
         write_catalog(Catalog(root, table), folder)
+        unnamed = [LeftOut("", image, "no row names this photo") for image in account.unnamed]
+        write_left_out(folder / LEFT_OUT, [*account.left_out, *unnamed])
     return replace(account, unread=unread)
 
 
@@ -162,10 +185,9 @@ def _from_folders(photos: Sequence[str]) -> pd.DataFrame:
 
 def _from_reader(root: str, photos: Sequence[str], format: str) -> tuple[pd.DataFrame, Ingested]:
     table = READERS[format](root, photos)
-    listed = len(table)
-    table = _with_photos(table, photos, root)
-    unlisted = set(photos) - set(table["image"])
-    return _ordered(table), Ingested(len(table), len(unlisted), missing=listed - len(table))
+    table, gone = _with_photos(table, photos, root)
+    unlisted = sorted(set(photos) - set(table["image"]))
+    return _ordered(table), Ingested(len(table), len(unlisted), missing=len(gone), left_out=gone, unnamed=unlisted)
 
 
 def _from_tables(
@@ -175,20 +197,23 @@ def _from_tables(
     sources = [read_table(root, described, used, skipped) for described in mapping.tables]
     for lookup in mapping.lookups:
         sources = _look_up(sources, read_table(root, lookup, used, skipped), lookup)
+    of_views = {f"{VIEW}{view}": text for view, text in mapping.views.items()}
     frames = [
-        _fill({**mapping.columns, **mapping.extra, **described.columns}, rows, described.file)
+        _fill({**mapping.columns, **mapping.extra, **described.columns, **of_views}, rows, described.file)
         for described, rows in zip(mapping.tables, sources, strict=True)
     ]
     at_least: dict[str, int] = {}  # attribute column -> labelled rows it needs
     for long_table in mapping.attributes:
         added = _add_attributes(frames, sources, read_table(root, long_table, used, skipped), long_table)
         at_least.update(dict.fromkeys(added, long_table.at_least))
+    separator = mapping.separators.get("image", "")
+    files_of = [described.file for described in mapping.tables]
+    frames = [_photo_rows(frame, file, separator) for frame, file in zip(frames, files_of, strict=True)]
     table = pd.concat(frames, ignore_index=True).fillna("")
     if mapping.boxes == "corners" and "bbox" in table:
         table["bbox"] = [_from_corners(cell) for cell in table["bbox"].tolist()]
-    listed = len(table)
-    table = _with_photos(table, photos, root)
-    missing = listed - len(table)
+    table, gone = _with_photos(table, photos, root)
+    bad = [LeftOut(line, "", "the line cannot be read") for line in skipped or ()]
     unlabelled = 0
     for name in map(str, table.columns.drop("image")):
         cells, removed = _known_labels(table[name].tolist(), name, mapping)
@@ -202,7 +227,8 @@ def _from_tables(
     if kept and unlisted:
         constants = {name: text for name, text in mapping.columns.items() if not Template(text).columns}
         table = pd.concat([table, pd.DataFrame({**constants, "image": unlisted})], ignore_index=True).fillna("")
-    return _ordered(table), Ingested(len(table), len(unlisted), kept, missing, unlabelled, len(skipped or ()))
+    account = Ingested(len(table), len(unlisted), kept, len(gone), unlabelled, len(bad))
+    return _ordered(table), replace(account, left_out=[*gone, *bad], unnamed=[] if kept else unlisted)
 
 
 def _from_corners(cell: str) -> str:
@@ -214,14 +240,48 @@ def _from_corners(cell: str) -> str:
     return box(left, top, right - left, bottom - top)
 
 
-def _with_photos(table: pd.DataFrame, photos: Sequence[str], root: str) -> pd.DataFrame:
-    """The rows whose photo is there, with its name in `image`."""
-    matched = table.assign(image=_match(table["image"].tolist(), photos, root))
+def _photo_rows(frame: pd.DataFrame, file: str, separator: str) -> pd.DataFrame:
+    """A row for each photo of a row, with the row's number and file in `ROW` and `FILE`.
+
+    Rows that show several photos are listings: their name is the row's, where the mapping gives none.
+    """
+    frame = frame.assign(**{ROW: range(1, len(frame) + 1), FILE: file})
+    views = [name for name in frame if str(name).startswith(VIEW)]
+    if not views and not (separator and frame["image"].str.contains(separator, regex=False).any()):
+        return frame
+    if "listing" not in frame:
+        frame["listing"] = [f"{file}:{row}" for row in frame[ROW]]
+    shown: list[pd.DataFrame] = []
+    if views:
+        plain = frame.drop(columns=views)
+        for view in views:
+            one = plain.assign(image=frame[view], view=view.removeprefix(VIEW))
+            shown.append(one[one["image"] != ""])
+    else:
+        parts = frame["image"].str.split(separator, regex=False)
+        shown.append(frame.assign(image=parts).explode("image", ignore_index=True))
+        shown[0]["image"] = shown[0]["image"].str.strip()
+        shown[0] = shown[0][shown[0]["image"] != ""]
+    found = pd.concat(shown)
+    return found.sort_values(ROW, kind="stable").reset_index(drop=True)
+
+
+def _with_photos(table: pd.DataFrame, photos: Sequence[str], root: str) -> tuple[pd.DataFrame, list[LeftOut]]:
+    """The rows whose photo is there, with its name in `image`, and the others; without `ROW` and `FILE`."""
+    named = table["image"].tolist()
+    numbers = table[ROW].tolist() if ROW in table else list(range(1, len(table) + 1))
+    files_of = table[FILE].tolist() if FILE in table else [""] * len(table)
+    matched = table.drop(columns=[ROW, FILE], errors="ignore").assign(image=_match(named, photos, root))
+    gone = []
+    for place in np.flatnonzero(matched["image"] == "").tolist():
+        of = f" (row of {files_of[place]})" if files_of[place] else ""
+        why = f"no such photo in the source{of}" if named[place] else f"names no photo{of}"
+        gone.append(LeftOut(int(numbers[place]), named[place], why))
     matched = matched[matched["image"] != ""].reset_index(drop=True)
     if matched.empty:
-        first = table["image"].iloc[0]
+        first = named[0] if named else ""
         raise InputError(f"{root}: no row names a photo that is there (the first row names {first!r})")
-    return matched
+    return matched, gone
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 class TableFile(_Strict):
-    """A table to read. `file` is relative to the data set's folder; Parquet or JSON by its ending, text otherwise."""
+    """A table to read. `file` is relative to the data set's folder; its ending says what it is, text otherwise."""
 
     file: str
     delimiter: str = Field(default="", max_length=1)
@@ -38,6 +38,8 @@ class TableFile(_Strict):
     """Names for the columns, instead of the header's."""
     quoted: bool = True
     """Whether a cell in double quotes may hold the delimiter."""
+    sheet: str = ""
+    """Of a workbook: the sheet's name; default: the first."""
 
 
 class RowTable(TableFile):
@@ -77,6 +79,8 @@ class CatalogMapping(_Strict):
     attributes: list[LongTable] = []
     columns: dict[str, str]
     """Catalog column: template. A column no template names stays unknown."""
+    views: dict[str, str] = {}
+    """Of tables with a row per listing: view -> template of its photo, instead of `image`."""
     extra: dict[str, str] = {}
     """Columns beyond the format's own: template."""
     unlabelled: list[str] | dict[str, list[str]] = {}
@@ -84,7 +88,8 @@ class CatalogMapping(_Strict):
     values: dict[str, dict[str, str]] = {}
     """By column: words to write differently. In `category` a word is one part of the path."""
     separators: dict[str, str] = {}
-    """By `attr:` column: what stands between several labels in one cell (in the catalog: `|`)."""
+    """By `attr:` column: what stands between several labels in one cell (in the catalog: `|`). Of `image`: what stands
+    between the photos of one row, each of which becomes a row."""
     boxes: Literal["size", "corners"] = "size"
     """What the template of `bbox` gives: x,y,width,height or x1,y1,x2,y2."""
     unlisted: Literal["keep", "drop"] = "drop"
@@ -92,7 +97,7 @@ class CatalogMapping(_Strict):
 
     def used_columns(self) -> set[str]:
         """The columns of tables that templates and keys name."""
-        templates = (self.columns, self.extra, *(table.columns for table in self.tables))
+        templates = (self.columns, self.views, self.extra, *(table.columns for table in self.tables))
         used = {column for texts in templates for text in texts.values() for column in Template(text).columns}
         keys = [table.key for table in self.lookups] + [table.key for table in self.attributes]
         used |= {name for key in keys for name in (*key, *key.values())}
@@ -224,8 +229,13 @@ def _parse_field(text: str) -> _Field:
 
 def _check_columns(mapping: CatalogMapping) -> None:
     """Names of catalog columns, wherever the mapping uses them, and the templates."""
-    if "image" not in mapping.columns and not all("image" in table.columns for table in mapping.tables):
-        raise InputError("columns: needs a template for image")
+    named_photos = "image" in mapping.columns or all("image" in table.columns for table in mapping.tables)
+    if bool(mapping.views) == named_photos:
+        raise InputError("columns: needs a template for image, or views one for each view, and not both")
+    if mapping.views and "view" in mapping.columns:
+        raise InputError("columns: view is what views names")
+    for view, text in mapping.views.items():
+        _check_template(f"views.{view}", text)
     for where, templates in [("columns", mapping.columns)] + [
         (f"tables.{i}.columns", table.columns) for i, table in enumerate(mapping.tables)
     ]:

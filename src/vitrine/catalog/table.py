@@ -1,10 +1,14 @@
 """Reading and writing catalog tables: Parquet or CSV, on this machine or on S3."""
 
+import codecs
+import contextlib
 import csv
+import hashlib
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,10 +28,14 @@ VERSION_KEY = b"vitrine.data_version"
 REMOTE_KEY = b"vitrine.remote"
 SOURCE_KEY = b"vitrine.source"
 PACKS_KEY = b"vitrine.packs"
-KEYS = (ROOT_KEY, VERSION_KEY, REMOTE_KEY, SOURCE_KEY, PACKS_KEY)
+ROWS_KEY = b"vitrine.rows"
+TABLE_VERSION = "table-"  # how versions begin that say nothing of photos
+KEYS = (ROOT_KEY, VERSION_KEY, REMOTE_KEY, SOURCE_KEY, PACKS_KEY, ROWS_KEY)
 MAX_DECODED = 8 << 30  # bytes of a table in memory; a few hundred of Parquet can stand for any number
 ROWS_AT_ONCE = 2048  # with cells of a megabyte, what is decoded before its size is known takes 2 GB
 TEXT = pd.StringDtype("pyarrow", na_value=float("nan"))
+
+_log = logging.getLogger(__name__)
 
 
 class BadLinesError(ValueError):
@@ -49,6 +57,7 @@ class Catalog:
         remote: The DVC remote that the photos below `root` were fetched from, and can be again; else "".
         source: What a person calls the catalog, where its photos are elsewhere by now: the address it was fetched from.
         packs: Folder or `s3://` prefix where its photos are packed, or are to be; see `packs`.
+        kinds: Arrow types of other columns as they were read, which pandas has one type for (its text is one).
     """
 
     root: str
@@ -57,6 +66,7 @@ class Catalog:
     remote: str = ""
     source: str = ""
     packs: str = ""
+    kinds: Mapping[str, pa.DataType] = field(default_factory=dict, compare=False)
 
     @property
     def address(self) -> str:
@@ -90,6 +100,9 @@ class Catalog:
 def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
     """Reads a catalog.
 
+    Its version is the recorded one while its rows are those that were written with it, else one of the table's bytes,
+    beginning with `TABLE_VERSION`: see `version.versioned`.
+
     Args:
         source: A folder or `s3://` prefix holding `catalog.parquet` or `catalog.csv`, or such a file itself.
         check_rows: Refuse rows with unusable values. Validation and cleaning read without, to report them.
@@ -103,16 +116,19 @@ def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
     except OSError as error:
         raise InputError(f"{uri}: cannot be read ({error.strerror or 'no such file'})") from error
     recorded: dict[bytes, str]
+    kinds: dict[str, pa.DataType] = {}
     try:
         if uri.endswith(".csv"):
             table, recorded = parse_csv(data), {}
         else:
-            table, recorded = _parse_parquet(data)
+            table, recorded, kinds = _parse_parquet(data)
     except (pa.ArrowException, ValueError, TypeError, KeyError, OverflowError, OSError) as error:
         raise InputError(f"{uri}: cannot be read as a table ({_one_line(error)})") from error
     if "image" not in table.columns:
         columns = ", ".join(repr(name) for name in table.columns) or "none"
-        raise InputError(f"{uri}: no column 'image' (columns: {columns})")
+        likely = likely_delimiter(data.decode(errors="replace"), ",") if uri.endswith(".csv") else ""
+        hint = f"; its lines look parted by {likely!r}, a catalog.csv has commas" if likely else ""
+        raise InputError(f"{uri}: no column 'image' (columns: {columns}){hint}")
     if table.empty:
         raise InputError(f"{uri}: the table has no rows")
     for name in filter(schema.is_contract_column, table.columns):
@@ -126,10 +142,11 @@ def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
     return Catalog(
         recorded.get(ROOT_KEY) or root,
         table,
-        recorded.get(VERSION_KEY) or _version_of(data),
+        _recorded_version(uri, table, recorded) or _version_of(data),
         recorded.get(REMOTE_KEY, ""),
         recorded.get(SOURCE_KEY, ""),
         recorded.get(PACKS_KEY, ""),
+        kinds,
     )
 
 
@@ -142,18 +159,33 @@ def read_version(folder: str | Path) -> str:
 
 def write_catalog(catalog: Catalog, folder: str | Path) -> None:
     """Writes `folder`/catalog.parquet, remembering where the photos are and which data version this is."""
-    arrow = pa.Table.from_pandas(catalog.table, preserve_index=False)
+    arrow = as_arrow(catalog.table, catalog.kinds)
     recorded = {
         ROOT_KEY: catalog.root,
         VERSION_KEY: catalog.data_version,
         REMOTE_KEY: catalog.remote,
         SOURCE_KEY: catalog.source,
         PACKS_KEY: catalog.packs,
+        ROWS_KEY: _rows_as_read(arrow) if catalog.data_version else "",
     }
     metadata = {key: value.encode() for key, value in recorded.items() if value}
     buffer = io.BytesIO()
     pq.write_table(arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **metadata}), buffer)
     files.write_bytes(files.join(str(folder), TABLE_NAMES[0]), buffer.getvalue())
+
+
+def as_arrow(table: pd.DataFrame, kinds: Mapping[str, pa.DataType]) -> pa.Table:
+    """A catalog's table with the columns that are not of the format as they were read; see `Catalog.kinds`."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    for i, name in enumerate(arrow.column_names):
+        if name in kinds and arrow.column(i).type != kinds[name]:
+            arrow = arrow.set_column(i, name, arrow.column(i).cast(kinds[name]))
+    return arrow
+
+
+def texts(column: pd.Series) -> pd.Series:
+    """A column of any type as text, "" where a cell is null."""
+    return column.astype(object).where(column.notna(), "").astype(str)
 
 
 def _find(uri: str) -> tuple[str, str]:
@@ -194,7 +226,8 @@ def parse_csv(
         ValueError: if it cannot be parsed: wrong encoding, a column twice, wrong `names`.
     """
     if "utf-16" not in encoding.lower() and b"\0" in data:
-        raise ValueError("holds zero bytes: not text in this encoding")
+        likely = likely_encoding(data)
+        raise ValueError(f"holds zero bytes: not text in this encoding{f'; it looks like {likely}' if likely else ''}")
 
     def parse(on_bad_lines: Literal["error", "skip"]) -> pd.DataFrame:
         return pd.read_csv(
@@ -212,6 +245,9 @@ def parse_csv(
         table = parse("error")
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
+    except UnicodeError as error:
+        likely = likely_encoding(data)
+        raise ValueError(f"{error}{f'; it looks like {likely}' if likely else ''}") from error
     except pd.errors.ParserError:
         width, bad = _longer_lines(data.decode(encoding), delimiter, quoted)
         if not bad:
@@ -230,6 +266,41 @@ def parse_csv(
         raise ValueError(f"has {len(found)} columns, not the {len(names)} named")
     table.columns = pd.Index(_without_duplicates(list(names) or found), dtype=object)
     return table
+
+
+def likely_encoding(data: bytes) -> str:
+    """The encoding that text is most likely in; "" where nothing speaks for one."""
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if data.startswith(mark):
+            return name
+    head = data[:4096]
+    if b"\0" in head:  # every other byte of Latin text
+        zeros = [head[start::2].count(0) for start in (0, 1)]
+        return ("utf-16-be" if zeros[0] > zeros[1] else "utf-16-le") if max(zeros) > len(head) // 4 else ""
+    for name in ("utf-8", "cp1252"):
+        with contextlib.suppress(UnicodeDecodeError):
+            data.decode(name)
+            return name
+    return "latin-1"
+
+
+def likely_delimiter(text: str, used: str) -> str:
+    """The delimiter that parts the lines of a text, where it is another than the one used; "" where none does.
+
+    One that stands as often in nearly every line as in the first.
+    """
+    lines = [line for line in text.splitlines()[:50] if line.strip()]
+    found = {}
+    for mark in (";", "\t", "|", ","):
+        count = lines[0].count(mark) if lines else 0
+        alike = sum(line.count(mark) == count for line in lines)
+        if mark != used and count and alike >= 0.9 * len(lines):
+            found[mark] = count
+    return max(found, key=found.__getitem__) if found else ""
 
 
 def _longer_lines(text: str, delimiter: str, quoted: bool) -> tuple[int, dict[int, int]]:
@@ -297,8 +368,8 @@ def decode_parquet(data: bytes) -> pa.Table:
     return whole
 
 
-def _parse_parquet(data: bytes) -> tuple[pd.DataFrame, dict[bytes, str]]:
-    """The table with contract columns as text, and what its metadata records."""
+def _parse_parquet(data: bytes) -> tuple[pd.DataFrame, dict[bytes, str], dict[str, pa.DataType]]:
+    """The table with contract columns as text, what its metadata records, and the types of the other columns."""
     arrow = decode_parquet(data)
     arrow = arrow.select(
         [i for i, name in enumerate(_without_duplicates(arrow.column_names)) if not name.startswith("__index_level_")]
@@ -311,9 +382,41 @@ def _parse_parquet(data: bytes) -> tuple[pd.DataFrame, dict[bytes, str]]:
                 raise ValueError(f"column {name!r} holds {arrow.schema.field(i).type}, not text") from error
     metadata = arrow.schema.metadata or {}
     strings = {pa.string(): TEXT, pa.large_string(): TEXT}
+    kept = {
+        name: _kept(name, arrow.column(i))
+        for i, name in enumerate(arrow.column_names)
+        if not schema.is_contract_column(name) and not _is_plain(arrow.column(i))
+    }
     # What pandas noted about an index is left aside: rows are numbered anew.
-    table = arrow.to_pandas(types_mapper=strings.get, ignore_metadata=True)
-    return table, {key: metadata[key].decode() for key in KEYS if key in metadata}
+    plain = arrow.drop_columns(list(kept)).to_pandas(types_mapper=strings.get, ignore_metadata=True)
+    table = pd.DataFrame({name: kept.get(name, plain.get(name)) for name in arrow.column_names}, copy=False)
+    kinds = {name: arrow.schema.field(name).type for name in arrow.column_names if not schema.is_contract_column(name)}
+    return table, {key: metadata[key].decode() for key in KEYS if key in metadata}, kinds
+
+
+def _is_plain(column: pa.ChunkedArray) -> bool:
+    """Whether pandas' own types hold a column and give it back as it was."""
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return True
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return not column.null_count
+    if pa.types.is_floating(kind) and kind != pa.float16():  # null and NaN are one to it
+        return not pc.any(pc.is_nan(column)).as_py()
+    return False
+
+
+def _kept(name: str, column: pa.ChunkedArray) -> pd.Series:
+    """A column that stays Arrow's, whatever it holds.
+
+    Raises:
+        ValueError: if its rows cannot be picked.
+    """
+    try:
+        column.take(pa.array([0] if len(column) else [], pa.int64()))
+    except pa.ArrowNotImplementedError as error:
+        raise ValueError(f"column {name!r} holds {column.type}, which cannot be passed on; leave it out") from error
+    return pd.Series(pd.arrays.ArrowExtensionArray(column))
 
 
 def _contract_text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -337,7 +440,35 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _version_of(data: bytes) -> str:
-    import hashlib
+def _recorded_version(uri: str, table: pd.DataFrame, recorded: dict[bytes, str]) -> str:
+    """The version that a table carries; "" where there is none, or somebody changed the rows since."""
+    version = recorded.get(VERSION_KEY, "")
+    if version and recorded.get(ROWS_KEY, "") not in ("", _rows_of(table)):
+        _log.warning(
+            "%s: its rows were changed after they were made of data %s, so it has no version of data", uri, version
+        )
+        return ""
+    return version
 
-    return f"table-{hashlib.sha256(data).hexdigest()[:16]}"
+
+def _rows_as_read(arrow: pa.Table) -> str:
+    """`_rows_of` a table as it will be read; "" where a column cannot be."""
+    names = list(filter(schema.is_contract_column, arrow.column_names))
+    try:
+        return _rows_of(pd.DataFrame({name: _contract_text(name, arrow[name]).to_pandas() for name in names}))
+    except pa.ArrowException:
+        return ""
+
+
+def _rows_of(table: pd.DataFrame) -> str:
+    """A digest of what the format's own columns say of every row, labels among it."""
+    digest = hashlib.sha256()
+    for name in sorted(map(str, filter(schema.is_contract_column, table.columns))):
+        cells = table[name].astype(object).fillna("").astype(str)
+        digest.update(f"{name}\n".encode())
+        digest.update(pd.util.hash_pandas_object(cells, index=False).to_numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _version_of(data: bytes) -> str:
+    return f"{TABLE_VERSION}{hashlib.sha256(data).hexdigest()[:16]}"

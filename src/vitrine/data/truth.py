@@ -41,6 +41,25 @@ def label_matrix(truth: Sequence[Sequence[str]], labels: Sequence[str]) -> np.nd
     return matrix
 
 
+def labelled_accuracy(
+    scores: np.ndarray, truth: Sequence[Sequence[str]], labels: Sequence[str]
+) -> tuple[float | None, int]:
+    """Share of rows with a label whose best-scored label is one of theirs, and how many such rows there are.
+
+    A row whose label is none of `labels` is one that is answered wrongly. The share is None without rows.
+
+    Args:
+        scores: (rows, labels).
+        truth: Per row the true labels; none = not annotated.
+        labels: Those that can be answered.
+    """
+    known = np.array([bool(own) for own in truth], dtype=bool)
+    if not known.any():
+        return None, 0
+    right = label_matrix(truth, labels)[np.arange(len(scores)), scores.argmax(axis=1)]
+    return float(right[known].mean()), int(known.sum())
+
+
 def top1_accuracy(scores: np.ndarray, matrix: np.ndarray) -> float | None:
     """Share of rows with a label whose best-scored label is one of theirs; None if no row has one.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from vitrine.evaluation.constant import PREFIX as CONSTANT
 from vitrine.report import Page, percent
 
 PREFIX = "baseline/"
@@ -10,11 +11,28 @@ NOT_COMPARED = ("count", "seconds_per_1000_images")
 
 def prefixed(metrics: Mapping[str, float]) -> dict[str, float]:
     """A baseline's figures under the names that metrics.json has for them."""
-    return {PREFIX + key: value for key, value in metrics.items() if key not in NOT_COMPARED}
+    return {PREFIX + key: value for key, value in metrics.items() if key.rpartition("/")[2] not in NOT_COMPARED}
 
 
 def add_baseline(page: Page, metrics: Mapping[str, float]) -> None:
-    """A table of both, the figures over everything first; nothing where there is no baseline."""
+    """A table of both, the figures over everything first; nothing where there is no baseline.
+
+    Before it, one of answers without looking.
+    """
+    blind = sorted((key for key in metrics if CONSTANT + key in metrics), key=lambda key: "/" in key)
+    if blind:
+        page.heading(
+            "Beside answers without looking",
+            "The commonest label whatever the photo, or of searches a random order. A model has to be better than this "
+            "by more than chance.",
+        )
+        page.table(
+            ["figure", "this model", "without looking", "difference"],
+            [
+                (key, percent(metrics[key]), percent(metrics[CONSTANT + key]), _points(metrics, key, CONSTANT))
+                for key in blind
+            ],
+        )
     both = sorted((key for key in metrics if PREFIX + key in metrics), key=lambda key: "/" in key)
     if not both:
         return
@@ -28,3 +46,7 @@ def add_baseline(page: Page, metrics: Mapping[str, float]) -> None:
         ["figure", "this model", "frozen net", "difference"],
         [(key, percent(own), percent(frozen), f"{100 * (own - frozen):+.1f}") for key, own, frozen in rows],
     )
+
+
+def _points(metrics: Mapping[str, float], key: str, prefix: str) -> str:
+    return f"{100 * (metrics[key] - metrics[prefix + key]):+.1f}"

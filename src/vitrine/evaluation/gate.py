@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 from vitrine.errors import InputError
 from vitrine.evaluation.beside import PREFIX
+from vitrine.evaluation.constant import PREFIX as CONSTANT
+from vitrine.evaluation.sample import Interval
+from vitrine.words import counted
+
+TOO_FEW = ("promote", "refuse")  # what to do with a gain that so few photos cannot tell from chance
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,11 @@ class GateRules:
         floor: The least the figure must be, with or without a champion.
         max_drop: No figure of `guarded` may fall by more than this.
         guarded: Those of single levels, attribute types, categories ...
-        allow_below_baseline: Let a model pass that is worse than the frozen net it started from.
+        allow_below_baseline: Let a model pass that is worse than the frozen net it started from, or not clearly better
+            than answers without looking.
         counted: What `count` counts.
+        trivial: What answers without looking are.
+        too_few: Of `TOO_FEW`: what becomes of a model that is better, where the interval of the gain holds 0.
     """
 
     metric: str
@@ -32,8 +40,12 @@ class GateRules:
     guarded: re.Pattern[str] = re.compile(r"(?!)")
     allow_below_baseline: bool = False
     counted: str = "photos"
+    trivial: str = "the commonest label for every photo"
+    too_few: str = TOO_FEW[0]
 
     def __post_init__(self) -> None:
+        if self.too_few not in TOO_FEW:
+            raise InputError(f"too_few_to_tell must be {' or '.join(TOO_FEW)}, not {self.too_few!r}")
         for name in ("min_gain", "floor", "max_drop"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
@@ -66,6 +78,8 @@ def decide(
     *,
     candidate_id: str = "",
     champion_id: str = "",
+    over_constant: Interval | None = None,
+    over_champion: Interval | None = None,
 ) -> Decision:
     """Compares a candidate with the champion; both must have been evaluated on the same photos.
 
@@ -79,6 +93,8 @@ def decide(
         rules: What to ask for.
         candidate_id: Content hash of the candidate, to notice a model that is compared with itself.
         champion_id: The same of the champion.
+        over_constant: How much better the candidate is than answers without looking; None: not known.
+        over_champion: How much better it is than the champion.
     """
     if champion is not None and candidate_id and candidate_id == champion_id:
         return Decision(False, f"Refused: the candidate is the champion itself (model {candidate_id}).")
@@ -87,8 +103,17 @@ def decide(
         what = "is missing" if own is None else "is not a number"
         return Decision(False, f"Refused: the candidate's {rules.metric} {what}.")
     if own < rules.floor:
-        reason = f"Refused: {rules.metric} {own:.4f} is below the floor of {rules.floor:.4f}."
+        reason = f"Refused: {rules.metric} {own:.4f} is below the floor of {rules.floor:.4f} (min_value)."
         return Decision(False, reason, (Comparison(rules.metric, own, None, False),))
+    constant = candidate.get(CONSTANT + rules.metric)
+    if not rules.allow_below_baseline and _no_better(own, constant, over_constant):
+        known = "" if constant is None else f" the {constant:.4f} of"
+        told = f" ({over_constant.words()})" if over_constant else ""
+        reason = (
+            f"Refused: {rules.metric} {own:.4f} is not clearly better than{known} {rules.trivial}{told} "
+            "(allow_below_baseline lets such a model pass)."
+        )
+        return Decision(False, reason, (Comparison(f"{CONSTANT}{rules.metric}", own, constant, False),))
     frozen = candidate.get(PREFIX + rules.metric)
     if frozen is not None and own < frozen and not rules.allow_below_baseline:
         reason = (
@@ -97,7 +122,8 @@ def decide(
         )
         return Decision(False, reason, (Comparison(f"{PREFIX}{rules.metric}", own, frozen, False),))
     if champion is None:
-        reason = f"Promoted: the first model, with {rules.metric} {own:.4f}."
+        beyond = f"; {over_constant.words()} over {rules.trivial}" if over_constant else ""
+        reason = f"Promoted: the first model, with {rules.metric} {own:.4f}{beyond}."
         return Decision(True, reason, (Comparison(rules.metric, own, None, True),))
     if candidate.get("count") != champion.get("count"):
         return Decision(
@@ -105,10 +131,19 @@ def decide(
             f"Refused: measured on different test sets ({_counted(candidate, rules)} for the candidate, "
             f"{_counted(champion, rules)} for the champion).",
         )
-    return _against(candidate, champion, rules)
+    return _against(candidate, champion, rules, over_champion)
 
 
-def _against(candidate: Mapping[str, float], champion: Mapping[str, float], rules: GateRules) -> Decision:
+def _no_better(own: float, constant: float | None, interval: Interval | None) -> bool:
+    """Whether a model is not better than answers without looking by more than the interval of the difference."""
+    if interval is not None and not math.isnan(interval.difference):
+        return interval.low <= 0
+    return constant is not None and own <= constant
+
+
+def _against(
+    candidate: Mapping[str, float], champion: Mapping[str, float], rules: GateRules, interval: Interval | None
+) -> Decision:
     guarded = sorted(key for key in champion if rules.guarded.fullmatch(key))
     guards = [_guard(key, candidate.get(key), champion[key], rules.max_drop) for key in guarded]
     key, new, old = _shared_figure(candidate, champion, rules.metric)
@@ -116,15 +151,18 @@ def _against(candidate: Mapping[str, float], champion: Mapping[str, float], rule
     enough = gain > max(rules.min_gain, rules.tolerance)
     comparisons = (Comparison(key, new, old, enough), *guards)
     figures = f"{key} {new:.4f} against {old:.4f}"
+    words = f"; {interval.words()}" if interval else ""
     lost = [guard for guard in guards if guard.candidate is None]
     if lost:
         reason = f"Refused: the candidate has no {lost[0].key}, where the champion has {lost[0].champion:.4f}."
     elif math.isnan(gain):
         reason = f"Refused: {key} cannot be compared ({new:.4f} against {old:.4f})."
     elif gain < -rules.tolerance:
-        reason = f"Refused: worse than the champion, {figures} ({gain:+.4f})."
+        reason = f"Refused: worse than the champion, {figures} ({gain:+.4f}{words})."
     elif gain <= rules.tolerance:
-        reason = f"Refused: a tie keeps the champion, {figures} (differences up to {rules.tolerance:g} are a tie)."
+        reason = (
+            f"Refused: a tie keeps the champion, {figures} (differences up to {rules.tolerance:g} are a tie{words})."
+        )
     elif gain <= rules.min_gain:
         reason = f"Refused: {figures} is a gain of {gain:.4f}, and more than {rules.min_gain:g} is asked for."
     elif fallen := [guard for guard in guards if not guard.passed]:
@@ -133,8 +171,14 @@ def _against(candidate: Mapping[str, float], champion: Mapping[str, float], rule
             f"Refused: better overall ({figures}), but {worst.key} falls from {worst.champion:.4f} to "
             f"{worst.candidate:.4f}; at most {rules.max_drop:g} is allowed."
         )
+    elif interval is None or interval.low > 0:
+        return Decision(True, f"Promoted: {figures} ({gain:+.4f}{words}).", comparisons)
+    elif rules.too_few == "promote":
+        why = "promoted because it is the better guess (too_few_to_tell is promote)"
+        return Decision(True, f"Promoted: {figures} ({interval.words()}: too few to tell; {why}).", comparisons)
     else:
-        return Decision(True, f"Promoted: {figures} ({gain:+.4f}).", comparisons)
+        why = "refused because too_few_to_tell is refuse"
+        reason = f"Refused: {figures} ({interval.words()}: too few to tell; {why})."
     return Decision(False, reason, comparisons)
 
 
@@ -164,4 +208,5 @@ def _shared_figure(
 
 def _counted(metrics: Mapping[str, float], rules: GateRules) -> str:
     count = metrics.get("count")
-    return f"an unknown number of {rules.counted}" if count is None else f"{count:,.0f} {rules.counted}"
+    noun = rules.counted.removesuffix("s")
+    return f"an unknown number of {rules.counted}" if count is None else counted(int(count), noun)

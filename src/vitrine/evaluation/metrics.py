@@ -141,7 +141,8 @@ Measure = Callable[[Mapping[str, TrueRanks], np.ndarray | None], dict[str, float
 
 
 def label_metrics(predictions: PhotoPredictions, measure: Measure) -> dict[str, float]:
-    """A task's figures of labels, with `count` (photos asked) and `seconds_per_1000_images`.
+    """A task's figures of labels, with `count` (photos asked), `<target>/count` (photos with a label of that level or
+    type, over which its figures are) and `seconds_per_1000_images`.
 
     Args:
         predictions: Targets without any annotated photo are left out.
@@ -186,6 +187,7 @@ def _all_ranks(predictions: PhotoPredictions) -> dict[str, TrueRanks]:
 
 def _measured(predictions: PhotoPredictions, ranks: Mapping[str, TrueRanks], measure: Measure) -> dict[str, float]:
     values = measure(ranks, None)
+    values |= {f"{name}/count": float(len(np.unique(own.photo))) for name, own in ranks.items()}
     values["count"] = float(len(predictions.images))
     values["seconds_per_1000_images"] = 1000.0 * predictions.seconds / len(predictions.images)
     return values

@@ -4,11 +4,11 @@ import csv
 from pathlib import Path
 
 from vitrine.catalog import Catalog
+from vitrine.catalog.left_out import FORMULA
 from vitrine.report import Page
 
 LABEL = "label.csv"
 ASKED = 200  # photos
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would work out
 
 
 def write_sheet(photos: Catalog, path: Path) -> int:

@@ -1,6 +1,6 @@
 """Cleaning: the rows that would spoil training leave, labels get one spelling, and every decision is written down."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of, write_catalog
+from vitrine.catalog.left_out import LEFT_OUT, LeftOut, refuse_many, write_left_out
 from vitrine.catalog.schema import row_errors
-from vitrine.catalog.table import TEXT
+from vitrine.catalog.table import TEXT, as_arrow
 from vitrine.errors import InputError
 from vitrine.files import new_folder, write_json
 from vitrine.quality.boxes import clipped, outside
@@ -53,6 +53,7 @@ CHANGING = {
     "blanked": "Labels blanked because their class has too few photos",
 }
 ASKED = ["readable", "error", "width", "height", "spread", "sha256"]  # of the photo table, once copies are known
+UNUSABLE = ("unusable_values", "unreadable_photos")  # faults of what came; the other rules are choices
 EXAMPLES = 12
 SHOWN = 30
 RARE_LABELS = "rare_labels.json"
@@ -172,6 +173,7 @@ def clean_catalog(
     drop_suspects: bool = False,
     *,
     rules: Path | None = None,
+    max_left_out: float = 1.0,
     photos: Sequence[Path] = (),
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -182,7 +184,8 @@ def clean_catalog(
     nothing. Rows without labels stay, some methods learn from them.
 
     Writes `catalog.parquet` (rows in their order, all columns, and `sha256` and `duplicate_group` of each photo),
-    `dropped.parquet` (all columns, and `row` counted from 1, `rule`, `reason`, `evidence`), `rare_labels.json` (per
+    `dropped.parquet` (all columns, and `row` counted from 1, `rule`, `reason`, `evidence`), `left_out.csv` (`row`,
+    `image`, `reason` of the same rows), `rare_labels.json` (per
     label column the labels of which nothing is left; categories are nodes) and `report.html`.
 
     Args:
@@ -196,12 +199,14 @@ def clean_catalog(
         drop_suspects: Drop rows with a label that the photo contradicts (see `vitrine.quality.label_noise`). They are
             looked for once, so that cleaning a cleaned catalog with it again may find others.
         rules: Settings on top of `configs/quality.yaml`.
+        max_left_out: The share of the rows that may be unusable (`UNUSABLE`); see `refuse_many`.
         photos: Folders of the catalog's photo table, if it was made before.
         workers: Processes that decode photos.
         progress: Called with (photos done, photos in all).
 
     Raises:
-        InputError: if no row is left, an argument is negative, or `out` is not a new folder.
+        InputError: if no row is left, more than `max_left_out` are unusable, an argument is negative, or `out` is not a
+            new folder.
     """
     if min_class_count < 0 or drop_views_below < 0:
         raise InputError("clean: min_class_count and drop_views_below cannot be negative")
@@ -229,6 +234,9 @@ def clean_catalog(
             *([_drop_disordered] if drop_disordered else []),
             _cut_rare,
         ]
+        for step in steps[:3]:  # what makes rows unusable, before anything is decided about the others
+            step(work)
+        refuse_many(_left_out(catalog, work, UNUSABLE), len(catalog), max_left_out, catalog.address, Path(out))
         while True:
             seen = len(work.drops), len(work.changes)
             for step in steps:
@@ -242,6 +250,7 @@ def clean_catalog(
         kept = work.table.assign(sha256=digests, duplicate_group=names)
         write_catalog(replace(catalog, table=kept), folder)
         _write_dropped(catalog, work, folder)
+        write_left_out(folder / LEFT_OUT, _left_out(catalog, work, DROPPING))
         write_json(folder / RARE_LABELS, _rare_labels(work.labels, kept))
         result = Cleaning(
             len(catalog),
@@ -466,6 +475,18 @@ def _why(work: _Work) -> str:
     return f"the rule {rule!r} dropped {counts[rule]} of {total} rows (row {first.rows[0] + 1}: {first.reasons.iat[0]})"
 
 
+def _left_out(catalog: Catalog, work: _Work, rules: Collection[str]) -> list[LeftOut]:
+    """The rows that some rules dropped, in their order."""
+    images = catalog.table["image"]
+    found = [
+        LeftOut(row + 1, str(images.iat[row]), f"{DROPPING[drops.rule]}: {reason}")
+        for drops in work.drops
+        if drops.rule in rules
+        for row, reason in zip(drops.rows.tolist(), drops.reasons, strict=True)
+    ]
+    return sorted(found, key=lambda own: int(own.row))
+
+
 def _write_dropped(catalog: Catalog, work: _Work, folder: Path) -> None:
     rows = np.concatenate([np.empty(0, dtype=np.int64), *(drops.rows for drops in work.drops)])
     order = np.argsort(rows, kind="stable")
@@ -477,7 +498,7 @@ def _write_dropped(catalog: Catalog, work: _Work, folder: Path) -> None:
     }
     table = catalog.table.iloc[rows[order]].reset_index(drop=True).assign(row=rows[order] + 1)
     table = table.assign(**{name: values.iloc[order].reset_index(drop=True) for name, values in told.items()})
-    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), folder / "dropped.parquet")
+    pq.write_table(as_arrow(table, catalog.kinds), folder / "dropped.parquet")
 
 
 def _page(catalog: Catalog, work: _Work, result: Cleaning) -> Page:

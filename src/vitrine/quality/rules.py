@@ -1,5 +1,6 @@
 """What validation looks for: each rule says how many of how many, and which rows show it."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of
-from vitrine.catalog.schema import ALLOWED_VALUES, BBOX_PATTERN, unsafe_paths
+from vitrine.catalog.schema import ALLOWED_VALUES, BBOX_PATTERN, row_errors, unsafe_paths
 from vitrine.catalog.table import TEXT
 from vitrine.quality.boxes import is_box, outside
 from vitrine.quality.copies import NO_LINKS, Row, first_copies, may_be_copy, records, same_box, spare_rows
@@ -38,6 +39,7 @@ UNSAFE_TEXT = (
 UNUSUAL_MODES = ["CMYK", "YCCK", "LAB", "HSV", "F", "I", "I;16", "I;16B", "I;16L", "I;16N", "RGB;16", "RGBA;16"]
 WORDS = {"photo:path": "path of the photo", "photo:mode": "colour mode", "photo:frames": "animation"}
 EXAMPLES = 12
+NUMBERS = dict(enumerate(("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), start=2))
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ class Evidence:
     """What rules look at.
 
     Attributes:
-        catalog: The catalog.
-        normal: Its rows with labels in one spelling.
+        catalog: The catalog as it was given, but for names that mean "none".
+        normal: Its rows with labels in one spelling, and none where a word means "no label".
         photos: Its photo table.
         links: Which photos are copies of which.
         exact: Groups of exact copies.
@@ -285,6 +287,59 @@ def _contradictions(evidence: Evidence, groups: Groups) -> Finding:
     return Finding(len(rows), len(evidence.table), tuple(rows[:EXAMPLES]), tuple(details[:8]))
 
 
+def unusable_rows(evidence: Evidence) -> pd.Series:
+    """Why each row cannot be used, as cleaning says it; "" where it can."""
+    reasons = row_errors(evidence.normal).to_numpy(dtype=object)
+    unread = ~evidence.photos["readable"].to_numpy(dtype=bool) & (reasons == "")
+    reasons[unread] = evidence.photos["error"].to_numpy(dtype=object)[unread]
+    return pd.Series(reasons, dtype=TEXT)
+
+
+def _left_out(evidence: Evidence) -> Finding:
+    rows = np.flatnonzero(unusable_rows(evidence) != "")
+    return Finding(len(rows), len(evidence.table), tuple(rows[:EXAMPLES].tolist()))
+
+
+def _spellings(evidence: Evidence) -> Finding | None:
+    """Labels that are written in several ways, each of them once."""
+    written: dict[tuple[str, str], dict[str, int]] = {}  # column and label -> ways to write it, and rows
+    for name in label_columns(evidence.table):
+        if name != "product":
+            cells = pd.DataFrame({"given": evidence.table[name], "normal": evidence.normal[name]}).value_counts()
+            for (given, normal), count in cells.items():
+                for label, own in _written(name, str(given), str(normal)):
+                    ways = written.setdefault((name, label), {})
+                    ways[own] = ways.get(own, 0) + int(count)
+    if not written:
+        return None
+    several = {key: ways for key, ways in written.items() if len(ways) > 1}
+    details = []
+    rows: set[int] = set()
+    for (column, label), ways in several.items():
+        told = ", ".join(f"{own} {count:,}" for own, count in sorted(ways.items(), key=lambda way: (-way[1], way[0])))
+        number = NUMBERS.get(len(ways), str(len(ways)))
+        details.append(f"{column.removeprefix(ATTRIBUTE_PREFIX)} {label}: {number} spellings ({told})")
+        given = evidence.table[column]
+        odd = [cell for cell in given.unique() if (set(_ways(column, cell)) & set(ways)) - {label}]
+        rows |= set(np.flatnonzero(given.isin(odd))[:EXAMPLES].tolist())
+    return Finding(len(several), len(written), tuple(sorted(rows)[:EXAMPLES]), tuple(details[:12]))
+
+
+def _ways(column: str, cell: str) -> list[str]:
+    """The labels of a cell as they are written."""
+    return labels_of(cell) if column.startswith(ATTRIBUTE_PREFIX) else [cell]
+
+
+def _written(column: str, given: str, normal: str) -> list[tuple[str, str]]:
+    """The labels of a cell, and how each is written there; those that were cut or blanked are no spelling."""
+
+    def plain(label: str) -> str:
+        return re.sub(r"\s*/\s*", "/", " ".join(label.split())).casefold()
+
+    known = {plain(label): label for label in _ways(column, normal)}
+    return [(known[plain(own)], own) for own in _ways(column, given) if own and plain(own) in known]
+
+
 def _leakage(evidence: Evidence) -> Finding | None:
     table = evidence.table
     if "split" not in table or (table["split"] == "").all():
@@ -399,7 +454,7 @@ def _deviating_experts(evidence: Evidence) -> Finding | None:
 
 
 def _rare(evidence: Evidence) -> Finding | None:
-    counts = class_counts(evidence.table)
+    counts = class_counts(evidence.normal)
     if not counts:
         return None
     least = evidence.settings.min_class_count
@@ -428,9 +483,9 @@ def _classes(column: str, cell: str) -> list[str]:
 
 
 def _balance(evidence: Evidence) -> Finding | None:
-    if "category" not in evidence.table:
+    if "category" not in evidence.normal:
         return None
-    paths = evidence.table["category"]
+    paths = evidence.normal["category"]
     counts = paths[paths != ""].value_counts()
     if counts.empty:
         return None
@@ -438,7 +493,7 @@ def _balance(evidence: Evidence) -> Finding | None:
 
 
 def _unlabelled(evidence: Evidence) -> Finding:
-    rows = np.flatnonzero(label_counts(evidence.table) == 0)
+    rows = np.flatnonzero(label_counts(evidence.normal) == 0)
     return Finding(len(rows), len(evidence.table), tuple(rows[:EXAMPLES].tolist()))
 
 
@@ -448,22 +503,22 @@ def _no_labels(evidence: Evidence) -> Finding:
 
 
 def _single_value(evidence: Evidence) -> Finding | None:
-    columns = [name for name in label_columns(evidence.table) if (evidence.table[name] != "").any()]
+    columns = [name for name in label_columns(evidence.normal) if (evidence.normal[name] != "").any()]
     columns = [name for name in columns if name != "product"]
     if not columns:
         return None
     labels = {
-        name: {label for cell in evidence.table[name].unique() for label in _classes(name, str(cell)) if label}
+        name: {label for cell in evidence.normal[name].unique() for label in _classes(name, str(cell)) if label}
         for name in columns
     }
     if "category" in labels:
-        labels["category"] = set(evidence.table["category"].unique()) - {""}
+        labels["category"] = set(evidence.normal["category"].unique()) - {""}
     single = [name for name in columns if len(labels[name]) == 1]
     return Finding(len(single), len(columns), (), tuple(f"{name}: {next(iter(labels[name]))}" for name in single))
 
 
 def _shared_names(evidence: Evidence) -> Finding | None:
-    nodes = [label for column, label in class_counts(evidence.table) if column == "category"]
+    nodes = [label for column, label in class_counts(evidence.normal) if column == "category"]
     if not nodes:
         return None
     words = pd.Series(nodes).groupby(pd.Series(nodes).str.rpartition("/")[2]).apply(sorted)
@@ -503,6 +558,8 @@ def _judged_boxes(evidence: Evidence) -> tuple[Rows, pd.Series]:
 
 RULES: dict[str, Callable[[Evidence], Finding | None]] = {
     **{name: _defect(name) for name in MASKS},
+    "left_out": _left_out,
+    "spellings": _spellings,
     "exact_duplicates": _exact,
     "near_duplicates": _near,
     "contradicting_labels": _contradicting,

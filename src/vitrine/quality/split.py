@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of, write_catalog
+from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, holds_gallery, labels_of, write_catalog
 from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.files import new_folder
@@ -25,10 +25,18 @@ from vitrine.quality.links import copy_links, group_names
 from vitrine.quality.scan import read_photo_table, scan_photos
 from vitrine.quality.settings import load_settings
 from vitrine.report import Page, Tile, percent
+from vitrine.words import counted
 
 SPLITS = ("train", "validation", "test")
 MIN_GROUPS = 5  # a class of fewer groups is left to chance
-TIES = ("listing", "product", "sha256", "duplicate_group", "image")
+TIES = {
+    "listing": "one listing",
+    "product": "one product",
+    "sha256": "one file",
+    "duplicate_group": "copies of one photo",
+    "image": "one photo",
+}
+COPIES = ("sha256", "duplicate_group", "image")
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,8 @@ class Assignment:
         moved: Groups moved so that a small class stands in every split.
         kept: Rows that kept the split they came with.
         gallery: Shop photos that were left out of the dealing.
+        shown: User photos of which a copy is in the gallery, so that finding it says nothing: their groups
+            went to train.
     """
 
     split: pd.Series
@@ -50,6 +60,7 @@ class Assignment:
     moved: int
     kept: int
     gallery: int = 0
+    shown: int = 0
 
 
 def split_catalog(
@@ -60,7 +71,7 @@ def split_catalog(
     seed: int = 0,
     *,
     measured: str = "",
-    gallery: bool = False,
+    gallery: bool | None = None,
     photos: Sequence[Path] = (),
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -79,22 +90,24 @@ def split_catalog(
         measured: The column that models are measured by, such as `verdict`: what has none goes to train. Default: any
             label.
         gallery: Shop photos are what user photos are matched with: they are dealt to no split and serve all of them.
+            None: where user photos show the same products or items (see `holds_gallery`).
         photos: Folders of the catalog's photo table, if it was made before.
         workers: Processes that decode photos.
         progress: Called with (photos done, photos in all).
 
     Returns:
-        Rows per split.
+        Rows per split, and those of the gallery where there is one.
 
     Raises:
         InputError: if the ratios are not three shares that sum to 1, there is no `measured` column, a `gallery` but
             no user photo, or `out` is not a new folder.
     """
-    _check(ratios)
+    check_ratios(ratios)
     if measured and measured not in catalog.table:
         raise InputError(f"{catalog.root}: no column {measured!r} to measure by")
     if gallery and not ("domain" in catalog.table and (catalog.table["domain"] == "user").any()):
         raise InputError(f"{catalog.root}: no photo of domain 'user' to match with a gallery of shop photos")
+    gallery = holds_gallery(catalog.table) if gallery is None else gallery
     with new_folder(out) as folder:
         settings = load_settings()
         ties = named(catalog.table, settings.no_label)
@@ -107,8 +120,9 @@ def split_catalog(
         assignment = assign(ties, ratios, respect, seed, measured, gallery)
         table = catalog.table.assign(split=assignment.split)
         write_catalog(replace(catalog, table=table), folder)
-        _page(catalog, table, assignment, ratios).write(folder / "report.html")
-    return {split: int((table["split"] == split).sum()) for split in SPLITS}
+        _page(catalog, table, ties, assignment, ratios).write(folder / "report.html")
+    counts = {split: int((table["split"] == split).sum()) for split in SPLITS}
+    return counts | ({"gallery": assignment.gallery} if assignment.gallery else {})
 
 
 def parse_ratios(text: str) -> list[float]:
@@ -161,12 +175,39 @@ def assign(
         conflicts = np.flatnonzero(((highest >= 0) & (lowest != highest))[groups]).tolist()
         split = np.where(given >= 0, given, split)
         free = free & (given < 0)
+    copied = _copies_of(table, ~dealt) & dealt
+    shown = np.bincount(groups[copied], minlength=count) > 0
+    split[shown & free & (ratios[0] > 0)] = 0
+    free = free & ~shown
     moved = _cover(split, draws, free, _strata(table[dealt], groups[dealt]), [ratio > 0 for ratio in ratios])
     rows = pd.Series(np.array(SPLITS, dtype=object)[split[groups]], dtype=TEXT)
     rows[~dealt] = table["split"][~dealt].to_numpy() if respect and "split" in table else ""
     conflicts = [row for row in conflicts if dealt[row]]
     kept = int((given[groups] >= 0)[dealt].sum())
-    return Assignment(rows, groups, conflicts, moved, kept, int((~dealt).sum()))
+    return Assignment(rows, groups, conflicts, moved, kept, int((~dealt).sum()), int(copied.sum()))
+
+
+def parted(table: pd.DataFrame, split: pd.Series) -> dict[str, int]:
+    """By column of `TIES`, how many of its values stand in two splits; rows of no split are not asked."""
+    dealt = (split != "").to_numpy(dtype=bool)
+    found = {}
+    for column in TIES:
+        if column in table:
+            names, own = table[column].to_numpy(dtype=object)[dealt], split.to_numpy(dtype=object)[dealt]
+            known = pd.DataFrame({"name": names, "split": own})
+            known = known[known["name"] != ""].drop_duplicates()
+            found[column] = int(known["name"].duplicated().groupby(known["name"]).any().sum())
+    return found
+
+
+def _copies_of(table: pd.DataFrame, of: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(rows,) those that show the same photo as one of some rows, themselves included."""
+    found = of.copy()
+    for column in COPIES:
+        if column in table and of.any():
+            names = table[column].to_numpy(dtype=object)
+            found |= pd.Series(names).isin(set(names[of]) - {""}).to_numpy()
+    return found
 
 
 def groups_of(table: pd.DataFrame) -> NDArray[np.int64]:
@@ -247,7 +288,8 @@ def _cover(
     return moved
 
 
-def _check(ratios: Sequence[float]) -> None:
+def check_ratios(ratios: Sequence[float]) -> None:
+    """Raises an InputError where these are not three shares that sum to 1."""
     shown = ",".join(f"{ratio:g}" for ratio in ratios)
     if len(ratios) != 3 or not all(math.isfinite(ratio) and ratio >= 0 for ratio in ratios):
         raise InputError(f"ratios {shown}: three shares (train, validation, test), none below 0")
@@ -255,11 +297,21 @@ def _check(ratios: Sequence[float]) -> None:
         raise InputError(f"ratios {shown}: sum to {sum(ratios):g}, not 1")
 
 
-def _page(catalog: Catalog, table: pd.DataFrame, assignment: Assignment, ratios: Sequence[float]) -> Page:
+def _page(
+    catalog: Catalog, table: pd.DataFrame, ties: pd.DataFrame, assignment: Assignment, ratios: Sequence[float]
+) -> Page:
     rows = {name: int((table["split"] == name).sum()) for name in SPLITS}
     empty = [name for name, ratio in zip(SPLITS, ratios, strict=True) if ratio > 0 and not rows[name]]
-    tone = "bad" if empty else "warn" if assignment.conflicts else "good"
+    dealt = (
+        table["split"].where(~((ties["domain"] == "shop").to_numpy(dtype=bool)), "")
+        if assignment.gallery
+        else table["split"]
+    )
+    broken = parted(ties, dealt)
+    torn = [f"{count:,} of {TIES[name]}" for name, count in broken.items() if count]
+    tone = "bad" if empty or torn else "warn" if assignment.conflicts else "good"
     verdict = f"No rows in {' and '.join(empty)}" if empty else "No listing, product or photo stands in two splits"
+    verdict = f"In two splits: {'; '.join(torn)}" if torn else verdict
     page = Page("Split report", f"{catalog.address}, data version {catalog.data_version or 'unknown'}", verdict, tone)
     page.tiles(Tile(name.capitalize(), f"{count:,}", hint=percent(count / len(table))) for name, count in rows.items())
     page.heading("How rows were dealt")
@@ -273,7 +325,13 @@ def _page(catalog: Catalog, table: pd.DataFrame, assignment: Assignment, ratios:
             ("Rows whose group came in two splits, and went to train", len(assignment.conflicts)),
             ("Groups moved so that a small class stands in every split", assignment.moved),
             ("Shop photos: the gallery of every split, dealt to none", assignment.gallery),
+            ("User photos with a copy in the gallery, whose groups went to train", assignment.shown),
         ],
+    )
+    page.heading("What may not be parted", costs(ties, dealt, ratios))
+    page.table(
+        ("Rows of", "Rows that stand with others", "Checked: in two splits"),
+        [(TIES[name], _tied(ties[name]), count) for name, count in broken.items()],
     )
     if assignment.conflicts:
         page.heading("Came in two splits", "These rows share a listing, product or photo with a row of another split.")
@@ -289,6 +347,38 @@ def _page(catalog: Catalog, table: pd.DataFrame, assignment: Assignment, ratios:
             page.heading(f"{column.removeprefix(ATTRIBUTE_PREFIX).capitalize()} in each split")
             page.table(("Class", *SPLITS, "all"), _balance(table, column), shown=60)
     return page
+
+
+def costs(ties: pd.DataFrame, split: pd.Series, ratios: Sequence[float]) -> str:
+    """What keeping rows together cost: how far shares are from those asked for, and which classes a split lacks.
+
+    Args:
+        ties: The rows, with the columns of `TIES`.
+        split: What each was dealt to; "" is not dealt.
+        ratios: Shares of train, validation and test.
+    """
+    dealt = split[split != ""]
+    shares = [float((dealt == name).mean()) if len(dealt) else 0.0 for name in SPLITS]
+    off = max(abs(share - asked) for share, asked in zip(shares, ratios, strict=True))
+    lacking = 0
+    for name in ("category", "verdict", *(str(own) for own in ties if str(own).startswith(ATTRIBUTE_PREFIX))):
+        if name in ties:
+            known = ties[name].ne("").to_numpy(dtype=bool) & split.ne("").to_numpy(dtype=bool)
+            found = pd.crosstab(ties[name][known], split[known]).reindex(columns=SPLITS, fill_value=0)
+            wanted = found[[own for own, ratio in zip(SPLITS, ratios, strict=True) if ratio > 0]]
+            lacking += int(((found.sum(axis=1) >= MIN_GROUPS) & (wanted == 0).any(axis=1)).sum())
+    got = " / ".join(percent(share) for share in shares)
+    asked_for = " / ".join(percent(ratio) for ratio in ratios)
+    verb = "is" if lacking == 1 else "are"
+    lost = f"{counted(lacking, 'class')} of {MIN_GROUPS} rows or more {verb} missing from a split"
+    lost = lost if lacking else "no class is lost"
+    return f"Cost: asked for {asked_for}, dealt {got} (at most {100 * off:.1f} points off); {lost}."
+
+
+def _tied(names: pd.Series) -> int:
+    """Rows whose value another row has too."""
+    known = names[names != ""]
+    return int(known.duplicated(keep=False).sum())
 
 
 def _balance(table: pd.DataFrame, column: str) -> Iterable[tuple[str, int, int, int, int]]:

@@ -233,6 +233,8 @@ def _column(table: pd.DataFrame, photos: pd.DataFrame, name: str) -> pd.Series:
     else:
         own = name.removeprefix(PHOTO)
         values, known = photos[own], None if own in ALWAYS_KNOWN else photos["readable"].to_numpy()
+    if isinstance(values.dtype, pd.ArrowDtype):  # numbers as Great Expectations expects them
+        values = pa.chunked_array(values.array.__arrow_array__()).to_pandas().set_axis(values.index)
     if values.dtype == TEXT:
         values = values.mask(values == "")
     elif values.dtype.kind in "iuf":  # Great Expectations is slow with narrower numbers

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, is_safe_path, labels_of
+from vitrine.catalog.left_out import LEFT_OUT, LeftOut, write_left_out
 from vitrine.files import new_folder, write_json
 from vitrine.quality.catalog_map import write_catalog_map
 from vitrine.quality.embedding import label_features
@@ -26,11 +27,12 @@ from vitrine.quality.label_noise import LabelNoise
 from vitrine.quality.label_noise_page import label_noise_section
 from vitrine.quality.labels import label_counts
 from vitrine.quality.links import copy_links
-from vitrine.quality.rules import Finding, evaluate, gather
+from vitrine.quality.rules import Finding, evaluate, gather, unusable_rows
 from vitrine.quality.scan import read_photo_table, scan_photos
 from vitrine.quality.settings import RuleSettings, load_settings
 from vitrine.quality.suite import great_expectations_page, judge_suite, read_suite
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
+from vitrine.words import counted
 
 SIDES = (32, 64, 128, 256, 512, 1024, 2048)
 EXPECTATIONS, EVIDENTLY, MAP = "great_expectations.html", "evidently.html", "map.html"
@@ -94,7 +96,8 @@ def validate_catalog(
 
     Writes `report.html` and `results.json` (`passed`, `rows`, `data_version`, `rules`), `great_expectations.html` (the
     single-cell rules and the suite, as Great Expectations shows them), `summary.json` and `sample.parquet` for the next
-    validation to compare with, with `previous` Evidently's `evidently.html`, and with `as_map` `map.html`.
+    validation to compare with, `left_out.csv` (`row`, `image`, `reason` of rows that cannot be used), with `previous`
+    Evidently's `evidently.html`, and with `as_map` `map.html`.
 
     Args:
         catalog: The catalog; its rows may be unusable.
@@ -138,14 +141,18 @@ def validate_catalog(
             "rules": [asdict(result) for result in results],
         }
         write_json(folder / RESULTS, content)
+        why = unusable_rows(evidence)
+        gone = [(row, str(catalog.table["image"].iat[row])) for row in why.index[why != ""]]
+        write_left_out(folder / LEFT_OUT, [LeftOut(row + 1, image, why.iat[row]) for row, image in gone])
         summary, sampled = summarise(catalog.table, looks, catalog.data_version), sample(catalog.table, looks)
         write_revision(folder, summary, sampled)
         version = f"data version {catalog.data_version or 'unknown'}"
         name = f"vitrine and {own.name}" if own else "vitrine"
         (folder / EXPECTATIONS).write_text(great_expectations_page(judged, name, version), encoding="utf-8")
-        page = _page(catalog, looks, validation, evidence.noise)
+        page = _page(catalog, evidence.normal, looks, validation, evidence.noise)
         attached = [
-            ("Great Expectations' page", EXPECTATIONS, "The rules about single cells, as that library shows them.")
+            ("Rows that cannot be used", LEFT_OUT, "With the reason of each, as a table."),
+            ("Great Expectations' page", EXPECTATIONS, "The rules about single cells, as that library shows them."),
         ]
         if before is not None:
             rows = row_changes(earlier.table, catalog.table) if earlier is not None else None
@@ -193,7 +200,9 @@ def _status(result: RuleResult) -> str:
     return STATUS["info"] if result.severity == "info" and result.count else "Passed"
 
 
-def _page(catalog: Catalog, photos: pd.DataFrame, validation: Validation, noise: LabelNoise) -> Page:
+def _page(
+    catalog: Catalog, normal: pd.DataFrame, photos: pd.DataFrame, validation: Validation, noise: LabelNoise
+) -> Page:
     table = catalog.table
     failed = [result for result in validation.results if not result.passed and result.severity == "error"]
     warned = [result for result in validation.results if not result.passed and result.severity == "warning"]
@@ -201,11 +210,11 @@ def _page(catalog: Catalog, photos: pd.DataFrame, validation: Validation, noise:
     if failed:
         verdict, tone = f"Not usable: {len(failed)} of {len(validation.results)} rules failed", "bad"
     elif warned:
-        verdict, tone = f"Usable, with {len(warned)} warnings", "warn"
+        verdict, tone = f"Usable, with {counted(len(warned), 'warning')}", "warn"
     subtitle = f"{catalog.address}, data version {catalog.data_version or 'unknown'}"
     page = Page("Data quality report", subtitle, verdict, tone)
     unreadable = int((~photos["readable"]).sum())
-    labelled = int((label_counts(table) > 0).sum())
+    labelled = int((label_counts(normal) > 0).sum())
     tiles = [
         Tile("Photos", f"{len(table):,}", hint="rows of the catalog"),
         Tile("Cannot be used", f"{unreadable:,}", "warn" if unreadable else "good", percent(unreadable / len(table))),
@@ -218,7 +227,10 @@ def _page(catalog: Catalog, photos: pd.DataFrame, validation: Validation, noise:
             number = table.loc[table[column] != "", column].nunique()
             tiles.insert(1, Tile(f"{column.capitalize()}s", f"{number:,}"))
     page.tiles(tiles)
-    page.heading("What was checked", "Failed rules first. A warning is worth a look; a failed rule stops a pipeline.")
+    page.heading(
+        "What was checked",
+        "Failed rules first. A warning is worth a look; a failed rule stops a pipeline whose setting strict is true.",
+    )
     order = {"Failed": 0, "Warning": 1, "Note": 2, "Passed": 3}
     ranked = sorted(validation.results, key=lambda result: order[_status(result)])
     page.table(
@@ -238,7 +250,7 @@ def _page(catalog: Catalog, photos: pd.DataFrame, validation: Validation, noise:
     worth_showing = [result for result in ranked if _status(result) != "Passed" and result.name != "label_noise"]
     _offenders(page, catalog, photos, worth_showing)
     label_noise_section(page, noise, catalog)
-    _labels(page, table)
+    _labels(page, normal)
     _sizes(page, photos)
     if "split" in table and (table["split"] != "").any():
         page.heading("Splits")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from vitrine import files, tasks
 from vitrine.catalog import Catalog
-from vitrine.evaluation import METRICS
-from vitrine.evaluation.gate import Decision, decide
+from vitrine.evaluation import METRICS, SAMPLES
+from vitrine.evaluation.gate import TOO_FEW, Decision, decide
+from vitrine.evaluation.sample import Interval, Sample, difference, read_samples
 from vitrine.registry.store import Registry, content_hash
 from vitrine.report import Page, Tile
 
@@ -25,6 +26,7 @@ def challenge(
     min_gain: float = 0.0,
     max_drop: float = 0.05,
     floor: float = 0.0,
+    too_few: str = TOO_FEW[0],
     only_compare: bool = False,
     allow_below_baseline: bool = False,
 ) -> Decision:
@@ -42,6 +44,7 @@ def challenge(
         min_gain: See `GateRules`.
         max_drop: See `GateRules`.
         floor: See `GateRules`.
+        too_few: See `GateRules`.
         allow_below_baseline: See `GateRules`.
         only_compare: Refuse in any case, and say what the decision would have been.
 
@@ -51,24 +54,28 @@ def challenge(
     chosen = tasks.of_model(Path(model))
     task = chosen.name
     candidate, candidate_id = files.read_json(Path(evaluation) / METRICS), content_hash(Path(model))
+    samples = read_samples(Path(evaluation) / SAMPLES)
+    own, constant = samples.get("own"), samples.get("constant")
     champion = registry.champion(task)
-    against = None
+    against, others = None, None
     if champion is not None and champion.content != candidate_id:
         from vitrine.evaluate import measure
 
         with tempfile.TemporaryDirectory() as folder:
             copy = registry.fetch(champion, Path(folder) / "champion")
-            against = measure(copy, catalog, split)
+            against, others = measure(copy, catalog, split)
     elif champion is not None:
         against = candidate
     changes = {"min_gain": min_gain, "max_drop": max_drop, "floor": floor}
-    rules = chosen.gate_rules(allow_below_baseline=allow_below_baseline, **changes)
+    rules = chosen.gate_rules(allow_below_baseline=allow_below_baseline, too_few=too_few, **changes)
     decision = decide(
         candidate,
         against,
         rules,
         candidate_id=candidate_id,
         champion_id=champion.content if champion else "",
+        over_constant=_interval(own, constant),
+        over_champion=_interval(own, others),
     )
     if only_compare:
         decision = replace(decision, promote=False, reason=f"Only compared. The gate would say: {decision.reason}")
@@ -85,6 +92,10 @@ def challenge(
         )
         _page(task, decision, champion.version if champion else "", catalog.data_version).write(folder / "report.html")
     return decision
+
+
+def _interval(own: Sample | None, other: Sample | None) -> Interval | None:
+    return None if own is None or other is None else difference(own, other)
 
 
 def _page(task: str, decision: Decision, champion: str, data_version: str) -> Page:

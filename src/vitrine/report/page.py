@@ -57,6 +57,10 @@ class Page:
         """A paragraph."""
         self.sections.append({"kind": "text", "text": text})
 
+    def code(self, lines: Iterable[str]) -> None:
+        """Lines of a log, as they are."""
+        self.sections.append({"kind": "code", "text": "\n".join(lines)})
+
     def tiles(self, tiles: Iterable[Tile]) -> None:
         """A row of headline figures."""
         self.sections.append({"kind": "tiles", "tiles": list(tiles)})

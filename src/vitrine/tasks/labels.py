@@ -95,6 +95,14 @@ class LabelTask(Task[PhotoKind]):
             _explain(explain, records, shown, None if heat is None else heat[readable], config["variant"])
         return records
 
+    def constant(self, predictions: PhotoKind) -> PhotoKind:
+        """See `constant_labels`."""
+        from dataclasses import replace
+
+        from vitrine.evaluation.constant import constant_labels
+
+        return replace(predictions, targets=constant_labels(predictions.targets), separate=())
+
     def confusion(self, predictions: PhotoKind) -> dict[str, Any]:
         """See `classification_artifacts`."""
         from vitrine.evaluation.report import classification_artifacts

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vitrine.data.photo_store import PhotoStore
     from vitrine.evaluation.frozen import FrozenNet
     from vitrine.evaluation.gate import GateRules
+    from vitrine.evaluation.sample import Answers, Sample
     from vitrine.inference import Change
     from vitrine.predictions import ListingPredictions, PhotoPredictions
     from vitrine.report import Page
@@ -54,6 +55,7 @@ class Task(ABC, Generic[AnyPredictions]):
         guarded: Figures that may not fall far, whatever `decides` gains.
         headlines: The figures that journals name, the most telling first.
         counted: What `count` counts.
+        trivial: What answers without looking are here, see `constant`.
         corrupted: The figures measured on corrupted photos; none: such photos say nothing here.
         reference_split: The photos that later ones are compared with, once the model is in use.
         indexed: Whether a pipeline makes an index for visual search with the model in use.
@@ -70,6 +72,7 @@ class Task(ABC, Generic[AnyPredictions]):
     guarded: ClassVar[re.Pattern[str]]
     headlines: ClassVar[tuple[str, ...]]
     counted: ClassVar[str] = "photos"
+    trivial: ClassVar[str] = "the commonest label for every photo"
     corrupted: ClassVar[tuple[str, ...]] = ()
     reference_split: ClassVar[str] = "train"
     indexed: ClassVar[bool] = False
@@ -119,7 +122,7 @@ class Task(ABC, Generic[AnyPredictions]):
         """
         from vitrine.evaluation.gate import GateRules
 
-        return GateRules(self.decides, guarded=self.guarded, counted=self.counted, **changes)
+        return GateRules(self.decides, guarded=self.guarded, counted=self.counted, trivial=self.trivial, **changes)
 
     # Models
 
@@ -240,6 +243,20 @@ class Task(ABC, Generic[AnyPredictions]):
         """Raises an InputError where a model's features cannot be indexed."""
 
     # Evaluation
+
+    @abstractmethod
+    def constant(self, predictions: AnyPredictions) -> AnyPredictions:
+        """What answering without looking would say about the same rows: the commonest label, or a random order."""
+
+    @abstractmethod
+    def answers(self, predictions: AnyPredictions) -> "dict[str, Answers]":
+        """What `decides` is the mean of, by target; `unit` is the row (or listing) of the predictions."""
+
+    def sample(self, predictions: AnyPredictions, rows: "Catalog") -> "Sample":
+        """`answers`, drawn by what is independent of each other: products, listings or photos."""
+        from vitrine.evaluation.sample import sample_of, units_of
+
+        return sample_of(self.answers(predictions), *units_of(rows.table))
 
     @abstractmethod
     def metrics(self, predictions: AnyPredictions) -> dict[str, float]:

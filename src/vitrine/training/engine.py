@@ -5,7 +5,6 @@ The loop is here to be read.
 
 import inspect
 import math
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -14,11 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from vitrine.errors import InputError
 from vitrine.files import atomic_write
 from vitrine.memory import keep_freed_memory
+from vitrine.model import note_curve
+from vitrine.progress import Progress
 from vitrine.settings import Settings
 from vitrine.training import shared
 from vitrine.training.objective import Objective
@@ -41,24 +41,46 @@ class Epoch:
 
 @dataclass
 class History:
-    """All epochs so far and the best one (by validation score; the last where there is none)."""
+    """All epochs so far and the best one (by validation score; the last where there is none).
+
+    Attributes:
+        epochs: In order.
+        best: Which one is kept; -1: the net as it was before the first.
+        note: What else the card says.
+        start: What the net came to before the first epoch, where that was asked (`Objective.from_start`).
+    """
 
     epochs: list[Epoch] = field(default_factory=list)
     best: int = -1
-    note: str = ""  # what else the card says
+    note: str = ""
+    start: Epoch | None = None
+
+    @property
+    def kept(self) -> Epoch | None:
+        """The best epoch, or the start where none was better; None before there is any."""
+        return self.epochs[self.best] if self.best >= 0 else self.start
 
     def best_score(self) -> float | None:
-        """The validation score of the best epoch."""
-        return self.epochs[self.best].score if self.epochs else None
+        """The validation score of what is kept."""
+        return self.kept.score if self.kept else None
 
     def add(self, epoch: Epoch) -> bool:
         """Appends an epoch; True if it is the best so far."""
+        best = self.best_score()
         self.epochs.append(epoch)
-        best = self.epochs[self.best].score if self.best >= 0 else None
         if epoch.score is None or best is None or epoch.score > best:
             self.best = len(self.epochs) - 1
             return True
         return False
+
+    def lost(self) -> str:
+        """What to say where training ended below where it began; "" where it did not, or that was not asked."""
+        last = self.epochs[-1].score if self.epochs else None
+        if self.start is None or self.start.score is None or last is None or last >= self.start.score:
+            return ""
+        kept = f"pass {self.best + 1} is kept" if self.best >= 0 else "the net as it came is kept"
+        came = f"{last:.4f} on validation photos against {self.start.score:.4f}"
+        return f"training ended below where it began ({came}); {kept}"
 
     def stale(self, patience: int) -> bool:
         """Whether the last `patience` epochs, if any, were no better than the best before them."""
@@ -108,7 +130,8 @@ def fit(
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
-        history = History([Epoch(**epoch) for epoch in state["epochs"]], state["best_epoch"])
+        begun = Epoch(**state["start"]) if state.get("start") else None
+        history = History([Epoch(**epoch) for epoch in state["epochs"]], state["best_epoch"], start=begun)
         best, first_step = state["best"], state["step"]
         losses.fill_(state["losses"])
         print(f"{title}: goes on from epoch {len(history.epochs) + 1}, step {first_step + 1}", flush=True)
@@ -126,11 +149,17 @@ def fit(
             "losses": losses.item(),
             "epochs": [asdict(epoch) for epoch in history.epochs],
             "best_epoch": history.best,
+            "start": asdict(history.start) if history.start else None,
         }
         # Writing a path by itself, PyTorch does not say why it cannot.
         with atomic_write(checkpoint) as temporary, temporary.open("wb") as file:
             torch.save(state, file)
 
+    if objective.from_start and history.start is None and not history.epochs:
+        started = time.monotonic()
+        net.eval()
+        score, figures = shared.agreed(objective.score(), objective.figures(), device)
+        history.start = Epoch(math.nan, score, time.monotonic() - started, figures)
     total = settings.epochs * objective.steps
     for epoch in range(len(history.epochs), settings.epochs):
         if history.settled(objective.tolerance):
@@ -141,7 +170,7 @@ def fit(
             break
         started = saved = time.monotonic()
         net.train()
-        with _progress(title, epoch, settings.epochs, objective.steps, first_step) as bar:
+        with Progress(f"{title} {epoch + 1}/{settings.epochs}", "step", objective.steps, first_step) as bar:
             for step, drawn in enumerate(objective.batches(epoch, first_step), first_step):
                 for group in optimizer.param_groups:
                     group["lr"] = (
@@ -173,9 +202,14 @@ def fit(
         losses, first_step = torch.zeros_like(losses), 0
         save()
         if not quiet or epoch + 1 == settings.epochs:
-            _report(title, epoch, settings.epochs, done)
+            _report(title, epoch, settings.epochs, done, objective.scored)
     net.load_state_dict(best)
     net.eval()
+    passes = history.epochs
+    note_curve(title, [own.loss for own in passes], [own.score for own in passes], objective.scored)
+    if lost := history.lost():
+        history.note = f"{lost[0].upper()}{lost[1:]}."
+        print(f"{title}: {lost}", flush=True)
     return history
 
 
@@ -261,18 +295,7 @@ def _cpu_has_bf16() -> bool:
     return bool(supported and supported())
 
 
-def _progress(title: str, epoch: int, epochs: int, steps: int, done: int) -> "tqdm[Any]":
-    return tqdm(
-        total=steps,
-        initial=done,
-        desc=f"{title} {epoch + 1}/{epochs}",
-        leave=False,
-        disable=not sys.stderr.isatty(),
-        unit="step",
-    )
-
-
-def _report(title: str, epoch: int, epochs: int, done: Epoch) -> None:
-    score = "" if done.score is None else f", validation {done.score:.4f}"
+def _report(title: str, epoch: int, epochs: int, done: Epoch, scored: str) -> None:
+    score = "" if done.score is None else f", validation {scored} {done.score:.4f}"
     own = "".join(f", {name} {value:.4f}" for name, value in done.figures.items())
     print(f"{title}: epoch {epoch + 1}/{epochs}, loss {done.loss:.4f}{score}{own}, {done.seconds:.1f} s", flush=True)

@@ -16,7 +16,7 @@ from vitrine.blocks.pretrained import find_weights, sum_of
 from vitrine.catalog import Catalog
 from vitrine.data.augment import MEAN, STD
 from vitrine.data.photo_store import PhotoStore
-from vitrine.data.truth import LabelTarget, attribute_truth, label_matrix, top1_accuracy
+from vitrine.data.truth import LabelTarget, attribute_truth, label_matrix, labelled_accuracy
 from vitrine.files import absolute
 from vitrine.inference import run_net
 from vitrine.model import save_model
@@ -59,6 +59,7 @@ def finish(
     store: PhotoStore,
     notes: str,
     targets: Callable[[Mapping[str, Any], pd.DataFrame], Sequence[LabelTarget]],
+    measured: Callable[[Mapping[str, Any], pd.DataFrame], Sequence[LabelTarget]] | None = None,
 ) -> None:
     """Calibrates on the validation photos (the training photos where there are none) and writes the model folder.
 
@@ -70,6 +71,7 @@ def finish(
         store: Its photos.
         notes: Markdown that ends the card.
         targets: config and rows to each target's name, the rows' true labels, and the labels that can be predicted.
+        measured: The same with the labels that rows are measured by, where some may be one of several; None: `targets`.
     """
     split = catalog.table["split"].to_numpy()
     rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
@@ -79,6 +81,7 @@ def finish(
     temperatures: dict[str, float] = {}
     priors: dict[str, list[float]] = {}
     train = catalog.of_split("train").table
+    exact = {name: truth for name, truth, _ in (measured or targets)(config, table)}
     for name, truth, labels in targets(config, table):
         matrix = label_matrix(truth, labels)
         answers = scores[name]
@@ -88,18 +91,21 @@ def finish(
             answers, priors[name] = answers / temperatures[name] + offsets, offsets.tolist()
         else:
             temperatures[name] = fit_temperature(answers, matrix)
-        accuracy = top1_accuracy(answers, matrix)
+        accuracy, count = labelled_accuracy(answers, exact[name], labels)
         if accuracy is not None:
             metrics[f"validation/{name}/top1"] = accuracy
+            metrics[f"validation/{name}/count"] = float(count)
     config = config | {"temperatures": temperatures} | ({"priors": priors} if priors else {})
     save_model(out, net, config, metrics, notes)
 
 
 def training_notes(history: History) -> str:
     """What the model card says of a training."""
-    best = history.epochs[history.best]
+    if history.best >= 0:
+        best = f"the best one {history.best + 1} (loss {history.epochs[history.best].loss:.4f})"
+    else:
+        best = "none better than the net as it came"
     return (
-        f"## Training\n\n{len(history.epochs)} epochs, the best one {history.best + 1} "
-        f"(loss {best.loss:.4f}), {sum(epoch.seconds for epoch in history.epochs):.0f} s.\n"
-        + (f"\n{history.note}\n" if history.note else "")
+        f"## Training\n\n{len(history.epochs)} epochs, {best}, "
+        f"{sum(epoch.seconds for epoch in history.epochs):.0f} s.\n" + (f"\n{history.note}\n" if history.note else "")
     )

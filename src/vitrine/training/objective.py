@@ -29,6 +29,8 @@ class Objective(Generic[Batch]):
         figures: What else to note of an epoch, by name; asked after `score`.
         tolerance: Training ends once the mean loss moved less than this in three epochs running.
         patience: Training ends after this many epochs whose score is no better than the best; 0: never.
+        scored: What the score is called.
+        from_start: Whether the net answers before it has learnt anything, so that it may be better than after.
     """
 
     steps: int
@@ -41,6 +43,8 @@ class Objective(Generic[Batch]):
     figures: Callable[[], Mapping[str, float]] = dict
     tolerance: float = 0.0
     patience: int = 0
+    from_start: bool = False
+    scored: str = "score"
 
     def at(self, epoch: int, step: int, drawn: tuple[Batch, Tensor | None], device: torch.device) -> Tensor:
         """The loss of a step of `batches`, its photos moved to the device and augmented.

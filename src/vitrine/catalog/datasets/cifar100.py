@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from vitrine import files
 from vitrine.catalog.datasets.reading import label, require
 from vitrine.errors import InputError
+from vitrine.progress import Progress
 
 SIDE = 32
 RECORD = 2 + 3 * SIDE * SIDE  # bytes
@@ -87,7 +87,7 @@ def _write_photos(folder: Path, images: list[str], pixels: NDArray[np.uint8], sp
         (paths[start : start + BATCH], pixels[start : start + BATCH]) for start in starts
     )
     workers = min(os.cpu_count() or 1, len(starts))
-    with tqdm(total=len(paths), desc=f"writing {split}", unit="photo", disable=None) as bar:
+    with Progress(f"writing {split}", "photo", len(paths)) as bar:
         if workers == 1:
             for batch in batches:
                 bar.update(_write_batch(batch))

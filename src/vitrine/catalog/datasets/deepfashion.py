@@ -12,12 +12,12 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from vitrine import files
 from vitrine.catalog.datasets.reading import box, label, line_of, part, read_table, recoded, require
 from vitrine.catalog.mapping import TableFile, attribute_column
 from vitrine.errors import InputError
+from vitrine.progress import Progress
 
 HOW = "unpack the Category and Attribute Prediction Benchmark (mmlab.ie.cuhk.edu.hk/projects/DeepFashion.html)"
 GROUPS = {"1": "upper-body", "2": "lower-body", "3": "full-body"}
@@ -176,7 +176,7 @@ def _parse_flags(
 def _portions(data: Iterable[bytes], file: str) -> Iterator[bytes]:
     """The data in portions of whole lines, each of which ends in a line feed; blank lines at the end are left out."""
     rest = bytearray()
-    with tqdm(desc=file, unit="B", unit_scale=True, disable=None) as bar:
+    with Progress(file, "byte") as bar:
         for piece in data:
             rest += piece
             bar.update(len(piece))

@@ -1,5 +1,7 @@
 """Reading the files of a data set: what is wrong with them is said with the file and the line."""
 
+import io
+import zipfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,11 +11,20 @@ import pyarrow as pa
 
 from vitrine import files
 from vitrine.catalog.mapping import TableFile
-from vitrine.catalog.table import BadLinesError, as_text, decode_parquet, json_text, parse_csv
+from vitrine.catalog.table import (
+    BadLinesError,
+    as_text,
+    decode_parquet,
+    json_text,
+    likely_delimiter,
+    parse_csv,
+)
 from vitrine.errors import InputError
 from vitrine.untrusted import parse_json
 
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
+SHEET_ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+MAX_SHEET = 1 << 30  # bytes of a workbook once unpacked
 
 
 def require(root: str, names: Iterable[str], how: str) -> None:
@@ -45,6 +56,8 @@ def read_table(
             table = _parse_parquet(data, described.names, used)
         elif name.endswith(JSON_ENDINGS):
             table = _parse_json_table(data, name, skipped)
+        elif name.lower().endswith(SHEET_ENDINGS):
+            table = _parse_sheet(data, described)
         elif described.aligned:
             table = parse_aligned(data.decode(described.encoding), described, skipped)
         else:
@@ -57,7 +70,11 @@ def read_table(
                 quoted=described.quoted,
                 skipped=skipped,
             )
+        if hint := _likely_delimiter(data, described, table):
+            raise ValueError(hint)
     except BadLinesError as error:
+        if hint := _likely_delimiter(data, described, None):
+            raise InputError(f"{uri}: cannot be read as a table ({error}); {hint}") from error
         those = "this line" if len(error.lines) == 1 else f"these {len(error.lines)} lines"
         raise InputError(f"{uri}: cannot be read as a table ({error}); --skip-bad-lines leaves {those} out") from error
     except (pa.ArrowException, ValueError, LookupError, OSError) as error:
@@ -65,6 +82,44 @@ def read_table(
     if table.empty:
         raise InputError(f"{uri}: the table has no rows")
     return pd.DataFrame({name: [cell.strip() for cell in table[name].tolist()] for name in table.columns})
+
+
+def _parse_sheet(data: bytes, described: TableFile) -> pd.DataFrame:
+    """A sheet of a workbook as text, the first where none is named; empty rows are left out.
+
+    Raises:
+        ValueError: if there is no such sheet, a column stands twice, or it unpacks to more than `MAX_SHEET`.
+    """
+    from python_calamine import CalamineError, load_workbook
+
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as parts:
+            if sum(part.file_size for part in parts.infolist()) > MAX_SHEET:
+                raise ValueError(f"unpacks to more than {MAX_SHEET >> 30} GB")
+    try:
+        book = load_workbook(io.BytesIO(data))
+        names = book.sheet_names
+        if described.sheet and described.sheet not in names:
+            raise ValueError(f"no sheet {described.sheet!r} (sheets: {', '.join(names)})")
+        cells = book.get_sheet_by_name(described.sheet or names[0]).to_python() if names else []
+    except CalamineError as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+    rows = [row for row in ([_sheet_cell(cell) for cell in row] for row in cells) if any(row)]
+    header = rows.pop(0) if rows and described.header else []
+    columns = described.names or [name.strip() or f"column {i + 1}" for i, name in enumerate(header)]
+    columns = columns or [f"column {i + 1}" for i in range(len(rows[0]) if rows else 0)]
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise ValueError(f"column {twice[0]!r} appears twice")
+    if rows and len(columns) != len(rows[0]):
+        raise ValueError(f"has {len(rows[0])} columns, not the {len(columns)} named")
+    return pd.DataFrame(rows, columns=columns, dtype=object)
+
+
+def _sheet_cell(value: object) -> str:
+    """A cell as text; whole numbers, which a workbook keeps as floats, without a fraction."""
+    if isinstance(value, float):
+        return np.format_float_positional(value, trim="-")
+    return str(value).strip()
 
 
 def parse_aligned(text: str, described: TableFile, skipped: list[int] | None = None) -> pd.DataFrame:
@@ -160,6 +215,18 @@ def box(left: float, top: float, width: float, height: float) -> str:
     x, y = max(left, 0), max(top, 0)
     width, height = left + width - x, top + height - y
     return ",".join(f"{value:.10g}" for value in (x, y, width, height)) if width > 0 and height > 0 else ""
+
+
+def _likely_delimiter(data: bytes, described: TableFile, table: pd.DataFrame | None) -> str:
+    """What to say where a text was taken for one column, or for lines of different lengths, by a wrong delimiter."""
+    name = described.file.lower()
+    if described.aligned or name.endswith((".parquet", *JSON_ENDINGS, *SHEET_ENDINGS)):
+        return ""
+    if table is not None and (table.shape[1] != 1 or (described.delimiter and described.names)):
+        return ""  # as it was described
+    used = described.delimiter or ("\t" if name.endswith(".tsv") else ",")
+    likely = likely_delimiter(data.decode(described.encoding, errors="replace"), used)
+    return f"its lines look parted by {likely!r}: delimiter: {likely!r} in the mapping" if likely else ""
 
 
 def _read_bytes(uri: str) -> bytes:

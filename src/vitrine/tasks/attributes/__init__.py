@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from vitrine.catalog import Catalog
     from vitrine.evaluation.frozen import FrozenNet
+    from vitrine.evaluation.sample import Answers
     from vitrine.inference import Change
     from vitrine.predictions import LabelPredictions, PhotoPredictions
     from vitrine.report import Page
@@ -151,6 +152,14 @@ class Attributes(LabelTask["PhotoPredictions"]):
         from vitrine.tasks.attributes.metrics import attribute_metrics
 
         return attribute_metrics(predictions)
+
+    def answers(self, predictions: "PhotoPredictions") -> "dict[str, Answers]":
+        """Of every type, all labels together."""
+        from vitrine.evaluation.metrics import true_ranks
+        from vitrine.evaluation.sample import Answers
+
+        asked = [own for own in predictions.targets if any(own.truth)]
+        return {own.name: Answers.of_ranks(true_ranks(own), 1, by_class=False) for own in asked}
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"

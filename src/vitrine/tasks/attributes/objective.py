@@ -73,7 +73,7 @@ def teacher_objective(
             return None
         return top1_accuracy(run_net(net, store, validation)[1][kind], matrix[validation])
 
-    return Objective(steps, batches, loss, score, store, settings.seed)
+    return Objective(steps, batches, loss, score, store, settings.seed, scored=f"{kind} top1")
 
 
 def bce_objective(
@@ -107,7 +107,10 @@ def bce_objective(
         ]
         return torch.stack(terms).sum()
 
-    return Objective(steps, batches, loss, lambda: _mean_top1(net, store, matrices, split), store, settings.seed)
+    def score() -> float | None:
+        return _mean_top1(net, store, matrices, split)
+
+    return Objective(steps, batches, loss, score, store, settings.seed, scored="mean top1")
 
 
 def student_objective(
@@ -159,7 +162,7 @@ def student_objective(
         )
 
     score = partial(_mean_top1, net, store, matrices, split)
-    return Objective(len(mixture(0)), batches, loss, score, store, settings.seed)
+    return Objective(len(mixture(0)), batches, loss, score, store, settings.seed, scored="mean top1")
 
 
 def _steps(photos: int, settings: Settings) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vitrine.catalog import Catalog
     from vitrine.catalog.photos import PhotoError
     from vitrine.evaluation.frozen import FrozenNet
+    from vitrine.evaluation.sample import Answers, Sample
     from vitrine.inference import Change
     from vitrine.predictions import ListingPredictions, PhotoPredictions
     from vitrine.report import Page
@@ -50,6 +51,7 @@ class Authenticity(Task["ListingPredictions"]):
     guarded = re.compile(r"precision|recall|f1")
     headlines = ("accuracy", "f1", "auc")
     counted = "listings"
+    trivial = "the commonest verdict for every listing"
     reference_split = "test"  # a net is surer of the few listings that it learnt than of any to come
     config = AuthenticityConfig
 
@@ -123,6 +125,38 @@ class Authenticity(Task["ListingPredictions"]):
         from vitrine.tasks.authenticity.metrics import view_metrics
 
         return view_metrics(judge_by_view(net, config, rows))
+
+    def constant(self, predictions: "ListingPredictions") -> "ListingPredictions":
+        """As likely authentic as listings of known verdict are."""
+        from dataclasses import replace
+
+        import numpy as np
+
+        from vitrine.tasks.authenticity.metrics import judged
+
+        known = judged(predictions).authentic
+        share = float(known.mean()) if len(known) else 0.5
+        probability = np.full(len(predictions.listings), share, np.float32)
+        return replace(predictions, probability=probability, attention=None, photo_probability=None, maps=None)
+
+    def answers(self, predictions: "ListingPredictions") -> "dict[str, Answers]":
+        """Whether each listing of known verdict is judged rightly."""
+        import numpy as np
+
+        from vitrine.evaluation.sample import Answers
+        from vitrine.tasks.authenticity.metrics import judged
+
+        known = judged(predictions)
+        right = (known.probability >= 0.5) == known.authentic
+        return {"verdict": Answers(known.rows, np.zeros(len(known.rows), np.int64), right.astype(np.float64))}
+
+    def sample(self, predictions: "ListingPredictions", rows: "Catalog") -> "Sample":
+        """Drawn by listings."""
+        import numpy as np
+
+        from vitrine.evaluation.sample import sample_of
+
+        return sample_of(self.answers(predictions), "listings", np.arange(len(predictions.listings)))
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"

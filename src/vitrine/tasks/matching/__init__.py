@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vitrine.catalog.photos import PhotoError
     from vitrine.data.photo_store import PhotoStore
     from vitrine.evaluation.frozen import FrozenNet
+    from vitrine.evaluation.sample import Answers
     from vitrine.inference import Change
     from vitrine.predictions import RetrievalPredictions
     from vitrine.report import Page
@@ -40,6 +41,7 @@ class Matching(Task["RetrievalPredictions"]):
     """User photos ask, shop photos are searched."""
 
     name = "matching"
+    trivial = "a random order"
     title = "Matching"
     variants = (
         "pretrained", "ft-similarity", "contrastive", "contrastive-softmax", "robust", "robust-softmax",
@@ -140,9 +142,11 @@ class Matching(Task["RetrievalPredictions"]):
 
     def index_rows(self, catalog: "Catalog", config: Mapping[str, Any]) -> "pd.DataFrame":
         """Shop photos only, where the catalog tells domains; products are what the model was trained to tell apart."""
+        from vitrine.catalog.table import texts
+
         rows = super().index_rows(catalog, config)
         if config["identity"] in catalog.table:
-            rows["product"] = catalog.table[config["identity"]].astype(str)
+            rows["product"] = texts(catalog.table[config["identity"]])
         return rows[rows["domain"] == "shop"] if (rows["domain"] == "shop").any() else rows
 
     def check_searchable(self, config: Mapping[str, Any], folder: Path) -> None:
@@ -157,6 +161,23 @@ class Matching(Task["RetrievalPredictions"]):
         from vitrine.tasks.matching.report import matching_metrics
 
         return matching_metrics(predictions)
+
+    def constant(self, predictions: "RetrievalPredictions") -> "RetrievalPredictions":
+        """See `constant_order`."""
+        from vitrine.evaluation.constant import constant_order
+
+        return constant_order(predictions)
+
+    def answers(self, predictions: "RetrievalPredictions") -> "dict[str, Answers]":
+        """Whether a shop photo of the same thing is among the first 20."""
+        import numpy as np
+
+        from vitrine.evaluation.sample import Answers
+        from vitrine.tasks.matching.report import overall_ranks, queries_of
+
+        ranks = overall_ranks(predictions)
+        rows = queries_of(predictions)[ranks.query]
+        return {"search": Answers(rows, np.zeros(len(rows), np.int64), ranks.hits(20))}
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"
@@ -198,10 +219,11 @@ class Matching(Task["RetrievalPredictions"]):
         seconds: float,
         compare: Any = None,
     ) -> "RetrievalPredictions":
+        from vitrine.catalog.table import texts
         from vitrine.predictions import RetrievalPredictions
 
         def column(name: str) -> list[str]:
-            return table[name].astype(str).tolist() if name in table else [""] * len(table)
+            return texts(table[name]).tolist() if name in table else [""] * len(table)
 
         return RetrievalPredictions(
             self.name,

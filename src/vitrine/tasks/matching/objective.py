@@ -167,7 +167,19 @@ def siamese_objective(
         return {**validation.figures(), "positives_beyond_margin": beyond[0]}
 
     steps = len(steps_of_epoch(pairable, len(background.rows), ratio, settings.batch_size, settings.seed, 0))
-    return Objective(steps, batches, loss, score, store, settings.seed, figures=figures, patience=settings.patience)
+    # Published features find things as they come.
+    return Objective(
+        steps,
+        batches,
+        loss,
+        score,
+        store,
+        settings.seed,
+        figures=figures,
+        patience=settings.patience,
+        from_start=True,
+        scored=f"top{settings.stop_at}",
+    )
 
 
 def step_rows(step: Step, pairable: Pairable, background: Background, hard: np.ndarray) -> np.ndarray:
@@ -292,7 +304,15 @@ def similarity_objective(
     def score() -> float | None:
         return validation.score(net, store, settings.stop_at)
 
-    return Objective(len(chosen(0)), batches, loss, score, figures=validation.figures, patience=settings.patience)
+    return Objective(
+        len(chosen(0)),
+        batches,
+        loss,
+        score,
+        figures=validation.figures,
+        patience=settings.patience,
+        scored=f"top{settings.stop_at}",
+    )
 
 
 def _same(pairable: Pairable, users: np.ndarray, step: Step, near: np.ndarray, far: np.ndarray) -> np.ndarray:

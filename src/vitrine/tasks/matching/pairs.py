@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from vitrine.catalog.table import texts
 from vitrine.catalog.tree import CategoryTree
 from vitrine.data.sampling import in_turns
 from vitrine.errors import InputError
@@ -28,7 +29,7 @@ def identity_column(table: pd.DataFrame, named: str, root: str) -> str:
         InputError: if there is none with a value.
     """
     for column in (named,) if named else IDENTITIES:
-        if column in table and (table[column].astype(str) != "").any():
+        if column in table and (texts(table[column]) != "").any():
             return column
     raise InputError(
         f"{root}: {named or ' and '.join(IDENTITIES)}: no row has one; matching needs to know what is the same"
@@ -37,7 +38,7 @@ def identity_column(table: pd.DataFrame, named: str, root: str) -> str:
 
 def identities(table: pd.DataFrame, column: str) -> np.ndarray:
     """(rows,) a number per thing shown, -1 where it is not known. Only comparable within one call."""
-    names = table[column].astype(str) if column in table else pd.Series([""] * len(table))
+    names = texts(table[column]) if column in table else pd.Series([""] * len(table))
     codes = pd.factorize(names)[0].astype(np.int64)
     codes[(names == "").to_numpy()] = -1
     return codes

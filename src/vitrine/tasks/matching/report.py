@@ -74,6 +74,8 @@ def matching_metrics(predictions: RetrievalPredictions) -> dict[str, float]:
         for k in TOP:
             values[f"level{level}/top{k}"] = float(np.concatenate([own.hits(k) for own in nodes.values()]).mean())
         values |= {f"category:{node}/top20": own.recall(20) for node, own in nodes.items()}
+        values |= {f"category:{node}/count": float(len(own.query)) for node, own in nodes.items()}
+        values[f"level{level}/count"] = float(sum(len(own.query) for own in nodes.values()))
     values["count"] = float(len(ranks.query))
     values["without_answer"] = float(ranks.left_out)
     values["shop_photos"] = float(len(_domains(predictions)[1]))
@@ -132,6 +134,11 @@ def matching_examples(predictions: RetrievalPredictions, rows: Catalog, count: i
             picture = thumbnail(rows.uri(predictions.images[row]))
             examples.append({"thumbnail": picture, "caption": [f"{mark} {predictions.product_ids[row]}"], "tone": tone})
     return examples
+
+
+def queries_of(predictions: RetrievalPredictions) -> np.ndarray:
+    """The rows that ask: user photos."""
+    return _domains(predictions)[0]
 
 
 def _domains(predictions: RetrievalPredictions) -> tuple[np.ndarray, np.ndarray]:

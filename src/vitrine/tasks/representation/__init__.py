@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from vitrine.catalog import Catalog
     from vitrine.evaluation.frozen import FrozenNet
+    from vitrine.evaluation.sample import Answers
     from vitrine.predictions import LabelPredictions, RetrievalPredictions
     from vitrine.report import Page
 
@@ -33,6 +34,7 @@ class Representation(LabelTask["RetrievalPredictions"]):
     """Features by which photos of the same fine-grained kind are found, learnt from coarse categories."""
 
     name = "representation"
+    trivial = "a random order"
     title = "Representation"
     variants = ("base", "fine", "indi", "base-indi", "base-indi-eff", "maskcon")
     default = "base-indi-eff"
@@ -78,11 +80,33 @@ class Representation(LabelTask["RetrievalPredictions"]):
         seconds: float,
     ) -> "RetrievalPredictions":
         """See `LabelTask`."""
+        from dataclasses import replace
+
+        from vitrine.catalog import gallery_rows
         from vitrine.predictions import RetrievalPredictions
 
         targets = self.label_predictions(config, scores, table)
+        asking = None
+        if (gallery := gallery_rows(table)).any():  # it is searched, and what it shows may have been learnt
+            asking = ~gallery
+            targets = [
+                replace(target, truth=[truth if own else () for truth, own in zip(target.truth, asking, strict=True)])
+                for target in targets
+            ]
         paths = table["category"].astype(str).tolist() if "category" in table else [""] * len(table)
-        return RetrievalPredictions(self.name, table["image"].tolist(), targets, features, seconds, paths=paths)
+        images = table["image"].tolist()
+        return RetrievalPredictions(self.name, images, targets, features, seconds, paths=paths, asking=asking)
+
+    def rows(self, catalog: "Catalog", split: str) -> "Catalog":
+        """Those of a split, and the gallery, which only answers.
+
+        Raises:
+            InputError: if there are none of the split.
+        """
+        from vitrine.catalog import with_gallery
+
+        super().rows(catalog, split)
+        return with_gallery(catalog, split)
 
     def label_predictions(
         self, config: Mapping[str, Any], scores: "Mapping[str, np.ndarray]", table: "pd.DataFrame"
@@ -97,6 +121,24 @@ class Representation(LabelTask["RetrievalPredictions"]):
         from vitrine.tasks.representation.report import representation_metrics
 
         return representation_metrics(predictions)
+
+    def constant(self, predictions: "RetrievalPredictions") -> "RetrievalPredictions":
+        """See `constant_order`."""
+        from vitrine.evaluation.constant import constant_order
+
+        return constant_order(predictions)
+
+    def answers(self, predictions: "RetrievalPredictions") -> "dict[str, Answers]":
+        """Of every level, whether the first photo found is of the same node."""
+        import numpy as np
+
+        from vitrine.evaluation.sample import Answers
+        from vitrine.tasks.representation.report import level_ranks
+
+        return {
+            f"level{level}": Answers(ranks.query, np.zeros(len(ranks.query), np.int64), ranks.hits(1))
+            for level, ranks in level_ranks(predictions).items()
+        }
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"

@@ -40,6 +40,6 @@ def train_representation(
     temperatures = {}
     for name, own in scores.items():
         temperatures[name] = fit_temperature(own, supers[:, None] == np.arange(own.shape[1]))
-    metrics = {f"validation/{name}": value for name, value in history.epochs[history.best].figures.items()}
+    metrics = {f"validation/{name}": value for name, value in (history.kept.figures if history.kept else {}).items()}
     config |= {"temperatures": temperatures, "history": [asdict(epoch) for epoch in history.epochs]}
     save_model(out, net, config, metrics, training_notes(history))

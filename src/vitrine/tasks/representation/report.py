@@ -25,12 +25,16 @@ QUERIES_SHOWN, ANSWERS_SHOWN = 8, 7
 
 
 def level_ranks(predictions: RetrievalPredictions) -> dict[int, Ranks]:
-    """Per level, every labelled photo asked for among all others; levels where no photo has a partner are left out."""
+    """Per level, every labelled photo asked for among all others; levels where no photo has a partner are left out.
+
+    Photos that only answer (`RetrievalPredictions.asking`) are not asked for.
+    """
     tree = CategoryTree(predictions.paths)
     found = {}
     for level in range(1, tree.depth + 1):
         labels = level_labels(predictions, level)
-        ranks = rank(predictions.embeddings, labels, predictions.embeddings, labels, itself=np.arange(len(labels)))
+        asked = labels if predictions.asking is None else np.where(predictions.asking, labels, -1)
+        ranks = rank(predictions.embeddings, asked, predictions.embeddings, labels, itself=np.arange(len(labels)))
         if len(ranks.query):
             found[level] = ranks
     return found
@@ -55,11 +59,12 @@ def representation_metrics(predictions: RetrievalPredictions) -> dict[str, float
     values: dict[str, float] = {}
     for level, own in ranks.items():
         values |= {f"level{level}/recall@{k}": own.recall(k) for k in RECALL_AT}
+        values[f"level{level}/count"] = float(len(own.query))
     values |= {f"recall@{k}": ranks[max(ranks)].recall(k) for k in RECALL_AT}
     for target in predictions.targets:
         if any(target.truth):
             values |= {f"{target.name}/top{k}": topk_accuracy(target, k) for k in (1, 5)}
-    values["count"] = float(len(predictions.images))
+    values["count"] = float(len(predictions.images) if predictions.asking is None else predictions.asking.sum())
     values["seconds_per_1000_images"] = 1000.0 * predictions.seconds / len(predictions.images)
     return values
 
@@ -72,7 +77,8 @@ def representation_page(
     deepest = max(ranks)
     page = Page(
         title,
-        f"{len(predictions.images):,} photos, each asked for among all others by cosine, itself left out · data "
+        f"{metrics['count']:,.0f} photos, each asked for among all {len(predictions.images):,} by cosine, itself left "
+        f"out · data "
         f"{rows.data_version or 'of unknown version'} · {metrics['seconds_per_1000_images']:.1f} s per 1,000 photos",
     )
     page.tiles(Tile(f"recall@{k}, level {deepest}", percent(metrics[f"recall@{k}"])) for k in (1, 2, 4, 8))

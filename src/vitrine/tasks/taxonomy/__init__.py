@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from vitrine.catalog import Catalog
     from vitrine.evaluation.frozen import FrozenNet
+    from vitrine.evaluation.sample import Answers
     from vitrine.predictions import LabelPredictions, PhotoPredictions
     from vitrine.report import Page
 
@@ -124,6 +125,14 @@ class Taxonomy(LabelTask["PhotoPredictions"]):
         from vitrine.tasks.taxonomy.metrics import taxonomy_metrics
 
         return taxonomy_metrics(predictions)
+
+    def answers(self, predictions: "PhotoPredictions") -> "dict[str, Answers]":
+        """Of every level, each class a group."""
+        from vitrine.evaluation.metrics import true_ranks
+        from vitrine.evaluation.sample import Answers
+
+        levels = [own for own in predictions.targets if own.name.startswith("level") and any(own.truth)]
+        return {own.name: Answers.of_ranks(true_ranks(own), 1, by_class=True) for own in levels}
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"

@@ -13,7 +13,7 @@ from vitrine.model import load_config, load_tensors
 from vitrine.tasks.task import Load
 from vitrine.tasks.taxonomy.net import TaxonomyNet
 from vitrine.tasks.taxonomy.objective import balance, objective
-from vitrine.tasks.taxonomy.predictions import label_targets
+from vitrine.tasks.taxonomy.predictions import label_targets, labelled_targets
 from vitrine.tasks.taxonomy.refinement import join, mcr_notes, refine
 from vitrine.tasks.taxonomy.settings import TaxonomySettings
 from vitrine.tasks.taxonomy.systems import SYSTEMS, build, describe
@@ -60,7 +60,7 @@ def _train_net(catalog: Catalog, variant: str, out: Path, settings: TaxonomySett
 
     history = train_net(net, objective_on, store, settings, folder, identity, f"taxonomy {variant}")
     kept, noted = balance(net, catalog, store, config) if settings.balance else ({}, "")
-    finish(out, net, config | kept, catalog, store, training_notes(history) + noted, label_targets)
+    finish(out, net, config | kept, catalog, store, training_notes(history) + noted, label_targets, labelled_targets)
 
 
 def _train_refined(
@@ -78,7 +78,7 @@ def _train_refined(
     for name, own in zip(names, learnt, strict=True):
         print(f"taxonomy {variant}: MCR of level {name}: lambda {own.strength:g}", flush=True)
     kept, noted = balance(net, catalog, store, config) if settings.balance else ({}, "")
-    finish(out, net, config | kept, catalog, store, mcr_notes(names, learnt) + noted, label_targets)
+    finish(out, net, config | kept, catalog, store, mcr_notes(names, learnt) + noted, label_targets, labelled_targets)
 
 
 def _train_levels(

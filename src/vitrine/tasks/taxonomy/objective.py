@@ -17,12 +17,12 @@ from vitrine.blocks.multitask import (
 from vitrine.catalog import Catalog
 from vitrine.data.inputs import Inputs
 from vitrine.data.sampling import shuffled
-from vitrine.data.truth import label_matrix, top1_accuracy
+from vitrine.data.truth import label_matrix, labelled_accuracy
 from vitrine.errors import InputError, nearest
 from vitrine.inference import run_net
 from vitrine.tasks.taxonomy.balance import choose_balance
 from vitrine.tasks.taxonomy.net import LEAF, TaxonomyNet
-from vitrine.tasks.taxonomy.predictions import label_targets
+from vitrine.tasks.taxonomy.predictions import label_targets, labelled_targets
 from vitrine.tasks.taxonomy.settings import TaxonomySettings
 from vitrine.training.objective import Objective
 
@@ -42,7 +42,9 @@ def objective(
     matrices = {name: label_matrix(own, labels) for name, own, labels in label_targets(config, catalog.table)}
     labelled = np.any([matrix.any(axis=1) for matrix in matrices.values()], axis=0)
     train = np.flatnonzero((split == "train") & labelled)
-    validation = np.flatnonzero((split == "validation") & matrices[LEAF].any(axis=1))
+    leaves, truth = next((labels, own) for name, own, labels in labelled_targets(config, catalog.table) if name == LEAF)
+    validation = np.flatnonzero((split == "validation") & np.array([bool(own) for own in truth]))
+    known = [truth[row] for row in validation]
     weights = task_weights(matrices, train, settings)
     categories = {name: torch.from_numpy(own) for name, own in matrices.items() if not name.startswith("attr:")}
     states = {name: torch.from_numpy(_distribution(own)) for name, own in matrices.items() if name.startswith("attr:")}
@@ -67,9 +69,9 @@ def objective(
     def score() -> float | None:
         if not len(validation):
             return None
-        return top1_accuracy(run_net(net, store, validation)[1][LEAF], matrices[LEAF][validation])
+        return labelled_accuracy(run_net(net, store, validation)[1][LEAF], known, leaves)[0]
 
-    return Objective(steps, batches, loss, score, store, settings.seed)
+    return Objective(steps, batches, loss, score, store, settings.seed, scored="leaf top1")
 
 
 def balance(net: nn.Module, catalog: Catalog, store: Inputs, config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

@@ -31,6 +31,17 @@ def label_targets(config: Mapping[str, Any], table: pd.DataFrame) -> list[LabelT
     return asked
 
 
+def labelled_targets(config: Mapping[str, Any], table: pd.DataFrame) -> list[LabelTarget]:
+    """As `label_targets`, for measuring: a row has a label of those levels only that its category reaches."""
+    tree = CategoryTree(config["leaves"])
+    paths = _paths(table)
+    levels = iter([*config.get("levels", ()), tree.depth])
+    return [
+        (name, truth if name.startswith("attr:") else _truth(tree, paths, next(levels)), labels)
+        for name, truth, labels in label_targets(config, table)
+    ]
+
+
 def label_predictions(
     config: Mapping[str, Any], scores: Mapping[str, np.ndarray], table: pd.DataFrame, temperatures: Mapping[str, float]
 ) -> list[LabelPredictions]:
