@@ -35,7 +35,7 @@ def authenticate(
 ) -> None:
     """Trains the judge of listings."""
     farewell = never_cached(
-        report_run(reports=out_reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="authenticate", due="listings")
+        report_run(reports=out_reports, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, title="authenticate", due="examine")
     ).set_display_name("Summary")
     with dsl.ExitHandler(farewell, name="run"):
         begun, checked, parted = add_front(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.agreed import POD
-from pipelines.form import check, cleaning, default_settings, trainings, whole_settings
+from pipelines.form import TASKS, check, cleaning, default_settings, trainings, whole_settings
 from pipelines.model_registry import announcer
 from pipelines.placement import Wanted
 from pipelines.placement import check as check_place
@@ -193,10 +193,8 @@ def plan(
         types = steps.teachable(table)
         groups = type_groups(types, int(settings["types_per_pod"]))
         counts = {"tasks": float(tasks.count("+") + 1), "attribute types": float(len(types))}
-    elif pipeline == "authenticate":
-        tasks, counts = "authenticity", steps.count_listings(table, run)
     else:
-        tasks = {"represent": "representation", "match": "matching"}[pipeline]
+        tasks = TASKS[pipeline]
         known: dict[str, Any] = {"level": int(settings.get("level", 0))}
         known |= {key: settings[key] for key in ("identity", "background") if key in settings}
         counts = steps.examine(tasks, variant, table, run, **known)

@@ -26,8 +26,8 @@ class Progress:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            scaled = {"unit_scale": True} if unit == "B" else {}
-            self._bar = tqdm(desc=what, unit=unit, total=total, initial=done, leave=False, **scaled)
+            bar: Any = tqdm(desc=what, unit=unit, total=total, initial=done, leave=False, unit_scale=unit == "B")
+            self._bar = bar
 
     def __enter__(self) -> "Progress":
         return self

@@ -351,25 +351,6 @@ def find_tasks(table: Path) -> str:
     return "+".join(names)
 
 
-def count_listings(table: Path, run: str) -> dict[str, float]:
-    """How many listings there are to learn from and to measure on; publishes what the steps so far decided.
-
-    Raises:
-        InputError: if the training listings do not hold both verdicts, or no test listing has one.
-    """
-    from vitrine.tasks.authenticity.listings import count_listings as count
-
-    counts = count(read_catalog(table))
-    decided = [
-        f"{counts['train']:,} listings with a verdict and {counts['undecided']:,} without to learn from, "
-        f"{counts['validation']:,} to choose by, {counts['test']:,} to measure on."
-    ]
-    judged = sum(counts.values()) - counts["undecided"]
-    figures = {"listings with a verdict": f"{judged:,}"}
-    _close(Note("listings", "Listings", decided, figures=figures, due=[_decision("authenticity")]), table, run)
-    return {name: float(count) for name, count in counts.items()}
-
-
 def examine(task: str, variant: str, table: Path, run: str, **settings: object) -> dict[str, float]:
     """What a training has; publishes what the steps so far decided.
 

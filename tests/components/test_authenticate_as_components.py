@@ -56,14 +56,14 @@ def test_listings_stay_whole_and_undecided_ones_only_teach(done):
     assert set(rows.loc[rows["verdict"] == "", "split"]) == {"train"}
     counts = done.counted.counts.metadata
     assert sum(counts.values()) == rows["listing"].nunique()
-    assert counts["undecided"] == rows.loc[rows["verdict"] == "", "listing"].nunique()
+    assert counts["without"] == rows.loc[rows["verdict"] == "", "listing"].nunique()
 
 
 def test_the_gate_promotes_the_first_model_by_its_accuracy(done):
-    assert done.judged.figures.metadata["count"] == done.counted.counts.metadata["test"]
+    assert done.judged.figures.metadata["count"] == done.counted.counts.metadata["to measure on"]
     assert Registry(done.registry).champion("authenticity") is not None
     pages = {path.name for path in (done.root / "run").iterdir()}
-    assert {"listings.json", "evaluate-authenticity.html", "gate-authenticity.html"} <= pages
+    assert {"examine.json", "evaluate-authenticity.html", "gate-authenticity.html"} <= pages
 
 
 def test_the_curve_has_the_area_that_the_figures_tell(done):

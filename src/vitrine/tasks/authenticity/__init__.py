@@ -65,7 +65,13 @@ class Authenticity(Task["ListingPredictions"]):
         """See `count_listings`."""
         from vitrine.tasks.authenticity.listings import count_listings
 
-        return count_listings(catalog)
+        counts = count_listings(catalog)
+        return {
+            "listings with a verdict to learn from": counts["train"],
+            "without": counts["undecided"],
+            "to choose by": counts["validation"],
+            "to measure on": counts["test"],
+        }
 
     def fit(self, catalog: "Catalog", variant: str, out: Path, settings: Any, folder: Path) -> None:
         """See `Task`."""
