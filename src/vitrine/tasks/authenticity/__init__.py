@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from vitrine.catalog import Catalog
     from vitrine.catalog.photos import PhotoError
+    from vitrine.data.pixels import Query
     from vitrine.evaluation.frozen import FrozenNet
     from vitrine.inference import Change
-    from vitrine.predictions import ListingPredictions, PhotoPredictions
+    from vitrine.predictions import ListingPredictions, PhotoPredictions, Reply
     from vitrine.report import Page
 
 
@@ -104,6 +105,12 @@ class Authenticity(Task["ListingPredictions"]):
         from vitrine.tasks.authenticity.listings import predict_listings
 
         return predict_listings(net, config, images, unreadable)
+
+    def reply(self, net: Any, config: Mapping[str, Any], queries: "Sequence[Query]") -> "list[Reply]":
+        """See `reply_about_listings`; each query is a listing."""
+        from vitrine.tasks.authenticity.listings import reply_about_listings
+
+        return reply_about_listings(net, config, queries)
 
     def check_searchable(self, config: Mapping[str, Any], folder: Path) -> None:
         """See `Task`."""
