@@ -340,6 +340,27 @@ def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: b
 
 
 @cli.command()
+@click.argument("models", nargs=-1, metavar="[[NAME=]MODEL]...")
+@click.option("--registry", default="", help="Folder or s3:// prefix of a model registry, whose champions are served.")
+@click.option("--task", "wanted", multiple=True, help="Whose champion; may be repeated. Default: all.")
+@click.option("--index", type=PATH, help="Index that `vitrine index` wrote, to be searched.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 is all.")
+@click.option("--port", default=8080, show_default=True)
+@click.option("--token-file", "token", type=PATH, help="File with a token that clients must present.")
+@click.option("--every", default=30.0, show_default=True, help="Seconds between looks for new champions and photos.")
+@click.option("--batch", default=32, show_default=True, help="Photos that a net is asked about at once, at most.")
+@click.option(
+    "--limit", "limits", multiple=True, metavar="KEY=VALUE", help="Of requests (docs/serving.md); repeatable."
+)
+def serve(models: tuple[str, ...], host: str, port: int, limits: tuple[str, ...], **plan: Any) -> None:
+    """Answer over HTTP with MODELs (folders, s3:// prefixes, champion:TASK) and the champions of a registry."""
+    from vitrine.serving.limits import parse_limits
+    from vitrine.serving.run import Plan, Server
+
+    Server(Plan(models=models, limits=parse_limits(limits), **plan), host, port).run()
+
+
+@cli.command()
 @click.argument("reference")
 @click.argument("current")
 @click.argument("out", type=PATH)
