@@ -14,6 +14,7 @@ import numpy as np
 from vitrine import tasks
 from vitrine.data.pixels import Query
 from vitrine.errors import InputError
+from vitrine.export import with_onnx
 from vitrine.predict import Model
 from vitrine.predictions import Reply
 from vitrine.registry.address import local_copy
@@ -200,3 +201,15 @@ def fetched(address: str, name: str, load: Load, warm: int, registry: str = "") 
 def load_torch(folder: Path) -> tuple[Model, str]:
     """With the net it was trained as."""
     return Model.load(folder), "torch"
+
+
+def load_onnx(folder: Path) -> tuple[Model, str]:
+    """With onnxruntime; what cannot be exported answers with torch."""
+    try:
+        return with_onnx(folder), "onnx"
+    except InputError as error:
+        _log.warning("%s; torch answers", error)
+        return load_torch(folder)
+
+
+ENGINES: Mapping[str, Load] = {"torch": load_torch, "onnx": load_onnx}

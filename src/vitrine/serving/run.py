@@ -15,7 +15,7 @@ from vitrine.serving.app import Service, make_app
 from vitrine.serving.guard import Guard, read_token
 from vitrine.serving.limits import Limits
 from vitrine.serving.metrics import Metrics
-from vitrine.serving.models import Champions, Load, Shelf, fetched, load_torch
+from vitrine.serving.models import ENGINES, Champions, Shelf, fetched
 from vitrine.serving.products import Products
 from vitrine.serving.prompt import prompt_protocol
 
@@ -35,7 +35,7 @@ class Plan:
         batch: Photos that a net is asked about at once.
         token: File of the token that clients must present.
         limits: Of requests.
-        load: What makes a model folder answer.
+        engine: What asks the nets: `torch` or `onnx`.
     """
 
     models: Sequence[str] = ()
@@ -46,7 +46,7 @@ class Plan:
     batch: int = 32
     token: Path | None = None
     limits: Limits = field(default_factory=Limits)
-    load: Load = load_torch
+    engine: str = "torch"
 
 
 class Server:
@@ -117,21 +117,21 @@ class Server:
 
     def _load(self) -> None:
         """Loads all there is, then follows the registry and the index; what fails at first ends the server."""
-        plan = self._plan
+        plan, load = self._plan, ENGINES[self._plan.engine]
         try:
             for named in plan.models:
                 name, sign, address = named.partition("=")
                 name, address = (name, address) if sign else ("", named)
-                model = fetched(address, name, plan.load, plan.batch, plan.registry)
+                model = fetched(address, name, load, plan.batch, plan.registry)
                 if model.name in self._shelf.models:
                     raise InputError(f"two models are called {model.name!r}; name them: NAME={address}")
                 self._shelf.put(model)
             champions = None
             if plan.registry and (plan.wanted or not plan.models):
-                champions = Champions(self._shelf, plan.registry, plan.wanted, plan.load, plan.batch)
+                champions = Champions(self._shelf, plan.registry, plan.wanted, load, plan.batch)
                 champions.take()
             if plan.index is not None:
-                self._service.products = Products(plan.index, plan.load, plan.batch)
+                self._service.products = Products(plan.index, load, plan.batch)
         except Exception as error:
             self.failure = error
             self._uvicorn.should_exit = True

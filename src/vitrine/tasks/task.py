@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vitrine.data.pixels import Query
     from vitrine.evaluation.frozen import FrozenNet
     from vitrine.evaluation.gate import GateRules
+    from vitrine.graphs import Graph
     from vitrine.inference import Change
     from vitrine.predictions import ListingPredictions, PhotoPredictions, Reply
     from vitrine.report import Page
@@ -247,6 +248,22 @@ class Task(ABC, Generic[AnyPredictions]):
         Raises:
             InputError: if the model cannot answer a query, such as one of too many photos.
         """
+
+    def graph(self, net: Any, config: Mapping[str, Any]) -> "Graph":
+        """What of a net is exported for other runtimes.
+
+        Raises:
+            InputError: if nothing can be.
+        """
+        from vitrine.graphs import photo_graph
+
+        return photo_graph(net, config)
+
+    def from_graph(self, session: Any) -> Any:
+        """A net of onnxruntime's session of what `graph` gave: it answers `reply` as the net that was exported."""
+        from vitrine.graphs import PhotoSession
+
+        return PhotoSession(session)
 
     def index_rows(self, catalog: "Catalog", config: Mapping[str, Any]) -> "pd.DataFrame":
         """The photos that an index for visual search holds: `image`, `uri`, `product`, `category`, `domain`, `bbox`."""

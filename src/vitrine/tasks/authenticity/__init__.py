@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vitrine.catalog.photos import PhotoError
     from vitrine.data.pixels import Query
     from vitrine.evaluation.frozen import FrozenNet
+    from vitrine.graphs import Graph
     from vitrine.inference import Change
     from vitrine.predictions import ListingPredictions, PhotoPredictions, Reply
     from vitrine.report import Page
@@ -111,6 +112,18 @@ class Authenticity(Task["ListingPredictions"]):
         from vitrine.tasks.authenticity.listings import reply_about_listings
 
         return reply_about_listings(net, config, queries)
+
+    def graph(self, net: Any, config: Mapping[str, Any]) -> "Graph":
+        """See `listing_graph`."""
+        from vitrine.tasks.authenticity.graph import listing_graph
+
+        return listing_graph(net, config)
+
+    def from_graph(self, session: Any) -> Any:
+        """See `ListingSession`."""
+        from vitrine.tasks.authenticity.graph import ListingSession
+
+        return ListingSession(session)
 
     def check_searchable(self, config: Mapping[str, Any], folder: Path) -> None:
         """See `Task`."""
