@@ -4,6 +4,7 @@
 const at = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 let served = { models: [], searched_photos: null };
+let started = null; // the promise of `begin`
 let asked = 0; // counts what was dropped, so that a late answer to an earlier drop is not shown
 
 function made(tag, text = "", name = "") {
@@ -167,6 +168,8 @@ async function take(files) {
   if (!photos.length) return;
   const turn = ++asked;
   at("answers").replaceChildren();
+  await started; // what is asked depends on what is served
+  if (turn !== asked) return;
   say(photos.length === 1 ? "Looking at the photo ..." : `Looking at ${photos.length} photos ...`);
   const judging = served.models.some((model) => model.task === "authenticity");
   const naming = served.models.some((model) => !["matching", "authenticity"].includes(model.task));
@@ -196,7 +199,7 @@ at("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", at("token").value);
   at("token-form").hidden = true;
-  begin();
+  started = begin();
 });
 for (const [kind, over] of [["dragenter", true], ["dragover", true], ["dragleave", false], ["drop", false]]) {
   document.addEventListener(kind, (event) => {
@@ -206,4 +209,4 @@ for (const [kind, over] of [["dragenter", true], ["dragover", true], ["dragleave
 }
 document.addEventListener("drop", (event) => take(event.dataTransfer.files));
 document.addEventListener("paste", (event) => take(event.clipboardData.files));
-begin();
+started = begin();
