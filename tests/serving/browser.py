@@ -55,7 +55,7 @@ class Page:
     def until(self, expression, seconds=600):
         """Waits until an expression holds."""
         end = time.monotonic() + seconds
-        while not self.value(expression):
+        while not self.value(f"Boolean({expression})"):  # an element by value is an empty object
             assert time.monotonic() < end, (
                 f"{expression}: not within {seconds} s; {self.value('document.body.innerText')}"
             )
