@@ -15,7 +15,7 @@ MANIFESTS = Path(__file__).parents[1] / "manifests"
 NAMESPACES = {"single-user": "kubeflow", "multi-user": "vitrine"}
 POOLS = ("gpu-t4", "gpu-a100", "spot")
 VERSIONS = ("1.30", "1.33", "1.34")
-SCHEMALESS = {"ExternalSecret", "Profile"}  # of operators, not of Kubernetes
+SCHEMALESS = {"ExternalSecret", "Profile", "InferenceService"}  # of operators, not of Kubernetes
 OF_ALL_PODS = {"ResourceQuota", "LimitRange", "NetworkPolicy"}
 SOURCES = sorted(path for path in MANIFESTS.rglob("*.yaml"))
 
@@ -30,7 +30,7 @@ def plain():
         (path, found)
         for path in SOURCES
         for found in documents(path)
-        if path.name not in ("kustomization.yaml", "retrain.yaml")
+        if path.name not in ("kustomization.yaml", "retrain.yaml", "images.yaml")
     ]
 
 
@@ -191,3 +191,93 @@ def test_every_file_says_why():
     for path in SOURCES:
         if path.name != "kustomization.yaml" and path.parent.name != "external-secrets":
             assert path.read_text().startswith("#"), path
+
+
+SERVING = MANIFESTS / "serving"
+# What KServe's predictor (serving.kserve.io/v1beta1, v0.15 to v0.21) has beside the fields of a pod, as we write it.
+OF_KSERVE = {"minReplicas": int, "maxReplicas": int, "scaleMetric": str, "scaleTarget": int, "timeout": int}
+
+
+def serving_pods():
+    """By kind: the pods that serve, as the files have them."""
+    (deployment,) = (found for found in documents(SERVING / "plain/serve.yaml") if found["kind"] == "Deployment")
+    (service,) = (found for found in documents(SERVING / "kserve/serve.yaml") if found["kind"] == "InferenceService")
+    predictor = service["spec"]["predictor"]
+    own = {name: value for name, value in predictor.items() if name not in OF_KSERVE}
+    return {"Deployment": deployment["spec"]["template"]["spec"], "InferenceService": own}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_predictor_is_a_pod_and_what_kserve_adds(version):
+    from kubernetes_validate import ValidationError, validate
+
+    (found,) = (found for found in documents(SERVING / "kserve/serve.yaml") if found["kind"] == "InferenceService")
+    assert found["apiVersion"] == "serving.kserve.io/v1beta1"
+    assert set(found) == {"apiVersion", "kind", "metadata", "spec"}
+    assert set(found["spec"]) == {"predictor"}
+    predictor = found["spec"]["predictor"]
+    assert all(type(predictor[name]) is kind for name, kind in OF_KSERVE.items())
+    assert predictor["scaleMetric"] in ("cpu", "memory", "concurrency", "rps")
+    assert predictor["minReplicas"] <= predictor["maxReplicas"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": serving_pods()["InferenceService"]}
+    validate(pod, version, strict=True)
+    pod["spec"]["contaners"] = []
+    with pytest.raises(ValidationError):
+        validate(pod, version, strict=True)
+    (container,) = predictor["containers"]
+    assert container["name"] == "kserve-container"
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "InferenceService"])
+def test_servers_meet_the_restricted_standard_and_are_asked_what_they_answer(kind):
+    pod = serving_pods()[kind]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    (container,) = pod["containers"]
+    own = container["securityContext"]
+    assert (own["readOnlyRootFilesystem"], own["allowPrivilegeEscalation"]) == (True, False)
+    assert own["capabilities"] == {"drop": ["ALL"]}
+    assert "cpu" not in container["resources"]["limits"]  # throttled answers are late ones
+    (port,) = container["ports"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        asked = container[probe]["httpGet"]
+        assert asked["path"] == ("/v2/health/live" if probe == "livenessProbe" else "/v2/health/ready")
+        assert asked["port"] in (port["name"], port["containerPort"])
+    arguments = container["args"]
+    assert int(arguments[arguments.index("--port") + 1]) == port["containerPort"]
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "InferenceService"])
+def test_servers_are_started_with_options_that_there_are(kind):
+    from vitrine.cli import cli
+
+    (container,) = serving_pods()[kind]["containers"]
+    program, command = container["command"]
+    assert program == "vitrine"
+    given = cli.commands[command].make_context("serve", list(container["args"])).params
+    assert given["registry"] == "s3://vitrine/registry"
+    assert given["host"] == "0.0.0.0"
+
+
+def test_the_budget_the_service_and_the_autoscaler_are_of_the_deployment():
+    found = {one["kind"]: one for one in documents(SERVING / "plain/serve.yaml")}
+    labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert found["Service"]["spec"]["selector"] == labels
+    for kind in ("Deployment", "PodDisruptionBudget"):
+        assert found[kind]["spec"]["selector"]["matchLabels"] == labels
+    assert found["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels
+    target = found["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == ("Deployment", found["Deployment"]["metadata"]["name"])
+    assert (
+        found["HorizontalPodAutoscaler"]["spec"]["minReplicas"] > found["PodDisruptionBudget"]["spec"]["maxUnavailable"]
+    )
+
+
+@pytest.mark.parametrize("way", ["plain", "kserve"])
+def test_serving_is_built_with_the_image_it_is_told(way):
+    if not shutil.which("kubectl"):
+        pytest.skip("kubectl is not here (Debian: apt-get install kubernetes-client); the files are checked one by one")
+    done = subprocess.run(["kubectl", "kustomize", str(SERVING / way)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "image: ghcr.io/vitrine/vitrine:0.1.0" in done.stdout

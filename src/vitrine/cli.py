@@ -281,24 +281,62 @@ def evaluate(model: Path, catalog: str, out: Path, which: str, corrupted: bool, 
 
 
 @cli.command()
-@click.argument("model", type=PATH)
-@click.argument("images", nargs=-1, required=True)
-@click.option("-k", "--top", default=5, show_default=True, help="Labels to name per question.")
+@click.argument("names", nargs=-1, required=True, metavar="MODEL IMAGE... | SOURCE --model MODEL --out TABLE")
+@click.option("-k", "--top", type=int, help="Labels to name per question; default 5, in a table 1.")
 @click.option("--explain", type=PATH, help="New folder for pictures of where a salient-sensitive net looked.")
-def predict(model: Path, images: tuple[str, ...], top: int, explain: Path | None) -> int:
+@click.option("--model", "address", default="", help="Model folder, s3:// prefix, or champion:TASK of --registry.")
+@click.option("--registry", default="runs/registry", show_default=True, help="Folder or s3:// prefix of the registry.")
+@click.option("--out", default="", help="New table: .parquet, .csv or .jsonl, a row a photo; resumed where it stopped.")
+def predict(
+    names: tuple[str, ...], top: int | None, explain: Path | None, address: str, registry: str, out: str
+) -> int:
     """Print what a model says about each photo, one JSON line each. For authenticity IMAGES are listings' folders.
 
-    Photos that cannot be read are named on the error output, the others answered, and the exit code is 2.
+    With --model and --out, write what it says about all photos of SOURCE: a catalog, a folder, a list of paths, or -.
+
+    Photos that cannot be read are named on the error output (in a table, in their rows), the others answered, and the
+    exit code is 2.
     """
+    if address or out:
+        return _score(names, 1 if top is None else top, explain, address, registry, out)
     from vitrine.catalog.photos import PhotoError
     from vitrine.predict import predict as run
 
+    if len(names) < 2:
+        raise InputError(f"{names[0]}: name the photos to ask this model about")
     unreadable: dict[int, PhotoError] = {}
-    for line in run(model, images, top, explain, unreadable):
+    for line in run(Path(names[0]), names[1:], 5 if top is None else top, explain, unreadable):
         click.echo(json_line(line))
     for place in sorted(unreadable):
         click.echo(printable(str(unreadable[place])), err=True)
     return 2 if unreadable else 0
+
+
+def _score(names: tuple[str, ...], top: int, explain: Path | None, address: str, registry: str, out: str) -> int:
+    from vitrine.scoring import score
+
+    if not address or not out:
+        raise InputError("a table needs both --model and --out")
+    if len(names) != 1 or explain is not None:
+        raise InputError("a table is of one SOURCE, a catalog, a folder or a list, and has no --explain")
+    with Progress("asking", "photo") as progress:
+        done = score(names[0], address, out, registry, top, progress)
+    earlier = f", {done.resumed:,} of them by an earlier run" if done.resumed else ""
+    _say(f"{out}: {done.photos:,} photos{earlier}; {done.unreadable:,} cannot be read")
+    return 2 if done.unreadable else 0
+
+
+@cli.command()
+@click.argument("model", type=PATH)
+@click.argument("out", type=PATH, required=False)
+@click.option("--onnx", "as_onnx", is_flag=True, required=True, help="As ONNX: the one format there is.")
+def export(model: Path, out: Path | None, as_onnx: bool) -> None:
+    """Write MODEL as one file for other runtimes, OUT (default: MODEL/model.onnx), and compare it with torch."""
+    from vitrine.export import export_onnx
+
+    target = out or model / "model.onnx"
+    largest = export_onnx(model, target)
+    _say(f"{target}: differs from torch by {largest:.1e} at most")
 
 
 @cli.command("add-label")
@@ -371,6 +409,28 @@ def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: b
 
     for line in search_photos(index, images, k, category, exact):
         click.echo(json_line(line))
+
+
+@cli.command()
+@click.argument("models", nargs=-1, metavar="[[NAME=]MODEL]...")
+@click.option("--registry", default="", help="Folder or s3:// prefix of a model registry, whose champions are served.")
+@click.option("--task", "wanted", multiple=True, help="Whose champion; may be repeated. Default: all.")
+@click.option("--index", type=PATH, help="Index that `vitrine index` wrote, to be searched.")
+@click.option("--engine", default="torch", show_default=True, type=click.Choice(["torch", "onnx"]))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 is all.")
+@click.option("--port", default=8080, show_default=True)
+@click.option("--token-file", "token", type=PATH, help="File with a token that clients must present.")
+@click.option("--every", default=30.0, show_default=True, help="Seconds between looks for new champions and photos.")
+@click.option("--batch", default=32, show_default=True, help="Photos that a net is asked about at once, at most.")
+@click.option(
+    "--limit", "limits", multiple=True, metavar="KEY=VALUE", help="Of requests (docs/serving.md); repeatable."
+)
+def serve(models: tuple[str, ...], host: str, port: int, limits: tuple[str, ...], **plan: Any) -> None:
+    """Answer over HTTP with MODELs (folders, s3:// prefixes, champion:TASK) and the champions of a registry."""
+    from vitrine.serving.limits import parse_limits
+    from vitrine.serving.run import Plan, Server
+
+    Server(Plan(models=models, limits=parse_limits(limits), **plan), host, port).run()
 
 
 @cli.command()

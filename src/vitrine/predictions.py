@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -106,6 +106,20 @@ class ListingPredictions:
     embeddings: np.ndarray
     thresholds: tuple[float, float]
     seconds: float
+
+
+@dataclass(frozen=True)
+class Reply:
+    """To a `Query`.
+
+    Attributes:
+        records: Per photo, or one for the listing that the photos are of, what `vitrine predict` prints; none where a
+            model names no labels.
+        features: Before the heads, (photos, dim) float32; of a listing (1, dim).
+    """
+
+    records: Sequence[dict[str, Any]]
+    features: np.ndarray
 
 
 Predictions = PhotoPredictions | ListingPredictions

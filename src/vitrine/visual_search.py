@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from vitrine.retrieval.segment import in_order
 
 MODEL = "model"  # folder of the index: what its photos were embedded with, and queries will be
 ROWS_AT_ONCE = 4096
+HIT = ("image", "uri", "product", "category", "score")  # what is told of an answer
 Progress = Callable[[int, int], None]
 
 
@@ -74,7 +74,7 @@ def search_photos(
     return [
         {
             "image": str(image),
-            "results": [asdict(hit) | {"score": round(hit.score, 4)} for hit in hits],
+            "results": [{name: getattr(hit, name) for name in HIT} | {"score": round(hit.score, 4)} for hit in hits],
         }
         for image, hits in zip(images, answers, strict=True)
     ]

@@ -192,3 +192,24 @@ def test_codes_that_are_not_those_of_the_vectors(tmp_path):
         path.write_bytes(wrong)
         with pytest.raises(InputError, match="not the codes of 320 vectors"):
             approximate.load(path, 320, 8)
+
+
+def test_an_answer_says_where_its_photo_stands(grown):
+    folder, _ = grown
+    index = Index(folder)
+    (hits,) = index.search(np.ones((1, 16), np.float32), 30)
+    assert [index.uri_at(hit.place) for hit in hits] == [hit.uri for hit in hits]
+    index.remove(images=[hits[0].uri])
+    name = index.segments[0].folder.name
+    for place in (hits[0].place, "", name, f"{name}/300", f"{name}/-1", f"{name}/²", "../0", f"{name}/0/0"):
+        with pytest.raises(InputError, match="holds no photo at"):
+            index.uri_at(place)
+
+
+def test_a_product_is_asked_with_its_own_photos(grown):
+    folder, known = grown
+    own = [own / np.linalg.norm(own) for row, own in known.values() if row["product"] == "P95"]
+    found = Index(folder).embeddings_of("P95")
+    assert len(found) == len(own) == 3
+    assert np.allclose(found[np.lexsort(found.T)], np.stack(own)[np.lexsort(np.stack(own).T)], atol=1e-6)
+    assert Index(folder).embeddings_of("P0").shape == (0, 16)

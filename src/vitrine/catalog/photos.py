@@ -146,6 +146,20 @@ def decode_opened(image: ImageFile.ImageFile, data: bytes, near: int | None = No
         raise PhotoError(f"cannot be decoded ({_first_line(error)})") from error
 
 
+def as_photo(image: Image.Image) -> Image.Image:
+    """A picture that somebody opened with Pillow, or made, as `open_photo` would give it from a file.
+
+    Raises:
+        PhotoError: if it cannot be decoded whole.
+    """
+    try:
+        stored = _raw_mode(image) if isinstance(image, ImageFile.ImageFile) else ""
+        image.load()
+        return _turned(_to_rgb(image, stored), orientation(image))
+    except Exception as error:  # as in `decode_photo`
+        raise PhotoError(f"cannot be decoded ({_first_line(error)})") from error
+
+
 def open_header(data: bytes) -> ImageFile.ImageFile:
     """Reads a photo's header only: format, mode and size, no pixels yet.
 

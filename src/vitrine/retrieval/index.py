@@ -27,13 +27,14 @@ THIN = 0.2  # share of a segment that a category or what was removed leaves; bel
 
 @dataclass(frozen=True)
 class Hit:
-    """One answer; `score` is the cosine."""
+    """One answer; `score` is the cosine, `place` where the photo stands in the index (`Index.uri_at`)."""
 
     image: str
     uri: str
     product: str
     category: str
     score: float
+    place: str
 
 
 class Index:
@@ -68,6 +69,31 @@ class Index:
 
     def __len__(self) -> int:
         return sum(int(alive.sum()) for alive in self._alive)
+
+    @property
+    def dim(self) -> int:
+        """Length of the embeddings; 0 while there are none."""
+        return int(self.segments[0].vectors.shape[1]) if self.segments else 0
+
+    def uri_at(self, place: str) -> str:
+        """The photo that `Hit.place` names.
+
+        Raises:
+            InputError: if the index holds no such photo, or does not any more.
+        """
+        name, _, row = place.partition("/")
+        for segment, alive in zip(self.segments, self._alive, strict=True):
+            known = segment.folder.name == name and row.isascii() and row.isdigit() and int(row[:12]) < len(alive)
+            if known and alive[int(row[:12])]:
+                return str(segment.rows["uri"].iloc[int(row[:12])])
+        raise InputError(f"{self.folder}: holds no photo at {place!r}")
+
+    def embeddings_of(self, product: str) -> np.ndarray:
+        """Of the photos of a product, (n, dim), of length 1; none for one that is not here."""
+        found = [np.empty((0, self.dim), np.float32)]
+        for segment, alive in zip(self.segments, self._alive, strict=True):
+            found.append(segment.vectors[(segment.rows["product"] == product).to_numpy() & alive])
+        return np.concatenate(found)
 
     @classmethod
     def create(cls, folder: Path) -> "Index":
@@ -177,7 +203,8 @@ class Index:
 
     def _hit(self, segment: int, row: int, score: float) -> Hit:
         known = self.segments[segment].rows.iloc[row]
-        return Hit(known["image"], known["uri"], known["product"], known["category"], score)
+        place = f"{self.segments[segment].folder.name}/{row}"
+        return Hit(known["image"], known["uri"], known["product"], known["category"], score, place)
 
     def _read_alive(self, segment: Segment) -> np.ndarray:
         segment.check()

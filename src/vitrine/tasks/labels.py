@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from vitrine.catalog import Catalog
     from vitrine.catalog.photos import PhotoError
+    from vitrine.data.pixels import Query
     from vitrine.inference import Change
-    from vitrine.predictions import LabelPredictions, PhotoPredictions
+    from vitrine.predictions import LabelPredictions, PhotoPredictions, Reply
 
 PhotoKind = TypeVar("PhotoKind", bound="PhotoPredictions")
 
@@ -80,15 +81,7 @@ class LabelTask(Task[PhotoKind]):
         _, scores = run_net(net, store, np.arange(len(store)))
         targets = self.label_predictions(config, scores, pd.DataFrame({"image": images}))
         readable = [row for row in range(len(images)) if row not in (unreadable or ())]
-        records = []
-        for row in readable:
-            record: dict[str, Any] = {"image": str(images[row])}
-            for target in targets:
-                best = np.argsort(-target.scores[row], kind="stable")[:top]
-                record[target.name] = [
-                    {"label": target.labels[i], "confidence": round(float(target.scores[row, i]), 4)} for i in best
-                ]
-            records.append(record)
+        records = [_record(targets, row, str(images[row]), top) for row in readable]
         if explain is not None:
             heat = scores.get("heat")
             shown = [images[row] for row in readable]
@@ -103,6 +96,27 @@ class LabelTask(Task[PhotoKind]):
 
         return replace(predictions, targets=constant_labels(predictions.targets), separate=())
 
+    def reply(self, net: Any, config: Mapping[str, Any], queries: "Sequence[Query]") -> "list[Reply]":
+        """See `Task.reply`."""
+        import numpy as np
+        import pandas as pd
+
+        from vitrine.data.pixels import Pixels
+        from vitrine.inference import run_net
+        from vitrine.predictions import Reply
+
+        pixels = np.concatenate([query.pixels for query in queries])
+        features, scores = run_net(net, Pixels(pixels), np.arange(len(pixels)))
+        names = [name for query in queries for name in query.names]
+        targets = self.label_predictions(config, scores, pd.DataFrame({"image": names}))
+        replies, first = [], 0
+        for query in queries:
+            rows = range(first, first + len(query))
+            records = [_record(targets, row, names[row], query.top) for row in rows]
+            replies.append(Reply(records, features[first : first + len(query)]))
+            first += len(query)
+        return replies
+
     def confusion(self, predictions: PhotoKind) -> dict[str, Any]:
         """See `classification_artifacts`."""
         from vitrine.evaluation.report import classification_artifacts
@@ -114,6 +128,17 @@ class LabelTask(Task[PhotoKind]):
         from vitrine.evaluation.report import label_examples
 
         return label_examples(predictions, rows, count)
+
+
+def _record(targets: "Sequence[LabelPredictions]", row: int, image: str, top: int) -> dict[str, Any]:
+    """What the targets say about one photo: the likeliest labels of each and their calibrated probabilities."""
+    record: dict[str, Any] = {"image": image}
+    for target in targets:
+        best = (-target.scores[row]).argsort(kind="stable")[:top]
+        record[target.name] = [
+            {"label": target.labels[i], "confidence": round(float(target.scores[row, i]), 4)} for i in best
+        ]
+    return record
 
 
 def _explain(

@@ -12,17 +12,21 @@ from vitrine.errors import InputError
 from vitrine.settings import Recipe, Settings
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from PIL import Image
     from torch import nn
 
     from vitrine.catalog import Catalog
     from vitrine.catalog.photos import PhotoError
     from vitrine.data.photo_store import PhotoStore
+    from vitrine.data.pixels import Query
     from vitrine.evaluation.frozen import FrozenNet
     from vitrine.evaluation.gate import GateRules
     from vitrine.evaluation.sample import Answers, Sample
+    from vitrine.graphs import Graph
     from vitrine.inference import Change
-    from vitrine.predictions import ListingPredictions, PhotoPredictions
+    from vitrine.predictions import ListingPredictions, PhotoPredictions, Reply
     from vitrine.report import Page
 
 Load = Callable[[Path], tuple[Any, dict[str, Any]]]  # see `Task.load`
@@ -228,6 +232,41 @@ class Task(ABC, Generic[AnyPredictions]):
         Raises:
             InputError: if the model answers nothing of the kind, or (without `unreadable`) a photo cannot be read.
         """
+
+    def shown(self, config: Mapping[str, Any], photo: "Image.Image") -> "np.ndarray":
+        """What a net is shown of a photo that it is asked about, (size, size, 3) uint8; as `queries` shows it."""
+        from vitrine.data.photo_store import fit_square
+
+        return fit_square(photo, config["image_size"])
+
+    @abstractmethod
+    def reply(self, net: Any, config: Mapping[str, Any], queries: "Sequence[Query]") -> "list[Reply]":
+        """Answers several queries by asking the net about all of their photos together, as `records` would each.
+
+        Args:
+            net: Of `load`.
+            config: Of `load`.
+            queries: Of at least one photo each; for models that judge listings, one listing each.
+
+        Raises:
+            InputError: if the model cannot answer a query, such as one of too many photos.
+        """
+
+    def graph(self, net: Any, config: Mapping[str, Any]) -> "Graph":
+        """What of a net is exported for other runtimes.
+
+        Raises:
+            InputError: if nothing can be.
+        """
+        from vitrine.graphs import photo_graph
+
+        return photo_graph(net, config)
+
+    def from_graph(self, session: Any) -> Any:
+        """A net of onnxruntime's session of what `graph` gave: it answers `reply` as the net that was exported."""
+        from vitrine.graphs import PhotoSession
+
+        return PhotoSession(session)
 
     def index_rows(self, catalog: "Catalog", config: Mapping[str, Any]) -> "pd.DataFrame":
         """The photos that an index for visual search holds: `image`, `uri`, `product`, `category`, `domain`, `bbox`."""

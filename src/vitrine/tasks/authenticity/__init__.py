@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     from vitrine.catalog import Catalog
     from vitrine.catalog.photos import PhotoError
+    from vitrine.data.pixels import Query
     from vitrine.evaluation.frozen import FrozenNet
     from vitrine.evaluation.sample import Answers, Sample
+    from vitrine.graphs import Graph
     from vitrine.inference import Change
-    from vitrine.predictions import ListingPredictions, PhotoPredictions
+    from vitrine.predictions import ListingPredictions, PhotoPredictions, Reply
     from vitrine.report import Page
 
 
@@ -112,6 +114,24 @@ class Authenticity(Task["ListingPredictions"]):
         from vitrine.tasks.authenticity.listings import predict_listings
 
         return predict_listings(net, config, images, unreadable)
+
+    def reply(self, net: Any, config: Mapping[str, Any], queries: "Sequence[Query]") -> "list[Reply]":
+        """See `reply_about_listings`; each query is a listing."""
+        from vitrine.tasks.authenticity.listings import reply_about_listings
+
+        return reply_about_listings(net, config, queries)
+
+    def graph(self, net: Any, config: Mapping[str, Any]) -> "Graph":
+        """See `listing_graph`."""
+        from vitrine.tasks.authenticity.graph import listing_graph
+
+        return listing_graph(net, config)
+
+    def from_graph(self, session: Any) -> Any:
+        """See `ListingSession`."""
+        from vitrine.tasks.authenticity.graph import ListingSession
+
+        return ListingSession(session)
 
     def check_searchable(self, config: Mapping[str, Any], folder: Path) -> None:
         """See `Task`."""

@@ -16,12 +16,13 @@ from vitrine import files
 from vitrine.blocks.logistic import fit_logistic
 from vitrine.catalog import Catalog
 from vitrine.catalog.photos import PHOTO_ENDINGS, PhotoError
-from vitrine.data.bags import Bag, bags_of, packed, rows_of
+from vitrine.data.bags import MAX_PHOTOS, Bag, bags_of, packed, rows_of
 from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
+from vitrine.data.pixels import Pixels, Query
 from vitrine.errors import InputError
 from vitrine.evaluation.frozen import FrozenNet, fitted, rows_to_fit
-from vitrine.predictions import LabelPredictions, ListingPredictions, PhotoPredictions
+from vitrine.predictions import LabelPredictions, ListingPredictions, PhotoPredictions, Reply
 from vitrine.tasks.authenticity.decision import ASK, AUTHENTIC, COUNTERFEIT, verdicts
 from vitrine.tasks.authenticity.metrics import VIEW_LISTINGS
 from vitrine.tasks.authenticity.net import LABELS, Answer
@@ -267,7 +268,7 @@ def predict_listings(
         [
             {"image": image, "listing": str(folder), "view": _view_of(image, config["views"])}
             for folder in dict.fromkeys(folders)
-            for image in _photos_in(str(folder))
+            for image in photos_in(str(folder))
         ]
     )
     if rows.empty:
@@ -275,25 +276,71 @@ def predict_listings(
     bags = bags_of(rows)
     store = PhotoStore(rows["image"].tolist(), config["image_size"], unreadable=unreadable)
     asked = ask(net, store, bags, config["views"])
-    probability = calibrated(asked.score, config, "listing")
-    lines = {}
-    for i, weights in enumerate(photo_weights(net, store, bags, config, asked)):
-        order = np.argsort(-weights, kind="stable")
-        order = order[: int(np.searchsorted(np.cumsum(weights[order]), 0.5 - 1e-9)) + 1]
-        lines[bags[i].listing] = {
-            "listing": bags[i].listing,
-            "verdict": verdicts(probability[[i]], config["thresholds"])[0],
-            "probability": round(float(probability[i]), 4),
-            "deciding_photos": [
-                {"image": rows["image"].iloc[bags[i].rows[k]], "weight": round(float(weights[k]), 4)} for k in order
-            ],
-        }
+    said = _verdicts(net, store, bags, config, asked)
+    lines = {
+        bag.listing: {"listing": bag.listing} | _told(answer, rows["image"].iloc[bag.rows].tolist())
+        for bag, answer in zip(bags, said, strict=True)
+    }
     spoilt = set(rows["listing"].iloc[list(unreadable or ())])
     return [lines[str(folder)] for folder in folders if str(folder) not in spoilt]
 
 
+def reply_about_listings(net: nn.Module, config: Mapping[str, Any], queries: Sequence[Query]) -> list[Reply]:
+    """The verdicts on listings whose photos are in memory, each a query.
+
+    A record holds what `predict_listings` says, without `listing`, and `weights`: of every photo, in the order given.
+
+    Raises:
+        InputError: for a listing of too many photos.
+    """
+    bags, first = [], 0
+    for number, query in enumerate(queries):
+        if len(query) > MAX_PHOTOS:
+            raise InputError(f"a listing of {len(query)} photos; {MAX_PHOTOS} at most")
+        rows = np.arange(first, first + len(query))
+        views = tuple(_view_of(name, config["views"]) for name in query.names)
+        bags.append(Bag(str(number), rows, views, "", ""))
+        first += len(query)
+    store = Pixels(np.concatenate([query.pixels for query in queries]))
+    asked = ask(net, store, bags, config["views"])
+    replies = []
+    for i, (query, answer) in enumerate(zip(queries, _verdicts(net, store, bags, config, asked), strict=True)):
+        weights = [round(float(weight), 4) for weight in answer.weights]
+        replies.append(Reply([_told(answer, query.names) | {"weights": weights}], asked.features[i : i + 1]))
+    return replies
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """On one listing: the verdict, P(authentic), and how much each photo had to do with it, (photos,)."""
+
+    verdict: str
+    probability: float
+    weights: np.ndarray
+
+
+def _verdicts(
+    net: nn.Module, store: Inputs, bags: Sequence[Bag], config: Mapping[str, Any], asked: Asked
+) -> list[_Verdict]:
+    probability = calibrated(asked.score, config, "listing")
+    said = verdicts(probability, config["thresholds"])
+    weights = photo_weights(net, store, bags, config, asked)
+    return [_Verdict(*own) for own in zip(said, map(float, probability), weights, strict=True)]
+
+
+def _told(answer: _Verdict, images: Sequence[str]) -> dict[str, Any]:
+    """The verdict, and the fewest photos that hold half of the weight, heaviest first."""
+    order = np.argsort(-answer.weights, kind="stable")
+    order = order[: int(np.searchsorted(np.cumsum(answer.weights[order]), 0.5 - 1e-9)) + 1]
+    return {
+        "verdict": answer.verdict,
+        "probability": round(answer.probability, 4),
+        "deciding_photos": [{"image": images[k], "weight": round(float(answer.weights[k]), 4)} for k in order],
+    }
+
+
 def photo_weights(
-    net: nn.Module, store: PhotoStore, bags: Sequence[Bag], config: Mapping[str, Any], asked: Asked
+    net: nn.Module, store: Inputs, bags: Sequence[Bag], config: Mapping[str, Any], asked: Asked
 ) -> list[np.ndarray]:
     """How much each photo had to do with the answer on its listing: per listing (photos,), summing to 1.
 
@@ -322,7 +369,7 @@ def photo_weights(
     return [own / own.sum() if own.sum() > 0 else np.full(len(own), 1 / len(own)) for own in weights]
 
 
-def _photos_in(folder: str) -> list[str]:
+def photos_in(folder: str) -> list[str]:
     """The photos that lie directly in a folder, by name.
 
     Raises:

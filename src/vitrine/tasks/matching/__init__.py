@@ -17,15 +17,17 @@ from vitrine.tasks.task import ModelConfig, Task
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from PIL import Image
     from torch import nn
 
     from vitrine.catalog import Catalog
     from vitrine.catalog.photos import PhotoError
     from vitrine.data.photo_store import PhotoStore
+    from vitrine.data.pixels import Query
     from vitrine.evaluation.frozen import FrozenNet
     from vitrine.evaluation.sample import Answers
     from vitrine.inference import Change
-    from vitrine.predictions import RetrievalPredictions
+    from vitrine.predictions import Reply, RetrievalPredictions
     from vitrine.report import Page
 
 
@@ -139,6 +141,25 @@ class Matching(Task["RetrievalPredictions"]):
     ) -> list[dict[str, Any]]:
         """Refused: these models name no labels."""
         raise InputError("matching finds products and names no labels; use `vitrine index` and `vitrine search`")
+
+    def shown(self, config: Mapping[str, Any], photo: "Image.Image") -> "np.ndarray":
+        """The centre, as of a user's photo."""
+        from vitrine.data.crops import USER, cropped
+
+        return cropped(photo, USER, config["image_size"])
+
+    def reply(self, net: Any, config: Mapping[str, Any], queries: "Sequence[Query]") -> "list[Reply]":
+        """Features only: these models name no labels."""
+        import numpy as np
+
+        from vitrine.data.pixels import Pixels
+        from vitrine.inference import run_net
+        from vitrine.predictions import Reply
+
+        pixels = np.concatenate([query.pixels for query in queries])
+        features, _ = run_net(net, Pixels(pixels), np.arange(len(pixels)))
+        ends = np.cumsum([len(query) for query in queries])[:-1]
+        return [Reply([], own) for own in np.split(features, ends)]
 
     def index_rows(self, catalog: "Catalog", config: Mapping[str, Any]) -> "pd.DataFrame":
         """Shop photos only, where the catalog tells domains; products are what the model was trained to tell apart."""

@@ -1,0 +1,81 @@
+"""What one client, and all of them together, may ask of the server."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from vitrine.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Beyond these a request is refused in words, before it costs more than its own bytes.
+
+    Attributes:
+        photo_bytes: Of one photo.
+        request_bytes: Of one request.
+        waiting_bytes: Of the bodies of all requests that are being read or answered.
+        pixels: That one photo may declare.
+        photos: Of one request.
+        waiting_photos: Of all requests that are being answered; beyond, 503.
+        hits: Products of one search.
+        body_seconds: Until a request's headers, and then its body, must have arrived.
+        answer_seconds: Until the answer must stand; beyond, 503.
+    """
+
+    photo_bytes: int = 20 << 20
+    request_bytes: int = 64 << 20
+    waiting_bytes: int = 512 << 20
+    pixels: int = 50_000_000
+    photos: int = 32
+    waiting_photos: int = 256
+    hits: int = 200
+    body_seconds: float = 20.0
+    answer_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not getattr(self, field.name) > 0:
+                raise InputError(f"{field.name}={getattr(self, field.name)}: must be above 0")
+
+
+def parse_limits(given: Sequence[str]) -> Limits:
+    """Limits from `KEY=VALUE`.
+
+    >>> parse_limits(["photos=8", "answer_seconds=2.5"]).photos
+    8
+
+    Raises:
+        InputError: for an unknown key, naming the nearest, or a value that is no number above 0.
+    """
+    defaults = asdict(Limits())
+    found: dict[str, Any] = {}
+    for text in given:
+        key, _, value = text.partition("=")
+        if key not in defaults:
+            known = ", ".join(defaults)
+            raise InputError(f"--limit {text}: unknown; did you mean {nearest(key, defaults)}? (known: {known})")
+        try:
+            found[key] = type(defaults[key])(value)
+        except ValueError as error:
+            raise InputError(f"--limit {text}: {value!r} is not a number") from error
+    return Limits(**found)
+
+
+class RefusedError(Exception):
+    """A request that is not answered.
+
+    Attributes:
+        status: Of HTTP.
+        retry_after: Seconds after which asking again may help; None: it will not.
+    """
+
+    def __init__(self, status: int, reason: str, retry_after: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.retry_after = retry_after
+
+
+def busy(reason: str, retry_after: float = 1) -> RefusedError:
+    """503, with the seconds to wait."""
+    return RefusedError(503, reason, max(1, min(60, round(retry_after))))

@@ -1,0 +1,142 @@
+"""`vitrine predict SOURCE --model MODEL --out TABLE`: a row for each photo, whatever becomes of the run."""
+
+import io
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from toys import toy_catalog
+
+from vitrine import files, scoring
+from vitrine.catalog.table import write_catalog
+from vitrine.cli import main
+from vitrine.errors import InputError
+from vitrine.predict import predict
+from vitrine.registry.store import Registry
+from vitrine.scoring import photos_of, score
+from vitrine.train import train
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scoring")
+    catalog = toy_catalog(folder / "toys", photos=72)
+    write_catalog(catalog, folder / "toys")
+    settings = ("epochs=1", "image_size=32", "workers=1", "weights=none", "hidden=16")
+    train("taxonomy", "bcnn", catalog, folder / "model", settings)
+    return folder
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(scoring, "AT_ONCE", 20)
+
+
+def test_every_photo_has_its_row_in_order(made, tmp_path, few):
+    done = score(str(made / "toys"), str(made / "model"), str(tmp_path / "out.parquet"))
+    assert (done.photos, done.unreadable, done.resumed) == (72, 0, 0)
+    table = pd.read_parquet(tmp_path / "out.parquet")
+    assert table["image"].tolist() == [f"images/{i:03}.png" for i in range(72)]
+    expected = predict(made / "model", [str(made / "toys" / image) for image in table["image"]])
+    assert table["level1"].tolist() == [line["level1"][0]["label"] for line in expected]
+    assert table["level3/confidence"].tolist() == pytest.approx(
+        [line["level3"][0]["confidence"] for line in expected], abs=2e-4
+    )
+    assert table["error"].isna().all()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_formats_say_the_same(made, tmp_path):
+    for kind in ("parquet", "csv", "jsonl"):
+        score(str(made / "toys"), str(made / "model"), str(tmp_path / f"out.{kind}"))
+    table = pd.read_parquet(tmp_path / "out.parquet")
+    other = pd.read_csv(tmp_path / "out.csv")
+    assert other["level2"].tolist() == table["level2"].tolist()
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["level2"][0]["label"] for line in lines] == table["level2"].tolist()
+    score(str(made / "toys"), str(made / "model"), str(tmp_path / "more.jsonl"), top=2)
+    assert len(json.loads((tmp_path / "more.jsonl").read_text().splitlines()[0])["level1"]) == 2
+
+
+def test_bad_photos_are_rows_with_their_reason(made, tmp_path, few, monkeypatch, capsys):
+    folder = tmp_path / "photos"
+    shutil.copytree(made / "toys" / "images", folder / "deep")
+    (folder / "deep" / "005.png").write_bytes(b"no photo")
+    (folder / "gone.png").symlink_to("nowhere.png")
+    (folder / "notes.txt").write_text("no photo")
+    arguments = ["predict", str(folder), "--model", "champion:taxonomy", "--registry", str(tmp_path / "registry")]
+    Registry(tmp_path / "registry").promote("taxonomy", made / "model", {"macro_top1": 0.1}, "First.")
+    monkeypatch.setattr("sys.argv", ["vitrine", *arguments, "--out", str(tmp_path / "out.csv")])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert "73 photos; 2 cannot be read" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "out.csv").set_index("image")
+    assert "is not a photo" in table.loc["deep/005.png", "error"]
+    assert "no such photo" in table.loc["gone.png", "error"]
+    assert table["error"].notna().sum() == table["level1"].isna().sum() == 2
+    assert table.loc["deep/006.png", "level1"]
+
+
+def test_a_run_that_was_stopped_goes_on(made, tmp_path, few, monkeypatch):
+    whole, asked = [], []
+    real = scoring._lines
+
+    def stopping(model, photos, top):
+        asked.append(len(photos))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return real(model, photos, top)
+
+    monkeypatch.setattr(scoring, "_lines", stopping)
+    out = str(tmp_path / "out.parquet")
+    with pytest.raises(KeyboardInterrupt):
+        score(str(made / "toys"), str(made / "model"), out)
+    assert not files.exists(out)
+    with pytest.raises(InputError, match="the beginning of another run"):
+        score(str(made / "toys" / "images"), str(made / "model"), out)
+    done = score(str(made / "toys"), str(made / "model"), out, progress=lambda *told: whole.append(told))
+    assert (done.photos, done.resumed) == (72, 40)
+    assert asked == [20, 20, 20, 20, 12]
+    assert whole == [(60, 72), (72, 72)]
+    score(str(made / "toys"), str(made / "model"), str(tmp_path / "at once.parquet"))
+    pd.testing.assert_frame_equal(pd.read_parquet(out), pd.read_parquet(tmp_path / "at once.parquet"))
+
+
+def test_lists_and_standard_input(made, tmp_path, monkeypatch):
+    paths = [str(made / "toys" / "images" / f"00{i}.png") for i in (3, 1)]
+    (tmp_path / "list.txt").write_text("\n".join(paths) + "\n\n")
+    assert list(photos_of(str(tmp_path / "list.txt"))) == [(path, path) for path in paths]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(paths)))
+    assert [name for name, _ in photos_of("-")] == paths
+
+
+def test_a_table_on_s3(made, bucket, few):
+    files.copy_folder(made / "toys", f"{bucket}/toys")
+    files.copy_folder(made / "model", f"{bucket}/model")
+    score(f"{bucket}/toys", f"{bucket}/model", f"{bucket}/scores/out.parquet")
+    table = pd.read_parquet(io.BytesIO(files.read_bytes(f"{bucket}/scores/out.parquet")))
+    assert len(table) == 72
+    assert len(list(photos_of(f"{bucket}/toys/images"))) == 72
+    with pytest.raises(InputError, match="exists already"):
+        score(f"{bucket}/toys", f"{bucket}/model", f"{bucket}/scores/out.parquet")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("toys", "model", "out.txt"), "a table is written as"),
+        (("toys", "model", "model/card.md"), "a table is written as"),
+        (("toys", "model", "out.csv", "", 3), "the best label only"),
+        (("nothing", "model", "out.csv"), "not a catalog, a folder, or a list"),
+        (("empty", "model", "out.csv"), "no photos to ask"),
+        (("toys", "toys", "out.csv"), "not a model folder"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(made, tmp_path, arguments, what):
+    (made / "empty").mkdir(exist_ok=True)
+    source, model, out, *more = arguments
+    with pytest.raises(InputError, match=what):
+        score(str(made / source), str(made / model), str(tmp_path / out), *more)
+    assert not (tmp_path / out).exists()
