@@ -133,10 +133,11 @@ def test_taxonomy_keys():
     got = compute_metrics(answered("taxonomy", [*levels, colour, never]))
     four = ["top1", "top5", "macro_top1", "macro_top5"]
     want = {*four, *(f"level{i}/{key}" for i in (1, 2) for key in four), "attr:colour/top1"}
-    assert set(got) == want | {"count", "seconds_per_1000_images"}
+    counts = {"count", "level1/count", "level2/count", "attr:colour/count"}
+    assert set(got) == want | counts | {"seconds_per_1000_images"}
     assert all(type(value) is float for value in got.values())
     assert got["attr:colour/top1"] == 0.5
-    assert got["count"] == 3
+    assert (got["count"], got["level1/count"], got["attr:colour/count"]) == (3, 3, 2)
     assert got["seconds_per_1000_images"] == pytest.approx(2000 / 3)
 
 
@@ -154,7 +155,8 @@ def test_attribute_keys_and_means_over_types():
     got = compute_metrics(answered("attributes", [colour, sleeve]))
     keys = [f"{metric}@{k}" for metric in ("recall", "f1") for k in (1, 3, 5)]
     want = {*keys, *(f"attr:{kind}/{key}" for kind in ("colour", "sleeve") for key in keys)}
-    assert set(got) == want | {"count", "seconds_per_1000_images"}
+    assert set(got) == want | {"count", "attr:colour/count", "attr:sleeve/count", "seconds_per_1000_images"}
+    assert (got["count"], got["attr:colour/count"], got["attr:sleeve/count"]) == (4, 4, 1)
     for key in keys:
         assert got[key] == pytest.approx((got[f"attr:colour/{key}"] + got[f"attr:sleeve/{key}"]) / 2)
     assert got["attr:colour/recall@1"] == 0.75
@@ -183,7 +185,7 @@ def test_intervals_are_the_same_for_the_same_seed_and_hold_no_counts():
     outcome = answered("attributes", [random_question()])
     first, again = (bootstrap_intervals(outcome, attributes.measure, draws=20, seed=3) for _ in range(2))
     assert first == again
-    assert set(first) == set(compute_metrics(outcome)) - {"count", "seconds_per_1000_images"}
+    assert set(first) == set(compute_metrics(outcome)) - {"count", "attr:colour/count", "seconds_per_1000_images"}
     assert all(math.isfinite(bound) for bounds in first.values() for bound in bounds)
 
 
