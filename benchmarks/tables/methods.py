@@ -429,8 +429,8 @@ Written by
     VITRINE_DATASETS=... python -m benchmarks.tables.methods
 
 `mobilenet_v2-b0353104` at 128 px on CPUs, all settings by default but those named. At most {MOST["train"]:,}
-training, {MOST["validation"]} validation and {MOST["test"]:,} test rows of each set, the same for all runs. Percent on the
-test rows: the mean over seeds and, after ±, their standard deviation. `frozen`: the same weights with nothing
+training, {MOST["validation"]} validation and {MOST["test"]:,} test rows of each set, the same for all runs. Percent on
+the test rows: the mean over seeds and, after ±, their standard deviation. `frozen`: the same weights with nothing
 trained but a logistic regression (matching, representation: cosine). s: processor time of a training and its two
 measurements. Every run is a line of [methods.jsonl](methods.jsonl); what is missing was not run yet.
 """
