@@ -274,13 +274,16 @@ def near(key: str, known: Iterable[str], where: str) -> str:
     return key
 
 
+GALLERY = {"always": True, "auto": None, "never": False}  # see `split_catalog`
+
+
 def cleaning(pipeline: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What cleaning and splitting go by.
 
     For `authenticate`, rare categories and attributes stay: they are not learnt, and an undecided listing may have no
     other label. So do near copies: tags of two listings look alike, and a listing is not to lose its tag for that;
     splitting keeps such listings together. For `monitor`, a rare label may be the news. Shop photos are dealt to splits
-    where nothing is searched; `represent` deals them where no user photo shows the same (None).
+    where nothing is searched; for `represent` the catalog decides: see `GALLERY`.
     """
     listings = pipeline == "authenticate"
     return {
@@ -291,7 +294,7 @@ def cleaning(pipeline: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "max_left_out": settings.get("max_left_out", 1.0),
         "drop_suspects": settings.get("drop_suspects", False),
         "measured": "verdict" if listings else "",
-        "gallery": {"match": True, "represent": None}.get(pipeline, False),
+        "gallery": {"match": "always", "represent": "auto"}.get(pipeline, "never"),
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.agreed import POD
-from pipelines.form import TASKS, check, cleaning, default_settings, trainings, whole_settings
+from pipelines.form import GALLERY, TASKS, check, cleaning, default_settings, trainings, whole_settings
 from pipelines.model_registry import announcer
 from pipelines.placement import Wanted
 from pipelines.placement import check as check_place
@@ -145,7 +145,7 @@ def clean_and_split(
         photos: What scanning wrote.
     """
     counts = clean(table, cleaned, by, photos)
-    return counts | steps.split(cleaned, parted, by["ratios"], by["measured"], by["gallery"])
+    return counts | steps.split(cleaned, parted, by["ratios"], by["measured"], GALLERY[by["gallery"]])
 
 
 def clean(table: str, cleaned: Path, by: Mapping[str, Any], photos: Sequence[Path]) -> dict[str, float]:

@@ -54,7 +54,7 @@ def test_folders_are_categories(source, tmp_path):
     assert catalog.root == str(root)
     assert catalog.uri("c.png") == str(root / "c.png")
     assert account.rows == 3
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["catalog.parquet"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["catalog.parquet", "left_out.csv"]
 
 
 def test_whatever_phones_write_is_read_or_counted(source, tmp_path):

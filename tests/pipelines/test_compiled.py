@@ -107,7 +107,7 @@ def test_the_exit_handler_sees_every_end(spec):
     ("name", "due"),
     [
         ("retrain", "tasks"),
-        ("authenticate", "listings"),
+        ("authenticate", "examine"),
         ("represent", "examine"),
         ("match", "examine"),
         ("monitor", "drift"),

@@ -35,7 +35,9 @@ def test_listings_are_neither_torn_nor_measured_where_nobody_was_certain():
         "drop_views_below": 6,
         "ratios": "0.6,0.1,0.3",
         "measured": "verdict",
-        "gallery": False,
+        "max_left_out": 0.05,
+        "drop_suspects": False,
+        "gallery": "never",
     }
 
 

@@ -35,8 +35,8 @@ def test_what_there_is_to_learn_is_looked_at_before_a_gpu_is_asked_for(compiled)
 
 
 def test_a_gallery_is_dealt_to_no_split():
-    assert cleaning("match", whole_settings("match", {}))["gallery"] is True
-    assert cleaning("represent", whole_settings("represent", {}))["gallery"] is None  # as the catalog says
+    assert cleaning("match", whole_settings("match", {}))["gallery"] == "always"
+    assert cleaning("represent", whole_settings("represent", {}))["gallery"] == "auto"  # as the catalog says
 
 
 def test_what_was_trained_is_judged_and_the_index_is_made_either_way(compiled):

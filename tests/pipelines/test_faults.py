@@ -165,7 +165,7 @@ def test_what_killed_steps_had_half_written_goes(tmp_path):
 @pytest.fixture
 def sieve(tmp_path):
     with (tmp_path / "log").open("wb", buffering=0) as record, (tmp_path / "seen").open("w") as terminal:
-        yield _Sieve(terminal, record, tmp_path / "runs", verbose=False)
+        yield _Sieve(terminal, record, tmp_path / "runs", verbose=False, said_last=tmp_path / "last.json")
 
 
 def test_a_step_that_failed_twice_and_then_did_not_is_no_failure(sieve):

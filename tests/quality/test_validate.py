@@ -245,7 +245,7 @@ def test_three_spellings_are_one_finding_and_nan_is_no_class(make, tmp_path):
     assert any(line.startswith("colour Blue: two spellings") for line in spellings.details)
     assert found["rare_classes"].count == 0
     assert found["unlabelled"].count == 0
-    assert (tmp_path / "report/left_out.csv").read_text() == "row,image,reason\r\n"
+    assert (tmp_path / "report/left_out.csv").read_text() == "row,image,reason\n"
 
 
 def test_rows_that_cannot_be_used_are_named_and_fail_together(make, tmp_path):

@@ -11,10 +11,15 @@ TIES = ("product", "listing", "sha256", "duplicate_group")  # what of a tested r
 
 
 def holds_gallery(table: pd.DataFrame) -> bool:
-    """Whether user photos can be matched with shop photos here: some of both show the same product or item."""
+    """Whether shop photos are there to be found by user photos: some of both show the same product or item.
+
+    Where shop photos are the majority they are what there is to learn from, and a few customers' photos change nothing.
+    """
     if "domain" not in table:
         return False
     shop, user = ((table["domain"] == name).to_numpy(dtype=bool) for name in ("shop", "user"))
+    if shop.sum() > user.sum():
+        return False
     for column in IDENTITIES:
         if column in table:
             names = texts(table[column]).to_numpy(dtype=object)
