@@ -169,7 +169,7 @@ def test_ingest_of_folders(vitrine, home, tmp_path):
     assert sorted(read_catalog(tmp_path / "catalog").table["category"].unique()) == ["a", "b"]
 
 
-QUALITY = ["great_expectations.html", "report.html", "results.json", "sample.parquet", "summary.json"]
+QUALITY = ["great_expectations.html", "left_out.csv", "report.html", "results.json", "sample.parquet", "summary.json"]
 
 
 def test_validate_answers_yes_and_no(vitrine, home, broken, tmp_path):
@@ -277,7 +277,7 @@ def test_compile_writes_a_package(vitrine, tmp_path):
         (["evaluate", "MODEL", "DATA", "x"], ["no row has split 'test'"]),
         (["evaluate", "MODEL", "PARTED", "x", "--split", "all"], ["'all' is not one of"]),
         (["evaluate", "MODEL", "PARTED", "DATA"], ["exists already"]),
-        (["predict", "MODEL"], ["Missing argument"]),
+        (["predict", "MODEL"], ["name the photos"]),
         (["predict", "MODEL", "nope.jpg"], ["nope.jpg: no such photo"]),
         (["predict", "EMPTY", "nope.jpg"], ["not a model folder"]),
         (["drift", "EMPTY", "DATA", "x"], ["holds neither"]),

@@ -262,7 +262,7 @@ def test_own_rules_and_a_suite_are_those_of_the_step(catalog, tmp_path):
     steps.check_rules(quality)
     plain = steps.validate(catalog, tmp_path / "plain")
     found = steps.validate(catalog, tmp_path / "own", quality=quality)
-    assert (plain["errors"], found["errors"]) == (0, 2)
+    assert found["errors"] - plain["errors"] == 2
     rules = "settings: {keywords: [], unusable_side: 9}"
     with pytest.raises(InputError, match="tiny_photos"):  # all three are of 8 pixels
         steps.clean(catalog, tmp_path / "clean", 0, rules=rules)

@@ -57,11 +57,10 @@ class Taxonomy(LabelTask["PhotoPredictions"]):
     def settings(self, variant: str) -> type[Settings]:
         """See `Task`."""
         from vitrine.tasks.taxonomy import settings
-        from vitrine.tasks.taxonomy.systems import BALANCED, MODERN
 
-        if variant in BALANCED:
+        if variant in settings.BALANCED:
             return settings.BalancedTaxonomySettings
-        return settings.ModernTaxonomySettings if variant in MODERN else settings.TaxonomySettings
+        return settings.ModernTaxonomySettings if variant in settings.MODERN else settings.TaxonomySettings
 
     def labels_allow(self, catalog: "Catalog") -> bool:
         """Where there are two leaf categories."""

@@ -4,6 +4,9 @@ from pydantic import Field
 
 from vitrine.settings import Settings, Words
 
+BALANCED = ("ssmtl-ca",)  # the default, whose rare leaves are to count as much as common ones
+MODERN = ("modern", "modern-mtl")  # learn with label smoothing and logit adjustment
+
 
 class TaxonomySettings(Settings):
     """The systems of the taxonomy paper (Section 4.2)."""

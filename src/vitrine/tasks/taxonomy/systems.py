@@ -41,8 +41,6 @@ SYSTEMS = {
     "modern-mtl": System(salient=True, levels=True, attributes=True),
 }
 VARIANTS = tuple(SYSTEMS)
-BALANCED = ("ssmtl-ca",)  # the default, whose rare leaves are to count as much as common ones
-MODERN = ("modern", "modern-mtl")  # learn with label smoothing and logit adjustment
 
 
 def describe(catalog: Catalog, variant: str, attributes: Sequence[str] = ()) -> dict[str, Any]:
