@@ -209,9 +209,9 @@ def examine(planted: Planted, work: Path, min_class_count: int = 20) -> PhotoPre
     listed = {result.name: set(result.examples) for result in results if result.name not in CLASS_LEVEL_RULES}
     clean_catalog(planted.catalog, work / "clean", min_class_count, workers=2)
     clean_catalog(planted.real, work / "clean-real", min_class_count, workers=2)
-    split_catalog(read_catalog(work / "clean"), work / "split-clean")
+    split_catalog(read_catalog(work / "clean"), work / "split-clean", gallery=False)
     unsafe = (row_errors(planted.catalog.table) != "").to_numpy()
-    split_catalog(planted.catalog.with_table(planted.catalog.table[~unsafe]), work / "split", workers=2)
+    split_catalog(planted.catalog.with_table(planted.catalog.table[~unsafe]), work / "split", workers=2, gallery=False)
     drops = pd.read_parquet(work / "clean/dropped.parquet")
     drops.index = drops["row"].to_numpy() - 1
     staying = np.setdiff1d(np.arange(len(planted.catalog)), drops.index)
