@@ -18,9 +18,8 @@ from pipelines.trainjob import held_by_step
 from vitrine import files, journal, steps
 from vitrine.journal import publish, run_folder
 
-LAST_LINES_OF = (
-    "VITRINE_LAST_LINES"  # a file with the last lines of each step that failed, where somebody collects them
-)
+# Names a file with the last lines of each step that failed, where somebody collects them.
+LAST_LINES_OF = "VITRINE_LAST_LINES"
 POINTER = "table.txt"  # in a run's folder: the address of its table
 TABLES = "tables"  # below the reports: the table of each state of the data that a run was started on
 

@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,6 @@ class Run:
     data: str
     system: str
     seed: int
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -316,12 +315,15 @@ def trained(run: Run, catalog: Catalog, out: Path, variant: str, **settings: Any
     return out
 
 
-def of_a_model(run: Run, catalog: Catalog, folder: Path, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The figures of one model, or of the frozen net that the first system starts from."""
+def of_a_model(
+    run: Run, catalog: Catalog, folder: Path, settings: Mapping[str, Any] | None = None, start: str = ""
+) -> dict[str, Any]:
+    """The figures of one model, or of the frozen net that a system starts from (`start`; default: the first)."""
     from vitrine.evaluate import baseline, compute_metrics
     from vitrine.predict import Model
 
-    system = next(iter(TABLES[run.task].systems)) if run.system == FROZEN else run.system
+    first = start or next(iter(TABLES[run.task].systems))
+    system = first if run.system == FROZEN else run.system
     loaded = Model.load(trained(run, catalog, folder / system, TABLES[run.task].systems[system][0], **(settings or {})))
     found: dict[str, Any] = {}
     for split in ("validation", "test"):
@@ -331,8 +333,8 @@ def of_a_model(run: Run, catalog: Catalog, folder: Path, settings: Mapping[str, 
         found[split] = figures_of(compute_metrics(outcome), run.task)
         if run.system == "ssa" and split == "test":
             found["decisive"] = on_decisive(outcome, rows)
-    if run.task not in ("attributes", "taxonomy"):
-        shutil.rmtree(folder / system) if system != next(iter(TABLES[run.task].systems)) else None
+    if run.task != "taxonomy" and system != first:  # nothing else asks for it
+        shutil.rmtree(folder / system)
     return found
 
 
@@ -352,7 +354,7 @@ def attributes(run: Run, catalog: Catalog, nets: Path) -> dict[str, Any]:
     from vitrine.data.truth import teachable_types
 
     if run.system == FROZEN:
-        return of_a_model(run, catalog, nets)
+        return of_a_model(run, catalog, nets, start="bce")  # which is one net for all types
     kinds = teachable_types(catalog)
     if run.system == "bce":
         models = [trained(run, catalog, nets / "bce", "bce")]

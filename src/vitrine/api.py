@@ -27,7 +27,7 @@ from vitrine.catalog.photos import as_photo, open_photo
 from vitrine.data.pixels import Query
 from vitrine.errors import InputError
 from vitrine.predict import Model
-from vitrine.predictions import Reply
+from vitrine.predictions import Reply, best_labels
 from vitrine.registry.address import local_copy
 from vitrine.retrieval.index import Index
 from vitrine.tasks.authenticity.listings import photos_in
@@ -85,7 +85,7 @@ class Predictor:
         several = _several(photos)
         if self.task == "authenticity":
             names = _names(several, "listing")
-            replies = [self._reply([self._query(photos_of(listing))])[0] for listing in several]
+            replies = [self.model.reply([self._query(photos_of(listing))])[0] for listing in several]
             return [{"listing": name} | reply.records[0] for name, reply in zip(names, replies, strict=True)]
         records = [record for reply in self._replies(several, top) for record in reply.records]
         if several and not records:
@@ -109,7 +109,7 @@ class Predictor:
     def _replies(self, photos: Sequence[Any], top: int = 1) -> list[Reply]:
         names = _names(photos, "photo")
         return [
-            self._reply([self._query(photos[first : first + AT_ONCE], names[first : first + AT_ONCE], top)])[0]
+            self.model.reply([self._query(photos[first : first + AT_ONCE], names[first : first + AT_ONCE], top)])[0]
             for first in range(0, len(photos), AT_ONCE)
         ]
 
@@ -117,9 +117,6 @@ class Predictor:
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             pixels = list(pool.map(self._shown, photos))
         return Query(np.stack(pixels), names or _names(photos, "photo"), top)
-
-    def _reply(self, queries: Sequence[Query]) -> list[Reply]:
-        return self.model.task.reply(self.model.net, self.model.config, queries)
 
     def _shown(self, photo: Photo) -> np.ndarray:
         config = self.model.config
@@ -226,8 +223,4 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
         best = record["deciding_photos"][0]
         kept = {name: record[name] for name in ("listing", "verdict", "probability")}
         return kept | {"deciding_photo": best["image"], "weight": best["weight"]}
-    row = {"image": record["image"]}
-    for question, named in record.items():
-        if question != "image":
-            row |= {question: named[0]["label"], f"{question}/confidence": named[0]["confidence"]}
-    return row
+    return best_labels(record)

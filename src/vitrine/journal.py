@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vitrine import files
 from vitrine.progress import lasting
 from vitrine.report import Page, Photo, Tile
-from vitrine.untrusted import parse_json
+from vitrine.untrusted import parse_json, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -181,15 +181,15 @@ def _curve(curves: Mapping[str, Mapping[str, Any]]) -> "Figure":
     loss, score = figure.subplots(1, 2)
     for title, own in curves.items():
         passes = range(1, len(own["loss"]) + 1)
-        name = title[:40].replace("$", r"\$")
-        loss.plot(passes, own["loss"], marker="o", markersize=3, label=name)
+        name = title[:40]
+        loss.plot(passes, own["loss"], marker="o", markersize=3, label=plain(name))
         known = [(place, value) for place, value in zip(passes, own["score"], strict=True) if value is not None]
         if known:
             score.plot(
                 *zip(*known, strict=True),
                 marker="o",
                 markersize=3,
-                label=f"{name}: {own['scored'][:30]}".replace("$", r"\$"),
+                label=plain(f"{name}: {own['scored'][:30]}"),
             )
     for axes, what in ((loss, "loss"), (score, "validation")):
         axes.set(xlabel="pass", ylabel=what)

@@ -13,6 +13,8 @@ from vitrine.tasks.task import Task
 
 if TYPE_CHECKING:
     from vitrine.catalog.photos import PhotoError
+    from vitrine.data.pixels import Query
+    from vitrine.predictions import Reply
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ class Model:
             raise InputError(f"{catalog.root}: no rows to ask the model about")
         predictions: Predictions = self.task.predict(self.net, self.config, catalog, **options)
         return predictions
+
+    def reply(self, queries: "Sequence[Query]") -> "list[Reply]":
+        """To queries of photos in memory: see `Task.reply`."""
+        return self.task.reply(self.net, self.config, queries)
 
 
 def load_model(folder: Path) -> tuple[Any, Mapping[str, Any]]:

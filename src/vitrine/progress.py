@@ -26,7 +26,7 @@ class Progress:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            bar: Any = tqdm(desc=what, unit=unit, total=total, initial=done, leave=False, unit_scale=unit == "B")
+            bar: Any = tqdm(desc=what, unit=unit, total=total, initial=done, leave=False, unit_scale=unit == "byte")
             self._bar = bar
 
     def __enter__(self) -> "Progress":

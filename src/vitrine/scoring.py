@@ -17,6 +17,7 @@ from vitrine.catalog.photos import PHOTO_ENDINGS, PhotoError
 from vitrine.catalog.table import TABLE_NAMES
 from vitrine.errors import InputError
 from vitrine.predict import Model
+from vitrine.predictions import best_labels
 from vitrine.registry.address import local_copy
 from vitrine.untrusted import parse_json
 
@@ -184,13 +185,4 @@ class _Parts:
 
 def _table(text: bytes) -> pd.DataFrame:
     """A part as rows: the best label of each question."""
-    rows = []
-    for line in text.splitlines():
-        row: dict[str, Any] = {}
-        for name, said in parse_json(line).items():
-            if isinstance(said, list):
-                row |= {name: said[0]["label"], f"{name}/confidence": said[0]["confidence"]}
-            else:
-                row[name] = said
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame([best_labels(parse_json(line)) for line in text.splitlines()])

@@ -62,6 +62,11 @@ def printable(text: str) -> str:
     return ACTING.sub("\ufffd", text)
 
 
+def plain(text: str) -> str:
+    """Text in which matplotlib finds no `$...$` to read as a formula."""
+    return text.replace("$", r"\$")
+
+
 def json_line(value: object) -> str:
     """A value as one line of JSON that reads well, in which nothing acts on a terminal."""
     line = json.dumps(value, ensure_ascii=False)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from vitrine.catalog.table import Catalog, texts
 
-IDENTITIES = ("product", "item")  # columns that say that a user photo and a shop photo show the same
+IDENTITIES = ("product", "item")  # columns that say what is the same; item: of a kind, where exact ones are unknown
 TIES = ("product", "listing", "sha256", "duplicate_group")  # what of a tested row may not be learnt from
 
 

@@ -10,7 +10,6 @@ from vitrine.files import atomic_write
 from vitrine.words import counted
 
 LEFT_OUT = "left_out.csv"
-MAX_LEFT_OUT = 0.05  # share of rows; more means that something is wrong with all of them, such as the photos' folder
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would work out
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vitrine.untrusted import plain
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -73,8 +75,3 @@ def short(label: str, length: int = 26) -> str:
     """The last part of a category path, cut to `length`."""
     last = label.rpartition("/")[2]
     return last if len(last) <= length else f"{last[: length - 1]}…"
-
-
-def plain(text: str) -> str:
-    """Keeps matplotlib from reading `$...$` in a label as a formula."""
-    return text.replace("$", r"\$")

@@ -10,6 +10,7 @@ from vitrine.evaluation.embedding_map import drawable, embedding_maps
 from vitrine.evaluation.metrics import true_ranks
 from vitrine.predictions import LabelPredictions, PhotoPredictions
 from vitrine.report import Page, percent
+from vitrine.untrusted import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,7 +82,7 @@ def _figure(rows: Sequence[tuple[str, int, float, float]]) -> "Figure":
     colours = ["#3454d1" if value >= 0 else "#c4320a" for value in change]
     axes.bar(range(len(rows)), change, color=colours)
     axes.axhline(0, color="#1d2330", linewidth=0.8)
-    names = [f"{name[:24]} ({count})".replace("$", r"\$") for name, count, _, _ in rows]
+    names = [plain(f"{name[:24]} ({count})") for name, count, _, _ in rows]
     axes.set_xticks(range(len(rows)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_ylabel("change, points", fontsize=9, color="#667085")
     axes.spines[["top", "right"]].set_visible(False)

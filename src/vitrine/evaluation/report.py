@@ -11,13 +11,14 @@ from vitrine.catalog import Catalog
 from vitrine.evaluation.beside import add_baseline
 from vitrine.evaluation.calibration import BINS, calibration_error, reliability
 from vitrine.evaluation.corrupted import add_section
-from vitrine.evaluation.embedding_map import drawable, embedding_map, plain, short
+from vitrine.evaluation.embedding_map import drawable, embedding_map, short
 from vitrine.evaluation.hierarchy import mistakes
 from vitrine.evaluation.metrics import Measure, bootstrap_intervals
 from vitrine.evaluation.per_class import add_comparison
 from vitrine.evaluation.roc import micro_roc, roc
 from vitrine.predictions import LabelPredictions, PhotoPredictions
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
+from vitrine.untrusted import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

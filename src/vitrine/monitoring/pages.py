@@ -11,6 +11,7 @@ from vitrine.evaluation.shift import DriftRules, Finding, kind_of, label_shares,
 from vitrine.monitoring.statistics import STATISTICS
 from vitrine.report import Page, Photo, Tile, thumbnail
 from vitrine.report.harmless import confined, harmless
+from vitrine.untrusted import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -295,7 +296,7 @@ def _title(signal: str) -> str:
 
 def _plain(text: str, length: int = 22) -> str:
     """Cut to `length`, with no `$...$` for matplotlib to read as a formula."""
-    return (text if len(text) <= length else f"{text[: length - 1]}…").replace("$", r"\$")
+    return plain(text if len(text) <= length else f"{text[: length - 1]}…")
 
 
 def _unreadable(table: pd.DataFrame) -> str:

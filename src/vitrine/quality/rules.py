@@ -99,6 +99,14 @@ class Evidence:
         """What is wrong with the views of listings."""
         return view_report(self.table, self.exact)
 
+    @cached_property
+    def unusable(self) -> pd.Series:
+        """Why each row cannot be used, as cleaning says it; "" where it can."""
+        reasons = row_errors(self.normal).to_numpy(dtype=object)
+        unread = ~self.photos["readable"].to_numpy(dtype=bool) & (reasons == "")
+        reasons[unread] = self.photos["error"].to_numpy(dtype=object)[unread]
+        return pd.Series(reasons, dtype=TEXT)
+
     @property
     def table(self) -> pd.DataFrame:
         """The catalog's rows."""
@@ -287,16 +295,8 @@ def _contradictions(evidence: Evidence, groups: Groups) -> Finding:
     return Finding(len(rows), len(evidence.table), tuple(rows[:EXAMPLES]), tuple(details[:8]))
 
 
-def unusable_rows(evidence: Evidence) -> pd.Series:
-    """Why each row cannot be used, as cleaning says it; "" where it can."""
-    reasons = row_errors(evidence.normal).to_numpy(dtype=object)
-    unread = ~evidence.photos["readable"].to_numpy(dtype=bool) & (reasons == "")
-    reasons[unread] = evidence.photos["error"].to_numpy(dtype=object)[unread]
-    return pd.Series(reasons, dtype=TEXT)
-
-
 def _left_out(evidence: Evidence) -> Finding:
-    rows = np.flatnonzero(unusable_rows(evidence) != "")
+    rows = np.flatnonzero(evidence.unusable != "")
     return Finding(len(rows), len(evidence.table), tuple(rows[:EXAMPLES].tolist()))
 
 

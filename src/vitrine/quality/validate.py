@@ -27,7 +27,7 @@ from vitrine.quality.label_noise import LabelNoise
 from vitrine.quality.label_noise_page import label_noise_section
 from vitrine.quality.labels import label_counts
 from vitrine.quality.links import copy_links
-from vitrine.quality.rules import Finding, evaluate, gather, unusable_rows
+from vitrine.quality.rules import Finding, evaluate, gather
 from vitrine.quality.scan import read_photo_table, scan_photos
 from vitrine.quality.settings import RuleSettings, load_settings
 from vitrine.quality.suite import great_expectations_page, judge_suite, read_suite
@@ -141,7 +141,7 @@ def validate_catalog(
             "rules": [asdict(result) for result in results],
         }
         write_json(folder / RESULTS, content)
-        why = unusable_rows(evidence)
+        why = evidence.unusable
         gone = [(row, str(catalog.table["image"].iat[row])) for row in why.index[why != ""]]
         write_left_out(folder / LEFT_OUT, [LeftOut(row + 1, image, why.iat[row]) for row, image in gone])
         summary, sampled = summarise(catalog.table, looks, catalog.data_version), sample(catalog.table, looks)

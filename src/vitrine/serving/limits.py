@@ -38,6 +38,16 @@ class Limits:
             if not getattr(self, field.name) > 0:
                 raise InputError(f"{field.name}={getattr(self, field.name)}: must be above 0")
 
+    def check_count(self, photos: int) -> None:
+        """Raises a RefusedError for more photos than a request may bring."""
+        if photos > self.photos:
+            raise RefusedError(413, f"{photos} photos; {self.photos} a request at most")
+
+    def check_photo(self, name: str, data: bytes) -> None:
+        """Raises a RefusedError for a photo of too many bytes."""
+        if len(data) > self.photo_bytes:
+            raise RefusedError(413, f"{name}: {len(data):,} bytes; {self.photo_bytes:,} at most")
+
 
 def parse_limits(given: Sequence[str]) -> Limits:
     """Limits from `KEY=VALUE`.

@@ -17,7 +17,7 @@ from vitrine.errors import InputError
 from vitrine.export import with_onnx
 from vitrine.predict import Model
 from vitrine.predictions import Reply
-from vitrine.registry.address import local_copy
+from vitrine.registry.address import champion_of, local_copy
 from vitrine.registry.store import Registry
 from vitrine.serving.limits import RefusedError, busy
 from vitrine.serving.metrics import Metrics
@@ -54,8 +54,8 @@ class Served:
         return int(self.model.config["image_size"])
 
     def reply(self, queries: Sequence[Query]) -> list[Reply]:
-        """See `Task.reply`."""
-        return self.model.task.reply(self.model.net, self.model.config, queries)
+        """See `Model.reply`."""
+        return self.model.reply(queries)
 
     def warm_up(self, photos: int) -> None:
         """Asks about a grey photo, and about as many as a batch may hold, so that no client pays for the first time."""
@@ -178,10 +178,8 @@ class Champions:
             raise InputError(f"{self._registry}: no model is in use for any task")
 
     def _take(self, task: str) -> None:
-        champion = Registry(self._registry).champion(task)
+        champion = champion_of(self._registry, task) if self._wanted else Registry(self._registry).champion(task)
         if champion is None:
-            if self._wanted:
-                raise InputError(f"{self._registry}: no model is in use for {task!r}")
             return
         serving = self._shelf.models.get(task)
         if serving is None or serving.version != champion.version:

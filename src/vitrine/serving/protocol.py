@@ -19,8 +19,8 @@ import numpy as np
 from vitrine.predictions import Reply
 from vitrine.serving.limits import Limits, RefusedError
 from vitrine.serving.models import Served
-from vitrine.serving.uploads import Photo, from_base64
-from vitrine.untrusted import parse_json, printable
+from vitrine.serving.uploads import Photo, from_base64, json_object
+from vitrine.untrusted import printable
 
 HEADER = "Inference-Header-Content-Length"
 EXTENSIONS = ("binary_tensor_data",)
@@ -83,12 +83,7 @@ def read_request(body: bytes, header_length: str, limits: Limits) -> Asked:
     if header_length and not number:
         raise RefusedError(400, f"{HEADER}: {header_length[:20]!r} is not a length within the body")
     end = int(header_length) if header_length else len(body)
-    try:
-        asked = parse_json(body[:end])
-    except ValueError as error:
-        raise RefusedError(400, f"the request is no JSON ({' '.join(str(error).split())[:200]})") from error
-    if not isinstance(asked, dict):
-        raise RefusedError(400, "the request is no JSON object")
+    asked = json_object(body[:end], "the request")
     inputs = asked.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise RefusedError(400, f"inputs: one tensor is needed, {INPUT!r}")
@@ -98,8 +93,7 @@ def read_request(body: bytes, header_length: str, limits: Limits) -> Asked:
         raise RefusedError(400, "id: a text is needed")
     data = _photos(inputs[0], body[end:], limits)
     for place, photo in enumerate(data):
-        if len(photo) > limits.photo_bytes:
-            raise RefusedError(413, f"photos[{place}]: {len(photo):,} bytes; {limits.photo_bytes:,} at most")
+        limits.check_photo(f"photos[{place}]", photo)
     return Asked(
         request_id,
         [Photo(f"photos[{place}]", photo) for place, photo in enumerate(data)],
@@ -196,8 +190,7 @@ def _photos(tensor: Mapping[str, Any], tail: bytes, limits: Limits) -> list[byte
     ):
         raise RefusedError(400, f"{INPUT}: a shape [n] or [n, 1] is needed")
     count = shape[0]
-    if count > limits.photos:
-        raise RefusedError(413, f"{count} photos; {limits.photos} a request at most")
+    limits.check_count(count)
     size = _object(tensor, "parameters").get("binary_data_size")
     if size is not None:
         if type(size) is not int or size != len(tail):
@@ -209,8 +202,7 @@ def _photos(tensor: Mapping[str, Any], tail: bytes, limits: Limits) -> list[byte
             data = [row[0] for row in data]
         if not isinstance(data, list) or not all(isinstance(text, str) for text in data):
             raise RefusedError(400, f"{INPUT}: data is no list of base64, and there is no binary_data_size")
-        if len(data) > limits.photos:
-            raise RefusedError(413, f"{len(data)} photos; {limits.photos} a request at most")
+        limits.check_count(len(data))
         found = [from_base64(text) for text in data]
     if len(found) != count:
         raise RefusedError(400, f"{INPUT}: of shape {shape}, and {len(found)} photos came")

@@ -73,11 +73,9 @@ def read_upload(body: bytes, content_type: str, query: Mapping[str, str], limits
         raise RefusedError(415, f"{told}: send multipart/form-data, a photo as image/..., or application/json")
     options = {name: value for name, value in query.items() if len(value) <= MAX_OPTION}
     found.options = options | found.options
-    if len(found.photos) > limits.photos:
-        raise RefusedError(413, f"{len(found.photos)} photos; {limits.photos} a request at most")
+    limits.check_count(len(found.photos))
     for photo in found.photos:
-        if len(photo.data) > limits.photo_bytes:
-            raise RefusedError(413, f"{photo.name}: {len(photo.data):,} bytes; {limits.photo_bytes:,} at most")
+        limits.check_photo(photo.name, photo.data)
     return found
 
 
@@ -107,13 +105,23 @@ def from_base64(text: str) -> bytes:
         raise RefusedError(400, "a photo that is neither binary nor base64") from error
 
 
-def _json(body: bytes) -> Upload:
+def json_object(data: bytes, what: str) -> dict[str, Any]:
+    """What JSON says, which must be an object.
+
+    Raises:
+        RefusedError: if it is none.
+    """
     try:
-        asked = parse_json(body)
+        found = parse_json(data)
     except ValueError as error:
-        raise RefusedError(400, f"the body is no JSON ({' '.join(str(error).split())[:200]})") from error
-    if not isinstance(asked, dict):
-        raise RefusedError(400, "the body is no JSON object")
+        raise RefusedError(400, f"{what} is no JSON ({' '.join(str(error).split())[:200]})") from error
+    if not isinstance(found, dict):
+        raise RefusedError(400, f"{what} is no JSON object")
+    return found
+
+
+def _json(body: bytes) -> Upload:
+    asked = json_object(body, "the body")
     photos = asked.pop("photos", [])
     if not isinstance(photos, list):
         raise RefusedError(400, "photos: a list is needed")

@@ -83,9 +83,7 @@ def _limits(metadata: Iterable[object]) -> list[str]:
     for kind, word in words.items():
         for limit in metadata:
             if isinstance(limit, kind):
-                (value,) = (
-                    vars(limit).values() if hasattr(limit, "__dict__") else (getattr(limit, kind.__name__.lower()),)
-                )
+                value = getattr(limit, kind.__name__.lower())
                 found.append(f"{word} {value:,}" if isinstance(value, int) else f"{word} {value:g}")
     return found
 

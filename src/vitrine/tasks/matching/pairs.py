@@ -9,12 +9,11 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from vitrine.catalog.gallery import IDENTITIES
 from vitrine.catalog.table import texts
 from vitrine.catalog.tree import CategoryTree
 from vitrine.data.sampling import in_turns
 from vitrine.errors import InputError
-
-IDENTITIES = ("product", "item")  # columns that say what is the same; item: of a kind, where exact ones are unknown
 
 
 def identity_column(table: pd.DataFrame, named: str, root: str) -> str:
