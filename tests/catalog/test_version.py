@@ -33,6 +33,17 @@ def test_a_replaced_photo_is_another_version_and_a_copied_one_is_not(tmp_path):
     assert version(tmp_path / "two") != first
 
 
+def test_what_is_no_photo_is_never_read_to_its_end(tmp_path):
+    catalog = folder(tmp_path)
+    with (catalog / "images/sparse.jpg").open("wb") as file:
+        file.truncate(200 << 30)
+    os.mkfifo(catalog / "images/pipe.jpg")
+    (catalog / "images/zero.jpg").symlink_to("/dev/zero")
+    with (catalog / "catalog.csv").open("a") as file:
+        file.writelines(f"images/{name}.jpg,B\n" for name in ("sparse", "pipe", "zero"))
+    assert version(catalog) == version(catalog)
+
+
 def test_a_relabelled_table_loses_the_revision_that_it_was_made_from(tmp_path, caplog):
     table = pd.DataFrame({"image": ["a.jpg", "b.jpg"], "category": ["A", "B"], "price": [1.5, None]})
     write_catalog(Catalog(str(tmp_path), table, "abc.dir"), tmp_path / "made")

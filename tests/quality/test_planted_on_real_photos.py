@@ -19,7 +19,8 @@ from .planting import KINDS, Planted, examine, plant
 
 SETS = ("clothing", "grocery", "fashion")
 # Crops of 2 to 4 % a side are found mostly, not always: docs/results/quality-planted.md has the shares.
-PARTLY = {"cropped_copy": 2}
+# How many of a kind may be missed. Of 60 x 80 pixels 2 % is one pixel: 115 of 120 slight crops are found, 20 seeds.
+PARTLY = {"cropped_copy": 2, "slightly_cropped_copy": 1}
 SLOW_KINDS = ("bomb", "large_photo", "truncated")
 QUICK = {
     "clothing": [kind for kind in KINDS if kind not in SLOW_KINDS],
@@ -117,7 +118,9 @@ def test_commands_survive_what_is_planted(catalogs, tmp_path):
     kinds = [kind for kind in KINDS if kind not in ("bomb", "large_photo")]
     planted = plant(catalogs["grocery"], tmp_path / "planted", 5, kinds, rows=60)
     assert vitrine("validate", tmp_path / "planted", "--report", tmp_path / "report").returncode == 1
-    cleaning = vitrine("clean", tmp_path / "planted", tmp_path / "clean")
+    refused = vitrine("clean", tmp_path / "planted", tmp_path / "clean")  # a quarter of its rows is lost
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    cleaning = vitrine("clean", tmp_path / "planted", tmp_path / "clean", "--max-left-out", "0.5")
     assert cleaning.returncode == 0, cleaning.stderr
     refused = vitrine("split", tmp_path / "planted", tmp_path / "parts")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)

@@ -77,9 +77,9 @@ def test_no_page_runs_what_a_catalog_says(tmp_path):
     sound = raw.with_table(raw.table.assign(domain="", bbox=""))
     clean_catalog(sound, tmp_path / "cleaned", 1, False, workers=1)
     split_catalog(sound, tmp_path / "parted", workers=1)
-    table = sound.table.assign(split=np.resize(["train", "train", "validation", "test"], len(sound)))
+    table = sound.table.assign(split=np.resize(["train", "train", "train", "validation", "test"], len(sound)))
     parted = Catalog(sound.root, table, LABELS[0])
-    quick = ["epochs=1", "image_size=32", "batch_size=8", "workers=1", "hidden=4", "weights=none"]
+    quick = ["epochs=1", "image_size=32", "batch_size=8", "workers=1", "hidden=32", "weights=none"]
     train("taxonomy", "ssmtl-ca", parted, tmp_path / "model", quick)
     evaluate(tmp_path / "model", parted, tmp_path / "evaluation")
     build_reference(sound, tmp_path / "reference", apply(tmp_path / "model", sound))

@@ -31,7 +31,13 @@ def evaluated(model, catalog, tmp_path_factory):
 
 def test_the_folder_holds_what_every_task_has(evaluated):
     metrics, out = evaluated
-    assert {path.name for path in out.iterdir()} == {"metrics.json", "report.html", "confusion.json", "examples.json"}
+    assert {path.name for path in out.iterdir()} == {
+        "confusion.json",
+        "examples.json",
+        "metrics.json",
+        "report.html",
+        "samples.npz",
+    }
     assert json.loads((out / "metrics.json").read_text()) == pytest.approx(metrics)
     contract = {"accuracy", "precision", "recall", "f1", "auc", "count", "seconds_per_1000_images"}
     assert contract <= metrics.keys()

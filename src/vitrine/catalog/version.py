@@ -3,10 +3,10 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 from vitrine import files
 from vitrine.catalog import schema
+from vitrine.catalog.photos import PhotoError, read_photo
 from vitrine.catalog.table import TABLE_VERSION, Catalog
 
 
@@ -31,8 +31,8 @@ def versioned(catalog: Catalog) -> Catalog:
 
 
 def _digest(path: str) -> str:
+    """The SHA-256 of what `read_photo` reads: never of a pipe, a device or a file of 200 GB; those are no photos."""
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError) as error:
+        return hashlib.sha256(read_photo(path)).hexdigest()
+    except (PhotoError, OSError, ValueError) as error:
         return type(error).__name__
