@@ -69,7 +69,8 @@ class TestDefaults:
         assert (own.backbone, own.image_size, own.weights, own.trunk) == ("resnet18_narrow", 64, "none", "scratch")
         assert (own.epochs, own.learning_rate) == (30, 2e-3)
 
-    def test_matching_from_nothing_keeps_its_own_passes(self):
+    def test_matching_has_passes_of_its_own(self):
+        assert settled(kind=MatchingSettings, task="matching").epochs == 6
         own = settled("weights=none", kind=MatchingSettings, task="matching")
         assert (own.epochs, own.learning_rate) == (10, 1e-3)
 

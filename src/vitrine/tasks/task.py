@@ -64,7 +64,7 @@ class Task(ABC, Generic[AnyPredictions]):
         reference_split: The photos that later ones are compared with, once the model is in use.
         indexed: Whether a pipeline makes an index for visual search with the model in use.
         answers_with_features: Whether answers are the trunk's features, so that a frozen trunk would learn nothing.
-        from_nothing: What replaces the recipe of trainings from random weights.
+        recipes: By trunk, what replaces the recipe of `vitrine.training.recipe`.
         config: What config.json must hold.
     """
 
@@ -81,7 +81,7 @@ class Task(ABC, Generic[AnyPredictions]):
     reference_split: ClassVar[str] = "train"
     indexed: ClassVar[bool] = False
     answers_with_features: ClassVar[bool] = False
-    from_nothing: ClassVar[Recipe | None] = None
+    recipes: ClassVar[Mapping[str, Recipe]] = {}
     config: ClassVar[type[ModelConfig]]
 
     # Training

@@ -64,7 +64,7 @@ def resolve(settings: AnySettings, task: "Task[Any]") -> AnySettings:
     if trunk in FROM_FEATURES and settings.makes_photos_anew:
         raise InputError(f"--set trunk={trunk}: corrupted photos are made anew in each pass; set trunk=tuned")
     size = settings.image_size or native_size(backbone) or _suitable_size(backbone, fresh)
-    recipe = task.from_nothing or RECIPES[trunk] if trunk == "scratch" else RECIPES[trunk]
+    recipe = task.recipes.get(trunk, RECIPES[trunk])
     return settings.model_copy(
         update=settings.by_start(trunk == "scratch")
         | {

@@ -8,7 +8,7 @@ on a background set (`-softmax`), which for `robust-softmax-own` is the product 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vitrine.errors import InputError
 from vitrine.settings import Recipe, Settings
@@ -55,7 +55,12 @@ class Matching(Task["RetrievalPredictions"]):
     headlines = ("top1", "top5", "top20")
     indexed = True
     answers_with_features = True
-    from_nothing = Recipe(10, 1e-3, 1.0)
+    # Fewer passes than elsewhere: with each user photo come six others in its pairs.
+    recipes: ClassVar[Mapping[str, Recipe]] = {
+        "upper": Recipe(6, 5e-3, 0.2),
+        "tuned": Recipe(4, 5e-3, 0.1),
+        "scratch": Recipe(10, 1e-3, 1.0),
+    }
     config = MatchingConfig
 
     def settings(self, variant: str) -> type[Settings]:
