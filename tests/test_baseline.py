@@ -144,3 +144,15 @@ def test_a_page_without_a_baseline_has_no_such_table():
     assert "Beside the frozen net" in shown
     assert "-25.0" in shown
     assert shown.index(">top1<") < shown.index(">level1/top1<")
+
+
+def test_only_shares_of_which_more_is_better_are_shown_and_no_endless_list():
+    page = Page("t")
+    metrics = {"top1": 0.5, "ece": 0.1, "shop_photos": 81.0, **{f"category:{i}/top20": 0.5 for i in range(30)}}
+    add_baseline(page, metrics | prefixed(metrics))
+    shown = page.render()
+    assert prefixed({"shop_photos": 81.0, "top1": 0.5}) == {"baseline/top1": 0.5}
+    assert ">ece<" not in shown
+    assert ">category:18/top20<" in shown
+    assert ">category:19/top20<" not in shown
+    assert "11 more figures" in shown

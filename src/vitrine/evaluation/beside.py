@@ -6,7 +6,9 @@ from vitrine.evaluation.constant import PREFIX as CONSTANT
 from vitrine.report import Page, percent
 
 PREFIX = "baseline/"
-NOT_COMPARED = ("count", "seconds_per_1000_images")
+NOT_COMPARED = ("count", "seconds_per_1000_images", "shop_photos", "without_answer")
+NO_MERIT = ("ece", "mistake_height", "asked", "attention_entropy")  # no shares of which more is better: not on the page
+MOST = 20  # rows of the page's table; metrics.json has them all
 
 
 def prefixed(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -33,19 +35,22 @@ def add_baseline(page: Page, metrics: Mapping[str, float]) -> None:
                 for key in blind
             ],
         )
-    both = sorted((key for key in metrics if PREFIX + key in metrics), key=lambda key: "/" in key)
+    both = [key for key in metrics if PREFIX + key in metrics and key.rpartition("/")[2] not in NO_MERIT]
     if not both:
         return
+    both.sort(key=lambda key: key.count("/"))  # what is over everything first
     page.heading(
         "Beside the frozen net",
         "The published weights that training started from, as they came, with a logistic regression for each question "
         "or, for searching, compared by cosine. A model below them is not worth its training.",
     )
-    rows = [(key, metrics[key], metrics[PREFIX + key]) for key in both]
+    rows = [(key, metrics[key], metrics[PREFIX + key]) for key in both[:MOST]]
     page.table(
         ["figure", "this model", "frozen net", "difference"],
         [(key, percent(own), percent(frozen), f"{100 * (own - frozen):+.1f}") for key, own, frozen in rows],
     )
+    if len(both) > MOST:
+        page.text(f"{len(both) - MOST:,} more figures, each with the frozen net's, are in metrics.json.")
 
 
 def _points(metrics: Mapping[str, float], key: str, prefix: str) -> str:
