@@ -429,10 +429,11 @@ def label_examples(
 ) -> list[dict[str, object]]:
     """A few annotated photos, drawn at random, with what the model says: `thumbnail`, `caption`, `tone`.
 
-    Captions hold the finest category level and every attribute type the photo is annotated for.
+    Captions hold the finest category level, or for a net that answers no categories every attribute type the photo is
+    annotated for: beside categories, attributes are learnt for their sake, and another net answers them better.
     """
     levels = [target for target in predictions.targets if target.name.startswith("level")]
-    shown = [*levels[-1:], *(target for target in predictions.targets if target.name.startswith("attr:"))]
+    shown = levels[-1:] or [target for target in predictions.targets if target.name.startswith("attr:")]
     annotated = [row for row in range(len(predictions.images)) if any(target.truth[row] for target in shown)]
     drawn = np.random.default_rng(seed).permutation(annotated)[:count]
     examples: list[dict[str, object]] = []
