@@ -21,6 +21,7 @@ from vitrine.journal import publish, run_folder
 # Names a file with the last lines of each step that failed, where somebody collects them.
 LAST_LINES_OF = "VITRINE_LAST_LINES"
 POINTER = "table.txt"  # in a run's folder: the address of its table
+EVALUATIONS = "evaluations"  # below the reports: of each model on the test photos of each table
 TABLES = "tables"  # below the reports: the table of each state of the data that a run was started on
 
 # Argo keeps the state of a run in one object of about 1 MB at most, compressed; a round of a loop takes 13 KB of it.
@@ -229,13 +230,14 @@ def judge(
 ) -> dict[str, float]:
     """Evaluates a model on the test photos and compares it with the one in use; it takes its place, or does not.
 
-    All in one pod: the photos are fetched and decoded once.
+    All in one pod: the photos are fetched and decoded once. A model that was evaluated on the same rows before is not
+    evaluated again; and one that is the model in use already is compared by fingerprint.
 
     Returns:
         The candidate's figures.
     """
     run = run_folder(reports, run_id)
-    figures = steps.evaluate(model, table, evaluation)
+    figures = steps.evaluate(model, table, evaluation, files.join(files.absolute(reports), EVALUATIONS))
     answer = steps.compare(
         task,
         model,

@@ -24,7 +24,8 @@ from vitrine.predict import apply
 from vitrine.tasks.attributes import fit as attributes_fit
 from vitrine.tasks.taxonomy import fit as taxonomy_fit
 from vitrine.tasks.taxonomy import objective
-from vitrine.train import check_variant, train
+from vitrine.tasks.task import check_variant
+from vitrine.train import train
 from vitrine.training import engine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
