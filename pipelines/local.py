@@ -49,6 +49,7 @@ SYSTEM = re.compile(r"^\s*OSError: \[Errno \d+\] ([^:]+)(?:: '(.+)')?$")  # no s
 FAILED = re.compile(r"(Task|Pipeline) '([\w-]+)' finished with status FAILURE")
 # Lines of the runner's own, and the marks below lines of code in tracebacks.
 EXECUTOR = re.compile(r"^\s*(\[KFP Executor|Streamed logs:|[\d:.]+ - INFO|-{20,}|~{3,}\^|\^{3,}$)")
+TRAINS = "train"  # the function of the steps that do
 LAST_LINES = 12
 AGAIN = re.compile(r"Task ([\w-]+) failed \(attempt .*Retrying in ([\d.]+)s")
 
@@ -149,10 +150,10 @@ def run_pipeline(
 
 
 def share_cores(spec: PipelineSpec, cores: int) -> None:
-    """Gives the steps inside loops, which kfp.local runs two at once, half of the cores each.
+    """Gives the steps inside loops, which run two at once, half of the cores each.
 
     With a thread per core both would wait for one another most of the time (docs/decisions.md). Other steps have all of
-    the machine, but those with `has_company`, which have half of it too.
+    the machine, but those with `has_company`, which have half of it too. Trainings take turns where half is one core.
     """
     dags = [(spec.root.dag, False)]
     while dags:
@@ -164,7 +165,8 @@ def share_cores(spec: PipelineSpec, cores: int) -> None:
                 dags.append((part.dag, inside))
             elif inside:
                 container = spec.deployment_spec["executors"][part.executor_label]["container"]
-                container["env"] = [{"name": forked.THREADS, "value": str(cores_of_one(cores))}]
+                own = cores_of_one(cores, trains=container["args"][-1] == TRAINS)
+                container["env"] = [{"name": forked.THREADS, "value": str(own)}]
 
 
 @contextlib.contextmanager
@@ -183,16 +185,17 @@ def _side_by_side(record: BinaryIO) -> Iterator[None]:
     logger = logging.getLogger()
     logger.handlers[:] = [handler]  # `_sieved` puts them back
     logger.setLevel(logging.INFO)
-    anew, slots = subprocess_task_handler.run_local_subprocess, Slots(free_memory)
+    anew, cores = subprocess_task_handler.run_local_subprocess, os.cpu_count() or 1
+    slots = Slots(free_memory, cores)
 
     with contextlib.ExitStack() as stack:
         parent = stack.enter_context(forked.Parent(record)) if forked.AVAILABLE else None
 
         def start(full_command: list[str], env_vars: Mapping[str, str] | None = None) -> int:
-            own = dict(env_vars or {})
+            own, trains = dict(env_vars or {}), full_command[-1] == TRAINS
             if has_company() and forked.THREADS not in os.environ:
-                own.setdefault(forked.THREADS, str(cores_of_one()))
-            with slots.one():
+                own.setdefault(forked.THREADS, str(cores_of_one(cores, trains)))
+            with slots.one(trains):
                 if parent and forked.runs_step(full_command):
                     with contextlib.suppress(forked.Gone):  # out of memory, say; then as elsewhere
                         return parent.run(full_command, os.environ | own, lambda line: sys.stdout.write(f"    {line}"))
