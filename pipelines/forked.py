@@ -33,7 +33,7 @@ AVAILABLE = sys.platform == "linux"
 EXECUTOR = "kfp.dsl.executor_main"
 RUNTIME = {"_KFP_RUNTIME": "true"}  # with it kfp loads no compiler and no client
 THREADS = "OMP_NUM_THREADS"
-COMMON = ("kfp.dsl", EXECUTOR, "components.outputs", "pipelines.stages", "pandas", "pyarrow.parquet")
+COMMON = ("kfp.dsl", EXECUTOR, "components.outputs", "pipelines.stages", "pandas", "pyarrow.parquet", "vitrine.report")
 DATA = ("scipy.sparse", "cv2", "PIL.Image", "vitrine.catalog.photos", "matplotlib.pyplot")
 NETS = ("torch", "sklearn.linear_model", "vitrine.train", "vitrine.evaluate")
 # What is loaded before the first step of a kind is forked; great_expectations by `validate` alone, in its own process.
@@ -108,7 +108,7 @@ class Parent:
             }
             ours, theirs = socket.socketpair()
             read, write = os.pipe()
-            with ours, open(read, encoding="utf-8", errors="replace") as lines:
+            with ours, os.fdopen(read, encoding="utf-8", errors="replace") as lines:
                 try:
                     with theirs:
                         socket.send_fds(self._control, [function.encode()], [theirs.fileno(), write])
@@ -219,6 +219,8 @@ def run_step(channel: socket.socket, output: int) -> None:
     journal.BEGAN = time.monotonic()
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()  # by itself it would draw what its siblings draw; `random` sees to it itself
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.seed()
     importlib.import_module(EXECUTOR).executor_main()
 
 
@@ -238,7 +240,7 @@ def _be_shown_as(words: Sequence[str]) -> None:
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end, proc(5)
         text = "\0".join(words).encode()[: end - start - 1].ljust(end - start, b"\0")
-        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+        with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
             memory.seek(start)
             memory.write(text)
 

@@ -6,7 +6,6 @@ a loop side by side.
 
 import contextlib
 import contextvars
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -141,9 +140,7 @@ def run_dag(
     return OrchestratorUtils.get_dag_outputs(dag_component_spec.dag.outputs, io_store=store), Status.SUCCESS
 
 
-def _run_all(
-    tasks: dict[str, PipelineTaskSpec], store: IOStore, run: Callable[[str, PipelineTaskSpec], bool]
-) -> bool:
+def _run_all(tasks: dict[str, PipelineTaskSpec], store: IOStore, run: Callable[[str, PipelineTaskSpec], bool]) -> bool:
     """Runs each task once those it depends on are done; whether any failed or had to be left out."""
     waiting, running, failed, left = dict(tasks), dict[Future[bool], str](), set[str](), set[str]()
     others = unordered(tasks)
@@ -183,10 +180,10 @@ def unordered(tasks: Mapping[str, PipelineTaskSpec]) -> dict[str, set[str]]:
             before[name] = {*direct}.union(*(ahead_of(other) for other in direct))
         return before[name]
 
-    return {
-        name: {other for other in tasks if other != name and other not in ahead_of(name) and name not in ahead_of(other)}
-        for name in tasks
-    }
+    def either_way(one: str, other: str) -> bool:
+        return one == other or one in ahead_of(other) or other in ahead_of(one)
+
+    return {name: {other for other in tasks if not either_way(name, other)} for name in tasks}
 
 
 def _is_exit(task: PipelineTaskSpec) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -183,7 +184,7 @@ def test_libraries_that_were_loaded_before_still_work_with_the_threads_asked_for
     assert known[1][1:3] == [1, [1]]
     assert all(loaded for loaded, *_ in known.values())
     assert [own[3] for own in known.values()] == [2, 1]
-    assert known[1][4] == known[2][4] == 67280421310721  # torch's own
+    assert known[1][4] != known[2][4]  # as where each loads torch itself
 
 
 @pytest.mark.slow
@@ -192,8 +193,8 @@ def test_what_is_forked_from_has_opened_no_device_and_started_no_thread_of_its_o
     parent = Path(f"/proc/{steps.parent._process.pid}")
     names = [task.joinpath("comm").read_text().strip() for task in parent.joinpath("task").iterdir()]
     assert len([name for name in names if not name.startswith("jemalloc")]) == 1, names  # pyarrow's, which knows forks
-    opened = [os.readlink(descriptor) for descriptor in parent.joinpath("fd").iterdir()]
-    assert not [to for to in opened if to.startswith("/dev/") and to != "/dev/null" and "tty" not in to and "pts" not in to]
+    opened = [str(descriptor.readlink()) for descriptor in parent.joinpath("fd").iterdir()]
+    assert not [to for to in opened if re.match(r"/dev/(?!null|tty|pts)", to)]
     assert len([to for to in opened if to.startswith("socket:")]) == 1  # to the run
 
 
