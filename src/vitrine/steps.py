@@ -309,7 +309,8 @@ def split(
 ) -> dict[str, float]:
     """Train, validation and test, with nothing alike on both sides; see `split_catalog`."""
     from vitrine.quality.clean import RARE_LABELS
-    from vitrine.quality.split import parse_ratios, split_catalog
+    from vitrine.quality.ratios import parse_ratios
+    from vitrine.quality.split import split_catalog
 
     counts = split_catalog(_open(table), out, parse_ratios(ratios), measured=measured, gallery=gallery)
     if (table / RARE_LABELS).is_file():
@@ -325,8 +326,8 @@ def check_ratios(ratios: str) -> None:
     Raises:
         InputError: if not.
     """
-    from vitrine.quality.split import check_ratios as check
-    from vitrine.quality.split import parse_ratios
+    from vitrine.quality.ratios import check_ratios as check
+    from vitrine.quality.ratios import parse_ratios
 
     check(parse_ratios(ratios))
 
