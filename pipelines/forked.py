@@ -147,11 +147,11 @@ def serve(control: socket.socket) -> tuple[socket.socket, int] | None:
     load(COMMON)
     steps: dict[int, socket.socket] = {}
     while True:
-        ready, _, _ = select.select([control, woken], [], [])
+        ready, _, _ = select.select([control.fileno(), woken], [], [])
         if woken in ready:
             os.read(woken, 4096)
             _reap(steps)
-        if control not in ready:
+        if control.fileno() not in ready:
             continue
         name, given, _, _ = socket.recv_fds(control, LONGEST_NAME, 2)
         if not name:

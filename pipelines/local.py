@@ -31,7 +31,7 @@ from pipelines.containers import in_containers
 from pipelines.form import SETTINGS
 from pipelines.packages import complete, load, parameters
 from pipelines.side_by_side import Slots, cores_of_one, free_memory, has_company, run_dag
-from pipelines.stages import LAST_LINES_OF
+from pipelines.stages import ANEW, LAST_LINES_OF
 from vitrine.catalog import read_catalog
 from vitrine.errors import InputError
 from vitrine.files import absolute, exists, write_json
@@ -118,7 +118,8 @@ def run_pipeline(
         _alone(name, runs) as alone,
         _named_outputs(),
         log.open("wb", buffering=0) as record,
-        unittest.mock.patch.dict(os.environ, {LAST_LINES_OF: str(said_last)}),  # for the step that ends the run
+        # The lines are for the step that ends the run.
+        unittest.mock.patch.dict(os.environ, {LAST_LINES_OF: str(said_last), **({} if cache else {ANEW: "1"})}),
         _sieved(record, runs, verbose, said_last) as sieve,
         _retried(sieve),
         contextlib.ExitStack() as stack,

@@ -172,11 +172,11 @@ def test_a_folder_that_changed_has_another_state_though_one_revision_is_asked_fo
 # The table of a state, kept once.
 
 
-def keep(catalog, tmp_path, revision=""):
+def keep(catalog, tmp_path, revision="", anew=False):
     """Keeps the table of a catalog as it is, as a run does; the run's note and the version."""
     state = steps.data_state(str(catalog), revision)
     pages = str(tmp_path / "tables" / state), str(tmp_path / "run")
-    steps.keep_table(str(catalog), revision, "", *pages)
+    steps.keep_table(str(catalog), revision, "", *pages, anew=anew)
     return files.read_json(tmp_path / "run/fetch.json"), read_catalog(pages[0]).data_version
 
 
@@ -195,6 +195,8 @@ def test_photos_whose_table_was_kept_are_not_read_again(catalog, tmp_path, read,
     assert keep(catalog, tmp_path) == first
     assert capsys.readouterr().out == said
     assert len(read) == 3
+    assert keep(catalog, tmp_path, anew=True) == first
+    assert len(read) == 6
 
 
 @pytest.mark.parametrize("change", [touch, replace, relabel])

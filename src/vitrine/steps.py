@@ -75,7 +75,9 @@ def _open(table: Path | str, *, check_rows: bool = True) -> Catalog:
     return at_hand(read_catalog(table, check_rows=check_rows))
 
 
-def keep_table(catalog: str, revision: str, remote: str, address: str, run: str, packed: int = 0) -> None:
+def keep_table(
+    catalog: str, revision: str, remote: str, address: str, run: str, packed: int = 0, anew: bool = False
+) -> None:
     """The catalog of one revision, as a table that says where its photos are: steps fetch those they look at.
 
     It is kept at an address of its state of the data. So steps that are told this address, a plain parameter, are
@@ -88,13 +90,14 @@ def keep_table(catalog: str, revision: str, remote: str, address: str, run: str,
         address: Folder or `s3://` prefix to keep the table in, beside what was said of it the first time.
         run: Folder or `s3://` prefix of the run's pages.
         packed: Of how many states of the data photos that are on S3 may be packed beside their tables; 0 = none are.
+        anew: Read the photos of a folder to name its version, even where an earlier run kept the table of this state.
     """
     from vitrine.catalog import packs
     from vitrine.catalog.fetch import fetch
 
     kept = files.join(address, "fetch.json")
     packed = packed if files.is_s3(address) else 0
-    if not packed and _is_kept(catalog, revision, address, kept):
+    if not packed and not anew and _is_kept(catalog, revision, address, kept):
         note = parse_json(files.read_bytes(kept))
         for sentence in note["decided"]:
             print(f"{SIGN} {note['title']}: {sentence}", flush=True)
