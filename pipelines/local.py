@@ -30,7 +30,7 @@ from pipelines import forked
 from pipelines.containers import in_containers
 from pipelines.form import SETTINGS
 from pipelines.packages import complete, load, parameters
-from pipelines.side_by_side import Slots, cores_of_one, free_memory, has_company, run_dag
+from pipelines.side_by_side import Slots, cores_of_one, free_memory, has_company, interrupted, run_dag
 from pipelines.stages import ANEW, LAST_LINES_OF
 from vitrine.catalog import read_catalog
 from vitrine.errors import InputError
@@ -188,6 +188,7 @@ def _side_by_side(record: BinaryIO) -> Iterator[None]:
     logger.setLevel(logging.INFO)
     anew, cores = subprocess_task_handler.run_local_subprocess, os.cpu_count() or 1
     slots = Slots(free_memory, cores)
+    interrupted.clear()
 
     with contextlib.ExitStack() as stack:
         parent = stack.enter_context(forked.Parent(record)) if forked.AVAILABLE else None
@@ -290,7 +291,7 @@ def _retried(sieve: "_Sieve") -> Iterator[None]:
         for attempt in range(1, attempts + 1):
             sieve.begin()
             outputs, status = once(task_name, single, *rest, **known)
-            if status == Status.SUCCESS or attempt == attempts or sieve.refused():
+            if status == Status.SUCCESS or attempt == attempts or sieve.refused() or interrupted.is_set():
                 return outputs, status
             delay = policy.backoff_duration.seconds * (policy.backoff_factor or 2.0) ** (attempt - 1)
             delay = min(delay, policy.backoff_max_duration.seconds or 3600)

@@ -23,6 +23,7 @@ TRAINING_CORES = 2  # at least; with one core each two trainings are slower than
 NEEDED = 2 << 30  # bytes that must be free for a step to begin beside another; see the peaks in docs/performance.md
 ALWAYS = PipelineTaskSpec.TriggerPolicy.TriggerStrategy.ALL_UPSTREAM_TASKS_COMPLETED
 
+interrupted = threading.Event()  # set once a person ends the run: no other step begins
 _beside: contextvars.ContextVar[bool] = contextvars.ContextVar("beside", default=False)
 
 
@@ -44,11 +45,17 @@ class Slots:
 
     @contextlib.contextmanager
     def one(self, trains: bool = False) -> Iterator[None]:
-        """Waits for room for a process, and keeps it."""
+        """Waits for room for a process, and keeps it.
+
+        Raises:
+            KeyboardInterrupt: if the run is ended meanwhile.
+        """
         with self._trainings if trains else contextlib.nullcontext():
             with self._change:
                 while self._taken and (self._taken >= AT_ONCE or self._free() < NEEDED):
                     self._change.wait()
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
                 self._taken += 1
             try:
                 yield
@@ -144,7 +151,7 @@ def _run_all(tasks: dict[str, PipelineTaskSpec], store: IOStore, run: Callable[[
     """Runs each task once those it depends on are done; whether any failed or had to be left out."""
     waiting, running, failed, left = dict(tasks), dict[Future[bool], str](), set[str](), set[str]()
     others = unordered(tasks)
-    with ThreadPoolExecutor(max(1, len(tasks))) as pool:
+    with ThreadPoolExecutor(max(1, len(tasks))) as pool, _told_of_interruptions():
         while waiting or running:
             ahead = {*waiting, *running.values()}
             ready = [name for name, task in waiting.items() if ahead.isdisjoint(task.dependent_tasks)]
@@ -168,6 +175,16 @@ def _run_all(tasks: dict[str, PipelineTaskSpec], store: IOStore, run: Callable[[
                     if not future.result():
                         failed.add(name)
     return bool(failed)
+
+
+@contextlib.contextmanager
+def _told_of_interruptions() -> Iterator[None]:
+    """A person's interruption comes to the main thread alone, which then waits for the others: they are to know too."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        interrupted.set()
+        raise
 
 
 def unordered(tasks: Mapping[str, PipelineTaskSpec]) -> dict[str, set[str]]:

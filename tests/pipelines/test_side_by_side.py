@@ -87,6 +87,25 @@ def test_an_error_of_the_runner_ends_the_run():
         _run_all(DIAMOND, IOStore(), broken)
 
 
+def test_once_a_person_ends_the_run_no_other_step_begins(monkeypatch):
+    monkeypatch.setattr(side_by_side, "interrupted", threading.Event())
+    slots, begun = Slots(lambda: NEEDED, cores=8), []
+    some = tasks(loop="", beside="")
+
+    def run(name: str, task: PipelineTaskSpec) -> bool:
+        if name == "loop":
+            raise KeyboardInterrupt  # as the main thread has it while it waits
+        side_by_side.interrupted.wait(10)
+        with slots.one():
+            begun.append(name)
+        return True
+
+    with pytest.raises(KeyboardInterrupt):
+        _run_all(some, IOStore(), run)
+    assert side_by_side.interrupted.is_set()
+    assert not begun
+
+
 def test_order_reaches_over_tasks_between():
     assert unordered(tasks(a="", b="a", c="b", d="a", e="")) == {
         "a": {"e"},
