@@ -58,15 +58,20 @@ def main() -> None:
         for turn in range(options.rounds):
             forget(home)
             this = [sys.executable, __file__, "--in-process", str(home), "--epochs", str(options.epochs)]
-            add(times, "steps in one process", this, {"VITRINE_CACHE": str(home / "cache")})
+            add(times, "steps in one process", this, surroundings(home, HERE))
             for name, (clone, python, own) in sorted(builds.items(), reverse=bool(turn % 2)):
                 forget(home)
-                known = {"VITRINE_CACHE": str(home / "cache"), "PYTHONPATH": f"{clone / 'src'}:{clone}"}
+                known = surroundings(home, clone)
                 command = [str(python), "-m", "vitrine.cli", *asked(home, options.epochs, own)]
                 add(times, f"run, {name}", command, known)
                 add(times, f"again, {name}", command, known)
     for line in told(times):
         print(line)
+
+
+def surroundings(home: Path, clone: Path) -> dict[str, str]:
+    """What a build finds: its own modules, and a cache of this benchmark's."""
+    return {"VITRINE_CACHE": str(home / "cache"), "PYTHONPATH": f"{clone / 'src'}:{clone}"}
 
 
 def asked(home: Path, epochs: int, further: Sequence[str]) -> list[str]:
@@ -85,7 +90,7 @@ def forget(home: Path) -> None:
 def add(times: Times, name: str, command: Sequence[str], known: Mapping[str, str]) -> None:
     """Runs a command and notes how long it and the processes below it took."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | known)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | known)
     wall, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     times.setdefault(name, []).append((wall, busy))
