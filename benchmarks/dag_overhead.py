@@ -1,21 +1,27 @@
-"""What the DAG costs: `vitrine pipeline run retrain` against the same steps called one after the other in one process.
+"""What the DAG costs: `vitrine pipeline run retrain`, and the same again, against its steps in one process.
 
-    python benchmarks/dag_overhead.py [--listings 150] [--epochs 15] [--rounds 3]
+    python benchmarks/dag_overhead.py [--listings 150] [--epochs 15] [--rounds 3] [--before CLONE [--python PYTHON]]
 
-Both begin with nothing cached. The in-process side imports torch once; the DAG's steps are 29 processes, two teachers
-at a time. What they cost is a constant: the longer the trainings, the nearer to 1 the ratio.
+The steps' own work is theirs called one after the other in one process, which imports torch once. It and the first run
+begin with nothing cached; the second run finds everything as the first left it. With `--before`, an older revision in a
+folder of its own (`git worktree add CLONE REVISION`, and PYTHON of an environment that has its packages) does the same
+in turns. Wall time is what a person waits; processor time is what all processes took, and depends less on what else the
+machine does.
 """
 
 import argparse
 import os
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+HERE = Path(__file__).parent.parent
 SETTINGS = {
     "batch_size": 64,
     "image_size": 64,
@@ -24,14 +30,17 @@ SETTINGS = {
     "learning_rate": 0.002,
     "seed": 0,
 }
+Times = dict[str, list[tuple[float, float]]]
 
 
 def main() -> None:
-    """Prints both times of every round, their medians and the ratio."""
+    """Prints the times of each, their ratios to the steps' own work and to the build before."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--listings", type=int, default=150)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--before", type=Path, help="clone of an older revision")
+    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="of its environment")
     parser.add_argument("--in-process", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.in_process:
@@ -39,30 +48,74 @@ def main() -> None:
         return
     from vitrine.synth import render_catalog
 
+    builds = {"now": (HERE, Path(sys.executable), ["allow_below_baseline=true"])}  # so that models are promoted
+    if options.before:
+        builds["before"] = (options.before.absolute(), options.python, [])
+    times: Times = {}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         render_catalog(home / "data", listings=options.listings)
-        plain, dag = [], []
-        for _ in range(options.rounds):
+        for turn in range(options.rounds):
+            forget(home)
             this = [sys.executable, __file__, "--in-process", str(home), "--epochs", str(options.epochs)]
-            plain.append(timed(this, home))
-            run = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "retrain", "--runs", str(home / "runs")]
-            run += ["--set", f"data_catalog={home / 'data'}", "--set", f"train_epochs={options.epochs}"]
-            run += ["--set", f"student_epochs={options.epochs}"]
-            dag.append(timed(run, home))
-            print(f"in one process {plain[-1]:.1f} s, as a DAG {dag[-1]:.1f} s", flush=True)
-        ratio = statistics.median(dag) / statistics.median(plain)
-        print(f"median {statistics.median(plain):.1f} s and {statistics.median(dag):.1f} s, ratio {ratio:.2f}")
+            add(times, "steps in one process", this, surroundings(home, HERE))
+            for name, (clone, python, own) in sorted(builds.items(), reverse=bool(turn % 2)):
+                forget(home)
+                known = surroundings(home, clone)
+                command = [str(python), "-m", "vitrine.cli", *asked(home, options.epochs, own)]
+                add(times, f"run, {name}", command, known)
+                add(times, f"again, {name}", command, known)
+    for line in told(times):
+        print(line)
 
 
-def timed(command: list[str], home: Path) -> float:
-    """Wall time of a command that starts with nothing cached."""
+def surroundings(home: Path, clone: Path) -> dict[str, str]:
+    """What a build finds: its own modules, and a cache of this benchmark's."""
+    return {"VITRINE_CACHE": str(home / "cache"), "PYTHONPATH": f"{clone / 'src'}:{clone}"}
+
+
+def asked(home: Path, epochs: int, further: Sequence[str]) -> list[str]:
+    """The command, by the names that parameters have had from the first release on."""
+    given = {"catalog": home / "data", "epochs": epochs, "student_epochs": epochs, **SETTINGS}
+    pairs = [*(f"{key}={value}" for key, value in given.items()), *further]
+    return ["pipeline", "run", "retrain", "--runs", str(home / "runs"), *(f"--set={pair}" for pair in pairs)]
+
+
+def forget(home: Path) -> None:
+    """Leaves nothing but the catalog."""
     for left in ("runs", "plain", "cache"):
         shutil.rmtree(home / left, ignore_errors=True)
-    started = time.monotonic()
-    environment = {**os.environ, "VITRINE_CACHE": str(home / "cache")}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-    return time.monotonic() - started
+
+
+def add(times: Times, name: str, command: Sequence[str], known: Mapping[str, str]) -> None:
+    """Runs a command and notes how long it and the processes below it took."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | known)
+    wall, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    times.setdefault(name, []).append((wall, busy))
+    print(f"{name}: {wall:.1f} s, processor {busy:.1f} s", flush=True)
+
+
+def told(times: Times) -> list[str]:
+    """A row for each, and the ratios."""
+    names = sorted(times)
+    lines = ["| | rounds | wall time, least | median | processor time, least | median |"]
+    for name in names:
+        cells = [f"{pick(own):.1f} s" for own in zip(*times[name], strict=True) for pick in (min, statistics.median)]
+        lines.append(f"| {name} | {len(times[name])} | {' | '.join(cells)} |")
+    pairs = [("run, now", "steps in one process"), ("run, before", "steps in one process")]
+    pairs += [("run, now", "run, before"), ("again, now", "again, before")]
+    for one, other in pairs:
+        if one in times and other in times:
+            ratios = [
+                pick(own) / pick(against)
+                for own, against in zip(zip(*times[one], strict=True), zip(*times[other], strict=True), strict=True)
+                for pick in (min, statistics.median)
+            ]
+            shown = "{:.2f} and {:.2f}, of processor time {:.2f} and {:.2f}".format(*ratios)
+            lines.append(f"{one} / {other}: of wall time, least and median, {shown}")
+    return lines
 
 
 def run_in_process(home: Path, epochs: int) -> None:

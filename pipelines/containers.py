@@ -9,6 +9,7 @@ from typing import Any
 from kfp import components, local
 
 from pipelines.packages import compile_pipeline, load
+from pipelines.stages import ANEW
 from vitrine.errors import InputError
 from vitrine.files import is_s3
 
@@ -16,7 +17,7 @@ PLACEHOLDER = "{{$.inputs.parameters['pipelinechannel--cluster_image']}}"
 IMAGE_USER = 10001  # of Containerfile
 READ = ("data_catalog", "data_remote", "rules", "suite")
 WRITTEN = ("out_registry", "checkpoints", "out_reports")
-PASSED = ("OMP_NUM_THREADS", "VITRINE_REVISION")  # beside AWS_...
+PASSED = ("OMP_NUM_THREADS", "VITRINE_REVISION", ANEW)  # beside AWS_...
 
 
 def in_containers(name: str, arguments: Mapping[str, Any], runs: Path) -> tuple[Any, local.DockerRunner]:

@@ -14,21 +14,24 @@ import threading
 import time
 import unittest.mock
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from kfp import local
+from kfp.local import logging_utils, subprocess_task_handler
 from kfp.local.io import IOStore
-from kfp.local.orchestrator import task_executor, task_spec_utils
+from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor, task_spec_utils
 from kfp.local.status import Status
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec
 
+from pipelines import forked
 from pipelines.containers import in_containers
 from pipelines.form import SETTINGS
 from pipelines.packages import complete, load, parameters
-from pipelines.stages import LAST_LINES_OF
+from pipelines.side_by_side import Slots, cores_of_one, free_memory, has_company, interrupted, run_dag
+from pipelines.stages import ANEW, LAST_LINES_OF
 from vitrine.catalog import read_catalog
 from vitrine.errors import InputError
 from vitrine.files import absolute, exists, write_json
@@ -36,7 +39,6 @@ from vitrine.journal import SIGN
 from vitrine.untrusted import printable
 
 PATHS = ("data_catalog", "data_remote", "out_registry", "out_reports")
-AT_ONCE = 2  # steps of a loop that kfp.local runs side by side at most
 STARTS = re.compile(r"Executing task '([\w-]+)'")
 REUSED = re.compile(r"Task ([\w-]+) cache hit")
 EPOCH = re.compile(r"^\s*(.+: epoch \d+/\d+.*)$")
@@ -47,6 +49,7 @@ SYSTEM = re.compile(r"^\s*OSError: \[Errno \d+\] ([^:]+)(?:: '(.+)')?$")  # no s
 FAILED = re.compile(r"(Task|Pipeline) '([\w-]+)' finished with status FAILURE")
 # Lines of the runner's own, and the marks below lines of code in tracebacks.
 EXECUTOR = re.compile(r"^\s*(\[KFP Executor|Streamed logs:|[\d:.]+ - INFO|-{20,}|~{3,}\^|\^{3,}$)")
+TRAINS = "train"  # the function of the steps that do
 LAST_LINES = 12
 AGAIN = re.compile(r"Task ([\w-]+) failed \(attempt .*Retrying in ([\d.]+)s")
 
@@ -115,9 +118,11 @@ def run_pipeline(
         _alone(name, runs) as alone,
         _named_outputs(),
         log.open("wb", buffering=0) as record,
-        unittest.mock.patch.dict(os.environ, {LAST_LINES_OF: str(said_last)}),  # for the step that ends the run
+        # The lines are for the step that ends the run.
+        unittest.mock.patch.dict(os.environ, {LAST_LINES_OF: str(said_last), **({} if cache else {ANEW: "1"})}),
         _sieved(record, runs, verbose, said_last) as sieve,
         _retried(sieve),
+        contextlib.ExitStack() as stack,
     ):
         started = time.monotonic()
         if alone:
@@ -125,7 +130,9 @@ def run_pipeline(
         pipeline, where = (load(name), local.SubprocessRunner(use_venv=False))
         if runner == "docker":
             pipeline, where = in_containers(name, arguments, runs)
-        if "OMP_NUM_THREADS" not in os.environ:
+        else:
+            stack.enter_context(_side_by_side(record))
+        if forked.THREADS not in os.environ:
             share_cores(pipeline.pipeline_spec, os.cpu_count() or 1)
         local.init(
             runner=where,
@@ -144,10 +151,10 @@ def run_pipeline(
 
 
 def share_cores(spec: PipelineSpec, cores: int) -> None:
-    """Gives the steps inside loops, which kfp.local runs two at once, half of the cores each.
+    """Gives the steps inside loops, which run two at once, half of the cores each.
 
-    With a thread per core both would wait for one another most of the time (docs/decisions.md). All other steps are
-    alone on the machine and have all of it.
+    With a thread per core both would wait for one another most of the time (docs/decisions.md). Other steps have all of
+    the machine, but those with `has_company`, which have half of it too. Trainings take turns where half is one core.
     """
     dags = [(spec.root.dag, False)]
     while dags:
@@ -159,7 +166,51 @@ def share_cores(spec: PipelineSpec, cores: int) -> None:
                 dags.append((part.dag, inside))
             elif inside:
                 container = spec.deployment_spec["executors"][part.executor_label]["container"]
-                container["env"] = [{"name": "OMP_NUM_THREADS", "value": str(max(1, cores // AT_ONCE))}]
+                own = cores_of_one(cores, trains=container["args"][-1] == TRAINS)
+                container["env"] = [{"name": forked.THREADS, "value": str(own)}]
+
+
+@contextlib.contextmanager
+def _side_by_side(record: BinaryIO) -> Iterator[None]:
+    """Makes kfp.local 2.17.0 run steps side by side that do not wait for one another, each as a fork where it is safe.
+
+    Its own contexts around a step replace the root logger's handlers and `print` and put back what they found, which is
+    another step's where several are at work; here both stay as they are for the whole run.
+
+    Args:
+        record: The run's log.
+    """
+    handler = logging.StreamHandler(sys.stdout)
+    layout = "%(asctime)s - %(levelname)s - %(message)s"
+    handler.setFormatter(logging_utils.MillisecondFormatter(fmt=layout, datefmt="%H:%M:%S.%f"))
+    logger = logging.getLogger()
+    logger.handlers[:] = [handler]  # `_sieved` puts them back
+    logger.setLevel(logging.INFO)
+    anew, cores = subprocess_task_handler.run_local_subprocess, os.cpu_count() or 1
+    slots = Slots(free_memory, cores)
+    interrupted.clear()
+
+    with contextlib.ExitStack() as stack:
+        parent = stack.enter_context(forked.Parent(record)) if forked.AVAILABLE else None
+
+        def start(full_command: list[str], env_vars: Mapping[str, str] | None = None) -> int:
+            own, trains = dict(env_vars or {}), full_command[-1] == TRAINS
+            if has_company() and forked.THREADS not in os.environ:
+                own.setdefault(forked.THREADS, str(cores_of_one(cores, trains)))
+            with slots.one(trains):
+                if parent and forked.runs_step(full_command):
+                    with contextlib.suppress(forked.Gone):  # out of memory, say; then as elsewhere
+                        return parent.run(full_command, os.environ | own, lambda line: sys.stdout.write(f"    {line}"))
+                return anew(full_command, own)
+
+        for module, name, other in (
+            (enhanced_dag_orchestrator, "run_enhanced_dag", run_dag),
+            (logging_utils, "local_logger_context", contextlib.nullcontext),
+            (logging_utils, "indented_print", contextlib.nullcontext),
+            (subprocess_task_handler, anew.__name__, start),
+        ):
+            stack.enter_context(unittest.mock.patch.object(module, name, other))
+        yield
 
 
 def remove_left(artifacts: Path, name: str) -> None:
@@ -240,7 +291,7 @@ def _retried(sieve: "_Sieve") -> Iterator[None]:
         for attempt in range(1, attempts + 1):
             sieve.begin()
             outputs, status = once(task_name, single, *rest, **known)
-            if status == Status.SUCCESS or attempt == attempts or sieve.refused():
+            if status == Status.SUCCESS or attempt == attempts or sieve.refused() or interrupted.is_set():
                 return outputs, status
             delay = policy.backoff_duration.seconds * (policy.backoff_factor or 2.0) ** (attempt - 1)
             delay = min(delay, policy.backoff_max_duration.seconds or 3600)
@@ -324,7 +375,8 @@ class _Sieve(io.TextIOBase):
             self.failed.append(failed[2])
         if again and again[1] in self.failed:
             self.failed.remove(again[1])
-            self.wrong_input = ""
+            if self.wrong_input == getattr(self._own, "wrong", ""):  # else another step's, beside this one
+                self.wrong_input = ""
         if summary := SUMMARY.match(line):
             self.summary = summary[1]
         if wrong := WRONG.match(line):

@@ -20,7 +20,9 @@ from vitrine.journal import publish, run_folder
 
 # Names a file with the last lines of each step that failed, where somebody collects them.
 LAST_LINES_OF = "VITRINE_LAST_LINES"
+ANEW = "VITRINE_ANEW"  # set where a run is to take nothing over from those before
 POINTER = "table.txt"  # in a run's folder: the address of its table
+EVALUATIONS = "evaluations"  # below the reports: of each model on the test photos of each table
 TABLES = "tables"  # below the reports: the table of each state of the data that a run was started on
 
 # Argo keeps the state of a run in one object of about 1 MB at most, compressed; a round of a loop takes 13 KB of it.
@@ -89,7 +91,7 @@ def begin(
     state = steps.data_state(catalog, revision)
     table = files.join(files.absolute(reports), f"{TABLES}/{state}")
     run = run_folder(reports, run_id)
-    steps.keep_table(catalog, revision, remote, table, run, whole["packed"])
+    steps.keep_table(catalog, revision, remote, table, run, whole["packed"], ANEW in os.environ)
     files.write_bytes(files.join(run, POINTER), table.encode())
     asked = {key: value for key, value in zip(("variant", "backbone", "epochs"), how, strict=True) if value}
     steps.note_start(run, {**whole, **asked}, default_settings(pipeline))
@@ -229,13 +231,15 @@ def judge(
 ) -> dict[str, float]:
     """Evaluates a model on the test photos and compares it with the one in use; it takes its place, or does not.
 
-    All in one pod: the photos are fetched and decoded once.
+    All in one pod: the photos are fetched and decoded once. A model that was evaluated on the same rows before is not
+    evaluated again; and one that is the model in use already is compared by fingerprint.
 
     Returns:
         The candidate's figures.
     """
     run = run_folder(reports, run_id)
-    figures = steps.evaluate(model, table, evaluation)
+    kept = "" if ANEW in os.environ else files.join(files.absolute(reports), EVALUATIONS)
+    figures = steps.evaluate(model, table, evaluation, kept)
     answer = steps.compare(
         task,
         model,

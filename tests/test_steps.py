@@ -169,6 +169,141 @@ def test_a_folder_that_changed_has_another_state_though_one_revision_is_asked_fo
     assert steps.data_state(str(catalog), "0" * 32) != before
 
 
+# The table of a state, kept once.
+
+
+def keep(catalog, tmp_path, revision="", anew=False):
+    """Keeps the table of a catalog as it is, as a run does; the run's note and the version."""
+    state = steps.data_state(str(catalog), revision)
+    pages = str(tmp_path / "tables" / state), str(tmp_path / "run")
+    steps.keep_table(str(catalog), revision, "", *pages, anew=anew)
+    return files.read_json(tmp_path / "run/fetch.json"), read_catalog(pages[0]).data_version
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The photos that were read whole."""
+    seen = []
+    monkeypatch.setattr("vitrine.catalog.version._digest", lambda uri: seen.append(uri) or "x")
+    return seen
+
+
+def test_photos_whose_table_was_kept_are_not_read_again(catalog, tmp_path, read, capsys):
+    first = keep(catalog, tmp_path)
+    said = capsys.readouterr().out
+    assert (len(read), "» Fetch: 3 rows of " in said) == (3, True)
+    assert keep(catalog, tmp_path) == first
+    assert capsys.readouterr().out == said
+    assert len(read) == 3
+    assert keep(catalog, tmp_path, anew=True) == first
+    assert len(read) == 6
+
+
+@pytest.mark.parametrize("change", [touch, replace, relabel])
+def test_photos_are_read_where_anything_changed(catalog, tmp_path, read, change):
+    keep(catalog, tmp_path)
+    change(catalog)
+    keep(catalog, tmp_path)
+    assert len(read) == 6
+
+
+def test_a_kept_table_is_not_used_where_its_folder_is_called_another_version_by_now(catalog, tmp_path, read):
+    keep(catalog, tmp_path)
+    with pytest.raises(InputError, match="is at data-"):
+        keep(catalog, tmp_path, "0" * 32)
+    version = store(catalog, tmp_path / "remote")
+    (tmp_path / "catalog.dvc").write_text(f"outs: [{{md5: {version}, hash: md5, path: catalog}}]")
+    read.clear()
+    assert keep(catalog, tmp_path)[1] == version
+    assert keep(catalog, tmp_path)[1] == version
+    assert not read  # by the hashes that DVC goes by
+
+
+def test_a_table_that_was_half_kept_is_kept_anew(catalog, tmp_path, read):
+    keep(catalog, tmp_path)
+    for name in ("fetch.json", "catalog.parquet"):
+        next((tmp_path / "tables").glob(f"*/{name}")).unlink()
+        assert keep(catalog, tmp_path)[1].startswith("data-")
+    assert len(read) == 9
+
+
+# A model's evaluation, kept once.
+
+
+@pytest.fixture
+def model(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """The names of the folders that evaluations were written to."""
+    seen = []
+
+    def evaluate(model, catalog, out):
+        seen.append(out.name)
+        with files.new_folder(out) as folder:
+            files.write_json(folder / "metrics.json", {"top1": float(len(seen))})
+            for name in ("report.html", "samples.npz"):
+                (folder / name).write_text(f"{name} of {len(seen)}")
+        return {"top1": float(len(seen))}
+
+    monkeypatch.setattr("vitrine.evaluate.evaluate", evaluate)
+    return seen
+
+
+@pytest.mark.parametrize("place", ["folder", "s3"])
+def test_the_same_model_is_measured_on_the_same_rows_once(tmp_path, model, measured, place, request):
+    kept = str(tmp_path / "kept") if place == "folder" else f"{request.getfixturevalue('bucket')}/kept"
+    rows = table(tmp_path, **COLOURS)
+    assert steps.evaluate(model, rows, tmp_path / "one", kept) == {"top1": 1.0}
+    assert steps.evaluate(model, rows, tmp_path / "two", kept) == {"top1": 1.0}
+    assert measured == ["one"]
+    files_of = {name: {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two")}
+    assert files_of["one"] == files_of["two"]
+    assert len(files_of["one"]) == 3
+
+
+def other_weights(model, tmp_path, monkeypatch):
+    (model / "model.safetensors").write_bytes(b"others.")
+
+
+def other_settings(model, tmp_path, monkeypatch):
+    (model / "config.json").write_text("{ }")
+
+
+def other_rows(model, tmp_path, monkeypatch):
+    table(tmp_path, **SHELVES)
+
+
+def other_code(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(steps, "__version__", "99")
+
+
+def half_kept(model, tmp_path, monkeypatch):
+    next((tmp_path / "kept").glob("*/samples.npz")).unlink()
+
+
+@pytest.mark.parametrize("change", [other_weights, other_settings, other_rows, other_code, half_kept])
+def test_a_model_is_measured_again_where_anything_changed(tmp_path, monkeypatch, model, measured, change):
+    rows, kept = table(tmp_path, **COLOURS), str(tmp_path / "kept")
+    steps.evaluate(model, rows, tmp_path / "one", kept)
+    change(model, tmp_path, monkeypatch)
+    assert steps.evaluate(model, rows, tmp_path / "two", kept) == {"top1": 2.0}
+    assert measured == ["one", "two"]
+
+
+def test_a_model_is_measured_where_nothing_is_kept(tmp_path, model, measured):
+    rows = table(tmp_path, **COLOURS)
+    for name in ("one", "two"):
+        steps.evaluate(model, rows, tmp_path / name)
+    assert measured == ["one", "two"]
+
+
 # What can be trained.
 
 

@@ -22,9 +22,10 @@ from vitrine.data.truth import label_matrix, teachable_types, top1_accuracy
 from vitrine.errors import InputError
 from vitrine.predict import apply
 from vitrine.tasks.attributes import fit as attributes_fit
+from vitrine.tasks.task import check_variant
 from vitrine.tasks.taxonomy import fit as taxonomy_fit
 from vitrine.tasks.taxonomy import objective
-from vitrine.train import check_variant, train
+from vitrine.train import train
 from vitrine.training import engine
 
 pytestmark = pytest.mark.usefixtures("one_thread")

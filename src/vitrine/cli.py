@@ -219,7 +219,8 @@ def split(
 ) -> None:
     """Deal the rows into train, validation and test; copies and listings stay together."""
     from vitrine.catalog import read_catalog, versioned
-    from vitrine.quality.split import parse_ratios, split_catalog
+    from vitrine.quality.ratios import parse_ratios
+    from vitrine.quality.split import split_catalog
 
     shares = parse_ratios(ratios)
     source = versioned(read_catalog(catalog))

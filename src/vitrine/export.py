@@ -21,6 +21,7 @@ from vitrine.predict import Model
 OPSET = 18
 LARGEST_DIFFERENCE = 1e-4
 CHECKED = (1, 2, 5)  # how many photos, or listings, the two are asked about
+NOISY = ("torch.onnx", "onnxscript", "onnx_ir", "torch.utils.flop_counter")  # the last: that there is no triton
 
 
 def export_onnx(folder: Path, out: Path) -> float:
@@ -117,7 +118,7 @@ def _written(graph: Graph, model: Model) -> bytes:
     words = {word for axes in graph.axes.values() for word in axes.values()}
     lengths = {word: torch.export.Dim(word, min=1, max=4096) for word in words}
     shapes = {name: {axis: lengths[word] for axis, word in axes.items()} for name, axes in graph.axes.items()}
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    loggers = [logging.getLogger(name) for name in NOISY]
     levels = [logger.level for logger in loggers]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's, about itself

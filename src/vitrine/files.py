@@ -49,6 +49,7 @@ _log = logging.getLogger(__name__)
 _clients: dict[str, "BaseClient"] = {}
 _making = threading.Lock()
 _waits = random.Random()  # of its own: a training may have seeded the common one
+os.register_at_fork(after_in_child=_waits.seed)  # else all forks would wait equally long
 
 
 class DamagedError(InputError):

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from vitrine import __version__, files
 from vitrine.errors import InputError
 from vitrine.untrusted import parse_json
+
+if TYPE_CHECKING:  # who only reads what a folder says loads no torch
+    from torch import Tensor, nn
 
 FILES = ("model.safetensors", "config.json", "metrics.json", "card.md")
 TRAINING = "training"  # in config.json: which training, exactly, a model is the result of
@@ -44,7 +45,7 @@ def note_curve(title: str, losses: Sequence[float], scores: Sequence[float | Non
 
 
 def save_model(
-    out: Path, net: nn.Module, config: Mapping[str, Any], metrics: Mapping[str, float], notes: str = ""
+    out: Path, net: "nn.Module", config: Mapping[str, Any], metrics: Mapping[str, float], notes: str = ""
 ) -> None:
     """Writes a model folder; `out` appears whole or not at all.
 
@@ -95,7 +96,7 @@ def load_config(model: Path) -> dict[str, Any]:
     return config
 
 
-def load_tensors(model: Path) -> dict[str, Tensor]:
+def load_tensors(model: Path) -> "dict[str, Tensor]":
     """The tensors of a model folder.
 
     Raises:
@@ -113,7 +114,7 @@ def load_tensors(model: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: damaged ({error})") from error
 
 
-def load_into(net: nn.Module, model: Path) -> None:
+def load_into(net: "nn.Module", model: Path) -> None:
     """Fills a net from a model folder.
 
     Raises:

@@ -19,12 +19,13 @@ from vitrine import __version__, files, tasks
 from vitrine.catalog import Catalog, is_safe_path, learnable, read_catalog, read_version, write_catalog
 from vitrine.catalog.table import TABLE_NAMES
 from vitrine.errors import InputError
-from vitrine.evaluation import EXAMPLES, METRICS, REPORT
+from vitrine.evaluation import EXAMPLES, METRICS, REPORT, SAMPLES
 from vitrine.journal import FOLDER, SIGN, Note, publish, run_folder, write_note
 from vitrine.launch import Run
 from vitrine.registry import Champion
 from vitrine.report import percent
 from vitrine.tasks.task import Task
+from vitrine.untrusted import parse_json
 from vitrine.words import counted
 
 
@@ -74,7 +75,9 @@ def _open(table: Path | str, *, check_rows: bool = True) -> Catalog:
     return at_hand(read_catalog(table, check_rows=check_rows))
 
 
-def keep_table(catalog: str, revision: str, remote: str, address: str, run: str, packed: int = 0) -> None:
+def keep_table(
+    catalog: str, revision: str, remote: str, address: str, run: str, packed: int = 0, anew: bool = False
+) -> None:
     """The catalog of one revision, as a table that says where its photos are: steps fetch those they look at.
 
     It is kept at an address of its state of the data. So steps that are told this address, a plain parameter, are
@@ -87,15 +90,23 @@ def keep_table(catalog: str, revision: str, remote: str, address: str, run: str,
         address: Folder or `s3://` prefix to keep the table in, beside what was said of it the first time.
         run: Folder or `s3://` prefix of the run's pages.
         packed: Of how many states of the data photos that are on S3 may be packed beside their tables; 0 = none are.
+        anew: Read the photos of a folder to name its version, even where an earlier run kept the table of this state.
     """
     from vitrine.catalog import packs
     from vitrine.catalog.fetch import fetch
 
     kept = files.join(address, "fetch.json")
+    packed = packed if files.is_s3(address) else 0
+    if not packed and not anew and _is_kept(catalog, revision, address, kept):
+        note = parse_json(files.read_bytes(kept))
+        for sentence in note["decided"]:
+            print(f"{SIGN} {note['title']}: {sentence}", flush=True)
+        files.write_bytes(files.join(run, "fetch.json"), files.read_bytes(kept))
+        return
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "table"
         table = fetch(catalog, out, revision, remote, photos=False)
-        if packed and files.is_s3(address) and (files.is_s3(table.root) or files.is_s3(table.remote)):
+        if packed and (files.is_s3(table.root) or files.is_s3(table.remote)):
             states, _, state = address.rpartition("/")
             packs.prune(states, state, packed)
             write_catalog(replace(table, packs=files.join(address, "photos")), out)
@@ -106,6 +117,21 @@ def keep_table(catalog: str, revision: str, remote: str, address: str, run: str,
         if not files.exists(kept):  # its time is the first one's: steps that are reused come after it
             files.write_bytes(kept, (out / FOLDER / "fetch.json").read_bytes())
     files.write_bytes(files.join(run, "fetch.json"), files.read_bytes(kept))
+
+
+def _is_kept(catalog: str, revision: str, address: str, kept: str) -> bool:
+    """Whether an earlier run kept the table of this state of a folder, and its version is still what it is called.
+
+    Its photos have the sizes and times they had, as the address says, and need not be read to be hashed.
+    """
+    if catalog.endswith(".dvc") or not (files.exists(kept) and files.exists(files.join(address, TABLE_NAMES[0]))):
+        return False
+    from vitrine.catalog.dvc_file import read_dvc_file
+
+    beside = f"{files.absolute(catalog)}.dvc"
+    version = read_version(address)
+    called = read_dvc_file(beside).version if files.exists(beside) else version
+    return version == called and (not revision or revision.removesuffix(".dir") == version.removesuffix(".dir"))
 
 
 def note_start(run: str, settings: Mapping[str, object], usual: Mapping[str, object]) -> None:
@@ -286,7 +312,8 @@ def split(
 ) -> dict[str, float]:
     """Train, validation and test, with nothing alike on both sides; see `split_catalog`."""
     from vitrine.quality.clean import RARE_LABELS
-    from vitrine.quality.split import parse_ratios, split_catalog
+    from vitrine.quality.ratios import parse_ratios
+    from vitrine.quality.split import split_catalog
 
     counts = split_catalog(_open(table), out, parse_ratios(ratios), measured=measured, gallery=gallery)
     if (table / RARE_LABELS).is_file():
@@ -302,8 +329,8 @@ def check_ratios(ratios: str) -> None:
     Raises:
         InputError: if not.
     """
-    from vitrine.quality.split import check_ratios as check
-    from vitrine.quality.split import parse_ratios
+    from vitrine.quality.ratios import check_ratios as check
+    from vitrine.quality.ratios import parse_ratios
 
     check(parse_ratios(ratios))
 
@@ -456,7 +483,7 @@ def check_settings(task: str, variant: str, settings: Mapping[str, object]) -> N
         InputError: if not.
     """
     from vitrine.settings import parse_settings
-    from vitrine.train import check_variant
+    from vitrine.tasks.task import check_variant
 
     chosen = tasks.get(task)
     parse_settings(chosen.settings(check_variant(chosen, variant)), as_overrides(settings))
@@ -524,11 +551,34 @@ def _gpus() -> int:
     return max(1, torch.cuda.device_count())
 
 
-def evaluate(model: Path, table: Path, out: Path) -> dict[str, float]:
-    """Figures and a page of a model on the test photos."""
+def evaluate(model: Path, table: Path, out: Path, kept: str = "") -> dict[str, float]:
+    """Figures and a page of a model on the test photos.
+
+    Args:
+        model: The model folder.
+        table: Folder of the catalog.
+        out: The new folder.
+        kept: Folder or `s3://` prefix where evaluations are kept by the model, the rows (which name their photos by
+            content) and the code that they are of: the same is not measured twice. "" = measure, and keep nothing.
+    """
+    from vitrine.registry.store import content_hash
+
+    place = ""
+    if kept:
+        rows = hashlib.sha256((table / TABLE_NAMES[0]).read_bytes()).hexdigest()
+        asked = f"{__version__} {content_hash(model)} {rows}"
+        place = files.join(kept, hashlib.sha256(asked.encode()).hexdigest()[:16])
+    if place and files.exists(files.join(place, SAMPLES)):  # what `copy_folder` writes last, or with all others
+        files.fetch_folder(place, out)
+        found: dict[str, float] = files.read_json(out / METRICS)
+        return found
     from vitrine.evaluate import evaluate as run
 
-    return run(model, _open(table), out)
+    figures = run(model, _open(table), out)
+    if place:
+        with contextlib.suppress(InputError):  # another run kept the same meanwhile
+            files.copy_folder(out, place)
+    return figures
 
 
 def compare(

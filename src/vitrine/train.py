@@ -7,11 +7,11 @@ from typing import Any
 
 from vitrine import tasks
 from vitrine.catalog import Catalog, learnable
-from vitrine.errors import InputError, nearest
+from vitrine.errors import InputError
 from vitrine.files import atomic_write
 from vitrine.model import TRAINING, load_config, of_training
 from vitrine.settings import Settings, parse_settings
-from vitrine.tasks.task import Task
+from vitrine.tasks.task import Task, check_variant
 from vitrine.training import shared
 from vitrine.training.model import training_identity
 from vitrine.training.recipe import resolve
@@ -98,19 +98,6 @@ def _remove_checkpoints(folder: Path) -> None:
         elif path.name != MARK:
             path.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def check_variant(task: Task[Any], variant: str) -> str:
-    """The variant to train, the task's default for "".
-
-    Raises:
-        InputError: for an unknown variant, naming the nearest known one.
-    """
-    variant = variant or task.default
-    if variant not in task.variants:
-        meant, known = nearest(variant, task.variants), ", ".join(task.variants)
-        raise InputError(f"{task.name} has no variant {variant!r}; did you mean {meant}? (known: {known})")
-    return variant
 
 
 def _open_checkpoints(folder: Path, identity: str, resume: bool) -> None:

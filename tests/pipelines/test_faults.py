@@ -144,6 +144,29 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_same_command_goes_on_once
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+def test_a_run_that_a_person_interrupts_ends_with_all_of_its_processes(catalog, tmp_path):
+    """While two steps are at work side by side; no other begins, and the page of the run is not waited for."""
+    run = start(catalog, tmp_path / "runs")
+    assert run.stdout
+    seen = []
+    while not {"> validate\n", "> clean-and-split\n"} <= set(seen):
+        seen.append(run.stdout.readline())
+        assert seen[-1], seen
+    os.killpg(run.pid, signal.SIGINT)
+    rest, _ = run.communicate(timeout=300)
+    assert run.returncode == 130
+    assert not re.search(r"^> ", rest, re.M)
+    left = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            left += [process.name] if os.getsid(int(process.name)) == run.pid else []
+        except ProcessLookupError:
+            continue
+    assert not left
+
+
+@pytest.mark.slow
 def test_a_file_in_the_place_of_the_folder_is_one_line(catalog, tmp_path):
     (tmp_path / "runs").touch()
     code, out, err = finish(start(catalog, tmp_path / "runs"))

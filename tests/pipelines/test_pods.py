@@ -8,6 +8,7 @@ import yaml
 from pods import pods
 
 from pipelines import PIPELINES, stages
+from pipelines.form import default_settings
 from pipelines.packages import compile_pipeline
 from vitrine import steps
 from vitrine.errors import InputError
@@ -103,3 +104,19 @@ def test_more_shards_than_pods_are_fewer_and_larger(tmp_path, monkeypatch):
     assert begun.shards == steps.shard_names(stages.SCAN_PODS)
     with pytest.raises(InputError, match="shards=0"):
         stages.begin("monitor", "c", str(tmp_path), "run", {"shards": 0})
+
+
+@pytest.mark.parametrize(("anew", "kept"), [(False, "reports/evaluations"), (True, "")])
+def test_an_evaluation_is_taken_over_unless_a_run_is_to_do_all_anew(monkeypatch, tmp_path, anew, kept):
+    monkeypatch.delenv(stages.ANEW, raising=False)
+    if anew:
+        monkeypatch.setenv(stages.ANEW, "1")
+    asked = []
+    monkeypatch.setattr(steps, "evaluate", lambda *given: asked.append(given[-1]) or {"top1": 0.5})
+    monkeypatch.setattr(steps, "compare", lambda *_, **__: "refuse")
+    monkeypatch.setattr(steps, "refuse", lambda *_: None)
+    folders = [tmp_path / name for name in ("model", "table", "evaluation", "decision")]
+    places = str(tmp_path / "registry"), str(tmp_path / "reports"), "run"
+    found = stages.judge("taxonomy", *folders, *places, default_settings("retrain"), 0.05)
+    assert found == {"top1": 0.5}
+    assert asked == [str(tmp_path / kept) if kept else ""]

@@ -14,8 +14,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.spatial.distance import jensenshannon
-from scipy.stats import chi2
 
 from vitrine import files
 from vitrine.catalog import ATTRIBUTE_PREFIX
@@ -380,6 +378,9 @@ def _rule_changes(before: Mapping[str, RuleState], now: Mapping[str, RuleState])
 
 
 def _label_change(column: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> LabelChange:
+    from scipy.spatial.distance import jensenshannon
+    from scipy.stats import chi2
+
     names = sorted({*old["counts"], *new["counts"]})
     # Rare labels are known together only. One that is named on one side may be among the unnamed of the other.
     rest = [mix["labels"] - sum(mix["counts"].values()) for mix in (old, new)]

@@ -6,7 +6,6 @@ dozen groups or more that practically never happens, so stability and coverage r
 """
 
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from vitrine.files import new_folder
 from vitrine.quality.duplicates import chain, linked
 from vitrine.quality.labels import label_counts, named
 from vitrine.quality.links import copy_links, group_names
+from vitrine.quality.ratios import check_ratios
 from vitrine.quality.scan import read_photo_table, scan_photos
 from vitrine.quality.settings import load_settings
 from vitrine.report import Page, Tile, percent
@@ -123,18 +123,6 @@ def split_catalog(
         _page(catalog, table, ties, assignment, ratios).write(folder / "report.html")
     counts = {split: int((table["split"] == split).sum()) for split in SPLITS}
     return counts | ({"gallery": assignment.gallery} if assignment.gallery else {})
-
-
-def parse_ratios(text: str) -> list[float]:
-    """Shares of train, validation and test from `0.7,0.1,0.2`.
-
-    Raises:
-        InputError: if these are no numbers.
-    """
-    try:
-        return [float(share) for share in text.split(",")]
-    except ValueError:
-        raise InputError(f"ratios {text}: reads three numbers, such as 0.7,0.1,0.2") from None
 
 
 def assign(
@@ -286,15 +274,6 @@ def _cover(
                     moved += 1
                     break
     return moved
-
-
-def check_ratios(ratios: Sequence[float]) -> None:
-    """Raises an InputError where these are not three shares that sum to 1."""
-    shown = ",".join(f"{ratio:g}" for ratio in ratios)
-    if len(ratios) != 3 or not all(math.isfinite(ratio) and ratio >= 0 for ratio in ratios):
-        raise InputError(f"ratios {shown}: three shares (train, validation, test), none below 0")
-    if not math.isclose(sum(ratios), 1, abs_tol=1e-6):
-        raise InputError(f"ratios {shown}: sum to {sum(ratios):g}, not 1")
 
 
 def _page(

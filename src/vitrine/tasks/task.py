@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vitrine.errors import InputError
+from vitrine.errors import InputError, nearest
 from vitrine.settings import Recipe, Settings
 
 if TYPE_CHECKING:
@@ -349,3 +349,16 @@ class Task(ABC, Generic[AnyPredictions]):
     def signals(self, predictions: AnyPredictions) -> "PhotoPredictions":
         """The predictions photo by photo, as drift detection compares them."""
         return predictions  # type: ignore[return-value]
+
+
+def check_variant(task: Task[Any], variant: str) -> str:
+    """The variant to train, the task's default for "".
+
+    Raises:
+        InputError: for an unknown variant, naming the nearest known one.
+    """
+    variant = variant or task.default
+    if variant not in task.variants:
+        meant, known = nearest(variant, task.variants), ", ".join(task.variants)
+        raise InputError(f"{task.name} has no variant {variant!r}; did you mean {meant}? (known: {known})")
+    return variant

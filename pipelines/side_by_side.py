@@ -1,0 +1,208 @@
+"""The tasks of a DAG on this machine: each as soon as what it waits for is done, two processes at a time.
+
+kfp.local 2.17.0 runs one task of a DAG after the other, whether or not they know of each other, and only the rounds of
+a loop side by side.
+"""
+
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from kfp.local.io import IOStore
+from kfp.local.orchestrator import enhanced_dag_orchestrator as orchestrator
+from kfp.local.orchestrator.orchestrator_utils import OrchestratorUtils
+from kfp.local.status import Status
+from kfp.pipeline_spec.pipeline_spec_pb2 import ComponentSpec, PipelineTaskSpec
+
+AT_ONCE = 2  # processes of steps; also of a loop's rounds in kfp.local
+TRAINING_CORES = 2  # at least; with one core each two trainings are slower than one after the other (docs/decisions.md)
+NEEDED = 2 << 30  # bytes that must be free for a step to begin beside another; see the peaks in docs/performance.md
+ALWAYS = PipelineTaskSpec.TriggerPolicy.TriggerStrategy.ALL_UPSTREAM_TASKS_COMPLETED
+
+interrupted = threading.Event()  # set once a person ends the run: no other step begins
+_beside: contextvars.ContextVar[bool] = contextvars.ContextVar("beside", default=False)
+
+
+def has_company() -> bool:
+    """Whether another task may run beside that of this thread, or beside the DAG it belongs to.
+
+    It depends on what the tasks before said and not on how long they took, so that a step which is started again has
+    the threads it had: sums over others differ in their last bits.
+    """
+    return _beside.get()
+
+
+class Slots:
+    """How many processes may be at work: `AT_ONCE`, and one where memory is short; fewer trainings on few cores."""
+
+    def __init__(self, free: Callable[[], int], cores: int) -> None:
+        self._free, self._taken, self._change = free, 0, threading.Condition()
+        self._trainings = threading.Semaphore(trainings_at_once(cores))
+
+    @contextlib.contextmanager
+    def one(self, trains: bool = False) -> Iterator[None]:
+        """Waits for room for a process, and keeps it.
+
+        Raises:
+            KeyboardInterrupt: if the run is ended meanwhile.
+        """
+        with self._trainings if trains else contextlib.nullcontext():
+            with self._change:
+                while self._taken and (self._taken >= AT_ONCE or self._free() < NEEDED):
+                    self._change.wait()
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+                self._taken += 1
+            try:
+                yield
+            finally:
+                with self._change:
+                    self._taken -= 1
+                    self._change.notify_all()
+
+
+def free_memory() -> int:
+    """Bytes that processes can still take, of the machine and of this container; a great many where nobody says."""
+    found = [1 << 62]
+    with contextlib.suppress(OSError, ValueError):
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        found.append(int(lines["MemAvailable"].split()[0]) << 10)
+    with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        kept = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        found.append(limit - used + int(kept["inactive_file"]))
+    return min(found)
+
+
+def trainings_at_once(cores: int) -> int:
+    """How many trainings run side by side."""
+    return max(1, min(AT_ONCE, cores // TRAINING_CORES))
+
+
+def cores_of_one(cores: int, trains: bool = False) -> int:
+    """The cores of a step that may run beside another, of all."""
+    return max(1, cores // (trainings_at_once(cores) if trains else AT_ONCE))
+
+
+def run_dag(
+    pipeline_resource_name: str,
+    dag_component_spec: ComponentSpec,
+    executors: dict[str, Any],
+    components: dict[str, ComponentSpec],
+    dag_arguments: dict[str, Any],
+    pipeline_root: str,
+    runner: Any,
+    unique_pipeline_id: str,
+    fail_stack: list[str],
+    parent_io_store: IOStore | None = None,
+) -> tuple[dict[str, Any], Status]:
+    """Like `run_enhanced_dag` of kfp.local, whose arguments and answer it has.
+
+    Conditions, loops, tasks behind one that failed, and exit tasks are as there.
+    """
+    given = OrchestratorUtils.join_user_inputs_and_defaults(
+        dag_arguments=dag_arguments, dag_inputs_spec=dag_component_spec.input_definitions
+    )
+    store = IOStore(parent=parent_io_store)
+    for name, value in given.items():
+        store.put_parent_input(name, value)
+    known = {
+        "pipeline_resource_name": pipeline_resource_name,
+        "components": components,
+        "executors": executors,
+        "io_store": store,
+        "pipeline_root": pipeline_root,
+        "runner": runner,
+        "unique_pipeline_id": unique_pipeline_id,
+        "fail_stack": fail_stack,
+    }
+
+    def run(name: str, task: PipelineTaskSpec) -> bool:
+        """Runs a task; whether it ended well."""
+        if not task.trigger_policy.condition and orchestrator._has_valid_iterator(task):
+            return not orchestrator._run_parallel_for_task(
+                task_name=name, task_spec=task, parallel_executor=orchestrator.ParallelExecutor(), **known
+            )
+        outputs, status = orchestrator.execute_task(task_name=name, task_spec=task, **known)
+        store.put_task_status(name, "SUCCEEDED" if status == Status.SUCCESS else "FAILED")
+        if status != Status.SUCCESS:
+            fail_stack.append(name)
+            return False
+        for key, value in outputs.items():
+            store.put_task_output(name, key, value)
+        return True
+
+    tasks = dict(dag_component_spec.dag.tasks)
+    last = {name: task for name, task in tasks.items() if _is_exit(task)}
+    failed = _run_all({name: task for name, task in tasks.items() if name not in last}, store, run)
+    for name, task in last.items():
+        failed |= not run(name, task)
+    if failed:
+        return {}, Status.FAILURE
+    return OrchestratorUtils.get_dag_outputs(dag_component_spec.dag.outputs, io_store=store), Status.SUCCESS
+
+
+def _run_all(tasks: dict[str, PipelineTaskSpec], store: IOStore, run: Callable[[str, PipelineTaskSpec], bool]) -> bool:
+    """Runs each task once those it depends on are done; whether any failed or had to be left out."""
+    waiting, running, failed, left = dict(tasks), dict[Future[bool], str](), set[str](), set[str]()
+    others = unordered(tasks)
+    with ThreadPoolExecutor(max(1, len(tasks))) as pool, _told_of_interruptions():
+        while waiting or running:
+            ahead = {*waiting, *running.values()}
+            ready = [name for name, task in waiting.items() if ahead.isdisjoint(task.dependent_tasks)]
+            begun = {}
+            for name in ready:
+                task = waiting.pop(name)
+                if task.trigger_policy.strategy != ALWAYS and not failed.isdisjoint(task.dependent_tasks):
+                    failed.add(name)
+                    store.put_task_status(name, "FAILED")
+                elif orchestrator.ConditionEvaluator.evaluate_condition(task.trigger_policy.condition, store):
+                    begun[name] = task
+                else:
+                    left.add(name)
+            for name, task in begun.items():
+                context = contextvars.copy_context()
+                context.run(_beside.set, has_company() or bool(others[name] - left))
+                running[pool.submit(context.run, run, name, task)] = name
+            if not ready:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    name = running.pop(future)
+                    if not future.result():
+                        failed.add(name)
+    return bool(failed)
+
+
+@contextlib.contextmanager
+def _told_of_interruptions() -> Iterator[None]:
+    """A person's interruption comes to the main thread alone, which then waits for the others: they are to know too."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        interrupted.set()
+        raise
+
+
+def unordered(tasks: Mapping[str, PipelineTaskSpec]) -> dict[str, set[str]]:
+    """The tasks that each may run beside: neither waits for the other, however many are between them."""
+    before: dict[str, set[str]] = {}
+
+    def ahead_of(name: str) -> set[str]:
+        if name not in before:
+            direct = [other for other in tasks[name].dependent_tasks if other in tasks]
+            before[name] = {*direct}.union(*(ahead_of(other) for other in direct))
+        return before[name]
+
+    def either_way(one: str, other: str) -> bool:
+        return one == other or one in ahead_of(other) or other in ahead_of(one)
+
+    return {name: {other for other in tasks if not either_way(name, other)} for name in tasks}
+
+
+def _is_exit(task: PipelineTaskSpec) -> bool:
+    """Whether a task runs at the end, however that came; `ignore_upstream_failure` alone is none."""
+    return task.trigger_policy.strategy == ALWAYS and orchestrator._has_task_final_status_input(task)

@@ -1,0 +1,239 @@
+"""Steps as forks of one process: what they find, what they leave behind, and how their ends are told."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from vitrine_command import environment
+
+from pipelines import forked
+
+pytestmark = pytest.mark.skipif(not forked.AVAILABLE, reason="steps are forked on Linux only")
+SCRIPT = "python3 -m kfp.dsl.executor_main"
+
+
+class Steps:
+    """Steps of one parent, and what they said."""
+
+    def __init__(self, parent: forked.Parent, folder: Path) -> None:
+        self.parent, self.folder, self.environment = parent, folder, environment(folder / "cache")
+
+    def run(self, body: str, function: str = "start", **given: str) -> tuple[int, str]:
+        source = f"def {function}() -> None:\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
+        wanted = json.dumps({"outputs": {"outputFile": str(self.folder / "output.json")}})
+        command = ["sh", "-ec", SCRIPT, source, "--executor_input", wanted, "--function_to_execute", function]
+        assert forked.runs_step(command)
+        lines: list[str] = []
+        code = self.parent.run(command, self.environment | given, lines.append)
+        own = "".join(line for line in lines if "KFP Executor" not in line)
+        return code, own.partition("\n}\n")[2]  # behind what it was asked for
+
+    def said(self, body: str, function: str = "start", **given: str):
+        """What a step that ends well prints last, as JSON."""
+        code, lines = self.run(f"import json\n{textwrap.dedent(body)}", function, **given)
+        assert code == 0, lines
+        return json.loads(next(line for line in reversed(lines.splitlines()) if line.startswith(("[", "{", '"'))))
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("forked")
+    with pytest.MonkeyPatch.context() as patch, (folder / "log").open("wb", buffering=0) as log:
+        for name, value in environment(folder / "cache").items():
+            patch.setenv(name, value)
+        with forked.Parent(log) as parent:
+            yield Steps(parent, folder)
+
+
+LOOK = """
+    import os, random, signal, sys, threading
+    import numpy
+    import vitrine
+    print(json.dumps({
+        "module": getattr(vitrine, "polluted", None),
+        "loaded": "colorsys" in sys.modules,
+        "environment": os.environ.get("POLLUTED"),
+        "path": "/polluted" in sys.path,
+        "folder": os.getcwd(),
+        "mask": os.umask(0o022),
+        "threads": threading.active_count(),
+        "signal": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+        "child": signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL,
+    }))
+"""
+
+
+def test_nothing_that_a_step_does_to_its_process_is_there_in_the_next(steps):
+    before = steps.said(LOOK)
+    code, _ = steps.run(
+        """
+        import os, signal, sys, threading, time
+        import colorsys, vitrine
+        vitrine.polluted = True
+        os.environ["POLLUTED"] = "yes"
+        sys.path.insert(0, "/polluted")
+        os.chdir("/")
+        os.umask(0o077)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=time.sleep, args=(0.1,)).start()
+        """
+    )
+    assert code == 0
+    assert steps.said(LOOK) == before
+    assert before["folder"] == os.getcwd()
+    assert (before["module"], before["loaded"], before["environment"], before["path"]) == (None, False, None, False)
+    assert (before["threads"], before["signal"], before["child"]) == (1, True, True)
+
+
+def test_steps_draw_other_random_numbers_unless_they_are_seeded(steps):
+    drawn = """
+        import random
+        import numpy
+        from vitrine import files
+        print(json.dumps([random.random(), numpy.random.random(), files._waits.random()]))
+    """
+    one, other = steps.said(drawn), steps.said(drawn)
+    assert all(first != second for first, second in zip(one, other, strict=True))
+    seeded = "import random, numpy\nrandom.seed(1)\nnumpy.random.seed(1)\n" + textwrap.dedent(drawn)
+    assert steps.said(seeded)[:2] == steps.said(seeded)[:2]
+
+
+def test_a_step_has_the_environment_it_is_given_and_no_other(steps):
+    asked = 'import os\nprint(json.dumps([os.environ.get("ONE"), os.environ.get("_KFP_RUNTIME")]))'
+    assert steps.said(asked, ONE="1") == ["1", "true"]
+    assert steps.said(asked) == [None, "true"]
+
+
+def test_what_a_step_says_is_heard_in_order_and_its_traceback_too(steps):
+    code, lines = steps.run(
+        """
+        import sys
+        from vitrine.errors import InputError
+        print("first", flush=True)
+        print("second", file=sys.stderr)
+        raise InputError("of no use")
+        """
+    )
+    assert code == 1
+    assert lines.startswith("first\nsecond\nTraceback (most recent call last):\n")
+    assert lines.endswith("\nvitrine.errors.InputError: of no use\n")
+    assert 'raise InputError("of no use")' in lines
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+        ("import sys\nsys.exit(7)", 7),
+        ("import os\nos._exit(3)", 3),
+        ("import sys\nsys.exit('a word')", 1),
+        ("", 0),
+    ],
+)
+def test_how_a_step_ended_is_told(steps, body, code):
+    assert steps.run(body or "pass")[0] == code
+
+
+def test_what_waits_for_the_end_of_a_step_is_done(steps):
+    """Functions of `atexit`, finalizers and threads, as where Python ends by itself."""
+    code, lines = steps.run(
+        """
+        import atexit, pathlib, tempfile, threading, time, weakref
+        folder = tempfile.TemporaryDirectory()
+        print(folder.name)
+        globals()["kept"] = folder
+        atexit.register(print, "at the end")
+        threading.Thread(target=lambda: (time.sleep(0.2), print("of a thread"))).start()
+        """
+    )
+    assert code == 0
+    where, *said = lines.split("\n")[:3]
+    assert not Path(where).exists()
+    assert said == ["of a thread", "at the end"]
+
+
+def test_a_step_is_seen_as_the_command_that_it_stands_for(steps):
+    """By which a person, or a test, finds the process of a training."""
+    said = steps.said('print(json.dumps(open("/proc/self/cmdline").read().split("\\0")))', "train")
+    assert said[:5] == [sys.executable, "-m", "kfp.dsl.executor_main", "--function_to_execute", "train"]
+
+
+@pytest.mark.slow
+def test_libraries_that_were_loaded_before_still_work_with_the_threads_asked_for(steps):
+    """OpenMP and BLAS hang in forks of a process that has used their threads."""
+    body = """
+        import os, sys
+        import numpy, pyarrow, threadpoolctl
+        loaded = "torch" in sys.modules
+        import torch
+        a = torch.ones(600, 600)
+        (a @ a).sum(); torch.relu(a).sum(); torch.nn.functional.conv2d(a[None, None], a[None, None, :3, :3])
+        numpy.ones((600, 600)) @ numpy.ones((600, 600))
+        pools = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+        print(json.dumps([loaded, torch.get_num_threads(), sorted(pools), pyarrow.cpu_count(), torch.initial_seed()]))
+    """
+    known = {int(threads): steps.said(body, "train", OMP_NUM_THREADS=threads) for threads in "21"}
+    assert known[2][1:3] == [2, [2]]
+    assert known[1][1:3] == [1, [1]]
+    assert all(loaded for loaded, *_ in known.values())
+    assert [own[3] for own in known.values()] == [2, 1]
+    assert known[1][4] != known[2][4]  # as where each loads torch itself
+
+
+@pytest.mark.slow
+def test_what_is_forked_from_has_opened_no_device_and_started_no_thread_of_its_own(steps):
+    steps.run("pass", "train")
+    parent = Path(f"/proc/{steps.parent._process.pid}")
+    names = [task.joinpath("comm").read_text().strip() for task in parent.joinpath("task").iterdir()]
+    assert len([name for name in names if not name.startswith("jemalloc")]) == 1, names  # pyarrow's, which knows forks
+    opened = [str(descriptor.readlink()) for descriptor in parent.joinpath("fd").iterdir()]
+    assert not [to for to in opened if re.match(r"/dev/(?!null|tty|pts)", to)]
+    assert len([to for to in opened if to.startswith("socket:")]) == 1  # to the run
+
+
+def test_without_the_parent_nothing_is_started(tmp_path):
+    with (tmp_path / "log").open("wb", buffering=0) as log, forked.Parent(log) as parent:
+        parent._process.kill()
+        parent._process.wait()
+        with pytest.raises(forked.Gone):
+            Steps(parent, tmp_path).run("open('started', 'w')")
+
+
+def test_a_step_whose_parent_is_killed_counts_as_failed(tmp_path):
+    with (tmp_path / "log").open("wb", buffering=0) as log, forked.Parent(log) as parent:
+        code, _ = Steps(parent, tmp_path).run("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)")
+        assert code == -signal.SIGKILL
+
+
+def test_the_parent_ends_with_the_run_however_that_ends(tmp_path):
+    """Also when it is killed, and can close nothing."""
+    script = """
+        import sys, time
+        from pipelines.forked import Parent
+        parent = Parent(open(sys.argv[1], "wb", buffering=0))
+        print(parent._process.pid, flush=True)
+        time.sleep(60)
+    """
+    run = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "log")],
+        env=environment(tmp_path / "cache"),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout
+    parent = int(run.stdout.readline())
+    run.kill()
+    run.communicate()
+    for _ in range(600):
+        state = Path(f"/proc/{parent}/stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.1)
+    pytest.fail("it is still there")
