@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.agreed import POD
-from pipelines.form import GALLERY, TASKS, check, cleaning, default_settings, trainings, whole_settings
+from pipelines.form import GALLERY, HOW, TASKS, check, cleaning, default_settings, trainings, whole_settings
 from pipelines.model_registry import announcer
 from pipelines.placement import Wanted
 from pipelines.placement import check as check_place
@@ -91,8 +91,9 @@ def begin(
     run = run_folder(reports, run_id)
     steps.keep_table(catalog, revision, remote, table, run, whole["packed"])
     files.write_bytes(files.join(run, POINTER), table.encode())
-    asked = {key: value for key, value in zip(("variant", "backbone", "epochs"), how, strict=True) if value}
-    steps.note_start(run, {**whole, **asked}, default_settings(pipeline))
+    steps.note_start(
+        run, whole | {key: known[key] for key in HOW[pipeline]}, default_settings(pipeline) | HOW[pipeline]
+    )
     return Begun(
         table,
         state,
