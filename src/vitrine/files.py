@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from vitrine.errors import InputError
+from vitrine.errors import InputError, PassingError
 from vitrine.untrusted import parse_json
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _making = threading.Lock()
 _waits = random.Random()  # of its own: a training may have seeded the common one
 
 
-class DamagedError(InputError):
+class DamagedError(PassingError):
     """What was read is not what was stored."""
 
 
@@ -450,8 +450,10 @@ def _plain(error: Exception, uri: str) -> Exception:
     if isinstance(error, FlexibleChecksumError):
         return DamagedError(f"{uri}: damaged ({error})")
     if not isinstance(error, ClientError):
-        return InputError(f"{uri}: {error}")
+        return (PassingError if _passes(error) else InputError)(f"{uri}: {error}")
     code = error.response["Error"]["Code"]
+    if _passes(error):
+        return PassingError(f"{uri}: S3 answered {code}")
     if code in ("NoSuchKey", "404"):
         return FileNotFoundError(uri)
     return InputError(f"{uri}: {REFUSALS.get(code, f'S3 answered {code}')}")

@@ -379,11 +379,21 @@ def _answers(images: list[str], outcome: PhotoPredictions, projection: Projectio
 
 def _principal_components(embeddings: np.ndarray, rows: int = 2000) -> Projection:
     """The strongest directions of at most `rows` embeddings; signs are fixed so that a rerun gives the same."""
+    from scipy.linalg import eigh
+
     step = -(-len(embeddings) // rows)
     points = embeddings[::step].astype(np.float64)
     mean = points.mean(axis=0)
-    _, strength, components = np.linalg.svd(points - mean, full_matrices=False)
-    components = components[: min(COMPONENTS, int((strength > 1e-6 * max(strength[0], 1e-12)).sum()))]
+    points -= mean
+    # Of the smaller of the two products: a whole decomposition takes several times as long.
+    tall = len(points) > points.shape[1]
+    product = points.T @ points if tall else points @ points.T
+    first = max(0, len(product) - COMPONENTS)
+    squares, vectors = eigh(product, subset_by_index=[first, len(product) - 1])
+    strength = np.sqrt(np.clip(squares[::-1], 0, None))
+    kept = strength > 1e-6 * max(strength[0], 1e-12)
+    own = vectors.T[::-1][kept]
+    components = own if tall else own @ points / strength[kept, None]
     largest = np.abs(components).argmax(axis=1)
     signs = np.sign(components[np.arange(len(components)), largest])
     return Projection(mean, components * signs[:, None])
