@@ -22,7 +22,7 @@ from vitrine.quality.history import (
     summarise,
     write_revision,
 )
-from vitrine.quality.history_page import difference_sections, evidently_page
+from vitrine.quality.history_page import difference_sections, distance_section, distances, evidently_page
 from vitrine.quality.label_noise import LabelNoise
 from vitrine.quality.label_noise_page import label_noise_section
 from vitrine.quality.labels import label_counts
@@ -157,8 +157,12 @@ def validate_catalog(
         if before is not None:
             rows = row_changes(earlier.table, catalog.table) if earlier is not None else None
             difference_sections(page, compare(before, revision(content, summary, sampled), rows))
-            if before.sample is not None and evidently_page(before.sample, sampled, folder / EVIDENTLY):
-                attached.append(("Evidently's page", EVIDENTLY, "How photos and labels are distributed, then and now."))
+            if before.sample is not None:
+                found = distances(before.sample, sampled)
+                distance_section(page, found, catalog.table, looks, lambda row: _photo(catalog, looks, row))
+                if evidently_page(found, folder / EVIDENTLY):
+                    said = "How photos and labels are distributed, then and now."
+                    attached.append(("Evidently's page", EVIDENTLY, said))
         if as_map and (shown := write_catalog_map(folder / MAP, evidence, features[-1], progress)):
             attached.insert(
                 0, ("The catalog as a map", MAP, f"{shown:,} photos, near each other where they look alike.")
