@@ -715,6 +715,16 @@ def test_each_photo_of_a_listing_is_put_into_the_template(source, tmp_path):
         ingest_table(tmp_path, root, mapping)
 
 
+def test_a_word_for_no_label_may_have_a_slash(source, tmp_path):
+    table = b"photo,kind,colour\na.jpg,n/a,n/a\nb.jpg,Shoe,red\nc.jpg,3/4 Pants,\n"
+    root = source({"items.csv": table, **photos("a.jpg", "b.jpg", "c.jpg")})
+    mapping = 'columns: {image: "{photo}", category: "All/{kind}", attr:colour: "{colour}"}\nunlabelled: [n/a]\n'
+    account, catalog = ingest_table(tmp_path, root, f"tables: [{{file: items.csv}}]\n{mapping}")
+    assert catalog.table["category"].tolist() == ["All", "All/Shoe", "All/3-4 Pants"]
+    assert catalog.table["attr:colour"].tolist() == ["", "red", ""]
+    assert account.unlabelled == 2
+
+
 @pytest.mark.parametrize(
     ("cell", "meant"),
     [

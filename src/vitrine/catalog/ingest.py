@@ -392,6 +392,8 @@ def _known_labels(cells: Sequence[str], column: str, mapping: CatalogMapping) ->
     rewritten = mapping.values.get(column, {})
     unknown = mapping.unlabelled_words(column)
     separator = mapping.separators.get(column, "|")
+    if column == "category":  # where a slash of a name (`n/a`) is written as -
+        unknown |= {word.replace("/", "-") for word in unknown}
     removed = 0
 
     def known(cell: str) -> str:

@@ -186,7 +186,7 @@ def _photos(page: Page, drift: "Drift", before: "Side", now: "Side") -> None:
     shown = [finding for finding in drift.findings if finding.moved][:3]
     for finding in shown:
         rows = _most_changed(finding, before.table, now.table)
-        page.heading(f"New photos: {_title(finding.signal)}", f"Those that show the change most. {finding.change}.")
+        page.heading(f"New photos: {_title(finding.signal)}", f"Those that show the change most ({finding.change}).")
         page.photos(_thumbnails(now.table.loc[rows], finding.signal))
     generator = np.random.default_rng(0)
     for name, side in (("New photos", now), ("Reference photos", before)):

@@ -146,7 +146,8 @@ def distance_section(
     page.bars(bars, maximum=3.0)
     for finding in [one for one in found.findings if one.moved][:MOVED]:
         rows = _furthest(finding, found, table, photos)
-        page.heading(f"Photos that lie furthest: {_title(found.columns[finding.signal])}", f"{finding.change}.")
+        title = _title(found.columns[finding.signal])
+        page.heading(f"Photos that lie furthest: {title}", f"Of the current revision ({finding.change}).")
         page.photos(shown(int(row)) for row in rows)
 
 
