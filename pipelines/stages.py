@@ -91,9 +91,8 @@ def begin(
     run = run_folder(reports, run_id)
     steps.keep_table(catalog, revision, remote, table, run, whole["packed"])
     files.write_bytes(files.join(run, POINTER), table.encode())
-    steps.note_start(
-        run, whole | {key: known[key] for key in HOW[pipeline]}, default_settings(pipeline) | HOW[pipeline]
-    )
+    usual = default_settings(pipeline) | dict(HOW[pipeline])
+    steps.note_start(run, whole | {key: known[key] for key in HOW[pipeline]}, usual)
     return Begun(
         table,
         state,

@@ -107,7 +107,7 @@ def shifted(
     """Photos that changed against others that did not."""
     for what, other in changed.items():
         yield what, partial(_changed, table, other, seed + draw)
-    leaves = table["category"].value_counts()
+    leaves = table.loc[table["category"] != "", "category"].value_counts()
     commonest, apart = leaves.index[0], leaves.index[min(3, len(leaves) - 1)]
     plans = {"half of one leaf": (commonest, BATCH // 2, True), "a tenth of a new leaf": (apart, BATCH // 10, True)}
     plans["a tenth of a new leaf, no labels"] = (apart, BATCH // 10, False)

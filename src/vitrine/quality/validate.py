@@ -159,9 +159,9 @@ def validate_catalog(
             rows = row_changes(earlier.table, catalog.table) if earlier is not None else None
             difference_sections(page, compare(before, revision(content, summary, sampled), rows))
             if before.sample is not None:
-                found = distances(before.sample, sampled)
-                distance_section(page, found, labelled, looks, lambda row: _photo(catalog, looks, row))
-                if evidently_page(found, folder / EVIDENTLY):
+                apart = distances(before.sample, sampled)
+                distance_section(page, apart, labelled, looks, lambda row: _photo(catalog, looks, row))
+                if evidently_page(apart, folder / EVIDENTLY):
                     said = "How photos and labels are distributed, then and now."
                     attached.append(("Evidently's page", EVIDENTLY, said))
         if as_map and (shown := write_catalog_map(folder / MAP, evidence, features[-1], progress)):
