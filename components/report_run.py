@@ -21,11 +21,12 @@ def report_run(
     """
     from pathlib import Path
 
+    from pipelines.last_lines import last_lines
     from pipelines.run_state import run_state
     from pipelines.stages import summarise
     from vitrine.files import read_bytes, write_bytes
 
     state = run_state(run_id, status.state)
-    address = summarise(reports, run_id, state, status.error_message or "", title, due)
+    address = summarise(reports, run_id, state, status.error_message or "", title, due, last_lines)
     write_bytes(str(Path(summary.path)), read_bytes(address))
     print(f"Summary: {address}", flush=True)

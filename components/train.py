@@ -42,21 +42,23 @@ def train(
     from pathlib import Path
 
     from components.outputs import show_metrics, stamp
+    from pipelines.attempts import refused_once
     from pipelines.stages import share_photos
     from pipelines.trainjob import on_nodes
     from vitrine import steps
 
     share_photos(checkpoints)
-    found = steps.train_models(
-        task,
-        variant,
-        Path(table.path),
-        Path(model.path),
-        checkpoints,
-        settings,
-        types=json.loads(types or "[]"),
-        teachers=[Path(group.path) for group in teachers or ()],
-        nodes=on_nodes(nodes, gpus, gpu),
-    )
+    with refused_once(checkpoints, model.uri):
+        found = steps.train_models(
+            task,
+            variant,
+            Path(table.path),
+            Path(model.path),
+            checkpoints,
+            settings,
+            types=json.loads(types or "[]"),
+            teachers=[Path(group.path) for group in teachers or ()],
+            nodes=on_nodes(nodes, gpus, gpu),
+        )
     show_metrics(figures, found)
     stamp(Path(model.path), model)

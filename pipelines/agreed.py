@@ -13,5 +13,6 @@ POD = "KFP_POD_NAME"  # Kubeflow Pipelines sets it in every step
 ENDPOINT = "KF_PIPELINES_ENDPOINT"
 TOKEN = "KF_PIPELINES_SA_TOKEN_PATH"
 POD_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"
+NODE = "VITRINE_ARGO_NODE"  # what Argo calls the step's attempt, where a step is tried again
 NAMESPACE = "VITRINE_NAMESPACE"  # of the pod, where it starts runs
 ACCOUNT = "VITRINE_ACCOUNT"  # of the pod likewise

@@ -192,6 +192,14 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
 }
 assert SETTINGS.keys() == PIPELINES.keys()
 
+# How a pipeline trains unless it is asked otherwise, by the names of its parameters.
+VARIANTS = {"retrain": "ssmtl-ca", "authenticate": "ssa", "represent": "base-indi-eff", "match": "robust-softmax"}
+BACKBONE, EPOCHS = "auto", 0
+HOW: Mapping[str, Mapping[str, Any]] = {
+    name: {"train_variant": variant, "train_backbone": BACKBONE, "train_epochs": EPOCHS}
+    for name, variant in VARIANTS.items()
+} | {"monitor": {}}
+
 TASKS = {"authenticate": "authenticity", "represent": "representation", "match": "matching"}
 
 RENAMED = {  # what parameters were called before -> parameters, and keys of `settings`

@@ -1,11 +1,14 @@
 """What can be learnt from the Kubernetes API of the cluster that runs go to."""
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 RUN_LABEL = "pipeline/runid"  # Kubeflow Pipelines gives it to every pod of a run
+NODE_NAME = "workflows.argoproj.io/node-name"  # an annotation that Argo gives every pod; ends in (n) of a retry
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 CALL = 10.0  # seconds at most of one request
 
 
@@ -19,6 +22,11 @@ def in_cluster() -> Any | None:
     except config.ConfigException:
         return None
     return client.ApiClient(configuration)
+
+
+def own_namespace() -> str:
+    """Of the pod that this runs in."""
+    return NAMESPACE_FILE.read_text(encoding="utf-8").strip()
 
 
 def run_has_pods(run_id: str, namespace: str) -> bool | None:

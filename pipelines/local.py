@@ -29,6 +29,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec
 from pipelines import forked
 from pipelines.containers import in_containers
 from pipelines.form import SETTINGS
+from pipelines.last_lines import LAST_LINES, told
 from pipelines.packages import complete, load, parameters
 from pipelines.side_by_side import Slots, cores_of_one, free_memory, has_company, interrupted, run_dag
 from pipelines.stages import ANEW, LAST_LINES_OF
@@ -45,12 +46,10 @@ EPOCH = re.compile(r"^\s*(.+: epoch \d+/\d+.*)$")
 SAID = re.compile(rf"^\s*{SIGN} (.+)$")
 SUMMARY = re.compile(r"^\s*Summary: (.+)$")
 WRONG = re.compile(r"^\s*vitrine\.[\w.]+\.(?:Input|Photo)Error: (.+)$")
+PASSING = re.compile(r"^\s*vitrine\.[\w.]+\.(?:Passing|Damaged)Error: (.+)$")  # worth another try
 SYSTEM = re.compile(r"^\s*OSError: \[Errno \d+\] ([^:]+)(?:: '(.+)')?$")  # no space, a read-only disk
 FAILED = re.compile(r"(Task|Pipeline) '([\w-]+)' finished with status FAILURE")
-# Lines of the runner's own, and the marks below lines of code in tracebacks.
-EXECUTOR = re.compile(r"^\s*(\[KFP Executor|Streamed logs:|[\d:.]+ - INFO|-{20,}|~{3,}\^|\^{3,}$)")
 TRAINS = "train"  # the function of the steps that do
-LAST_LINES = 12
 AGAIN = re.compile(r"Task ([\w-]+) failed \(attempt .*Retrying in ([\d.]+)s")
 
 
@@ -369,7 +368,7 @@ class _Sieve(io.TextIOBase):
             self.last_lines[failed[2]] = list(lines)
             with contextlib.suppress(OSError):  # a full disk
                 write_json(self._said_last, self.last_lines)
-        elif lines is not None and line.strip() and not EXECUTOR.match(line):
+        elif lines is not None and told(line):
             lines.append(line.strip())
         if failed and (failed[1] == "Task" or not self.failed):
             self.failed.append(failed[2])
@@ -381,6 +380,8 @@ class _Sieve(io.TextIOBase):
             self.summary = summary[1]
         if wrong := WRONG.match(line):
             self.wrong_input = self._own.wrong = wrong[1]
+        if passing := PASSING.match(line):
+            self.wrong_input = passing[1]
         if system := SYSTEM.match(line):
             self.wrong_input = self._own.wrong = f"{system[2] or self._runs}: {system[1]}"
         if self._verbose:

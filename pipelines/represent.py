@@ -5,7 +5,7 @@ from kfp import dsl
 from components import IMAGE
 from components.report_run import report_run
 from pipelines.back import add_gate, add_training
-from pipelines.form import default_settings, described, documented
+from pipelines.form import BACKBONE, EPOCHS, VARIANTS, default_settings, described, documented
 from pipelines.front import add_front, add_plan
 from pipelines.resources import CREDENTIALS, VOLUME, never_cached, place
 
@@ -29,9 +29,9 @@ def represent(
     out_registry: str = "s3://vitrine/registry",
     out_reports: str = "s3://vitrine/reports",
     settings: dict = default_settings("represent"),  # noqa: B008
-    train_backbone: str = "auto",
-    train_epochs: int = 0,
-    train_variant: str = "base-indi-eff",
+    train_backbone: str = BACKBONE,
+    train_epochs: int = EPOCHS,
+    train_variant: str = VARIANTS["represent"],
 ) -> None:
     """From a revision's photos to promoted (or refused) features and an index of the photos."""
     farewell = never_cached(

@@ -10,8 +10,9 @@ from kfp.dsl import PipelineTask
 from kfp.dsl.pipeline_channel import PipelineParameterChannel
 from kfp.dsl.pipeline_context import Pipeline
 
-from pipelines.agreed import ACCOUNT, NAMESPACE, SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
+from pipelines.agreed import ACCOUNT, NAMESPACE, NODE, SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
 from pipelines.form import GPU, STEP_CPU, STEP_MEMORY
+from pipelines.kube import NODE_NAME
 
 CREDENTIALS = "vitrine-s3"
 VOLUME = "vitrine-checkpoints"
@@ -23,6 +24,8 @@ SHARED_MEMORY = "8Gi"  # counts towards the task's memory limit
 def on_gpu(task: PipelineTask) -> PipelineTask:
     """A training task: GPUs of the training pool, shared memory, two retries (it resumes), a time limit.
 
+    Each attempt is told its number, see `pipelines.attempts`.
+
     How many GPUs, processors and bytes, and which pool, is said by `place`.
     """
     task.set_accelerator_type(GPU)
@@ -31,6 +34,7 @@ def on_gpu(task: PipelineTask) -> PipelineTask:
         task, volume_name="shared-memory", mount_path="/dev/shm", medium="Memory", size_limit=SHARED_MEMORY
     )
     kubernetes.set_timeout(task, seconds=TRAINING_HOURS * 3600)
+    kubernetes.use_field_path_as_env(task, NODE, f"metadata.annotations['{NODE_NAME}']")
     return task
 
 

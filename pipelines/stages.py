@@ -4,13 +4,13 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.agreed import POD
-from pipelines.form import GALLERY, TASKS, check, cleaning, default_settings, trainings, whole_settings
+from pipelines.form import GALLERY, HOW, TASKS, check, cleaning, default_settings, trainings, whole_settings
 from pipelines.model_registry import announcer
 from pipelines.placement import Wanted
 from pipelines.placement import check as check_place
@@ -93,8 +93,8 @@ def begin(
     run = run_folder(reports, run_id)
     steps.keep_table(catalog, revision, remote, table, run, whole["packed"], ANEW in os.environ)
     files.write_bytes(files.join(run, POINTER), table.encode())
-    asked = {key: value for key, value in zip(("variant", "backbone", "epochs"), how, strict=True) if value}
-    steps.note_start(run, {**whole, **asked}, default_settings(pipeline))
+    usual = default_settings(pipeline) | dict(HOW[pipeline])
+    steps.note_start(run, whole | {key: known[key] for key in HOW[pipeline]}, usual)
     return Begun(
         table,
         state,
@@ -116,8 +116,19 @@ def validate(
     return figures
 
 
-def summarise(reports: str, run_id: str, state: str, error: str, title: str, due: str) -> str:
+def summarise(
+    reports: str,
+    run_id: str,
+    state: str,
+    error: str,
+    title: str,
+    due: str,
+    of_failed: Callable[[str], Mapping[str, Sequence[str]]] = lambda run_id: {},
+) -> str:
     """The page of a run, however it ended; its address.
+
+    What its failed steps said last is read from the file that $VITRINE_LAST_LINES names, where somebody collects it,
+    and else asked of `of_failed`.
 
     Where a run ended before a step handed the account of the data's quality on, it is taken from beside the table.
     """
@@ -129,7 +140,7 @@ def summarise(reports: str, run_id: str, state: str, error: str, title: str, due
             if files.exists(files.join(table, name)):
                 files.write_bytes(files.join(run, name), files.read_bytes(files.join(table, name)))
     said = os.environ.get(LAST_LINES_OF, "")
-    last_lines = files.read_json(Path(said)) if said and Path(said).is_file() else {}
+    last_lines = files.read_json(Path(said)) if said and Path(said).is_file() else of_failed(run_id)
     return journal.summarise(run, state, error, title, due.split(), last_lines)
 
 

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 from pipelines.agreed import POD, SECRET_KEYS, TRAINING_HOURS, VOLUME_PATH
+from pipelines.kube import own_namespace
 from vitrine.errors import InputError
 from vitrine.launch import Run
 
@@ -339,7 +340,7 @@ def connect() -> tuple[Any, str]:
     configuration = client.Configuration()
     try:
         config.load_incluster_config(client_configuration=configuration)
-        namespace = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text(encoding="utf-8").strip()
+        namespace = own_namespace()
     except (config.ConfigException, OSError) as error:
         raise InputError(f"nodes: this pod has no token for the Kubernetes API ({error})") from error
     return client.ApiClient(configuration), namespace

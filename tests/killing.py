@@ -1,7 +1,8 @@
 """Ending a process right after one of its renames, as a kill or a power cut does: nothing is cleaned up."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 KILLED = 41
@@ -31,3 +32,17 @@ def killed_at(number: int, work: Callable[..., object], *arguments: Any, **optio
         finally:
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == KILLED
+
+
+def kills(work: Callable[[int], Callable[[], object]]) -> Iterator[int]:
+    """Ends `work(number)` at its first rename, another at its second ... and at last one that is done before its end.
+
+    Yields:
+        The number, after each.
+    """
+    for number in count(1):
+        killed = killed_at(number, work(number))
+        yield number
+        if not killed:
+            assert number > 1, "nothing was renamed"
+            return

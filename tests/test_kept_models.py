@@ -2,17 +2,14 @@
 shapes (random ones: what they hold is not what could break)."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from kept import KEPT, model_folder
 from PIL import Image
-from safetensors.numpy import save_file
 
 from vitrine.catalog import Catalog
 from vitrine.predict import Model
-
-KEPT = sorted(Path(__file__).with_name("kept_models").glob("*.json"))
 
 
 @pytest.fixture
@@ -29,18 +26,8 @@ def catalog(tmp_path):
 
 @pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.stem)
 def test_a_folder_of_an_earlier_version(kept, catalog, tmp_path):
-    told = json.loads(kept.read_text())
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(told["config"]))
-    rng = np.random.default_rng(0)
-    tensors = {
-        name: (rng.random(shape) if kind.startswith("float") else np.zeros(shape)).astype(kind)
-        for name, (kind, shape) in told["tensors"].items()
-    }
-    save_file(tensors, folder / "model.safetensors")
-    model = Model.load(folder)
-    assert model.task.name == told["config"]["task"]
+    model = Model.load(model_folder(kept, tmp_path / "model"))
+    assert model.task.name == json.loads(kept.read_text())["config"]["task"]
     predictions = model.predict(catalog)
     assert np.isfinite(predictions.embeddings).all()
     assert sum(len(own) if isinstance(own, list) else 1 for own in predictions.images) == 4

@@ -140,3 +140,15 @@ def test_what_cannot_be_asked_is_said(made, tmp_path, arguments, what):
     with pytest.raises(InputError, match=what):
         score(str(made / source), str(made / model), str(tmp_path / out), *more)
     assert not (tmp_path / out).exists()
+
+
+def test_a_table_for_people_holds_no_formula():
+    rows = [
+        {"image": "=1+1.jpg", "level1": [{"label": "@SUM(A1)", "confidence": 0.5}]},
+        {"image": "-a.jpg", "error": "+"},
+    ]
+    table = scoring._table("\n".join(map(json.dumps, rows)).encode())
+    shown = pd.read_csv(io.BytesIO(scoring._csv(table)))
+    assert shown["image"].tolist() == ["'=1+1.jpg", "'-a.jpg"]
+    assert (shown["level1"][0], shown["error"][1]) == ("'@SUM(A1)", "'+")
+    assert shown["level1/confidence"][0] == 0.5

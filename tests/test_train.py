@@ -205,7 +205,9 @@ class TestRefusals:
     @pytest.mark.parametrize("split", [None, "", "test"])
     def test_no_training_rows(self, toys, tmp_path, split):
         table = toys.table.drop(columns="split") if split is None else toys.table.assign(split=split)
-        self.refused(toys.with_table(table), tmp_path, "no row has split 'train'; run `vitrine split` first")
+        placed = dataclasses.replace(toys.with_table(table), place="/mine")
+        self.refused(placed, tmp_path, "^/mine: no row has split 'train'; run `vitrine split` first")
+        self.refused(placed, tmp_path, "did you mean epochs", overrides=["epoch=3"])  # what is asked for is first
 
     def test_one_valued_labels(self, toys, tmp_path):
         one = toys.with_table(toys.table.assign(**{"category": "A/B", "attr:colour": "red", f"attr:{OUTLINE}": ""}))

@@ -441,7 +441,8 @@ def serve(models: tuple[str, ...], host: str, port: int, limits: tuple[str, ...]
 @click.option("--model", type=PATH, help="The reference's model, if it is not where the reference says.")
 @click.option("--clean/--as-is", "tidy", default=True, help="Clean CURRENT first, as the photos of a reference were.")
 @click.option("--map", "as_map", is_flag=True, help="Show the photos of both sides as a map, as the model sees them.")
-def drift(reference: str, current: str, out: Path, model: Path | None, tidy: bool, as_map: bool) -> int:
+@click.option("--evidently", "full", is_flag=True, help="Also Evidently's page of every signal; doubles the time.")
+def drift(reference: str, current: str, out: Path, model: Path | None, tidy: bool, as_map: bool, full: bool) -> int:
     """Compare the photos of CURRENT with a drift reference or a catalog.
 
     Exit code 1: drift. 3: none found, but a signal could not be computed.
@@ -455,7 +456,7 @@ def drift(reference: str, current: str, out: Path, model: Path | None, tidy: boo
         photos = versioned(read_catalog(current, check_rows=not tidy))
         if tidy:
             photos = cleaned(photos, Path(folder) / "cleaned", reference)
-        found = compare_with_model(reference, photos, out, model, as_map=as_map)
+        found = compare_with_model(reference, photos, out, model, as_map=as_map, full=full)
     _say(found.reason)
     _say(f"see {out / 'report.html'}")
     return found.exit_code

@@ -1,4 +1,4 @@
-"""The one exception a user's own input can cause."""
+"""The exceptions that a user's own input, or what it names, can cause."""
 
 from collections.abc import Iterable
 
@@ -8,6 +8,10 @@ class InputError(ValueError):
 
     The command line prints it on stderr and exits with code 2.
     """
+
+
+class PassingError(InputError):
+    """Something that may be otherwise a little later, such as a store that does not answer: worth another try."""
 
 
 MEANT = {  # what other programs call a setting -> ours

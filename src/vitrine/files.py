@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from vitrine.errors import InputError
+from vitrine.errors import InputError, PassingError
 from vitrine.untrusted import parse_json
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ _waits = random.Random()  # of its own: a training may have seeded the common on
 os.register_at_fork(after_in_child=_waits.seed)  # else all forks would wait equally long
 
 
-class DamagedError(InputError):
+class DamagedError(PassingError):
     """What was read is not what was stored."""
 
 
@@ -451,8 +451,10 @@ def _plain(error: Exception, uri: str) -> Exception:
     if isinstance(error, FlexibleChecksumError):
         return DamagedError(f"{uri}: damaged ({error})")
     if not isinstance(error, ClientError):
-        return InputError(f"{uri}: {error}")
+        return (PassingError if _passes(error) else InputError)(f"{uri}: {error}")
     code = error.response["Error"]["Code"]
+    if _passes(error):
+        return PassingError(f"{uri}: S3 answered {code}")
     if code in ("NoSuchKey", "404"):
         return FileNotFoundError(uri)
     return InputError(f"{uri}: {REFUSALS.get(code, f'S3 answered {code}')}")

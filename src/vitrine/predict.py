@@ -48,7 +48,7 @@ class Model:
             InputError: if there are no photos or one cannot be decoded.
         """
         if not len(catalog):
-            raise InputError(f"{catalog.root}: no rows to ask the model about")
+            raise InputError(f"{catalog.address}: no rows to ask the model about")
         predictions: Predictions = self.task.predict(self.net, self.config, catalog, **options)
         return predictions
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from vitrine import files
 from vitrine.catalog import read_catalog
+from vitrine.catalog.left_out import harmless
 from vitrine.catalog.photos import PHOTO_ENDINGS, PhotoError
 from vitrine.catalog.table import TABLE_NAMES
 from vitrine.errors import InputError
@@ -46,7 +47,8 @@ def score(
     """Asks a model about every photo of a source, and writes one row for each, in order.
 
     A row holds `image`, the labels and confidences of `Predictor.predict`, and `error`: why a photo could not be read,
-    which has no labels then. In JSON lines a row is what `vitrine predict` prints. Parts that are done stand in a
+    which has no labels then. In JSON lines a row is what `vitrine predict` prints; in CSV an apostrophe stands before
+    what a spreadsheet would take for a formula. Parts that are done stand in a
     folder beside `out` until it is whole; the same run again goes on from there.
 
     Args:
@@ -174,7 +176,7 @@ class _Parts:
                 table[ERROR] = None
             table = table[[*(name for name in table.columns if name != ERROR), ERROR]]
             unreadable = int(table[ERROR].notna().sum())
-            data = table.to_csv(index=False).encode() if kind == ".csv" else table.to_parquet(index=False)
+            data = _csv(table) if kind == ".csv" else table.to_parquet(index=False)
             files.write_bytes(out, data)
         shutil.rmtree(self._folder)
         return unreadable
@@ -186,3 +188,9 @@ class _Parts:
 def _table(text: bytes) -> pd.DataFrame:
     """A part as rows: the best label of each question."""
     return pd.DataFrame([best_labels(parse_json(line)) for line in text.splitlines()])
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    """For a person: names of photos and labels come from sellers."""
+    shown = table.map(lambda cell: harmless(cell) if isinstance(cell, str) else cell).rename(columns=harmless)
+    return shown.to_csv(index=False).encode()

@@ -374,7 +374,9 @@ def find_tasks(table: Path) -> str:
     catalog = read_catalog(table)
     names = [name for name in tasks.names() if tasks.get(name).labels_allow(catalog)]
     if not names:
-        raise InputError(f"{catalog.root}: no attribute type and no category has two labels; there is nothing to train")
+        raise InputError(
+            f"{catalog.address}: no attribute type and no category has two labels; there is nothing to train"
+        )
     return "+".join(names)
 
 

@@ -57,9 +57,9 @@ def train(
     there = out.exists() and (out.is_file() or any(out.iterdir()))
     if there and not (resume and (out / CONFIG).exists()):
         raise InputError(f"{out}: exists already; name a new folder")
-    if "split" not in catalog.table or not (catalog.table["split"] == "train").any():
-        raise InputError(f"{catalog.root}: no row has split 'train'; run `vitrine split` first")
     settings = resolve(parse_settings(chosen.settings(variant), overrides), chosen)
+    if "split" not in catalog.table or not (catalog.table["split"] == "train").any():
+        raise InputError(f"{catalog.address}: no row has split 'train'; run `vitrine split` first")
     catalog = learnable(catalog)
     identity = training_identity(catalog, f"{task}/{variant}", settings)
     if there and load_config(out).get(TRAINING) != identity:

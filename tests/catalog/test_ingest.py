@@ -1,6 +1,7 @@
 """Folders, tables and the three real data sets become catalogs."""
 
 import json
+import shutil
 import time
 import unicodedata
 import zipfile
@@ -697,6 +698,46 @@ def test_a_row_may_be_a_listing_of_several_photos(listed):
         ["b1.jpg", "items.csv:2", "B"],
     ]
     assert [(row.row, row.image) for row in account.left_out] == [(2, "gone.jpg")]
+
+
+def test_each_photo_of_a_listing_is_put_into_the_template(source, tmp_path):
+    root = source(
+        {"items.csv": b"id,photos\n7,a.jpg|b.jpg\n8,c.jpg\n", **photos("p/7/a.jpg", "p/7/b.jpg", "p/8/c.jpg")}
+    )
+    mapping = 'tables: [{file: items.csv}]\ncolumns: {image: "p/{id}/{photos}"}\nseparators: {image: "|"}\n'
+    _, catalog = ingest_table(tmp_path, root, mapping)
+    assert catalog.table["image"].tolist() == ["p/7/a.jpg", "p/7/b.jpg", "p/8/c.jpg"]
+    shutil.rmtree(tmp_path / "out")
+    (root / "items.csv").write_text("id,photos\n7|8,a.jpg|b.jpg|c.jpg\n")
+    with pytest.raises(
+        InputError, match=r"items.csv: row 1: '\|' parts cells into unlike numbers \(2 in 'id' and 3 in"
+    ):
+        ingest_table(tmp_path, root, mapping)
+
+
+def test_a_word_for_no_label_may_have_a_slash(source, tmp_path):
+    table = b"photo,kind,colour\na.jpg,n/a,n/a\nb.jpg,Shoe,red\nc.jpg,3/4 Pants,\n"
+    root = source({"items.csv": table, **photos("a.jpg", "b.jpg", "c.jpg")})
+    mapping = 'columns: {image: "{photo}", category: "All/{kind}", attr:colour: "{colour}"}\nunlabelled: [n/a]\n'
+    account, catalog = ingest_table(tmp_path, root, f"tables: [{{file: items.csv}}]\n{mapping}")
+    assert catalog.table["category"].tolist() == ["All", "All/Shoe", "All/3-4 Pants"]
+    assert catalog.table["attr:colour"].tolist() == ["", "red", ""]
+    assert account.unlabelled == 2
+
+
+@pytest.mark.parametrize(
+    ("cell", "meant"),
+    [
+        ("a.jpg", "there is 'p/7/A.jpg'"),
+        ("C:\\fotos\\a.jpg", "there is 'p/7/A.jpg'"),
+        ("p/7/a.jpg;p/7/b.jpg", "for several photos in a cell, separators: {image: ';'}"),
+    ],
+)
+def test_where_no_photo_is_found_what_was_meant_is_said(source, tmp_path, cell, meant):
+    root = source({"items.csv": f"photos\n{cell}\n".encode(), **photos("p/7/A.jpg", "p/7/b.jpg")})
+    with pytest.raises(InputError) as refused:
+        ingest_table(tmp_path, root, 'tables: [{file: items.csv}]\ncolumns: {image: "{photos}"}\n')
+    assert str(refused.value).endswith(f"(the first row names {cell!r}; {meant})")
 
 
 def test_each_photo_of_a_listing_may_be_a_column(listed):

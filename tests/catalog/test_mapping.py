@@ -46,6 +46,7 @@ def test_the_readmes_example_is_sound(tmp_path):
         ("", "the file"),
         ("a: [", "is not YAML"),
         ("columns: {image: x}", "lacks 'tables'"),
+        ("tables: [{file: a.csv}]\ncolumn: {image: x}", "unknown key 'column'; did you mean 'columns'"),
         ("tables: []\ncolumns: {image: x}", "tables: "),
         ("tables: [{file: a.csv}]\ncolumns: {domain: user}", "needs a template for image"),
         (MINIMAL + "colums: {}", "unknown key 'colums'; did you mean 'columns'"),

@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import io
+from dataclasses import replace
 
 import pandas as pd
 import pyarrow as pa
@@ -340,3 +341,12 @@ def test_what_cannot_be_passed_on_is_named(tmp_path):
     table = pa.table({"image": ["a"], "odd": pa.array(["x"], pa.string_view())})
     with pytest.raises(InputError, match="column 'odd' holds string_view, which cannot be passed on; leave it out"):
         read(tmp_path, parquet(table), "catalog.parquet")
+
+
+def test_a_person_is_told_where_the_table_is_and_not_where_its_photos_are(tmp_path):
+    table = pd.DataFrame({"image": ["a.jpg"], "category": ["A"]})
+    write_catalog(Catalog(str(tmp_path / "photos"), table), tmp_path / "mine")
+    catalog = read_catalog(tmp_path / "mine")
+    assert (catalog.root, catalog.address) == (str(tmp_path / "photos"), str(tmp_path / "mine"))
+    assert catalog.with_table(table).of_split("train").address == str(tmp_path / "mine")
+    assert replace(catalog, source="s3://bucket/data").address == "s3://bucket/data"

@@ -10,12 +10,14 @@ import pytest
 from PIL import Image, ImageFilter
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
+from toys import toy_catalog
 
-from vitrine.catalog import Catalog, write_catalog
+from vitrine.catalog import Catalog, read_catalog, write_catalog
 from vitrine.errors import InputError
 from vitrine.evaluation import shift
 from vitrine.evaluation.shift import detect, new_labels
 from vitrine.monitoring import DriftRules, build_reference, compare, pages, photo_statistics
+from vitrine.monitoring import drift as drift_of
 from vitrine.monitoring.drift import judge, read_reference
 from vitrine.monitoring.statistics import STATISTICS, measure
 from vitrine.predictions import LabelPredictions, PhotoPredictions
@@ -471,3 +473,18 @@ def test_kinds_of_columns():
     kinds = {column: shift.kind_of(column) for column in table(10, 0)}
     assert kinds["photo"] == kinds["listing"] == ""
     assert set(kinds.values()) - {""} <= set(shift.KINDS)
+
+
+def test_without_evidently_a_plain_catalog_is_measured_once(tmp_path, monkeypatch):
+    measured = []
+    monkeypatch.setattr(drift_of, "photo_statistics", lambda side: measured.append(side.root) or photo_statistics(side))
+    for name in ("one", "two"):
+        write_catalog(toy_catalog(tmp_path / name, photos=24), tmp_path / name)
+    monkeypatch.setattr(pages, "evidently_page", None)  # is not asked for
+    found = drift_of.compare_with_model(
+        str(tmp_path / "one"), read_catalog(tmp_path / "two"), tmp_path / "out", full=False
+    )
+    assert not found.drifted
+    assert measured == [str(tmp_path / "one"), str(tmp_path / "two")]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "results.json"]
+    assert "Evidently" not in (tmp_path / "out/report.html").read_text()

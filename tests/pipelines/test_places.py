@@ -94,6 +94,9 @@ def test_trainings_and_nothing_else_are_placed(package):
         retry = task["retryPolicy"]
         assert (retry["maxRetryCount"], retry["backoffDuration"], retry["backoffFactor"]) == (2, "30s", 2.0)
         assert retry["backoffMaxDuration"] == "600s"
+        (told,) = kubernetes["fieldPathAsEnv"]
+        attempt = "metadata.annotations['workflows.argoproj.io/node-name']"
+        assert told == {"name": "VITRINE_ARGO_NODE", "fieldPath": attempt}
 
 
 def test_the_defaults_are_those_of_the_manifests(package):

@@ -9,7 +9,7 @@ from pods import pods
 
 from pipelines import PIPELINES, stages
 from pipelines.form import default_settings
-from pipelines.packages import compile_pipeline
+from pipelines.packages import compile_pipeline, defaults
 from vitrine import steps
 from vitrine.errors import InputError
 
@@ -120,3 +120,21 @@ def test_an_evaluation_is_taken_over_unless_a_run_is_to_do_all_anew(monkeypatch,
     found = stages.judge("taxonomy", *folders, *places, default_settings("retrain"), 0.05)
     assert found == {"top1": 0.5}
     assert asked == [str(tmp_path / kept) if kept else ""]
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_the_summary_names_what_was_asked_for_and_no_default(tmp_path, monkeypatch, pipeline):
+    monkeypatch.setattr(steps, "data_state", lambda *_: "state")
+    monkeypatch.setattr(steps, "keep_table", lambda *_: None)
+    given = defaults(pipeline)
+    how = {name.removeprefix("train_"): given[name] for name in given if name.startswith("train_")}
+
+    def said(run, settings, **asked):
+        stages.begin(pipeline, "c", str(tmp_path), run, settings, **{**how, **asked})
+        return json.loads((tmp_path / run / "start.json").read_text())["decided"][0]
+
+    assert said("usual", given["settings"]) == "Settings other than the defaults: none."
+    other = {"epochs": 3, "backbone": "mobilenet_v2"} if how else {}
+    named = "train_backbone=mobilenet_v2, train_epochs=3" if how else ""
+    expected = ", ".join(filter(None, ["shards=2", named]))
+    assert said("other", {"shards": 2}, **other) == f"Settings other than the defaults: {expected}."

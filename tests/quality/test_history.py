@@ -16,8 +16,14 @@ from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.quality import history
 from vitrine.quality.history import compare, read_revision, revision, row_changes, sample, summarise, write_revision
-from vitrine.quality.history_page import column_findings, difference_sections, evidently_page
-from vitrine.report import Page
+from vitrine.quality.history_page import (
+    column_findings,
+    difference_sections,
+    distance_section,
+    distances,
+    evidently_page,
+)
+from vitrine.report import Page, Photo
 
 HOSTILE = "</script><script>alert(1)</script>"
 
@@ -303,18 +309,41 @@ def test_columns_of_a_small_sample_are_compared_with_chance_at_its_size():
     assert [finding.signal for finding in found if finding.moved] == [finding.signal for finding in found[:2]]
 
 
+def test_the_photos_that_lie_furthest_are_shown():
+    rows = 400
+    table, photos = table_of(rows, labels=("red", "blue", HOSTILE, "")), photos_of(rows)
+    dark = np.arange(rows) % 4 == 1
+    later = photos.assign(brightness=photos["brightness"] - 80 * dark, readable=np.arange(rows) >= 4)
+    striped = table.assign(**{"attr:colour": table["attr:colour"].mask(np.arange(rows) >= 250, HOSTILE)})
+    found = distances(sample(table, photos), sample(striped, later))
+    moved = [found.columns[one.signal] for one in found.findings if one.moved]
+    assert sorted(moved) == ["attr:colour", "brightness"]
+    ratios = [one.ratio for one in found.findings]
+    assert ratios == sorted(ratios, reverse=True)
+    page, asked = Page("Report"), []
+    distance_section(page, found, striped, later, lambda row: asked.append(row) or Photo(None, [f"Row {row}"]))
+    shown = {moved[0]: asked[:8], moved[1]: asked[8:]}
+    assert (striped["attr:colour"][shown["attr:colour"]] == HOSTILE).all()
+    assert len(set(shown["attr:colour"])) == 8
+    assert shown["brightness"] == later["brightness"][later["readable"]].nsmallest(8).index.tolist()
+    text = page.render()
+    assert HOSTILE not in text
+    unmoved = Page("Report")
+    distance_section(unmoved, distances(sample(table, photos), sample(table, photos)), table, photos, asked.append)
+    assert "Photos that lie furthest" not in unmoved.render()
+
+
 @pytest.mark.slow
 def test_evidently_page_runs_no_script_of_a_catalog(tmp_path):
     table, photos = table_of(120, labels=("red", HOSTILE, "$x$", "")), photos_of(120)
     drawn = sample(table, photos).assign(constant_label="one")
     later = drawn.assign(brightness=drawn["brightness"] - 50)
-    assert evidently_page(
-        drawn.rename(columns={"view": HOSTILE}), later.rename(columns={"view": HOSTILE}), tmp_path / "page.html"
-    )
+    named = (side.rename(columns={"view": HOSTILE}) for side in (drawn, later))
+    assert evidently_page(distances(*named), tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert "u2039script" in page  # as JSON writes ‹
     assert "Content-Security-Policy" in page
     assert 'src="http' not in page
-    assert not evidently_page(drawn[["brightness"]], drawn[["contrast"]], tmp_path / "none.html")
+    assert not evidently_page(distances(drawn[["brightness"]], drawn[["contrast"]]), tmp_path / "none.html")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html"]

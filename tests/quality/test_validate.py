@@ -259,3 +259,14 @@ def test_rows_that_cannot_be_used_are_named_and_fail_together(make, tmp_path):
     assert found["missing_photos"].severity == found["unusable_values"].severity == "warning"
     listed = (tmp_path / "report/left_out.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in listed[1:]] == ["5", "8"]
+
+
+def test_what_changed_counts_no_word_for_no_label(make, tmp_path):
+    words = ["Shoes", "NaN", "n/a", "Shoes/Low"]
+    catalog = make([{"image": f"images/{n}.jpg", "category": words[n % 4], "attr:colour": "unknown"} for n in range(8)])
+    validate_catalog(catalog, tmp_path / "report", workers=1)
+    summary = json.loads((tmp_path / "report/summary.json").read_text())
+    assert summary["counts"]["photos with a label"] == 4  # as the page says above
+    assert summary["labels"]["category"]["counts"] == {"Shoes": 2, "Shoes/Low": 2}
+    assert "attr:colour" not in summary["labels"]
+    assert pd.read_parquet(tmp_path / "report/sample.parquet")["category"].isin(["", "Shoes", "Shoes/Low"]).all()

@@ -198,15 +198,15 @@ def _from_tables(
     for lookup in mapping.lookups:
         sources = _look_up(sources, read_table(root, lookup, used, skipped), lookup)
     of_views = {f"{VIEW}{view}": text for view, text in mapping.views.items()}
+    separator = mapping.separators.get("image", "")
     frames = [
-        _fill({**mapping.columns, **mapping.extra, **described.columns, **of_views}, rows, described.file)
+        _fill({**mapping.columns, **mapping.extra, **described.columns, **of_views}, rows, described.file, separator)
         for described, rows in zip(mapping.tables, sources, strict=True)
     ]
     at_least: dict[str, int] = {}  # attribute column -> labelled rows it needs
     for long_table in mapping.attributes:
         added = _add_attributes(frames, sources, read_table(root, long_table, used, skipped), long_table)
         at_least.update(dict.fromkeys(added, long_table.at_least))
-    separator = mapping.separators.get("image", "")
     files_of = [described.file for described in mapping.tables]
     frames = [_photo_rows(frame, file, separator) for frame, file in zip(frames, files_of, strict=True)]
     table = pd.concat(frames, ignore_index=True).fillna("")
@@ -280,8 +280,20 @@ def _with_photos(table: pd.DataFrame, photos: Sequence[str], root: str) -> tuple
     matched = matched[matched["image"] != ""].reset_index(drop=True)
     if matched.empty:
         first = named[0] if named else ""
-        raise InputError(f"{root}: no row names a photo that is there (the first row names {first!r})")
+        hint = _hint(first, photos)
+        raise InputError(f"{root}: no row names a photo that is there (the first row names {first!r}{hint})")
     return matched, gone
+
+
+def _hint(image: str, photos: Sequence[str]) -> str:
+    """What a value that names no photo may have meant: one in another folder, or several."""
+    known = {photo.rpartition("/")[2].lower(): photo for photo in reversed(photos)}
+    for separator in "|;,":
+        parts = [re.split(r"[\\/]", part.strip())[-1].lower() for part in image.split(separator)]
+        if len(parts) > 1 and parts[0] in known:
+            return f"; for several photos in a cell, separators: {{image: {separator!r}}}"
+    found = known.get(re.split(r"[\\/]", image)[-1].lower())
+    return f"; there is {found!r}" if found else ""
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
@@ -336,8 +348,8 @@ def _add_attributes(
     return list(labels)
 
 
-def _fill(templates: dict[str, str], rows: pd.DataFrame, file: str) -> pd.DataFrame:
-    """The catalog columns of one table's rows."""
+def _fill(templates: dict[str, str], rows: pd.DataFrame, file: str, separator: str = "") -> pd.DataFrame:
+    """The catalog columns of one table's rows; `separator` stands between the photos of a row that shows several."""
     values = {name: rows[name].tolist() for name in rows.columns}
     filled = {}
     for name, text in templates.items():
@@ -345,6 +357,12 @@ def _fill(templates: dict[str, str], rows: pd.DataFrame, file: str) -> pd.DataFr
         for column in template.columns:
             if column not in values:
                 raise InputError(f"{file}: no column {column!r}, which {name} needs{nearest(column, values)}")
+        if name == "image" and separator:
+            try:
+                filled[name] = template.fill_each(values, len(rows), separator)
+            except InputError as error:
+                raise InputError(f"{file}: {error}") from error
+            continue
         fill = template.fill_path if name == "category" else template.fill
         filled[name] = fill(values, len(rows))
     return pd.DataFrame(filled)
@@ -374,6 +392,8 @@ def _known_labels(cells: Sequence[str], column: str, mapping: CatalogMapping) ->
     rewritten = mapping.values.get(column, {})
     unknown = mapping.unlabelled_words(column)
     separator = mapping.separators.get(column, "|")
+    if column == "category":  # where a slash of a name (`n/a`) is written as -
+        unknown |= {word.replace("/", "-") for word in unknown}
     removed = 0
 
     def known(cell: str) -> str:

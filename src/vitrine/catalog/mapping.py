@@ -191,6 +191,22 @@ class Template:
         """The filled-in text of each of `rows` rows; "" where every field is empty."""
         return ["" if empty and self.columns else text for text, empty in self._filled(values, rows, "/")]
 
+    def fill_each(self, values: Values, rows: int, separator: str) -> list[str]:
+        """As `fill`, once for each part of the cells that `separator` parts; the texts are parted by it too.
+
+        Raises:
+            InputError: if two cells of a row have several parts, and not as many.
+        """
+        filled = []
+        for row in range(rows):
+            parts = {column: [part.strip() for part in values[column][row].split(separator)] for column in self.columns}
+            count = max(map(len, parts.values()), default=1)
+            if any(len(own) not in (1, count) for own in parts.values()):
+                told = " and ".join(f"{len(own)} in {column!r}" for column, own in parts.items())
+                raise InputError(f"row {row + 1}: {separator!r} parts cells into unlike numbers ({told})")
+            filled.append(separator.join(self.fill({c: own * (count // len(own)) for c, own in parts.items()}, count)))
+        return filled
+
     def fill_path(self, values: Values, rows: int) -> list[str]:
         """The filled-in text of each row as a category path, cut before its first empty part.
 
@@ -281,7 +297,9 @@ def _check_template(where: str, text: str) -> None:
 
 
 def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False)[0]
+    problems = error.errors(include_url=False)
+    # A key that is unknown may be the one that is lacking, misspelt.
+    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
     location = [part for part in problem["loc"] if part not in ("list[str]", "dict[str,list[str]]")]
     where = ".".join(map(str, location)) or "the file"
     if problem["type"] == "extra_forbidden":

@@ -58,6 +58,7 @@ class Catalog:
         source: What a person calls the catalog, where its photos are elsewhere by now: the address it was fetched from.
         packs: Folder or `s3://` prefix where its photos are packed, or are to be; see `packs`.
         kinds: Arrow types of other columns as they were read, which pandas has one type for (its text is one).
+        place: Folder, `s3://` prefix or file that the table was read from; "" = it was made here.
     """
 
     root: str
@@ -67,11 +68,12 @@ class Catalog:
     source: str = ""
     packs: str = ""
     kinds: Mapping[str, pa.DataType] = field(default_factory=dict, compare=False)
+    place: str = field(default="", compare=False)
 
     @property
     def address(self) -> str:
         """Where the catalog is, for a person."""
-        return self.source or self.root
+        return self.source or self.place or self.root
 
     def __len__(self) -> int:
         return len(self.table)
@@ -147,6 +149,7 @@ def read_catalog(source: str | Path, *, check_rows: bool = True) -> Catalog:
         recorded.get(SOURCE_KEY, ""),
         recorded.get(PACKS_KEY, ""),
         kinds,
+        files.absolute(source),
     )
 
 

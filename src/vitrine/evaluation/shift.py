@@ -40,7 +40,8 @@ RARE = 1e-3  # chance of so many new ones among a photo's nearest, from which on
 PORTION = 512  # photos whose neighbours are looked for together
 OUTLIER = 4.0  # values are cut off this many standard deviations out: bootstrap fails on heavy tails
 KINDS = ("statistic", "labels", "predictions", "confidence", "embedding", "neighbours", "new labels")
-Weights = np.ndarray  # (rows,) how often each row was drawn
+AT_ONCE = 50  # draws that are computed together: their weights fit into a processor's cache
+Weights = np.ndarray  # (draws, rows) how often each row was drawn
 FAULTS = (ArithmeticError, AttributeError, TypeError, ValueError)  # of values that are not what a signal consists of
 
 
@@ -101,7 +102,7 @@ class _Signal:
     kind: str
     least: float
     present: np.ndarray  # (rows,) whether the stacked rows have a value
-    distance: Callable[[Weights, Weights], float]
+    distance: Callable[[Weights, Weights], np.ndarray]  # (draws,); NaN where a side has no value
     dealt: bool = False  # whether chance deals both sides' listings anew, instead of drawing the reference's
 
 
@@ -123,10 +124,9 @@ def detect(reference: pd.DataFrame, current: pd.DataFrame, rules: DriftRules) ->
     """Compares two tables of signals (see `vitrine.monitoring.drift.describe`), each signal on its own."""
     signals, skipped, broken = _signals(reference, current, rules)
     size, others = len(reference), len(current)
-    both = np.repeat([1.0, 0.0], [size, others]), np.repeat([0.0, 1.0], [size, others])
+    both = np.repeat([[1.0, 0.0]], [size, others], axis=1), np.repeat([[0.0, 1.0]], [size, others], axis=1)
     distances = [_distance(signal, *both, broken) for signal in signals]
-    whole = [distance is not None for distance in distances]
-    signals = [signal for signal, good in zip(signals, whole, strict=True) if good]
+    signals = [signal for signal, distance in zip(signals, distances, strict=True) if distance is not None]
     if not signals:
         return Detected([], skipped, broken)
     observed = np.array([distance for distance in distances if distance is not None])
@@ -157,7 +157,7 @@ def detect(reference: pd.DataFrame, current: pd.DataFrame, rules: DriftRules) ->
 def _distance(signal: _Signal, first: Weights, second: Weights, broken: list[tuple[str, str]]) -> float | None:
     """The distance of a signal; None, and an entry in `broken`, if there is none."""
     try:
-        distance = signal.distance(first, second)
+        distance = float(signal.distance(first, second)[0])
     except FAULTS as error:
         broken.append((signal.name, _reason(error)))
         return None
@@ -214,8 +214,16 @@ def new_labels(
 
 def label_shares(column: pd.Series) -> dict[str, float]:
     """How often each label stands among the labels of a column, largest first; multi-label cells are taken apart."""
-    counts = pd.Series([label for cell in column for label in labels_of(cell)], dtype=object).value_counts()
-    return {str(label): count / counts.sum() for label, count in counts.items()}
+    counts = pd.Series([label for _, label in _pairs(column)], dtype=object).value_counts()
+    total = counts.sum()
+    return {str(label): count / total for label, count in counts.items()}
+
+
+def _pairs(column: pd.Series) -> list[tuple[int, str]]:
+    """Every row's labels, one by one."""
+    cells = column.tolist()
+    known = {cell: labels_of(cell) for cell in set(cells)}
+    return [(row, label) for row, cell in enumerate(cells) for label in known[cell]]
 
 
 def kind_of(column: str) -> str:
@@ -283,7 +291,6 @@ def _chance(signals: list[_Signal], groups: np.ndarray, current_groups: np.ndarr
     """(draws, signals) distances between two samples of the reference, drawn by listing."""
     generator = np.random.default_rng(rules.seed)
     size, count = len(groups), int(groups.max()) + 1
-    padding = np.zeros(len(current_groups))
     sizes = []  # per signal, how many listings stand for the current photos
     for signal in signals:
         before, now = signal.present[:size].sum(), signal.present[size:]
@@ -292,18 +299,21 @@ def _chance(signals: list[_Signal], groups: np.ndarray, current_groups: np.ndarr
     chance = np.empty((rules.draws, len(signals)))
     pool = np.concatenate([groups, count + current_groups])
     dealer = np.random.default_rng([rules.seed, 1])
-    for draw in range(rules.draws):
-        first = np.bincount(generator.integers(count, size=count), minlength=count)[groups]
-        order = generator.integers(count, size=max(sizes))
-        drawn = {n: np.bincount(order[:n], minlength=count)[groups] for n in set(sizes)}
-        first = np.concatenate([first, padding])
-        dealt = dealer.permutation(int(pool.max()) + 1)[pool] <= current_groups.max()  # as many listings as are new
+    for start in range(0, rules.draws, AT_ONCE):
+        part = slice(start, min(start + AT_ONCE, rules.draws))
+        shape = part.stop - start, len(pool)
+        first, drawn = np.zeros(shape), {n: np.zeros(shape) for n in set(sizes)}
+        dealt = np.empty(shape, dtype=bool)
+        for draw in range(part.stop - start):
+            first[draw, :size] = np.bincount(generator.integers(count, size=count), minlength=count)[groups]
+            order = generator.integers(count, size=max(sizes))
+            for n in set(sizes):
+                drawn[n][draw, :size] = np.bincount(order[:n], minlength=count)[groups]
+            shares = dealer.permutation(int(pool.max()) + 1)[pool]
+            dealt[draw] = shares <= current_groups.max()  # as many listings as are new
         for i, signal in enumerate(signals):
-            if signal.dealt:
-                found = _distance(signal, ~dealt, dealt, [])
-            else:
-                found = _distance(signal, first, np.concatenate([drawn[sizes[i]], padding]), [])
-            chance[draw, i] = np.nan if found is None else found
+            sides = (~dealt, dealt) if signal.dealt else (first, drawn[sizes[i]])
+            chance[part, i] = signal.distance(*sides)
     missed = np.isnan(chance)  # a draw may miss a rare type altogether
     usual = np.where(missed, 0.0, chance).sum(axis=0) / np.maximum((~missed).sum(axis=0), 1)
     return np.where(missed, usual, chance)
@@ -328,17 +338,19 @@ def _number(name: str, kind: str, values: np.ndarray, size: int, least: float) -
     order = np.flatnonzero(present)[np.argsort(standard[present], kind="stable")]
     gaps = np.diff(standard[order])
 
-    def distance(first: Weights, second: Weights) -> float:
-        a, b = np.cumsum(first[order]), np.cumsum(second[order])
-        if not a[-1] or not b[-1]:
-            return float("nan")
-        return float((np.abs(a / a[-1] - b / b[-1])[:-1] * gaps).sum())
+    def distance(first: Weights, second: Weights) -> np.ndarray:
+        a, b = (np.cumsum(side[:, order], axis=1) for side in (first, second))
+        with np.errstate(invalid="ignore"):  # a side without a value
+            apart = np.abs(a / a[:, -1:] - b / b[:, -1:])
+        return apart[:, :-1] @ gaps
 
     return _Signal(name, kind, least, present, distance)
 
 
 def _mix(name: str, kind: str, cells: pd.Series, size: int, least: float) -> _Signal:
-    pairs = [(row, label) for row, cell in enumerate(cells) for label in labels_of(cell)]
+    from scipy.special import rel_entr
+
+    pairs = _pairs(cells)
     rows = np.array([row for row, _ in pairs], dtype=np.int64)
     counts = Counter(label for row, label in pairs if row < size)
     common = {label for label, count in counts.items() if count >= COMMON}
@@ -348,17 +360,18 @@ def _mix(name: str, kind: str, cells: pd.Series, size: int, least: float) -> _Si
     codes = pd.factorize(pd.Series([label if label in common else "" for _, label in pairs], dtype=object))[0]
     present = np.zeros(len(cells), dtype=bool)
     present[rows] = True
+    labels, known = np.bincount(rows, minlength=len(cells)), np.zeros((len(cells), codes.max(initial=0) + 1))
+    np.add.at(known, (rows[seen], codes[seen]), 1.0)  # (rows, labels) how often each row has each
 
-    def distance(first: Weights, second: Weights) -> float:
-        p, q = (np.bincount(codes, side[rows] * seen, codes.max() + 1) for side in (first, second))
-        if not p.sum() or not second[rows].sum():
-            return float("nan")
-        if not q.sum():
-            return float(np.sqrt(np.log(2)))  # nothing in common
-        p, q = p / p.sum(), q / q.sum()
+    def distance(first: Weights, second: Weights) -> np.ndarray:
+        p, q = first @ known, second @ known
+        with np.errstate(invalid="ignore"):  # a side without a label
+            p, q = p / p.sum(axis=1, keepdims=True), q / q.sum(axis=1, keepdims=True)
         middle = (p + q) / 2
-        divergence = sum((x[x > 0] * np.log(x[x > 0] / middle[x > 0])).sum() for x in (p, q)) / 2
-        return float(np.sqrt(max(divergence, 0.0)))
+        divergence = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=1) / 2
+        apart = np.sqrt(np.maximum(divergence, 0.0))
+        others = np.isnan(q[:, 0]) & ~np.isnan(p[:, 0]) & (second @ labels > 0)  # nothing in common
+        return np.where(others, np.sqrt(np.log(2)), apart)
 
     return _Signal(name, kind, least, present, distance)
 
@@ -371,11 +384,24 @@ def _embedding(points: np.ndarray, size: int, least: float) -> _Signal:
         standard = (points - own.mean(axis=0)) / np.maximum(own.std(axis=0), 1e-9)  # (rows, dim)
         points = np.clip(standard, -OUTLIER, OUTLIER)
 
-    def distance(first: Weights, second: Weights) -> float:
-        (m_a, s_a), (m_b, s_b) = (_moments(points, np.where(present, w, 0.0)) for w in (first, second))
+    upper = np.triu_indices(points.shape[1])
+    products = points[:, upper[0]] * points[:, upper[1]]  # (rows, dim (dim + 1) / 2)
+
+    def moments(weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+        """Weighted means (draws, dim) and covariances (draws, dim, dim); zeros of no photo."""
+        weights = np.where(present, weights, 0.0)
+        share = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
+        mean = share @ points
+        squares = np.empty((len(share), points.shape[1], points.shape[1]))
+        squares[:, upper[0], upper[1]] = squares[:, upper[1], upper[0]] = share @ products
+        return mean, squares - mean[:, :, None] * mean[:, None, :]
+
+    def distance(first: Weights, second: Weights) -> np.ndarray:
+        (m_a, s_a), (m_b, s_b) = moments(first), moments(second)
         root = _root(s_a)
-        squared = ((m_a - m_b) ** 2).sum() + np.trace(s_a + s_b - 2 * _root(root @ s_b @ root))
-        return float(np.sqrt(max(squared, 0.0)))
+        shape = np.trace(s_a + s_b - 2 * _root(root @ s_b @ root), axis1=1, axis2=2)
+        known = (first[:, present].sum(axis=1) > 0) & (second[:, present].sum(axis=1) > 0)
+        return np.where(known, np.sqrt(np.maximum(((m_a - m_b) ** 2).sum(axis=1) + shape, 0.0)), np.nan)
 
     return _Signal("embedding", "embedding", least, present, distance)
 
@@ -384,12 +410,18 @@ def _neighbours(points: np.ndarray, groups: np.ndarray, least: float) -> _Signal
     present = np.isfinite(points).all(axis=1)
     nearest = nearest_photos(points, groups)
 
-    def distance(first: Weights, second: Weights) -> float:
+    def distance(first: Weights, second: Weights) -> np.ndarray:
         new, old = (second > 0) & present, (first > 0) & present
-        if not new.any() or not old.any():
-            return float("nan")
-        usual = _usual_at_most(nearest.shape[1], round(float(new.sum() / (new.sum() + old.sum())), 2))
-        return float((new[nearest[new]].sum(axis=1) > usual).mean())
+        count = new.sum(axis=1)
+        with np.errstate(invalid="ignore"):  # a side without a photo
+            shares = count / (count + old.sum(axis=1))
+        known = (count > 0) & old.any(axis=1)
+        usual = [
+            _usual_at_most(nearest.shape[1], round(share, 2)) if some else 0.0
+            for share, some in zip(shares.tolist(), known, strict=True)
+        ]
+        lonely = (new[:, nearest].sum(axis=2) > np.array(usual)[:, None]) & new
+        return np.where(known, lonely.sum(axis=1) / np.maximum(count, 1), np.nan)
 
     return _Signal("neighbours", "neighbours", least, present, distance, dealt=True)
 
@@ -425,17 +457,10 @@ def _side_by_side(reference: pd.DataFrame, current: pd.DataFrame) -> np.ndarray:
     return _groups(pd.concat([reference, current], ignore_index=True))
 
 
-def _moments(points: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean (dim,) and covariance (dim, dim)."""
-    share = weights / weights.sum()
-    mean = share @ points
-    return mean, (points * share[:, None]).T @ points - np.outer(mean, mean)
-
-
-def _root(matrix: np.ndarray) -> np.ndarray:
-    """The square root of a symmetric positive matrix (rounding below zero is cut off)."""
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    return (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+def _root(matrices: np.ndarray) -> np.ndarray:
+    """The square roots of symmetric positive matrices (..., dim, dim); rounding below zero is cut off."""
+    values, vectors = np.linalg.eigh((matrices + np.swapaxes(matrices, -1, -2)) / 2)
+    return (vectors * np.sqrt(np.clip(values, 0, None))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
 
 
 def _change(signal: _Signal, reference: pd.DataFrame, current: pd.DataFrame) -> str:

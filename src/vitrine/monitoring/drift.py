@@ -6,6 +6,7 @@ import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,9 @@ def compare(
     *,
     looks: int = 1,
     as_map: bool = False,
+    full: bool = True,
 ) -> Drift:
-    """Compares new photos with a reference and writes `report.html`, `evidently.html` and `results.json` to `out`.
+    """Compares new photos with a reference and writes `report.html` and `results.json` to `out`.
 
     Args:
         reference: What `build_reference` wrote (a folder or `s3://` prefix), or a plain catalog; with that, image
@@ -154,6 +156,7 @@ def compare(
         outcome: The answers of the reference's model about the new photos, if it should be compared.
         looks: References that these photos are compared with; they share the false alarm rate (Bonferroni).
         as_map: Also show the photos of both sides side by side, in `map.html`, where a model answered.
+        full: Also write Evidently's page of every signal, `evidently.html`, which takes as long as all the rest.
 
     Raises:
         InputError: if the reference cannot be used, no new photo can be read, or another model answered.
@@ -170,13 +173,14 @@ def compare(
     with files.new_folder(out) as folder:
         failed = ""
         try:
-            evidently_page(drift, before, now, folder / "evidently.html")
+            if full:
+                evidently_page(drift, before, now, folder / "evidently.html")
         except Exception as error:  # whatever goes wrong in another's page, the verdict stands
             failed = " ".join(f"{type(error).__name__}: {error}".split())
             (folder / "evidently.html").unlink(missing_ok=True)
             log.warning("Evidently's page could not be made (%s)", failed)
         with_map = as_map and map_page(before, now, folder / MAP)
-        report_page(drift, before, now, rules, failed, with_map).write(folder / "report.html")
+        report_page(drift, before, now, rules, failed, with_map, full).write(folder / "report.html")
         (folder / "results.json").write_text(_results(drift, before, now, rules), encoding="utf-8")
     return drift
 
@@ -196,6 +200,7 @@ def compare_with_model(
     *,
     looks: int = 1,
     as_map: bool = False,
+    full: bool = True,
 ) -> Drift:
     """Like `compare`, asking the reference's own model about the new photos.
 
@@ -206,23 +211,27 @@ def compare_with_model(
         model: A model folder to use in place of the one that the reference names.
         looks: See `compare`.
         as_map: See `compare`.
+        full: See `compare`.
 
     Raises:
         InputError: if the reference, its model or a photo cannot be read.
     """
     from vitrine.predict import apply
 
-    named = read_reference(reference)[0].model
+    ask = partial(compare, reference, current, out, looks=looks, as_map=as_map, full=full)
+    # A plain catalog names no model, and is measured once.
+    known = files.exists(files.join(files.absolute(reference), REFERENCE))
+    named = read_reference(reference)[0].model if known else ""
     if model is None and not named:
-        return compare(reference, current, out, None, looks=looks, as_map=as_map)
+        return ask(None)
     if model is not None:
-        return compare(reference, current, out, apply(model, current), looks=looks, as_map=as_map)
+        return ask(apply(model, current))
     where = files.absolute(reference).rpartition("/")[0] if named == ".." else named
     if not files.is_s3(where):
-        return compare(reference, current, out, apply(Path(where), current), looks=looks, as_map=as_map)
+        return ask(apply(Path(where), current))
     with tempfile.TemporaryDirectory() as folder:
         files.fetch_folder(where, Path(folder) / "model")
-        return compare(reference, current, out, apply(Path(folder) / "model", current), looks=looks, as_map=as_map)
+        return ask(apply(Path(folder) / "model", current))
 
 
 def describe(
@@ -379,11 +388,21 @@ def _answers(images: list[str], outcome: PhotoPredictions, projection: Projectio
 
 def _principal_components(embeddings: np.ndarray, rows: int = 2000) -> Projection:
     """The strongest directions of at most `rows` embeddings; signs are fixed so that a rerun gives the same."""
+    from scipy.linalg import eigh
+
     step = -(-len(embeddings) // rows)
     points = embeddings[::step].astype(np.float64)
     mean = points.mean(axis=0)
-    _, strength, components = np.linalg.svd(points - mean, full_matrices=False)
-    components = components[: min(COMPONENTS, int((strength > 1e-6 * max(strength[0], 1e-12)).sum()))]
+    points -= mean
+    # Of the smaller of the two products: a whole decomposition takes several times as long.
+    tall = len(points) > points.shape[1]
+    product = points.T @ points if tall else points @ points.T
+    first = max(0, len(product) - COMPONENTS)
+    squares, vectors = eigh(product, subset_by_index=[first, len(product) - 1])
+    strength = np.sqrt(np.clip(squares[::-1], 0, None))
+    kept = strength > 1e-6 * max(strength[0], 1e-12)
+    own = vectors.T[::-1][kept]
+    components = own if tall else own @ points / strength[kept, None]
     largest = np.abs(components).argmax(axis=1)
     signs = np.sign(components[np.arange(len(components)), largest])
     return Projection(mean, components * signs[:, None])

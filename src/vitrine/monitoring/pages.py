@@ -29,7 +29,13 @@ SAMPLES = 12
 
 
 def report_page(
-    drift: "Drift", before: "Side", now: "Side", rules: DriftRules, without_full: str = "", with_map: bool = False
+    drift: "Drift",
+    before: "Side",
+    now: "Side",
+    rules: DriftRules,
+    without_full: str = "",
+    with_map: bool = False,
+    full: bool = True,
 ) -> Page:
     """The page a person reads: verdict, what moved, distributions, photos of both sides.
 
@@ -38,8 +44,9 @@ def report_page(
         before: The reference.
         now: The new photos.
         rules: When to alarm.
-        without_full: Why there is no page of Evidently's; "" = there is one.
+        without_full: Why there is no page of Evidently's although it was asked for.
         with_map: Whether there is a map beside it.
+        full: Whether Evidently's page was asked for.
     """
     moved = [finding for finding in drift.findings if finding.moved]
     page = Page(
@@ -97,7 +104,7 @@ def report_page(
     links = [("Figures", "results.json", "the same for programs")]
     if without_full:
         page.text(f"Evidently's full comparison could not be made: {without_full}.")
-    else:
+    elif full:
         links.insert(0, ("Full comparison", "evidently.html", "every signal's distribution, by Evidently (3.7 MB)"))
     if with_map:
         links.insert(0, ("Map", MAP, "photos of both sides, near each other where they look alike to the model"))
@@ -186,7 +193,7 @@ def _photos(page: Page, drift: "Drift", before: "Side", now: "Side") -> None:
     shown = [finding for finding in drift.findings if finding.moved][:3]
     for finding in shown:
         rows = _most_changed(finding, before.table, now.table)
-        page.heading(f"New photos: {_title(finding.signal)}", f"Those that show the change most. {finding.change}.")
+        page.heading(f"New photos: {_title(finding.signal)}", f"Those that show the change most ({finding.change}).")
         page.photos(_thumbnails(now.table.loc[rows], finding.signal))
     generator = np.random.default_rng(0)
     for name, side in (("New photos", now), ("Reference photos", before)):

@@ -54,7 +54,7 @@ def write_catalog_map(
     write_map(
         path,
         "The catalog as a map",
-        f"{catalog.root}, data version {catalog.data_version or 'unknown'}: {len(rows):,}{few} photos. "
+        f"{catalog.address}, data version {catalog.data_version or 'unknown'}: {len(rows):,}{few} photos. "
         "Near each other lies what looks alike to a net trained on other photos; how far apart groups lie says little.",
         laid_out(embed(rows)),
         [catalog.uri(image) for image in table["image"]],

@@ -185,7 +185,7 @@ def summarise(table: pd.DataFrame, photos: pd.DataFrame, data_version: str) -> d
         "labels": {name: mix for name in names[:COLUMNS] if (mix := _mix(name, table[name]))["labels"]},
         "measures": {
             name: [float(f"{value:.6g}") for value in np.quantile(values, np.linspace(0, 1, QUANTILES + 1))]
-            for name, values in _measures(photos[readable]).items()
+            for name, values in measures(photos[readable]).items()
             if len(values)
         },
     }
@@ -199,7 +199,7 @@ def sample(table: pd.DataFrame, photos: pd.DataFrame, size: int = SAMPLED) -> pd
     rows = np.flatnonzero(photos["readable"].to_numpy(dtype=bool))
     rows = rows[lowest(text_hashes(table["image"].iloc[rows]), size)]
     chosen = table.iloc[rows]
-    columns: dict[str, Any] = dict(_measures(photos.iloc[rows]))
+    columns: dict[str, Any] = dict(measures(photos.iloc[rows]))
     for name in [*label_columns(table), *OTHER_COLUMNS]:
         if name in table and name != "product":
             columns[name] = chosen[name].astype(object).to_numpy()
@@ -355,7 +355,8 @@ def _checked(mix: Any) -> dict[str, Any]:
     return {"labels": int(mix["labels"]), "different": int(mix["different"]), "counts": counts}
 
 
-def _measures(photos: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+def measures(photos: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """What `MEASURES` names, (rows,) each, of a photo table."""
     values = {"side": photos[["width", "height"]].min(axis=1)}
     return {name: np.asarray(values.get(name, photos.get(name)), dtype=np.float64) for name in MEASURES}
 

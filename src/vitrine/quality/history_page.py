@@ -1,7 +1,7 @@
 """The part of a report that says what changed since the previous revision, and Evidently's full page of it."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,16 @@ import pandas as pd
 
 from vitrine.catalog import ATTRIBUTE_PREFIX
 from vitrine.files import atomic_write
-from vitrine.quality.history import MEASURES, Difference, LabelChange, MeasureChange, RowChanges, RuleChange
-from vitrine.report import Page, Tile, percent
+from vitrine.quality.history import (
+    MEASURES,
+    Difference,
+    LabelChange,
+    MeasureChange,
+    RowChanges,
+    RuleChange,
+    measures,
+)
+from vitrine.report import Page, Photo, Tile, percent
 from vitrine.report.harmless import confined, harmless
 
 if TYPE_CHECKING:
@@ -29,7 +37,8 @@ WORDS = {  # less, more, and what the number is
     "side": ("smaller", "larger", "pixels of the shorter side"),
     "bytes": ("smaller files", "larger files", "kB"),
 }
-NAMED = 20  # labels of a column that Evidently's page names
+NAMED = 20  # labels of a column that are compared by name
+MOVED, FURTHEST = 3, 8  # columns that moved whose photos are shown, and photos of each
 OTHERS = "all other labels"
 
 
@@ -71,30 +80,36 @@ def difference_sections(page: Page, difference: Difference) -> None:
     _photos(page, difference.measures)
 
 
-def evidently_page(before: pd.DataFrame, now: pd.DataFrame, out: Path) -> bool:
-    """Evidently's data drift page over the samples of two revisions: one file with its scripts inside.
+@dataclass(frozen=True)
+class Distances:
+    """Samples of two revisions, column by column.
 
-    Each column stands beside what chance explains between samples of these two sizes, over all columns together (see
-    `vitrine.evaluation.shift`), furthest first: Evidently's own choice looks at the reference's size alone.
-
-    Args:
-        before: What `vitrine.quality.history.sample` drew from the previous revision.
+    Attributes:
+        before: What `vitrine.quality.history.sample` drew from the previous revision, in words that are no markup.
         now: The same of the current one.
-        out: The page.
-
-    Returns:
-        False, and no page, where the samples have no column in common that both fill well enough to compare.
+        columns: What the catalog calls each column of the two.
+        findings: How far each moved, furthest first, beside what chance explains between samples of these two sizes,
+            over all columns together (see `vitrine.evaluation.shift`): Evidently's own choice of a test looks at the
+            reference's size alone.
     """
-    import warnings
 
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.metrics import ValueDrift
+    before: pd.DataFrame
+    now: pd.DataFrame
+    columns: Mapping[str, str]
+    findings: Sequence["Finding"]
 
+    @property
+    def numbers(self) -> list[str]:
+        """The columns that hold numbers; the others hold labels."""
+        return [name for name in self.now if name in MEASURES]
+
+
+def distances(before: pd.DataFrame, now: pd.DataFrame) -> Distances:
+    """Compares what `vitrine.quality.history.sample` drew from two revisions, where both have enough to compare."""
     names = [name for name in now if name in before and _filled(before[name]) and _filled(now[name])]
-    if not names:
-        return False
     numbers = [name for name in names if name in MEASURES]
-    mixes = [harmless(name) for name in names if name not in MEASURES]
+    columns = {harmless(name): name for name in names}
+    mixes = [name for name in columns if name not in numbers]
     sides = [side[names].rename(columns=harmless) for side in (now, before)]
     for name in mixes:
         both = pd.concat([side[name] for side in sides])
@@ -104,18 +119,83 @@ def evidently_page(before: pd.DataFrame, now: pd.DataFrame, out: Path) -> bool:
             side[name] = side[name].map(words)
     for side in sides:
         side[numbers] = side[numbers].round(6)  # a histogram cannot divide a range of a few rounding errors
+    return Distances(sides[1], sides[0], columns, column_findings(sides[1], sides[0], numbers, mixes))
+
+
+def distance_section(
+    page: Page, found: Distances, table: pd.DataFrame, photos: pd.DataFrame, shown: Callable[[int], Photo]
+) -> None:
+    """Adds how far each column moved, furthest first, and the photos that lie furthest in those that did.
+
+    Args:
+        page: The page.
+        found: The comparison.
+        table: The current catalog's.
+        photos: Its photo table, of the same rows.
+        shown: The thumbnail of a row.
+    """
+    if not found.findings:
+        return
+    page.heading(
+        "Distances, furthest first",
+        f"Between {len(found.before):,} photos of before and {len(found.now):,} of now, in units of what chance "
+        "explains between samples of these sizes, over all columns together: beyond 1 a column has moved. Bars end at "
+        "3.",
+    )
+    bars = [(_title(found.columns[one.signal]), min(one.ratio, 3.0), f"{one.ratio:.2f}") for one in found.findings]
+    page.bars(bars, maximum=3.0)
+    for finding in [one for one in found.findings if one.moved][:MOVED]:
+        rows = _furthest(finding, found, table, photos)
+        title = _title(found.columns[finding.signal])
+        page.heading(f"Photos that lie furthest: {title}", f"Of the current revision ({finding.change}).")
+        page.photos(shown(int(row)) for row in rows)
+
+
+def _furthest(finding: "Finding", found: Distances, table: pd.DataFrame, photos: pd.DataFrame) -> np.ndarray:
+    """Rows that are most unlike before: beyond its mean, or of the label whose share grew most."""
+    before, now = found.before[finding.signal], found.now[finding.signal]
+    if finding.signal in found.numbers:
+        beyond = measures(photos)[finding.signal] - before.mean()
+        beyond = np.where(photos["readable"], beyond * np.sign(now.mean() - before.mean()), np.nan)
+        rows = np.argsort(-beyond, kind="stable")  # NaN comes last
+        return rows[np.isfinite(beyond[rows])][:FURTHEST]
+    shares = [side[side.notna()].value_counts(normalize=True) for side in (before, now)]
+    grown = shares[1].sub(shares[0], fill_value=0.0).idxmax()
+    cells = table[found.columns[finding.signal]].astype(object)
+    if grown == OTHERS:
+        words = set(found.now[finding.signal].dropna())
+        own = [cell != "" and harmless(str(cell)) not in words for cell in cells]
+    else:
+        own = [harmless(str(cell)) == grown for cell in cells]
+    rows = np.flatnonzero(np.array(own, dtype=bool) & photos["readable"].to_numpy(dtype=bool))
+    return rows[:: max(1, len(rows) // FURTHEST)][:FURTHEST]  # from all over the table
+
+
+def evidently_page(found: Distances, out: Path) -> bool:
+    """Evidently's data drift page over the samples of two revisions: one file with its scripts inside.
+
+    Returns:
+        False, and no page, where there is nothing to compare.
+    """
+    import warnings
+
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.metrics import ValueDrift
+
+    if not found.findings:
+        return False
+    numbers = found.numbers
     metrics = [
         ValueDrift(
-            column=found.signal,
-            method="wasserstein" if found.signal in numbers else "jensenshannon",
-            threshold=round(found.threshold, 4),
+            column=finding.signal,
+            method="wasserstein" if finding.signal in numbers else "jensenshannon",
+            threshold=round(finding.threshold, 4),
         )
-        for found in column_findings(sides[1], sides[0], numbers, mixes)
+        for finding in found.findings
     ]
-    if not metrics:
-        return False
+    mixes = [name for name in found.now if name not in numbers]
     definition = DataDefinition(numerical_columns=numbers, categorical_columns=mixes)
-    current, reference = (Dataset.from_pandas(side, data_definition=definition) for side in sides)
+    current, reference = (Dataset.from_pandas(side, data_definition=definition) for side in (found.now, found.before))
     with atomic_write(out) as temporary:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", RuntimeWarning)  # a measure that is the same for all photos
@@ -209,11 +289,11 @@ def _label_sentence(change: LabelChange) -> str:
     return "".join(said)
 
 
-def _photos(page: Page, measures: tuple[MeasureChange, ...]) -> None:
-    if not measures:
+def _photos(page: Page, changes: tuple[MeasureChange, ...]) -> None:
+    if not changes:
         return
     page.heading("Photos", "What the photos are like as images, whatever they show.")
-    moved = [change for change in measures if change.moved]
+    moved = [change for change in changes if change.moved]
     if not moved:
         page.text("Brightness, contrast, colours, sharpness and sizes are as before.")
         return

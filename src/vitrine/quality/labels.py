@@ -113,7 +113,12 @@ def _attributes(column: pd.Series, no_label: Collection[str]) -> pd.Series:
 
 
 def _categories(column: pd.Series, no_label: Collection[str]) -> pd.Series:
+    # A slash of a word (`n/a`) parts a path, and `vitrine ingest` writes it as `-`.
+    no_label = {*no_label, *(word.replace("/", "-") for word in no_label)}
+
     def cut(path: str) -> list[str]:
+        if path.strip() and not _word(path, no_label):
+            return []
         parts = path.split("/")
         words = [_word(part, no_label) for part in parts]
         if path and not all(part.strip() for part in parts):

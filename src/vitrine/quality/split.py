@@ -104,9 +104,9 @@ def split_catalog(
     """
     check_ratios(ratios)
     if measured and measured not in catalog.table:
-        raise InputError(f"{catalog.root}: no column {measured!r} to measure by")
+        raise InputError(f"{catalog.address}: no column {measured!r} to measure by")
     if gallery and not ("domain" in catalog.table and (catalog.table["domain"] == "user").any()):
-        raise InputError(f"{catalog.root}: no photo of domain 'user' to match with a gallery of shop photos")
+        raise InputError(f"{catalog.address}: no photo of domain 'user' to match with a gallery of shop photos")
     gallery = holds_gallery(catalog.table) if gallery is None else gallery
     with new_folder(out) as folder:
         settings = load_settings()

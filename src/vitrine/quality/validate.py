@@ -22,10 +22,10 @@ from vitrine.quality.history import (
     summarise,
     write_revision,
 )
-from vitrine.quality.history_page import difference_sections, evidently_page
+from vitrine.quality.history_page import difference_sections, distance_section, distances, evidently_page
 from vitrine.quality.label_noise import LabelNoise
 from vitrine.quality.label_noise_page import label_noise_section
-from vitrine.quality.labels import label_counts
+from vitrine.quality.labels import label_columns, label_counts
 from vitrine.quality.links import copy_links
 from vitrine.quality.rules import Finding, evaluate, gather
 from vitrine.quality.scan import read_photo_table, scan_photos
@@ -144,7 +144,8 @@ def validate_catalog(
         why = evidence.unusable
         gone = [(row, str(catalog.table["image"].iat[row])) for row in why.index[why != ""]]
         write_left_out(folder / LEFT_OUT, [LeftOut(row + 1, image, why.iat[row]) for row, image in gone])
-        summary, sampled = summarise(catalog.table, looks, catalog.data_version), sample(catalog.table, looks)
+        labelled = _labelled(catalog.table, evidence.normal)
+        summary, sampled = summarise(labelled, looks, catalog.data_version), sample(labelled, looks)
         write_revision(folder, summary, sampled)
         version = f"data version {catalog.data_version or 'unknown'}"
         name = f"vitrine and {own.name}" if own else "vitrine"
@@ -157,8 +158,12 @@ def validate_catalog(
         if before is not None:
             rows = row_changes(earlier.table, catalog.table) if earlier is not None else None
             difference_sections(page, compare(before, revision(content, summary, sampled), rows))
-            if before.sample is not None and evidently_page(before.sample, sampled, folder / EVIDENTLY):
-                attached.append(("Evidently's page", EVIDENTLY, "How photos and labels are distributed, then and now."))
+            if before.sample is not None:
+                apart = distances(before.sample, sampled)
+                distance_section(page, apart, labelled, looks, lambda row: _photo(catalog, looks, row))
+                if evidently_page(apart, folder / EVIDENTLY):
+                    said = "How photos and labels are distributed, then and now."
+                    attached.append(("Evidently's page", EVIDENTLY, said))
         if as_map and (shown := write_catalog_map(folder / MAP, evidence, features[-1], progress)):
             attached.insert(
                 0, ("The catalog as a map", MAP, f"{shown:,} photos, near each other where they look alike.")
@@ -167,6 +172,11 @@ def validate_catalog(
         page.links(attached)
         page.write(folder / "report.html")
     return validation
+
+
+def _labelled(table: pd.DataFrame, normal: pd.DataFrame) -> pd.DataFrame:
+    """Labels as they are written, and none where a word means "no label"."""
+    return table.assign(**{name: table[name].mask(normal[name] == "", "") for name in label_columns(table)})
 
 
 def judge(name: str, rule: RuleSettings, finding: Finding) -> RuleResult:

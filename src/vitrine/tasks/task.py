@@ -107,7 +107,7 @@ class Task(ABC, Generic[AnyPredictions]):
         counts = {f"photos of split {name}": len(catalog.of_split(name)) for name in ("train", "test")}
         for name, what in (("train", "training photo to learn from"), ("test", "test photo to measure on")):
             if not counts[f"photos of split {name}"]:
-                raise InputError(f"{catalog.root}: no {what}")
+                raise InputError(f"{catalog.address}: no {what}")
         return counts
 
     @abstractmethod
@@ -174,7 +174,7 @@ class Task(ABC, Generic[AnyPredictions]):
         """
         rows = catalog.of_split(split)
         if not len(rows):
-            raise InputError(f"{catalog.root}: no row has split {split!r}; run `vitrine split` first")
+            raise InputError(f"{catalog.address}: no row has split {split!r}; run `vitrine split` first")
         return rows
 
     def photos(self, config: Mapping[str, Any], catalog: "Catalog") -> "PhotoStore":

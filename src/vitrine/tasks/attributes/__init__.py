@@ -74,7 +74,7 @@ class Attributes(LabelTask["PhotoPredictions"]):
 
         types = teachable_types(catalog)
         if not types:
-            raise InputError(f"{catalog.root}: no attribute type has two labels among training photos")
+            raise InputError(f"{catalog.address}: no attribute type has two labels among training photos")
         return super().examine(catalog, variant, settings) | {"attribute types": len(types)}
 
     def fit(self, catalog: "Catalog", variant: str, out: Path, settings: Any, folder: Path) -> None:
@@ -171,7 +171,7 @@ class Attributes(LabelTask["PhotoPredictions"]):
 
         known = fitted(frozen, lambda part: self.photos(config, part), rows_to_fit(catalog))
         if known is None:
-            return f"{catalog.root} has no training rows to fit a regression on"
+            return f"{catalog.address} has no training rows to fit a regression on"
         targets = [(name, label_matrix(truth, own)) for name, truth, own in label_targets(config, known.rows.table)]
         features = frozen.features(self.photos(config, rows))
         scores = label_scores(known, features, targets)

@@ -78,7 +78,7 @@ def _try_gammas(catalog: Catalog, store: PhotoStore, settings: TeacherSettings, 
         _, history = _fit_teacher(catalog, store, own, folder / f"gamma-{gamma:g}", title)
         score = history.best_score()
         if score is None:
-            raise InputError(f"--set gammas: {catalog.root} has no validation photo annotated for {settings.type}")
+            raise InputError(f"--set gammas: {catalog.address} has no validation photo annotated for {settings.type}")
         tried[gamma] = score
     return tried
 
@@ -253,7 +253,7 @@ def teacher_key(catalog: Catalog, settings: TeacherSettings) -> str:
 def _teachable(catalog: Catalog) -> Sequence[str]:
     kinds = teachable_types(catalog)
     if not kinds:
-        raise InputError(f"{catalog.root}: no attr:<type> column has two labels among training photos")
+        raise InputError(f"{catalog.address}: no attr:<type> column has two labels among training photos")
     columns = [name for name in catalog.table if name.startswith(ATTRIBUTE_PREFIX)]  # an empty one too
     for kind in (name.removeprefix(ATTRIBUTE_PREFIX) for name in columns):
         if kind not in kinds:
@@ -265,7 +265,7 @@ def _known_type(catalog: Catalog, kind: str) -> str:
     known = attribute_types(catalog.table)
     if kind not in known and (not kind or ATTRIBUTE_PREFIX + kind not in catalog.table):
         raise InputError(
-            f"--set type={kind}: {catalog.root} has no attribute type of that name (it has: "
+            f"--set type={kind}: {catalog.address} has no attribute type of that name (it has: "
             f"{', '.join(known) or 'none'})"
         )
     return kind

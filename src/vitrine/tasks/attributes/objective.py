@@ -35,7 +35,7 @@ def classes_of(catalog: Catalog, kind: str) -> list[str]:
     found = labels_seen(catalog.of_split("train").table, kind)
     if len(found) < 2:
         what = f"one value ({found[0]!r})" if found else "no label"
-        raise InputError(f"{catalog.root}: attr:{kind} has {what} among training photos; there is nothing to learn")
+        raise InputError(f"{catalog.address}: attr:{kind} has {what} among training photos; there is nothing to learn")
     return found
 
 

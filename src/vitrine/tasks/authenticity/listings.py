@@ -192,9 +192,11 @@ def count_listings(catalog: Catalog) -> dict[str, int]:
             counts[bag.split] += 1
             seen |= {bag.verdict} if bag.split == "train" else set()
     if len(seen) < 2:
-        raise InputError(f"{catalog.root}: verdict: the training listings do not hold both authentic and counterfeit")
+        raise InputError(
+            f"{catalog.address}: verdict: the training listings do not hold both authentic and counterfeit"
+        )
     if not counts["test"]:
-        raise InputError(f"{catalog.root}: verdict: no test listing has one; there is nothing to measure on")
+        raise InputError(f"{catalog.address}: verdict: no test listing has one; there is nothing to measure on")
     return counts
 
 
@@ -211,7 +213,7 @@ def frozen_verdicts(
     )
     known = fitted(frozen, photos, rows_to_fit(catalog, decided))
     if known is None:
-        return f"{catalog.root} has no decided training listings to fit a regression on"
+        return f"{catalog.address} has no decided training listings to fit a regression on"
     fitted_bags = [bag for bag in bags_of(known.rows.table) if bag.verdict]
     means = np.stack([known.features[bag.rows].mean(axis=0) for bag in fitted_bags])
     truth = np.array([[bag.verdict == label for label in LABELS] for bag in fitted_bags])

@@ -50,7 +50,9 @@ def describe(catalog: Catalog, settings: AuthenticitySettings) -> dict[str, Any]
     found = {bag.verdict for bag in bags if bag.verdict}
     if len(found) < 2:
         what = f"one verdict ({found.pop()!r})" if found else "no verdict"
-        raise InputError(f"{catalog.root}: verdict: there is {what} among training listings; there is nothing to learn")
+        raise InputError(
+            f"{catalog.address}: verdict: there is {what} among training listings; there is nothing to learn"
+        )
     counts = Counter(view for bag in bags if bag.verdict for view in bag.views if view)
     views = sorted(view for view, count in counts.items() if count >= MIN_VIEW_PHOTOS)
     return {

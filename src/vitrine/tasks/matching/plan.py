@@ -86,5 +86,5 @@ def rows_to_measure(catalog: Catalog, split: str) -> Catalog:
     queries, gallery = domain_rows(catalog.table, "user", [split]), domain_rows(catalog.table, "shop")
     for rows, what in ((queries, f"user photo of split {split!r}"), (gallery, "photo of domain 'shop'")):
         if not len(rows):
-            raise InputError(f"{catalog.root}: no {what}; matching asks with user photos for shop photos")
+            raise InputError(f"{catalog.address}: no {what}; matching asks with user photos for shop photos")
     return catalog.with_table(catalog.table.iloc[np.sort(np.concatenate([queries, gallery]))])

@@ -80,7 +80,7 @@ def objective(
     supers = super_classes(config, catalog.table)
     train = training_rows(catalog.table, variant, supers)
     if not len(train):
-        raise InputError(f"{catalog.root}: no training photo has a category at level {config['level']}")
+        raise InputError(f"{catalog.address}: no training photo has a category at level {config['level']}")
     validation = np.flatnonzero((catalog.table["split"] == "validation").to_numpy() & (supers >= 0))
     group_of, place_of, _ = _groups(catalog, config)
     labels = torch.from_numpy(supers)

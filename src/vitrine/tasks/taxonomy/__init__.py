@@ -145,7 +145,7 @@ class Taxonomy(LabelTask["PhotoPredictions"]):
 
         known = fitted(frozen, lambda part: self.photos(config, part), rows_to_fit(catalog))
         if known is None:
-            return f"{catalog.root} has no training rows to fit a regression on"
+            return f"{catalog.address} has no training rows to fit a regression on"
         levels = list(range(1, CategoryTree(config["leaves"]).depth))
         plain = {"leaves": config["leaves"], "labels": config["labels"], "levels": levels}
         targets = []

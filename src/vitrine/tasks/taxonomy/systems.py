@@ -65,7 +65,7 @@ def describe(catalog: Catalog, variant: str, attributes: Sequence[str] = ()) -> 
     tree = CategoryTree(table.get("category", ()))
     if len(tree.leaves) < 2:
         what = f"one value ({tree.leaves[0]!r})" if tree.leaves else "no label"
-        raise InputError(f"{catalog.root}: category has {what} among training photos; there is nothing to learn")
+        raise InputError(f"{catalog.address}: category has {what} among training photos; there is nothing to learn")
     labels = {}
     if system.attributes:
         found = {kind: labels_seen(table, kind) for kind in attribute_types(table)}
@@ -73,7 +73,7 @@ def describe(catalog: Catalog, variant: str, attributes: Sequence[str] = ()) -> 
         unknown = [name for name in attributes if name not in labels]
         if unknown:
             raise InputError(
-                f"--set attributes={unknown[0]}: {catalog.root} has no attribute type of that name with two labels "
+                f"--set attributes={unknown[0]}: {catalog.address} has no attribute type of that name with two labels "
                 f"(it has: {', '.join(labels) or 'none'})"
             )
         labels = {kind: labels[kind] for kind in attributes} if attributes else labels

@@ -15,7 +15,9 @@ def cut_catalog(catalog: Catalog, level: int) -> Catalog:
         return catalog
     depth = CategoryTree(catalog.of_split("train").table["category"]).depth
     if level > depth:
-        raise InputError(f"--set level={level}: {catalog.root} has {depth} levels of categories among training photos")
+        raise InputError(
+            f"--set level={level}: {catalog.address} has {depth} levels of categories among training photos"
+        )
     paths = catalog.table["category"]
     cut = {path: "/".join(path.split("/")[:level]) for path in paths.unique()}
     return catalog.with_table(catalog.table.assign(category=paths.map(cut)))
