@@ -28,7 +28,7 @@ def train(
         table: Catalog table with splits.
         model: Model folder; of teachers a folder of model folders.
         figures: Figures on the validation photos.
-        task: attributes, taxonomy, authenticity, representation or matching.
+        task: One of `vitrine.tasks.names()`.
         variant: Of the task.
         settings: Of the training.
         checkpoints: Folder that a stopped training goes on from.

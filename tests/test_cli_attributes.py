@@ -252,6 +252,6 @@ class TestNewLabel:
         says(vitrine("add-label", model, out, "nope.png", "--type", "colour", "--label", "x"), "nope.png")
         says(
             vitrine("add-label", home / "taxonomy", out, photo, "--type", "colour", "--label", "x"),
-            "is a model for taxonomy, not for attributes",
+            "a model of taxonomy has no label embeddings to add to",
         )
         assert in_(tmp_path) == []

@@ -2,7 +2,7 @@
 
     import vitrine
 
-    model = vitrine.load("s3://bucket/registry/champion/taxonomy")
+    model = vitrine.load("s3://bucket/registry/champion/TASK")
     model.predict(["shirt.jpg", Image.open("shoe.png"), pixels])     # a DataFrame
     vitrine.search("index", "shirt.jpg", k=10)                       # of the products that look like it
 

@@ -250,7 +250,7 @@ class _WithSettings(click.Command):
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting; may be repeated.")
 @click.option("--resume", is_flag=True, help="Go on from where a stopped training got to.")
 def train(task: str, catalog: str, out: Path, variant: str, overrides: tuple[str, ...], resume: bool) -> None:
-    """Train TASK (attributes, taxonomy, authenticity, representation, matching) on a split catalog into OUT."""
+    """Train TASK on a split catalog into OUT."""
     from vitrine.catalog import read_catalog, versioned
     from vitrine.train import train as run
 
@@ -290,7 +290,7 @@ def evaluate(model: Path, catalog: str, out: Path, which: str, corrupted: bool, 
 def predict(
     names: tuple[str, ...], top: int | None, explain: Path | None, address: str, registry: str, out: str
 ) -> int:
-    """Print what a model says about each photo, one JSON line each. For authenticity IMAGES are listings' folders.
+    """Print what a model says about each photo, one JSON line each. Where it judges listings, IMAGES are their folders.
 
     With --model and --out, write what it says about all photos of SOURCE: a catalog, a folder, a list of paths, or -.
 
@@ -346,10 +346,11 @@ def export(model: Path, out: Path | None, as_onnx: bool) -> None:
 @click.option("--type", "kind", required=True, help="Attribute type that gets the label.")
 @click.option("--label", required=True, help="The new label.")
 def add_label(model: Path, out: Path, images: tuple[str, ...], kind: str, label: str) -> None:
-    """Teach MODEL (of attributes) one label more from a few IMAGES of it, without training; OUT is the new model."""
-    from vitrine.tasks.attributes.new_label import add_label as run
+    """Teach MODEL (with label embeddings) one label more from a few IMAGES, without training; OUT is the new model."""
+    from vitrine import tasks
 
-    _say(f"{out}: {kind} knows {label} now, {run(model, out, kind, label, images)}")
+    added = tasks.of_model(model).add_label(model, out, kind, label, images)
+    _say(f"{out}: {kind} knows {label} now, {added}")
 
 
 @cli.command()
@@ -364,7 +365,7 @@ def add_label(model: Path, out: Path, images: tuple[str, ...], kind: str, label:
     help="Only rows of one split, and the gallery.",
 )
 def index(model: Path, catalog: str, out: Path, add: bool, which: str | None) -> None:
-    """Make an index of a catalog's photos, for `vitrine search`. For matching, of its shop photos."""
+    """Make an index of a catalog's photos, for `vitrine search`. Where users' photos ask, of its shop photos."""
     from vitrine.catalog import read_catalog, with_gallery
     from vitrine.visual_search import add_to_index, make_index
 

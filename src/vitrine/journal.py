@@ -35,7 +35,7 @@ class Note:
     """One step's account.
 
     Attributes:
-        step: Its name, unique within a run, e.g. `clean` or `compare-taxonomy`.
+        step: Its name, unique within a run, e.g. `clean` or `compare-TASK`.
         title: In plain words.
         decided: Sentences, the important one first.
         tone: "", "good", "warn" or "bad".

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Output = Literal["labels", "verdict", "embedding"]  # what a model says: of each photo, of a listing, of each photo
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class PhotoPredictions:
     Attributes:
         task: The task's name.
         images: (photos) `image` values of the catalog, in order.
-        targets: What was predicted. For taxonomy the levels come first, coarse to fine.
+        targets: What was predicted. Category levels come first, coarse to fine.
         embeddings: (photos, dim) float32 features before the heads.
         seconds: Wall time of decoding and prediction.
         separate: What the branch or net of each category level predicts by itself, where there are several: these may
@@ -61,8 +63,8 @@ class RetrievalPredictions(PhotoPredictions):
 
     Attributes:
         paths: (photos) category paths, "" where unknown; what recall is measured against.
-        product_ids: (photos) what each shows (matching), "" where unknown.
-        domains: (photos) `shop` or `user` (matching).
+        product_ids: (photos) what each shows, "" where unknown.
+        domains: (photos) `shop` or `user`, "" where unknown.
         asking: (photos,) bool, those that are asked for; the others only answer, as the gallery's do. None: all.
         compare: Features of user and shop photos (n, dim), (m, dim), and `category`, the node searched in ("": all),
             to how alike they are, (n, m). None: cosine.

@@ -73,7 +73,7 @@ def score(
         raise InputError(f"{source}: no photos to ask the model about")
     with local_copy(model, registry) as found:
         loaded = Model.load(found.folder)
-        if loaded.task.name == "authenticity":
+        if loaded.task.output == "verdict":
             raise InputError(f"{model}: judges listings; name their folders: vitrine predict MODEL FOLDER ...")
         parts = _Parts(out, photos, found.version, top)
         done = parts.count()

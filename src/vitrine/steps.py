@@ -339,7 +339,7 @@ def _decision(task: str) -> str:
 
 
 def find_tasks(table: Path) -> str:
-    """Which tasks the labels allow: `attributes`, `taxonomy`, `attributes+taxonomy`.
+    """Names of the tasks that the labels allow, joined by `+`.
 
     Raises:
         InputError: if none.

@@ -24,7 +24,7 @@ Progress = Callable[[int, int], None]
 def make_index(model: Path, catalog: Catalog, out: Path, progress: Progress | None = None) -> int:
     """Indexes a catalog's photos; `out` appears whole or not at all.
 
-    A model for matching is asked about shop photos, so where the catalog tells domains only those are indexed.
+    Which of them is the task's to say, see `Task.index_rows`.
 
     Returns:
         How many photos.

@@ -71,8 +71,8 @@ def bags_of(table: pd.DataFrame) -> list[Bag]:
 def balanced(bags: Sequence[Bag]) -> list[Bag]:
     """Bags with those that have a verdict repeated, until they are about as many as those without.
 
-    Where most listings are undecided, a step would hold one verdict or two, and cross entropy on so few teaches nothing
-    (docs/authenticity.md has the measurement).
+    Where most listings are undecided, a step would hold one verdict or two, and cross entropy on so few teaches
+    nothing.
     """
     decided = [bag for bag in bags if bag.verdict]
     times = (len(bags) - len(decided)) // max(1, len(decided))

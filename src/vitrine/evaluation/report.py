@@ -66,7 +66,7 @@ def best_answers(target: LabelPredictions) -> Answers:
 def classification_artifacts(predictions: PhotoPredictions) -> dict[str, Any]:
     """A confusion matrix and a ROC curve in the form of KFP's `ClassificationMetrics`.
 
-    Of the coarsest category level that has something to confuse (taxonomy), or of the attribute type with the most
+    Of the coarsest category level that has something to confuse, or of the attribute type with the most
     annotated photos; with more than 40 labels, all but the 39 most frequent are counted as `other`.
 
     Returns:

@@ -293,7 +293,7 @@ def cleaned(current: Catalog, out: Path, reference: str) -> Catalog:
     """New photos cleaned as those of a reference were: without what cannot be read, copies and stray spellings.
 
     Rare labels stay, since a new one among them may be the news; `compare` takes those away that the reference's
-    cleaning did. Near copies stay in listings of authenticity, whose tags look alike.
+    cleaning did. Near copies stay where listings are judged, whose tags look alike.
 
     Args:
         current: The new photos; rows may be unusable.

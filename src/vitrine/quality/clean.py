@@ -194,7 +194,7 @@ def clean_catalog(
         min_class_count: Photos a class needs. Rarer categories are cut to the parent that has enough, rarer attribute
             labels blanked; a row goes only if nothing is left of its labels.
         near_duplicates: Also drop re-encoded, resized and slightly cropped copies.
-        drop_views_below: Drop listings with fewer photos (authenticity paper, Section 2.2: six); 0 keeps all.
+        drop_views_below: Drop listings with fewer photos (Yang et al. 2020, Section 2.2: six); 0 keeps all.
         drop_disordered: Drop listings whose views are out of order or repeated (the same section).
         drop_suspects: Drop rows with a label that the photo contradicts (see `vitrine.quality.label_noise`). They are
             looked for once, so that cleaning a cleaned catalog with it again may find others.

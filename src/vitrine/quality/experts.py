@@ -1,7 +1,7 @@
 """Experts who contradict each other about one item, and experts whose verdicts differ from the others' beyond chance.
 
-Verdicts are an expert's opinion: "different experts have different identification capabilities" (authenticity paper,
-Section 2.2). Where two of them judged the same item, a contradiction is a label that is wrong for certain.
+Verdicts are an expert's opinion: "different experts have different identification capabilities" (Yang et al.
+2020, Section 2.2). Where two of them judged the same item, a contradiction is a label that is wrong for certain.
 """
 
 from collections.abc import Collection

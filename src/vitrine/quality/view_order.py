@@ -1,4 +1,4 @@
-"""Views out of order, repeated or missing (authenticity paper, Section 2.2: "incomplete or in an incorrect order").
+"""Views out of order, repeated or missing (Yang et al. 2020, Section 2.2: "incomplete or in an incorrect order").
 
 Users upload the views of an item in a fixed order, so a listing whose photos come in another order has most likely a
 photo under the wrong view. What is usual is learned from the catalog itself; `extra` photos come as they like.

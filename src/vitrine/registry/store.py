@@ -389,7 +389,7 @@ class _State:
 
 
 def headline(registry: str) -> list[str]:
-    """The first figure of each champion: `taxonomy macro_top1 0.912`."""
+    """The first figure of each champion: `TASK macro_top1 0.912`."""
     champions = [Registry(registry).champion(task) for task in tasks.names()]
     return [f"{best.task} {figure(best)}" for best in champions if best and figure(best)]
 

@@ -195,11 +195,11 @@ def _health(app: FastAPI, service: Service) -> None:
 def _friendly(app: FastAPI, service: Service) -> None:
     @app.get("/models", tags=["photos"])
     async def models() -> dict[str, Any]:
-        """Which models answer, and how many photos are searched."""
-        found = service.shelf.models.values()
-        told = [{"name": one.name, "task": one.task, "version": one.version, "engine": one.engine} for one in found]
+        """Which models answer, with `labels`, a `verdict` or an `embedding`, and how many photos are searched."""
+        keys = ("name", "task", "output", "version", "engine")
+        models = [{key: getattr(model, key) for key in keys} for model in service.shelf.models.values()]
         searched = None if service.products is None else len(service.products.shelved.index)
-        return {"models": told, "searched_photos": searched}
+        return {"models": models, "searched_photos": searched}
 
     @app.post("/predict", tags=["photos"], openapi_extra=PREDICT)
     async def predict(request: Request) -> dict[str, Any]:

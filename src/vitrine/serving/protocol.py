@@ -2,7 +2,7 @@
 
 A model takes one tensor, `photos`: BYTES of shape [n] or [n, 1], each element a photo's file; as raw bytes behind the
 JSON (`binary_data_size`), or as base64 inside it. Of a model that judges listings the n photos are one listing. What it
-gives depends on its task, see `outputs_of`.
+gives depends on its `Task.output`, see `outputs_of`.
 
 https://github.com/kserve/open-inference-protocol and, for the extension,
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
@@ -110,7 +110,7 @@ def outputs_of(model: Served, reply: Reply) -> list[Tensor]:
     `verdict` [1], `probability` [1] and `weights` [n]; of both, and where no labels are named, `embedding` [n, dim].
     """
     tensors = []
-    if model.task == "authenticity":
+    if model.output == "verdict":
         record = reply.records[0]
         tensors = [
             Tensor("verdict", np.array([record["verdict"]], object)),
@@ -165,7 +165,7 @@ def metadata(model: Served, example: Reply) -> dict[str, Any]:
     for tensor in outputs_of(model, example):
         shape = variable.get(tensor.name) or [-1, *([-1] if tensor.values.ndim > 1 else [])]
         if tensor.name == EMBEDDING:
-            shape = [1 if model.task == "authenticity" else -1, tensor.values.shape[1]]
+            shape = [1 if model.output == "verdict" else -1, tensor.values.shape[1]]
         outputs.append({"name": tensor.name, "datatype": tensor.datatype, "shape": shape})
     return {
         "name": model.name,

@@ -90,7 +90,7 @@ def _limits(metadata: Iterable[object]) -> list[str]:
 
 def help_lines(width: int = 28) -> list[str]:
     """The settings for a help text."""
-    lines = []
+    lines = ["", f"Tasks: {', '.join(tasks.names())}"]
     for title, settings in of_tasks().items():
         lines += ["", f"Settings of {title} (--set KEY=VALUE):"]
         for setting in settings:

@@ -25,6 +25,8 @@ PhotoKind = TypeVar("PhotoKind", bound="PhotoPredictions")
 class LabelTask(Task[PhotoKind]):
     """A task whose nets give (features, scores by name), and whose scores are probabilities of labels."""
 
+    output = "labels"
+
     @abstractmethod
     def label_predictions(
         self, config: Mapping[str, Any], scores: "Mapping[str, np.ndarray]", table: "pd.DataFrame"

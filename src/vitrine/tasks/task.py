@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vitrine.evaluation.sample import Answers, Sample
     from vitrine.graphs import Graph
     from vitrine.inference import Change
-    from vitrine.predictions import ListingPredictions, PhotoPredictions, Reply
+    from vitrine.predictions import ListingPredictions, Output, PhotoPredictions, Reply
     from vitrine.report import Page
 
 Load = Callable[[Path], tuple[Any, dict[str, Any]]]  # see `Task.load`
@@ -65,6 +65,9 @@ class Task(ABC, Generic[AnyPredictions]):
         indexed: Whether a pipeline makes an index for visual search with the model in use.
         answers_with_features: Whether answers are the trunk's features, so that a frozen trunk would learn nothing.
         from_nothing: What replaces the recipe of trainings from random weights.
+        output: What `records` and `reply` hold: the labels of each photo, the verdict on a listing, or no record, where
+            only a photo's embedding is of use.
+        precedence: Which model names labels where a client names no model: the one whose task has the highest.
         config: What config.json must hold.
     """
 
@@ -82,6 +85,8 @@ class Task(ABC, Generic[AnyPredictions]):
     indexed: ClassVar[bool] = False
     answers_with_features: ClassVar[bool] = False
     from_nothing: ClassVar[Recipe | None] = None
+    output: ClassVar["Output"]
+    precedence: ClassVar[int] = 0
     config: ClassVar[type[ModelConfig]]
 
     # Training
@@ -163,6 +168,24 @@ class Task(ABC, Generic[AnyPredictions]):
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "it"
             raise InputError(f"{folder}: config.json does not describe a model: {place}: {first['msg']}") from error
+
+    def add_label(self, model: Path, out: Path, kind: str, label: str, images: Sequence[str]) -> str:
+        """Writes a copy of a model folder that knows one label more, without training.
+
+        Args:
+            model: The model folder.
+            out: A new folder.
+            kind: The attribute type, one of the model's.
+            label: The new label.
+            images: Paths or s3:// URIs of photos that show it.
+
+        Returns:
+            What it was added from, in words.
+
+        Raises:
+            InputError: if the model has no label embeddings to add to, or one of the arguments cannot be used.
+        """
+        raise InputError(f"{model}: a model of {self.name} has no label embeddings to add to")
 
     # Predictions
 

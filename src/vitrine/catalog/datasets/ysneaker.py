@@ -1,4 +1,4 @@
-"""Listings judged by experts, laid out as YSneaker is described (Yang et al., authenticity paper, Section 2).
+"""Listings judged by experts, laid out as YSneaker is described (Yang et al. 2020, Section 2).
 
 No public copy of the data set was found: a table of listings and a folder of photos per listing is what its description
 amounts to.

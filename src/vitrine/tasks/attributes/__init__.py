@@ -53,6 +53,7 @@ class Attributes(LabelTask["PhotoPredictions"]):
     guarded = re.compile(r"attr:.+/recall@1")
     headlines = ("recall@1", "recall@3", "recall@5", "f1@1")
     corrupted = ("recall@1", "recall@3", "recall@5", "f1@1")
+    precedence = 1
     config = AttributesConfig
 
     def settings(self, variant: str) -> type[Settings]:
@@ -87,6 +88,12 @@ class Attributes(LabelTask["PhotoPredictions"]):
             fit.train_teacher(catalog, out, settings, folder)
         else:
             fit.train_bce(catalog, out, settings, folder)
+
+    def add_label(self, model: Path, out: Path, kind: str, label: str, images: Sequence[str]) -> str:
+        """See `vitrine.tasks.attributes.new_label`."""
+        from vitrine.tasks.attributes.new_label import add_label
+
+        return str(add_label(model, out, kind, label, images))
 
     def build(self, config: Mapping[str, Any]) -> "nn.Module":
         """See `Task`."""

@@ -55,6 +55,7 @@ class Authenticity(Task["ListingPredictions"]):
     counted = "listings"
     trivial = "the commonest verdict for every listing"
     reference_split = "test"  # a net is surer of the few listings that it learnt than of any to come
+    output = "verdict"
     config = AuthenticityConfig
 
     def settings(self, variant: str) -> type[Settings]:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,10 @@ import torch
 from scipy.special import expit
 from torch import nn
 
-from vitrine import files
 from vitrine.blocks.logistic import fit_logistic
 from vitrine.catalog import Catalog
-from vitrine.catalog.photos import PHOTO_ENDINGS, PhotoError
+from vitrine.catalog.listing_folder import photos_in
+from vitrine.catalog.photos import PhotoError
 from vitrine.data.bags import MAX_PHOTOS, Bag, bags_of, packed, rows_of
 from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
@@ -367,22 +366,6 @@ def photo_weights(
         ]
     weights = [np.maximum(sign * own, 0) for sign, own in zip(towards, leaning, strict=True)]
     return [own / own.sum() if own.sum() > 0 else np.full(len(own), 1 / len(own)) for own in weights]
-
-
-def photos_in(folder: str) -> list[str]:
-    """The photos that lie directly in a folder, by name.
-
-    Raises:
-        InputError: if there is none.
-    """
-    if folder.lower().endswith(PHOTO_ENDINGS) and not Path(folder).is_dir():
-        raise InputError(f"{folder}: the model judges listings, not single photos; name folders of one listing each")
-    root = files.absolute(folder)
-    photos = [name for name in files.list_folder(root) if "/" not in name and not name.startswith(".")]
-    photos = [name for name in photos if name.lower().endswith(PHOTO_ENDINGS)]
-    if not photos:
-        raise InputError(f"{folder}: holds no photo; name the folder of one listing")
-    return [files.join(root, name) for name in photos]
 
 
 def _view_of(image: str, views: Sequence[str]) -> str:

@@ -56,6 +56,7 @@ class Matching(Task["RetrievalPredictions"]):
     indexed = True
     answers_with_features = True
     from_nothing = Recipe(10, 1e-3, 1.0)
+    output = "embedding"
     config = MatchingConfig
 
     def settings(self, variant: str) -> type[Settings]:

@@ -52,6 +52,7 @@ class Taxonomy(LabelTask["PhotoPredictions"]):
     guarded = re.compile(r"level\d+/macro_top1|attr:.+/(recall@1|top1)")
     headlines = ("macro_top1", "top1", "macro_top5", "top5")
     corrupted = ("top1", "top5")
+    precedence = 2
     config = TaxonomyConfig
 
     def settings(self, variant: str) -> type[Settings]:
