@@ -44,6 +44,20 @@ class LabelTask(Task[PhotoKind]):
     ) -> PhotoKind:
         """What a net's raw scores and features come to."""
 
+    def deciding(
+        self,
+        config: Mapping[str, Any],
+        table: "pd.DataFrame",
+        features: "np.ndarray",
+        scores: "Mapping[str, np.ndarray]",
+    ) -> dict[str, float]:
+        """The figure that the gate decides by, of a net's raw scores; none where no row is annotated for it."""
+        try:
+            value = self.metrics(self.predictions(config, table, features, scores, 0.0)).get(self.decides)
+        except InputError:
+            return {}
+        return {} if value is None or value != value else {self.decides: value}
+
     def predict(
         self,
         net: Any,

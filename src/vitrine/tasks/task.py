@@ -57,7 +57,7 @@ class Task(ABC, Generic[AnyPredictions]):
         default: The one trained where none is named.
         decides: The figure of metrics.json that the gate decides by, and that stands for a model.
         guarded: Figures that may not fall far, whatever `decides` gains.
-        headlines: The figures that journals name, the most telling first.
+        headlines: The figures that journals and pages name, `decides` first.
         counted: What `count` counts.
         trivial: What answers without looking are here, see `constant`.
         corrupted: The figures measured on corrupted photos; none: such photos say nothing here.

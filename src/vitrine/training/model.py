@@ -59,6 +59,7 @@ def finish(
     store: PhotoStore,
     notes: str,
     targets: Callable[[Mapping[str, Any], pd.DataFrame], Sequence[LabelTarget]],
+    deciding: Callable[[Mapping[str, Any], pd.DataFrame, np.ndarray, Mapping[str, np.ndarray]], Mapping[str, float]],
     measured: Callable[[Mapping[str, Any], pd.DataFrame], Sequence[LabelTarget]] | None = None,
 ) -> None:
     """Calibrates on the validation photos (the training photos where there are none) and writes the model folder.
@@ -71,11 +72,12 @@ def finish(
         store: Its photos.
         notes: Markdown that ends the card.
         targets: config and rows to each target's name, the rows' true labels, and the labels that can be predicted.
-        measured: The same with the labels that rows are measured by, where some may be one of several; None: `targets`.
+        deciding: config, rows, their features and raw scores to the figure that the gate decides by, by name.
+        measured: As `targets`, with the labels that rows are measured by, where some may be one of several; None: these.
     """
     split = catalog.table["split"].to_numpy()
     rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
-    _, scores = run_net(net, store, rows)
+    features, scores = run_net(net, store, rows)
     table = catalog.table.iloc[rows]
     metrics: dict[str, float] = {}
     temperatures: dict[str, float] = {}
@@ -96,6 +98,7 @@ def finish(
             metrics[f"validation/{name}/top1"] = accuracy
             metrics[f"validation/{name}/count"] = float(count)
     config = config | {"temperatures": temperatures} | ({"priors": priors} if priors else {})
+    metrics |= {f"validation/{name}": value for name, value in deciding(config, table, features, scores).items()}
     save_model(out, net, config, metrics, notes)
 
 

@@ -83,17 +83,17 @@ class Attributes(LabelTask["PhotoPredictions"]):
         from vitrine.tasks.attributes import fit
 
         if variant == "student":
-            fit.train_student(catalog, out, settings, folder, self.load)
+            fit.train_student(catalog, out, settings, folder, self)
         elif variant == "teacher":
-            fit.train_teacher(catalog, out, settings, folder)
+            fit.train_teacher(catalog, out, settings, folder, self)
         else:
-            fit.train_bce(catalog, out, settings, folder)
+            fit.train_bce(catalog, out, settings, folder, self)
 
     def add_label(self, model: Path, out: Path, kind: str, label: str, images: Sequence[str]) -> str:
         """See `vitrine.tasks.attributes.new_label`."""
         from vitrine.tasks.attributes.new_label import add_label
 
-        return str(add_label(model, out, kind, label, images))
+        return str(add_label(model, out, kind, label, images, self.load))
 
     def build(self, config: Mapping[str, Any]) -> "nn.Module":
         """See `Task`."""

@@ -23,14 +23,14 @@ from vitrine.tasks.attributes.objective import bce_objective, classes_of, studen
 from vitrine.tasks.attributes.predictions import label_targets
 from vitrine.tasks.attributes.settings import BceSettings, StudentSettings, TeacherSettings
 from vitrine.tasks.attributes.teacher_embeddings import teacher_embeddings
-from vitrine.tasks.task import Load
+from vitrine.tasks.labels import LabelTask
 from vitrine.training.engine import fit
 from vitrine.training.model import finish, start_config, training_identity, training_notes
 from vitrine.training.objective import Objective
 from vitrine.training.recipe import train_net, trained_part
 
 
-def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder: Path) -> None:
+def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder: Path, task: LabelTask[Any]) -> None:
     """Trains a teacher of `settings.type`; checkpoints go into `folder`."""
     kind = _known_type(catalog, settings.type)
     classes = classes_of(catalog, kind)
@@ -49,6 +49,7 @@ def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder
         store,
         training_notes(history),
         label_targets,
+        task.deciding,
     )
 
 
@@ -83,7 +84,7 @@ def _try_gammas(catalog: Catalog, store: PhotoStore, settings: TeacherSettings, 
     return tried
 
 
-def train_bce(catalog: Catalog, out: Path, settings: BceSettings, folder: Path) -> None:
+def train_bce(catalog: Catalog, out: Path, settings: BceSettings, folder: Path, task: LabelTask[Any]) -> None:
     """Trains a logistic output per label, of one attribute type or of all; checkpoints go into `folder`."""
     kinds = [_known_type(catalog, settings.type)] if settings.type else _teachable(catalog)
     labels = {kind: classes_of(catalog, kind) for kind in kinds}
@@ -104,21 +105,22 @@ def train_bce(catalog: Catalog, out: Path, settings: BceSettings, folder: Path) 
         store,
         training_notes(history),
         label_targets,
+        task.deciding,
     )
 
 
-def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder: Path, load: Load) -> None:
+def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder: Path, task: LabelTask[Any]) -> None:
     """Trains the student of `settings.teachers`, or of teachers trained first; checkpoints go into `folder`."""
     further = _further_catalogs(settings.unlabelled)
     given = [Path(text) for text in settings.teachers]
-    paths = given or _train_teachers(catalog, settings, folder)
+    paths = given or _train_teachers(catalog, settings, folder, task)
     torch.manual_seed(settings.seed)
     labels: dict[str, list[str]] = {}
     dictionaries: dict[str, torch.Tensor] = {}
     embedded: dict[str, np.ndarray] = {}
     soup = _Soup()
     for path in paths:
-        teacher, config = load(path)
+        teacher, config = task.load(path)
         if not isinstance(teacher, AttributeNet):
             raise InputError(f"{path}: a {config['variant']} net has no embeddings to learn from; name a teacher")
         if len(teacher.kinds) != 1:
@@ -159,7 +161,7 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
         "labels": labels,
         "further_data": [source.data_version for source in further],
     }
-    finish(out, net, config, catalog, store, training_notes(history), label_targets)
+    finish(out, net, config, catalog, store, training_notes(history), label_targets, task.deciding)
 
 
 class _Soup:
@@ -216,7 +218,7 @@ def _further_catalogs(named: Sequence[str]) -> list[Catalog]:
     return found
 
 
-def _train_teachers(catalog: Catalog, settings: StudentSettings, folder: Path) -> list[Path]:
+def _train_teachers(catalog: Catalog, settings: StudentSettings, folder: Path, task: LabelTask[Any]) -> list[Path]:
     """A teacher for each attribute type with something to learn; those that are finished already are kept."""
     common = settings.model_dump(include=set(TeacherSettings.model_fields) - {"type"})
     kinds = [_known_type(catalog, settings.type)] if settings.type else _teachable(catalog)
@@ -231,7 +233,7 @@ def _train_teachers(catalog: Catalog, settings: StudentSettings, folder: Path) -
         if path.exists():
             print(f"teacher {kind}: is there already, in {path}", flush=True)
         else:
-            train_teacher(catalog, path, own, folder / f"teacher-{place}")
+            train_teacher(catalog, path, own, folder / f"teacher-{place}", task)
         paths.append(path)
     return paths
 

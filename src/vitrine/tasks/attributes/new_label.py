@@ -19,8 +19,8 @@ from vitrine.data.photo_store import PhotoStore
 from vitrine.errors import InputError, nearest
 from vitrine.inference import run_net
 from vitrine.model import save_model
-from vitrine.tasks.attributes import Attributes
 from vitrine.tasks.attributes.net import AttributeNet
+from vitrine.tasks.task import Load
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Addition:
         )
 
 
-def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[str]) -> Addition:
+def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[str], load: Load) -> Addition:
     """Writes a copy of a teacher's or student's model folder that can answer one label more.
 
     Args:
@@ -56,12 +56,13 @@ def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[st
         kind: The attribute type, one of the model's.
         label: The new label.
         images: Paths or s3:// URIs of photos that show it.
+        load: Of the task.
 
     Raises:
         InputError: if the model has no label embeddings, does not know the type, knows the label already, or a photo
             cannot be read.
     """
-    net, config = Attributes().load(model)
+    net, config = load(model)
     if not isinstance(net, AttributeNet):
         raise InputError(f"{model}: a model of {config['task']}/{config['variant']} has no label embeddings to add to")
     if kind not in net.kinds:

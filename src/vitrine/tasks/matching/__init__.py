@@ -52,7 +52,7 @@ class Matching(Task["RetrievalPredictions"]):
     default = "robust-softmax"
     decides = "top20"
     guarded = re.compile(r"top1|top5|category:.+/top20")
-    headlines = ("top1", "top5", "top20")
+    headlines = ("top20", "top1", "top5")
     indexed = True
     answers_with_features = True
     from_nothing = Recipe(10, 1e-3, 1.0)

@@ -63,7 +63,7 @@ class Representation(LabelTask["RetrievalPredictions"]):
         """See `Task`."""
         from vitrine.tasks.representation.fit import train_representation
 
-        train_representation(catalog, variant, out, settings, folder)
+        train_representation(catalog, variant, out, settings, folder, self)
 
     def build(self, config: Mapping[str, Any]) -> "nn.Module":
         """See `Task`."""

@@ -87,7 +87,7 @@ class Taxonomy(LabelTask["PhotoPredictions"]):
         """See `Task`."""
         from vitrine.tasks.taxonomy.fit import train_taxonomy
 
-        train_taxonomy(catalog, variant, out, settings, folder, self.load)
+        train_taxonomy(catalog, variant, out, settings, folder, self)
 
     def build(self, config: Mapping[str, Any]) -> "nn.Module":
         """See `Task`."""
