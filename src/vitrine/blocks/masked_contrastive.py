@@ -77,11 +77,11 @@ class MaskedContrastive(nn.Module):
         with torch.autocast(queries.device.type, enabled=False):
             q, k = F.normalize(queries.float(), dim=1), F.normalize(keys.float(), dim=1)
             kept = min(int(self.seen), len(self.keys))
-            queue, own = self.keys[:kept].clone(), self.photos[:kept] == photos[:, None]
+            queue, same_photo = self.keys[:kept].clone(), self.photos[:kept] == photos[:, None]
             same = (self.groups[:kept] == groups[:, None]) & (groups[:, None] != NO_GROUP)
-            labels = soft_labels(k, queue, same & ~own, self.soft_temperature, self.share)
+            labels = soft_labels(k, queue, same & ~same_photo, self.soft_temperature, self.share)
             logits = torch.cat([(q * k).sum(dim=1, keepdim=True), q @ queue.T], dim=1) / self.temperature
-            logits[:, 1:] = logits[:, 1:].masked_fill(own, torch.finfo(logits.dtype).min)
+            logits[:, 1:] = logits[:, 1:].masked_fill(same_photo, torch.finfo(logits.dtype).min)
             self._remember(k, groups, photos)
             return F.cross_entropy(logits, labels)
 

@@ -165,8 +165,8 @@ class Attributes(LabelTask["PhotoPredictions"]):
         from vitrine.evaluation.metrics import true_ranks
         from vitrine.evaluation.sample import Answers
 
-        asked = [own for own in predictions.targets if any(own.truth)]
-        return {own.name: Answers.of_ranks(true_ranks(own), 1, by_class=False) for own in asked}
+        asked = [target for target in predictions.targets if any(target.truth)]
+        return {target.name: Answers.of_ranks(true_ranks(target), 1, by_class=False) for target in asked}
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"
@@ -176,12 +176,14 @@ class Attributes(LabelTask["PhotoPredictions"]):
         from vitrine.evaluation.frozen import fitted, label_scores, rows_to_fit
         from vitrine.tasks.attributes.predictions import label_targets
 
-        known = fitted(frozen, lambda part: self.photos(config, part), rows_to_fit(catalog))
-        if known is None:
+        regression = fitted(frozen, lambda part: self.photos(config, part), rows_to_fit(catalog))
+        if regression is None:
             return f"{catalog.root} has no training rows to fit a regression on"
-        targets = [(name, label_matrix(truth, own)) for name, truth, own in label_targets(config, known.rows.table)]
+        targets = [
+            (name, label_matrix(truth, labels)) for name, truth, labels in label_targets(config, regression.rows.table)
+        ]
         features = frozen.features(self.photos(config, rows))
-        scores = label_scores(known, features, targets)
+        scores = label_scores(regression, features, targets)
         plain = {"labels": config["labels"], "temperatures": dict.fromkeys(config["labels"], 1.0)}
         return self.predictions(plain, rows.table, features, scores, 0.0)
 

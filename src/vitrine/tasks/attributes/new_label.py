@@ -66,9 +66,9 @@ def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[st
     if not isinstance(net, AttributeNet):
         raise InputError(f"{model}: a model of {config['task']}/{config['variant']} has no label embeddings to add to")
     if kind not in net.kinds:
-        known = ", ".join(net.kinds)
+        types = ", ".join(net.kinds)
         raise InputError(
-            f"--type {kind}: {model} has no such type; did you mean {nearest(kind, net.kinds)}? (it has: {known})"
+            f"--type {kind}: {model} has no such type; did you mean {nearest(kind, net.kinds)}? (it has: {types})"
         )
     labels = list(config["labels"][kind])
     label = label.strip()
@@ -79,12 +79,12 @@ def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[st
     store = PhotoStore([str(image) for image in images], config["image_size"])
     embedded = torch.from_numpy(run_net(net, store, np.arange(len(store)), embeddings=True)[1][kind])
     place = net.kinds.index(kind)
-    known = net.dictionaries[place].detach().cpu()
-    centre = centre_of(embedded) * known.norm(dim=1).mean()  # as long as the others, though only directions count
-    net.dictionaries[place] = nn.Parameter(torch.cat([known, centre.unsqueeze(0)]), requires_grad=False)
-    closeness = cosines(centre.unsqueeze(0), known)[0]
+    dictionary = net.dictionaries[place].detach().cpu()
+    centre = centre_of(embedded) * dictionary.norm(dim=1).mean()  # as long as the others, though only directions count
+    net.dictionaries[place] = nn.Parameter(torch.cat([dictionary, centre.unsqueeze(0)]), requires_grad=False)
+    closeness = cosines(centre.unsqueeze(0), dictionary)[0]
     closest = int(closeness.argmax())
-    added = Addition(len(store), recognised(embedded, known), labels[closest], float(closeness[closest]))
+    added = Addition(len(store), recognised(embedded, dictionary), labels[closest], float(closeness[closest]))
     config["labels"][kind] = [*labels, label]
     if prior := config.get("priors", {}).get(kind):
         prior.append(float(np.mean(prior)))  # how often the new label comes, nobody has said
@@ -108,9 +108,9 @@ def recognised(embedded: Tensor, dictionary: Tensor) -> int | None:
         return None
     others = torch.ones(len(embedded), dtype=torch.bool)
     count = 0
-    for i, own in enumerate(embedded):
+    for i, embedding in enumerate(embedded):
         others[i] = False
         candidates = torch.cat([dictionary, centre_of(embedded[others]).unsqueeze(0)])
-        count += int(cosines(own.unsqueeze(0), candidates).argmax()) == len(dictionary)
+        count += int(cosines(embedding.unsqueeze(0), candidates).argmax()) == len(dictionary)
         others[i] = True
     return count

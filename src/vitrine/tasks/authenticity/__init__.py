@@ -161,8 +161,8 @@ class Authenticity(Task["ListingPredictions"]):
 
         from vitrine.tasks.authenticity.metrics import judged
 
-        known = judged(predictions).authentic
-        share = float(known.mean()) if len(known) else 0.5
+        authentic = judged(predictions).authentic
+        share = float(authentic.mean()) if len(authentic) else 0.5
         probability = np.full(len(predictions.listings), share, np.float32)
         return replace(predictions, probability=probability, attention=None, photo_probability=None, maps=None)
 
@@ -173,9 +173,9 @@ class Authenticity(Task["ListingPredictions"]):
         from vitrine.evaluation.sample import Answers
         from vitrine.tasks.authenticity.metrics import judged
 
-        known = judged(predictions)
-        right = (known.probability >= 0.5) == known.authentic
-        return {"verdict": Answers(known.rows, np.zeros(len(known.rows), np.int64), right.astype(np.float64))}
+        listings = judged(predictions)
+        right = (listings.probability >= 0.5) == listings.authentic
+        return {"verdict": Answers(listings.rows, np.zeros(len(listings.rows), np.int64), right.astype(np.float64))}
 
     def sample(self, predictions: "ListingPredictions", rows: "Catalog") -> "Sample":
         """Drawn by listings."""

@@ -60,10 +60,10 @@ class ListingSession(SessionNet):
 
     def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
         """See `ListingNet`; it does not say where inside of the photos it looked."""
-        answers = [
-            self.ask(photos=own.contiguous().unsqueeze(0).numpy(), mask=np.ones((1, len(own)), bool))
-            for own in photos.split(lengths.tolist())
+        outputs = [
+            self.ask(photos=part.contiguous().unsqueeze(0).numpy(), mask=np.ones((1, len(part)), bool))
+            for part in photos.split(lengths.tolist())
         ]
-        attention = torch.cat([own[ATTENTION][0] for own in answers]) if ATTENTION in self.names else None
-        logits, features = (torch.cat([own[name] for own in answers]) for name in (LOGITS, FEATURES))
+        attention = torch.cat([output[ATTENTION][0] for output in outputs]) if ATTENTION in self.names else None
+        logits, features = (torch.cat([output[name] for output in outputs]) for name in (LOGITS, FEATURES))
         return Answer(logits, features, attention)

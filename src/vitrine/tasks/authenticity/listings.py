@@ -60,19 +60,19 @@ def ask(net: nn.Module, store: Inputs, bags: Sequence[Bag], views: Sequence[str]
     device = next(net.parameters()).device
     was_training = net.training
     net.eval()
-    answers: list[Answer] = []
+    outputs: list[Answer] = []
     batches = packed([len(bag) for bag in bags], BATCH)
     with torch.inference_mode():
         for batch, (_, pixels) in zip(batches, store.batches(rows_of(bags, batch) for batch in batches), strict=True):
             photos = store.normalised(pixels, device)
-            own = [bags[i] for i in batch]
-            lengths = torch.tensor([len(bag) for bag in own])
-            answers.append(net(photos, lengths, view_numbers(own, views).to(device)))
+            batch_bags = [bags[i] for i in batch]
+            lengths = torch.tensor([len(bag) for bag in batch_bags])
+            outputs.append(net(photos, lengths, view_numbers(batch_bags, views).to(device)))
     net.train(was_training)
     ends = np.cumsum([len(bag) for bag in bags])[:-1]
 
     def joined(name: str) -> np.ndarray | None:
-        parts = [getattr(answer, name) for answer in answers]
+        parts = [getattr(output, name) for output in outputs]
         return None if parts[0] is None else torch.cat(parts).float().cpu().numpy()
 
     def per_listing(values: np.ndarray | None) -> list[np.ndarray] | None:
@@ -104,11 +104,12 @@ def could_be_judged(bags: list[Bag], table: pd.DataFrame) -> list[Bag]:
         return set(bag.views) - {""}, set(tops[bag.rows]) - {""} if tops is not None else set()
 
     decided = [kinds(bag) for bag in bags if bag.verdict]
-    known = [set().union(*(own[i] for own in decided)) for i in range(2)]
+    seen = [set().union(*(views_and_tops[i] for views_and_tops in decided)) for i in range(2)]
 
     def fits(bag: Bag) -> bool:
         return all(
-            not own or not of_decided or own & of_decided for own, of_decided in zip(kinds(bag), known, strict=True)
+            not values or not of_decided or values & of_decided
+            for values, of_decided in zip(kinds(bag), seen, strict=True)
         )
 
     return [bag for bag in bags if bag.verdict or fits(bag)]
@@ -168,12 +169,12 @@ def judge_by_view(net: nn.Module, config: Mapping[str, Any], rows: Catalog) -> d
         return {}
     names = table["listing"].where(table["listing"] != "", table["image"]) if "listing" in table else table["image"]
     table = table.assign(verdict=table["verdict"].groupby(names).transform("max"))
-    found = {}
+    by_view = {}
     for view in sorted(set(table["view"]) - {""}):
         shown = (table["view"] == view) & (table["verdict"] != "")
         if names[shown].nunique() >= VIEW_LISTINGS:
-            found[view] = judge(net, config, rows.with_table(table[shown]))
-    return found
+            by_view[view] = judge(net, config, rows.with_table(table[shown]))
+    return by_view
 
 
 def count_listings(catalog: Catalog) -> dict[str, int]:
@@ -208,11 +209,11 @@ def frozen_verdicts(
     decided = (
         (catalog.table["verdict"] != "").to_numpy() if "verdict" in catalog.table else np.zeros(len(catalog), bool)
     )
-    known = fitted(frozen, photos, rows_to_fit(catalog, decided))
-    if known is None:
+    frozen_fit = fitted(frozen, photos, rows_to_fit(catalog, decided))
+    if frozen_fit is None:
         return f"{catalog.root} has no decided training listings to fit a regression on"
-    fitted_bags = [bag for bag in bags_of(known.rows.table) if bag.verdict]
-    means = np.stack([known.features[bag.rows].mean(axis=0) for bag in fitted_bags])
+    fitted_bags = [bag for bag in bags_of(frozen_fit.rows.table) if bag.verdict]
+    means = np.stack([frozen_fit.features[bag.rows].mean(axis=0) for bag in fitted_bags])
     truth = np.array([[bag.verdict == label for label in LABELS] for bag in fitted_bags])
     train = np.array([bag.split == "train" for bag in fitted_bags])
     regression = fit_logistic(means[train], truth[train].astype(np.float32), (means[~train], truth[~train]))
@@ -230,10 +231,12 @@ def by_photo(predictions: ListingPredictions) -> PhotoPredictions:
     """
     labels = (AUTHENTIC, COUNTERFEIT, ASK)
     photos = np.repeat(np.arange(len(predictions.listings)), [len(images) for images in predictions.images])
-    said = np.array([labels.index(verdict) for verdict in verdicts(predictions.probability, predictions.thresholds)])
+    predicted = np.array(
+        [labels.index(verdict) for verdict in verdicts(predictions.probability, predictions.thresholds)]
+    )
     sure = np.maximum(predictions.probability, 1 - predictions.probability)
     truth = [[predictions.truth[i]] if predictions.truth[i] else [] for i in photos.tolist()]
-    target = LabelPredictions("verdict", labels, np.eye(len(labels))[said[photos]], sure[photos], truth)
+    target = LabelPredictions("verdict", labels, np.eye(len(labels))[predicted[photos]], sure[photos], truth)
     images = [image for photos_of in predictions.images for image in photos_of]
     return PhotoPredictions(predictions.task, images, [target], predictions.embeddings[photos], predictions.seconds)
 
@@ -275,10 +278,10 @@ def predict_listings(
     bags = bags_of(rows)
     store = PhotoStore(rows["image"].tolist(), config["image_size"], unreadable=unreadable)
     asked = ask(net, store, bags, config["views"])
-    said = _verdicts(net, store, bags, config, asked)
+    judged = _verdicts(net, store, bags, config, asked)
     lines = {
-        bag.listing: {"listing": bag.listing} | _told(answer, rows["image"].iloc[bag.rows].tolist())
-        for bag, answer in zip(bags, said, strict=True)
+        bag.listing: {"listing": bag.listing} | _told(verdict, rows["image"].iloc[bag.rows].tolist())
+        for bag, verdict in zip(bags, judged, strict=True)
     }
     spoilt = set(rows["listing"].iloc[list(unreadable or ())])
     return [lines[str(folder)] for folder in folders if str(folder) not in spoilt]
@@ -303,9 +306,9 @@ def reply_about_listings(net: nn.Module, config: Mapping[str, Any], queries: Seq
     store = Pixels(np.concatenate([query.pixels for query in queries]))
     asked = ask(net, store, bags, config["views"])
     replies = []
-    for i, (query, answer) in enumerate(zip(queries, _verdicts(net, store, bags, config, asked), strict=True)):
-        weights = [round(float(weight), 4) for weight in answer.weights]
-        replies.append(Reply([_told(answer, query.names) | {"weights": weights}], asked.features[i : i + 1]))
+    for i, (query, verdict) in enumerate(zip(queries, _verdicts(net, store, bags, config, asked), strict=True)):
+        weights = [round(float(weight), 4) for weight in verdict.weights]
+        replies.append(Reply([_told(verdict, query.names) | {"weights": weights}], asked.features[i : i + 1]))
     return replies
 
 
@@ -322,19 +325,19 @@ def _verdicts(
     net: nn.Module, store: Inputs, bags: Sequence[Bag], config: Mapping[str, Any], asked: Asked
 ) -> list[_Verdict]:
     probability = calibrated(asked.score, config, "listing")
-    said = verdicts(probability, config["thresholds"])
+    decided = verdicts(probability, config["thresholds"])
     weights = photo_weights(net, store, bags, config, asked)
-    return [_Verdict(*own) for own in zip(said, map(float, probability), weights, strict=True)]
+    return [_Verdict(*fields) for fields in zip(decided, map(float, probability), weights, strict=True)]
 
 
-def _told(answer: _Verdict, images: Sequence[str]) -> dict[str, Any]:
+def _told(verdict: _Verdict, images: Sequence[str]) -> dict[str, Any]:
     """The verdict, and the fewest photos that hold half of the weight, heaviest first."""
-    order = np.argsort(-answer.weights, kind="stable")
-    order = order[: int(np.searchsorted(np.cumsum(answer.weights[order]), 0.5 - 1e-9)) + 1]
+    order = np.argsort(-verdict.weights, kind="stable")
+    order = order[: int(np.searchsorted(np.cumsum(verdict.weights[order]), 0.5 - 1e-9)) + 1]
     return {
-        "verdict": answer.verdict,
-        "probability": round(answer.probability, 4),
-        "deciding_photos": [{"image": images[k], "weight": round(float(answer.weights[k]), 4)} for k in order],
+        "verdict": verdict.verdict,
+        "probability": round(verdict.probability, 4),
+        "deciding_photos": [{"image": images[k], "weight": round(float(verdict.weights[k]), 4)} for k in order],
     }
 
 
@@ -351,7 +354,7 @@ def photo_weights(
     sure = calibrated(asked.score, config, "listing")
     towards = np.where(sure >= 0.5, 1, -1)
     if asked.photo_score is not None:
-        leaning = [calibrated(own, config, "photo") - 0.5 for own in asked.photo_score]
+        leaning = [calibrated(photo_scores, config, "photo") - 0.5 for photo_scores in asked.photo_score]
     else:
         without = [
             replace(bag, rows=np.delete(bag.rows, k), views=bag.views[:k] + bag.views[k + 1 :])
@@ -364,8 +367,8 @@ def photo_weights(
             np.array([sure[i] - next(left) for _ in range(len(bag))] if len(bag) > 1 else [0.0])
             for i, bag in enumerate(bags)
         ]
-    weights = [np.maximum(sign * own, 0) for sign, own in zip(towards, leaning, strict=True)]
-    return [own / own.sum() if own.sum() > 0 else np.full(len(own), 1 / len(own)) for own in weights]
+    weights = [np.maximum(sign * lean, 0) for sign, lean in zip(towards, leaning, strict=True)]
+    return [lean / lean.sum() if lean.sum() > 0 else np.full(len(lean), 1 / len(lean)) for lean in weights]
 
 
 def _view_of(image: str, views: Sequence[str]) -> str:

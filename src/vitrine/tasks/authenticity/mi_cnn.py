@@ -35,10 +35,10 @@ class MiCnnNet(ListingNet):
         pooled = max_pooling(self.concepts(cells.mean(dim=(2, 3))), lengths)  # (b, hidden)
         return Answer(self.classifier(pooled), pooled, maps=energy(cells))
 
-    def loss(self, answer: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def loss(self, output: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """See `ListingNet`; the transport cost comes on top."""
         labels = F.normalize(self.classifier.weight.detach().float(), dim=1)
         distance = (labels[0] - labels[1]).square().sum()  # in [0, 4]
-        moved = (answer.logits.float().softmax(dim=1)[:, 0] - target).abs()  # (b,)
+        moved = (output.logits.float().softmax(dim=1)[:, 0] - target).abs()  # (b,)
         transport = distance * (weight * moved).sum() / weight.sum().clamp(min=1e-12)
-        return super().loss(answer, lengths, target, weight) + transport
+        return super().loss(output, lengths, target, weight) + transport

@@ -33,11 +33,11 @@ class MiNet(ListingNet):
 
     def instances(self, cells: Tensor) -> list[Tensor]:
         """Feature maps (m, c, h, w) to x1, x2, x3, (m, width) each."""
-        x, found = cells.mean(dim=(2, 3)), []
+        x, levels = cells.mean(dim=(2, 3)), []
         for layer in self.layers:
             x = layer(x)
-            found.append(x)
-        return found
+            levels.append(x)
+        return levels
 
 
 class InstanceSpace(MiNet):
@@ -91,9 +91,9 @@ class DeepSupervision(MiNet):
         logits = mean.clamp(min=torch.finfo(torch.float32).tiny).log()
         return Answer(logits, pooled[-1], maps=energy(cells), branches=branches)
 
-    def loss(self, answer: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def loss(self, output: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """The mean of the branches' regressions; their mean answer is not judged."""
-        terms = [regression_loss(logits, target, weight) for logits in answer.branches]
+        terms = [regression_loss(logits, target, weight) for logits in output.branches]
         return torch.stack(terms).mean()
 
 

@@ -43,18 +43,18 @@ class ListingNet(nn.Module):
         """
         raise NotImplementedError
 
-    def loss(self, answer: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def loss(self, output: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """The regression of Section 5.2 on P(authentic): undecided listings have the target 0.5.
 
         Args:
-            answer: Of this net.
+            output: Of this net.
             lengths: (b,), on the CPU.
             target: P(authentic) as the experts have it, (b,).
             weight: Of each listing, (b,).
         """
-        terms = [regression_loss(logits, target, weight) for logits in (answer.logits, *answer.branches)]
+        terms = [regression_loss(logits, target, weight) for logits in (output.logits, *output.branches)]
         loss = torch.stack(terms).mean()
-        return loss if answer.penalty is None else loss + answer.penalty
+        return loss if output.penalty is None else loss + output.penalty
 
 
 def regression_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -69,17 +69,17 @@ def energy(features: Tensor) -> Tensor:
     return features.detach().float().square().mean(dim=1)
 
 
-def evidence(features: Tensor, classifier: nn.Linear, answers: Tensor) -> Tensor:
+def evidence(features: Tensor, classifier: nn.Linear, labels: Tensor) -> Tensor:
     """Class activation (Zhou et al., 2016): what each cell adds to the score of its photo's answer against the other.
 
     Args:
         features: (m, c, h, w).
         classifier: c to 2, which follows the mean over cells.
-        answers: The answered label of each photo, (m,), int64.
+        labels: The answered label of each photo, (m,), int64.
 
     Returns:
         (m, h, w); what speaks for the other label is 0.
     """
     weight = classifier.weight.detach().float()
-    towards = (weight - weight.flip(0))[answers]  # (m, c)
+    towards = (weight - weight.flip(0))[labels]  # (m, c)
     return torch.einsum("mchw,mc->mhw", features.detach().float(), towards).clamp(min=0)

@@ -65,12 +65,12 @@ class EnsembleNet(ListingNet):
         logits = probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
         return Answer(logits, mean_pooling(features, lengths), photo_logits=photo_logits, maps=maps)
 
-    def loss(self, answer: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def loss(self, output: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """The regression on every photo, each with its listing's target."""
-        assert answer.photo_logits is not None
-        counts, photos = lengths.to(target.device), len(answer.photo_logits)
-        target, weight = (own.repeat_interleave(counts, output_size=photos) for own in (target, weight))
-        return regression_loss(answer.photo_logits, target, weight)
+        assert output.photo_logits is not None
+        counts, photos = lengths.to(target.device), len(output.photo_logits)
+        target, weight = (per_listing.repeat_interleave(counts, output_size=photos) for per_listing in (target, weight))
+        return regression_loss(output.photo_logits, target, weight)
 
 
 class CnnNet(EnsembleNet):
@@ -114,7 +114,7 @@ class ViewNets(EnsembleNet):
         places = (views < 0).nonzero()[:, 0]
         if len(places):
             judged = [_alone_too(net, photos[places]) for net in self.nets]
-            features, logits, maps = (torch.stack([own[i] for own in judged]) for i in range(3))
+            features, logits, maps = (torch.stack([output[i] for output in judged]) for i in range(3))
             mean = logits.float().softmax(dim=2).mean(dim=0).log()
             parts.append((places, (features.mean(dim=0), mean, maps.mean(dim=0))))
         back = torch.cat([places for places, _ in parts]).argsort()

@@ -41,5 +41,5 @@ class SsaNet(ListingNet):
         else:
             pooled = max_pooling(each, lengths) if self.pooling == "max" else mean_pooling(each, lengths)
         logits = self.classifier(pooled)
-        answers = logits.argmax(dim=1).repeat_interleave(lengths.to(logits.device), output_size=len(photos))
-        return Answer(logits, pooled, attention, maps=evidence(features, self.classifier, answers), branches=branches)
+        predicted = logits.argmax(dim=1).repeat_interleave(lengths.to(logits.device), output_size=len(photos))
+        return Answer(logits, pooled, attention, maps=evidence(features, self.classifier, predicted), branches=branches)

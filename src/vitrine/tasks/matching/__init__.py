@@ -160,7 +160,7 @@ class Matching(Task["RetrievalPredictions"]):
         pixels = np.concatenate([query.pixels for query in queries])
         features, _ = run_net(net, Pixels(pixels), np.arange(len(pixels)))
         ends = np.cumsum([len(query) for query in queries])[:-1]
-        return [Reply([], own) for own in np.split(features, ends)]
+        return [Reply([], part) for part in np.split(features, ends)]
 
     def index_rows(self, catalog: "Catalog", config: Mapping[str, Any]) -> "pd.DataFrame":
         """Shop photos only, where the catalog tells domains; products are what the model was trained to tell apart."""

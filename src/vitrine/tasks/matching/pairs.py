@@ -48,8 +48,8 @@ def domain_rows(table: pd.DataFrame, domain: str, splits: Sequence[str] = ()) ->
     domains = table.get("domain", pd.Series([""] * len(table), index=table.index))
     chosen = (domains == domain).to_numpy()
     if splits:
-        own = table.get("split", pd.Series([""] * len(table), index=table.index))
-        chosen = chosen & own.isin(list(splits)).to_numpy()
+        split_of = table.get("split", pd.Series([""] * len(table), index=table.index))
+        chosen = chosen & split_of.isin(list(splits)).to_numpy()
     return np.flatnonzero(chosen)
 
 
@@ -136,12 +136,14 @@ def own_background(table: pd.DataFrame, identity: np.ndarray) -> Background:
     if "domain" in table:
         chosen &= ((split == "train") | (table["domain"] == "shop")).to_numpy()
     paths = table["category"].astype(str).tolist() if "category" in table else [""] * len(table)
-    tree = CategoryTree([path for path, own in zip(paths, chosen, strict=True) if own])
-    things = len(np.unique(identity[chosen & (identity >= 0)]))
-    level = max((i for i in range(1, tree.depth + 1) if len(tree.level(i)) < things), default=min(1, tree.depth))
-    found = _labelled(np.flatnonzero(chosen), paths, tree, level, own=True)
-    if len(found.classes) > 1:
-        return found
+    tree = CategoryTree([path for path, is_chosen in zip(paths, chosen, strict=True) if is_chosen])
+    identity_count = len(np.unique(identity[chosen & (identity >= 0)]))
+    level = max(
+        (i for i in range(1, tree.depth + 1) if len(tree.level(i)) < identity_count), default=min(1, tree.depth)
+    )
+    background = _labelled(np.flatnonzero(chosen), paths, tree, level, own=True)
+    if len(background.classes) > 1:
+        return background
     rows = np.flatnonzero(chosen & (identity >= 0))
     numbers, labels = np.unique(identity[rows], return_inverse=True)
     return Background(rows, labels.astype(np.int64), tuple(map(str, numbers)), own=True)
@@ -160,8 +162,8 @@ def other_background(tables: Sequence[pd.DataFrame], first: int) -> Background:
         split = table.get("split", pd.Series([""] * len(table), index=table.index))
         chosen = np.flatnonzero(split.isin(["train", ""]).to_numpy())
         rows.append(len(paths) + chosen)
-        own = table["category"].astype(str) if "category" in table else [""] * len(table)
-        paths += [f"{number}/{path}" if path else "" for path in own]
+        categories = table["category"].astype(str) if "category" in table else [""] * len(table)
+        paths += [f"{number}/{path}" if path else "" for path in categories]
     every = np.concatenate(rows)
     tree = CategoryTree([paths[row] for row in every])
     return _labelled(every, paths, tree, tree.depth, own=False)
@@ -214,8 +216,8 @@ def steps_of_epoch(
         for thing in np.unique(pairable.identity[pairable.users[order]])
     }
     for place, user in enumerate(order):
-        own = by_identity[pairable.identity[pairable.users[user]]]
-        right[place] = own[random.integers(len(own))]
+        shops = by_identity[pairable.identity[pairable.users[user]]]
+        right[place] = shops[random.integers(len(shops))]
     wrong = random.random((len(order), hard))
     units = max(2, round(batch_size / (2 + hard + far)))
     cuts = [*range(0, len(order), units), len(order)]

@@ -68,11 +68,11 @@ def plan(catalog: Catalog, variant: str, settings: MatchingSettings) -> Plan:
     return Plan(column, pairable, background, further, tuple(notes))
 
 
-def categories_of(table: pd.DataFrame, known: tuple[str, ...] = ()) -> tuple[tuple[str, ...], np.ndarray]:
+def categories_of(table: pd.DataFrame, model_categories: tuple[str, ...] = ()) -> tuple[tuple[str, ...], np.ndarray]:
     """The first-level categories after "", which stands for all, and each row's place among them, 0: not known."""
     paths = table["category"].astype(str) if "category" in table else pd.Series([""] * len(table))
     first = [path.partition("/")[0] for path in paths]
-    names = known or ("", *sorted(set(first) - {""}))
+    names = model_categories or ("", *sorted(set(first) - {""}))
     place = {name: i for i, name in enumerate(names)}
     return names, np.array([place.get(name, 0) for name in first], np.int64)
 

@@ -38,20 +38,20 @@ def node_ranks(predictions: RetrievalPredictions) -> dict[int, dict[str, Ranks]]
     """
     queries, gallery = _domains(predictions)
     tree = CategoryTree(predictions.paths)
-    things = np.asarray(predictions.product_ids, object)
-    found: dict[int, dict[str, Ranks]] = {}
+    products = np.asarray(predictions.product_ids, object)
+    by_level: dict[int, dict[str, Ranks]] = {}
     for level in range(1, tree.depth + 1):
         nodes = np.array([tree.node(path, level) if path else "" for path in predictions.paths], object)
-        own = {}
+        by_node = {}
         for node in tree.level(level):
             shelf = gallery[nodes[gallery] == node]
-            if len(set(things[shelf]) - {""}) >= SHELF:
+            if len(set(products[shelf]) - {""}) >= SHELF:
                 ranks = _ranks(predictions, queries[nodes[queries] == node], shelf, node)
                 if len(ranks.query):
-                    own[node] = ranks
-        if own:
-            found[level] = own
-    return found
+                    by_node[node] = ranks
+        if by_node:
+            by_level[level] = by_node
+    return by_level
 
 
 def matching_metrics(predictions: RetrievalPredictions) -> dict[str, float]:
@@ -72,10 +72,12 @@ def matching_metrics(predictions: RetrievalPredictions) -> dict[str, float]:
     values = {f"top{k}": ranks.recall(k) for k in TOP}
     for level, nodes in node_ranks(predictions).items():
         for k in TOP:
-            values[f"level{level}/top{k}"] = float(np.concatenate([own.hits(k) for own in nodes.values()]).mean())
-        values |= {f"category:{node}/top20": own.recall(20) for node, own in nodes.items()}
-        values |= {f"category:{node}/count": float(len(own.query)) for node, own in nodes.items()}
-        values[f"level{level}/count"] = float(sum(len(own.query) for own in nodes.values()))
+            values[f"level{level}/top{k}"] = float(
+                np.concatenate([ranks_of.hits(k) for ranks_of in nodes.values()]).mean()
+            )
+        values |= {f"category:{node}/top20": ranks_of.recall(20) for node, ranks_of in nodes.items()}
+        values |= {f"category:{node}/count": float(len(ranks_of.query)) for node, ranks_of in nodes.items()}
+        values[f"level{level}/count"] = float(sum(len(ranks_of.query) for ranks_of in nodes.values()))
     values["count"] = float(len(ranks.query))
     values["without_answer"] = float(ranks.left_out)
     values["shop_photos"] = float(len(_domains(predictions)[1]))
@@ -102,9 +104,9 @@ def matching_page(predictions: RetrievalPredictions, rows: Catalog, metrics: Map
     page.table(
         ["category", "queries", *(f"top-{k}" for k in TOP)],
         [
-            (node, f"{len(own.query):,}", *(percent(own.recall(k)) for k in TOP))
+            (node, f"{len(ranks_of.query):,}", *(percent(ranks_of.recall(k)) for k in TOP))
             for level in nodes.values()
-            for node, own in level.items()
+            for node, ranks_of in level.items()
         ],
     )
     for hit, text in ((True, "Hits"), (False, "Misses")):
@@ -176,8 +178,8 @@ def _curve(ranks: Ranks, nodes: Mapping[int, Mapping[str, Ranks]]) -> "Figure":
     figure = Figure(figsize=(7.2, 3.8), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(CURVE, [ranks.recall(k) for k in CURVE], marker="o", markersize=3, label="all shop photos")
-    for level, own in nodes.items():
-        hits = [np.concatenate([ranks.hits(k) for ranks in own.values()]).mean() for k in CURVE]
+    for level, by_node in nodes.items():
+        hits = [np.concatenate([ranks.hits(k) for ranks in by_node.values()]).mean() for k in CURVE]
         axes.plot(CURVE, hits, marker="o", markersize=3, label=f"within the category, level {level}")
     axes.set_xscale("log")
     axes.set(xlabel="k", ylabel="top-k accuracy", ylim=(0, 1.02))
@@ -193,11 +195,11 @@ def _grids(predictions: RetrievalPredictions, rows: Catalog, ranks: Ranks, hit: 
     drawn = np.random.default_rng(0).permutation(wanted)[:SHOWN]
     grids = []
     for query in queries[np.sort(drawn)].tolist():
-        found, scores = _answers(predictions, query, gallery, ANSWERS)
+        ranked, scores = _answers(predictions, query, gallery, ANSWERS)
         photos = [
             Photo(thumbnail(rows.uri(predictions.images[query])), ["query", predictions.product_ids[query]], "warn")
         ]
-        for row, score in zip(found.tolist(), scores.tolist(), strict=True):
+        for row, score in zip(ranked.tolist(), scores.tolist(), strict=True):
             tone = "good" if predictions.product_ids[row] == predictions.product_ids[query] else "bad"
             photos.append(
                 Photo(
@@ -222,11 +224,11 @@ def _map(predictions: RetrievalPredictions) -> "Figure":
         if predictions.product_ids[row] and predictions.product_ids[row] in shop_place:
             other = shop_place[predictions.product_ids[row]]
             axes.plot([place[0], other[0]], [place[1], other[1]], color="0.8", linewidth=0.5, zorder=1)
-    for own, name, colour in (
+    for domain_rows, name, colour in (
         (slice(0, len(users)), "user", "tab:orange"),
         (slice(len(users), None), "shop", "tab:blue"),
     ):
-        axes.scatter(places[own, 0], places[own, 1], s=12, label=name, color=colour, zorder=2)
+        axes.scatter(places[domain_rows, 0], places[domain_rows, 1], s=12, label=name, color=colour, zorder=2)
     axes.set(xticks=[], yticks=[])
     axes.legend(frameon=False)
     return figure

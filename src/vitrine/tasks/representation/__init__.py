@@ -90,7 +90,7 @@ class Representation(LabelTask["RetrievalPredictions"]):
         if (gallery := gallery_rows(table)).any():  # it is searched, and what it shows may have been learnt
             asking = ~gallery
             targets = [
-                replace(target, truth=[truth if own else () for truth, own in zip(target.truth, asking, strict=True)])
+                replace(target, truth=[truth if asks else () for truth, asks in zip(target.truth, asking, strict=True)])
                 for target in targets
             ]
         paths = table["category"].astype(str).tolist() if "category" in table else [""] * len(table)

@@ -40,8 +40,8 @@ def train_representation(
     features, scores = run_net(net, store, rows)
     supers = super_classes(config, catalog.table)[rows]
     temperatures = {}
-    for name, own in scores.items():
-        temperatures[name] = fit_temperature(own, supers[:, None] == np.arange(own.shape[1]))
+    for name, logits in scores.items():
+        temperatures[name] = fit_temperature(logits, supers[:, None] == np.arange(logits.shape[1]))
     metrics = {f"validation/{name}": value for name, value in (history.kept.figures if history.kept else {}).items()}
     config |= {"temperatures": temperatures, "history": [asdict(epoch) for epoch in history.epochs]}
     deciding = task.deciding(config, catalog.table.iloc[rows], features, scores)

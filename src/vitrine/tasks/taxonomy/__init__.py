@@ -131,8 +131,8 @@ class Taxonomy(LabelTask["PhotoPredictions"]):
         from vitrine.evaluation.metrics import true_ranks
         from vitrine.evaluation.sample import Answers
 
-        levels = [own for own in predictions.targets if own.name.startswith("level") and any(own.truth)]
-        return {own.name: Answers.of_ranks(true_ranks(own), 1, by_class=True) for own in levels}
+        levels = [target for target in predictions.targets if target.name.startswith("level") and any(target.truth)]
+        return {target.name: Answers.of_ranks(true_ranks(target), 1, by_class=True) for target in levels}
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"
@@ -144,19 +144,19 @@ class Taxonomy(LabelTask["PhotoPredictions"]):
         from vitrine.predictions import PhotoPredictions
         from vitrine.tasks.taxonomy.predictions import label_predictions, label_targets, separate_levels
 
-        known = fitted(frozen, lambda part: self.photos(config, part), rows_to_fit(catalog))
-        if known is None:
+        regression = fitted(frozen, lambda part: self.photos(config, part), rows_to_fit(catalog))
+        if regression is None:
             return f"{catalog.root} has no training rows to fit a regression on"
         levels = list(range(1, CategoryTree(config["leaves"]).depth))
         plain = {"leaves": config["leaves"], "labels": config["labels"], "levels": levels}
         targets = []
-        for name, truth, labels in label_targets(plain, known.rows.table):
+        for name, truth, labels in label_targets(plain, regression.rows.table):
             allowed = label_matrix(truth, labels)
             if not name.startswith("attr:"):  # a category cut short says nothing of what is below
                 allowed &= (allowed.sum(axis=1) == 1)[:, None]
             targets.append((name, allowed))
         features = frozen.features(self.photos(config, rows))
-        scores = label_scores(known, features, targets)
+        scores = label_scores(regression, features, targets)
         temperatures = dict.fromkeys(scores, 1.0)
         predicted = label_predictions(plain, scores, rows.table, temperatures)
         if levels:

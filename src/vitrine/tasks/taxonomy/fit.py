@@ -37,9 +37,9 @@ def train_taxonomy(
 
 def _start(catalog: Catalog, variant: str, settings: TaxonomySettings) -> dict[str, Any]:
     """The config of a net before it has learnt anything."""
-    own = {"hidden": settings.hidden, "salient_stage": settings.salient_stage}
-    known = describe(catalog, variant, settings.attributes)
-    return start_config("taxonomy", variant, settings, catalog) | own | known
+    sizes = {"hidden": settings.hidden, "salient_stage": settings.salient_stage}
+    described = describe(catalog, variant, settings.attributes)
+    return start_config("taxonomy", variant, settings, catalog) | sizes | described
 
 
 def _train_net(
@@ -51,8 +51,8 @@ def _train_net(
     assert isinstance(net, TaxonomyNet)
     if settings.start:
         earlier = Path(settings.start)
-        known = load_config(earlier)
-        new = warm_start(net, config, load_tensors(earlier), known, settings.start)
+        earlier_config = load_config(earlier)
+        new = warm_start(net, config, load_tensors(earlier), earlier_config, settings.start)
         print(f"taxonomy {variant}: goes on from {earlier}; {len(new)} leaves are new to it", flush=True)
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
     identity = training_identity(catalog, f"taxonomy/{variant}", settings)
@@ -78,8 +78,8 @@ def _train_refined(
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
     learnt = refine(net, catalog, store, config, settings)
     names = [*config["levels"], "leaf"]
-    for name, own in zip(names, learnt, strict=True):
-        print(f"taxonomy {variant}: MCR of level {name}: lambda {own.strength:g}", flush=True)
+    for name, refinement in zip(names, learnt, strict=True):
+        print(f"taxonomy {variant}: MCR of level {name}: lambda {refinement.strength:g}", flush=True)
     kept, noted = balance(net, catalog, store, config) if settings.balance else ({}, "")
     notes = mcr_notes(names, learnt) + noted
     finish(out, net, config | kept, catalog, store, notes, label_targets, task.deciding, labelled_targets)
@@ -94,9 +94,9 @@ def _train_levels(
     for level in [*levels, 0]:
         path = folder / "levels" / str(level)
         if not path.exists():
-            own = settings.model_copy(update={"level": level})
+            level_settings = settings.model_copy(update={"level": level})
             checkpoints = folder / f"level-{level}"
-            _train_net(cut_catalog(catalog, level), flat, path, own, checkpoints, task)
+            _train_net(cut_catalog(catalog, level), flat, path, level_settings, checkpoints, task)
             shutil.rmtree(checkpoints, ignore_errors=True)
         paths.append(path)
     return paths

@@ -80,7 +80,9 @@ class Refinement:
 
 def centred(scores: Sequence[np.ndarray]) -> np.ndarray:
     """The scores of all levels side by side, each level's mean taken out: (rows, |Omega|) float32."""
-    return np.concatenate([own - own.mean(axis=1, keepdims=True) for own in scores], axis=1, dtype=np.float32)
+    return np.concatenate(
+        [level_scores - level_scores.mean(axis=1, keepdims=True) for level_scores in scores], axis=1, dtype=np.float32
+    )
 
 
 def refine_level(
@@ -108,12 +110,14 @@ def refine_level(
             no fewer right than the nets alone. Photos of one source resemble each other: cross-validation among them
             does not see that the weights have learnt the source.
     """
-    known = np.flatnonzero(allowed.sum(axis=1) == 1)
-    features, labels = scores[known], allowed[known].argmax(axis=1)
-    own = structure.columns(level)
-    temperature = fit_temperature(features[:RELATED_ROWS, own], allowed[known[:RELATED_ROWS]]) if len(known) else 1.0
+    certain = np.flatnonzero(allowed.sum(axis=1) == 1)
+    features, labels = scores[certain], allowed[certain].argmax(axis=1)
+    columns = structure.columns(level)
+    temperature = (
+        fit_temperature(features[:RELATED_ROWS, columns], allowed[certain[:RELATED_ROWS]]) if len(certain) else 1.0
+    )
     anchor = np.zeros((structure.sizes[level], structure.total), np.float32)
-    anchor[np.arange(structure.sizes[level]), np.arange(own.start, own.stop)] = 1 / temperature
+    anchor[np.arange(structure.sizes[level]), np.arange(columns.start, columns.stop)] = 1 / temperature
     losses: dict[float, float] = {}
     hits: dict[float, float] = {}
     if strength is not None:
@@ -142,15 +146,15 @@ def relevant(level: int, weights: np.ndarray, structure: Structure, related: int
         structure: Of the columns.
         related: K.
     """
-    own, size = structure.columns(level), structure.sizes[level]
-    strength = np.abs(weights[:, own])
+    columns, size = structure.columns(level), structure.sizes[level]
+    strength = np.abs(weights[:, columns])
     strength[np.arange(size), np.arange(size)] = np.inf
     nearest = np.argsort(-strength, axis=1, kind="stable")[:, :related]
     same = np.zeros((size, size), bool)
     np.put_along_axis(same, nearest, True, axis=1)
     mask = np.zeros((size, structure.total), bool)
-    mask[:, : own.start] = True
-    mask[:, own] = same
+    mask[:, : columns.start] = True
+    mask[:, columns] = same
     if level + 1 < len(structure.sizes):
         mask[:, structure.columns(level + 1)] = same[:, structure.parents[level + 1]]
     return mask
@@ -190,9 +194,9 @@ def fit_weights(
 
     first = held if start is None else start[mask].astype(np.float64)
     options = {"maxiter": ITERATIONS, "ftol": 1e-7, "gtol": 1e-5}
-    found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options).x
+    minimum = minimize(objective, first, jac=True, method="L-BFGS-B", options=options).x
     weights = np.zeros(mask.shape, np.float32)
-    weights[mask] = found
+    weights[mask] = minimum
     return weights
 
 

@@ -79,10 +79,10 @@ def separate_levels(
     asked = []
     for level in [*config.get("levels", ()), tree.depth]:
         name = LEAF if level == tree.depth else level_task(level)
-        own = probabilities(scores[name], temperatures[name])
+        values = probabilities(scores[name], temperatures[name])
         if name == LEAF:
-            own = _leaf_probabilities(config, scores[LEAF], temperatures[LEAF])
-        asked.append(_question(f"level{level}", tree.level(level), own, _truth(tree, paths, level)))
+            values = _leaf_probabilities(config, scores[LEAF], temperatures[LEAF])
+        asked.append(_question(f"level{level}", tree.level(level), values, _truth(tree, paths, level)))
     return asked
 
 

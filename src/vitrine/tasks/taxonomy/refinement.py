@@ -39,15 +39,15 @@ def join(config: Mapping[str, Any], nets: Sequence[tuple[str, nn.Module, Mapping
         raise InputError(f"--set nets: names {len(nets)} nets; the levels to learn are {', '.join(map(str, levels))}")
     whole = build(config)
     assert isinstance(whole, RefinedNets)
-    for level, own, (name, net, found) in zip(levels, whole.nets, nets, strict=True):
-        if not isinstance(net, TaxonomyNet) or found["levels"] or found["labels"]:
+    for level, part, (name, net, config_of) in zip(levels, whole.nets, nets, strict=True):
+        if not isinstance(net, TaxonomyNet) or config_of["levels"] or config_of["labels"]:
             raise InputError(f"{name}: is not the flat net of one level (a bcnn or sscnn)")
         for key in SHARED:
-            if found.get(key, 0) != config.get(key, 0):
-                raise InputError(f"{name}: has {key} {found.get(key, 0)}, not {config.get(key, 0)}")
-        if tuple(found["leaves"]) != tree.level(level):
+            if config_of.get(key, 0) != config.get(key, 0):
+                raise InputError(f"{name}: has {key} {config_of.get(key, 0)}, not {config.get(key, 0)}")
+        if tuple(config_of["leaves"]) != tree.level(level):
             raise InputError(f"{name}: does not answer the {len(tree.level(level))} categories of level {level}")
-        own.load_state_dict(net.state_dict())
+        part.load_state_dict(net.state_dict())
     return whole
 
 
@@ -68,7 +68,7 @@ def refine(
     of_others = label_targets(config, catalog.table.iloc[np.sort(others)])
     learnt = []
     for level, (_, truth, labels) in enumerate(label_targets(config, catalog.table.iloc[rows])):
-        found = refine_level(
+        refined = refine_level(
             level,
             scores,
             label_matrix(truth, labels),
@@ -78,8 +78,8 @@ def refine(
             settings.seed,
             (seen, label_matrix(of_others[level][1], labels)),
         )
-        net.get_buffer(f"weights{level}").copy_(torch.from_numpy(found.weights))
-        learnt.append(found)
+        net.get_buffer(f"weights{level}").copy_(torch.from_numpy(refined.weights))
+        learnt.append(refined)
     return learnt
 
 
@@ -97,9 +97,11 @@ def mcr_notes(names: Sequence[object], learnt: Sequence[Refinement]) -> str:
         "| level | lambda | tried: loss, top-1 of held-out validation photos |",
         "| --- | --- | --- |",
     ]
-    for name, own in zip(names, learnt, strict=True):
-        tried = [f"{key:g}: {own.losses[key]:.4f}, {100 * own.hits[key]:.1f} %" for key in own.losses]
-        lines.append(f"| {name} | {own.strength:g} | {'; '.join(tried) or 'none'} |")
+    for name, refinement in zip(names, learnt, strict=True):
+        tried = [
+            f"{key:g}: {refinement.losses[key]:.4f}, {100 * refinement.hits[key]:.1f} %" for key in refinement.losses
+        ]
+        lines.append(f"| {name} | {refinement.strength:g} | {'; '.join(tried) or 'none'} |")
     return "\n".join([*lines, "", "An infinite lambda leaves the nets' own answers as they are.", ""])
 
 
@@ -112,8 +114,9 @@ class _Plain(nn.Module):
 
     def forward(self, photos: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Normalised photos (n, 3, h, w) to features and the centred scores (n, m) per level."""
-        features, own, _ = self.net.plain(photos)
+        features, level_scores, _ = self.net.plain(photos)
         named = {
-            name: scores - scores.mean(dim=1, keepdim=True) for name, scores in zip(self.net.names, own, strict=True)
+            name: scores - scores.mean(dim=1, keepdim=True)
+            for name, scores in zip(self.net.names, level_scores, strict=True)
         }
         return features, named
