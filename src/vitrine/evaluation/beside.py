@@ -44,7 +44,7 @@ def add_baseline(page: Page, metrics: Mapping[str, float]) -> None:
     rows = [(key, metrics[key], metrics[PREFIX + key]) for key in both]
     page.table(
         ["figure", "this model", "frozen net", "difference"],
-        [(key, percent(own), percent(frozen), f"{100 * (own - frozen):+.1f}") for key, own, frozen in rows],
+        [(key, percent(value), percent(frozen), f"{100 * (value - frozen):+.1f}") for key, value, frozen in rows],
     )
 
 

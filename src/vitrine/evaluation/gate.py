@@ -98,33 +98,33 @@ def decide(
     """
     if champion is not None and candidate_id and candidate_id == champion_id:
         return Decision(False, f"Refused: the candidate is the champion itself (model {candidate_id}).")
-    own = candidate.get(rules.metric)
-    if own is None or math.isnan(own):
-        what = "is missing" if own is None else "is not a number"
+    value = candidate.get(rules.metric)
+    if value is None or math.isnan(value):
+        what = "is missing" if value is None else "is not a number"
         return Decision(False, f"Refused: the candidate's {rules.metric} {what}.")
-    if own < rules.floor:
-        reason = f"Refused: {rules.metric} {own:.4f} is below the floor of {rules.floor:.4f} (min_value)."
-        return Decision(False, reason, (Comparison(rules.metric, own, None, False),))
+    if value < rules.floor:
+        reason = f"Refused: {rules.metric} {value:.4f} is below the floor of {rules.floor:.4f} (min_value)."
+        return Decision(False, reason, (Comparison(rules.metric, value, None, False),))
     constant = candidate.get(CONSTANT + rules.metric)
-    if not rules.allow_below_baseline and _no_better(own, constant, over_constant):
-        known = "" if constant is None else f" the {constant:.4f} of"
-        told = f" ({over_constant.words()})" if over_constant else ""
+    if not rules.allow_below_baseline and _no_better(value, constant, over_constant):
+        of_constant = "" if constant is None else f" the {constant:.4f} of"
+        interval_words = f" ({over_constant.words()})" if over_constant else ""
         reason = (
-            f"Refused: {rules.metric} {own:.4f} is not clearly better than{known} {rules.trivial}{told} "
+            f"Refused: {rules.metric} {value:.4f} is not clearly better than{of_constant} {rules.trivial}{interval_words} "
             "(allow_below_baseline lets such a model pass)."
         )
-        return Decision(False, reason, (Comparison(f"{CONSTANT}{rules.metric}", own, constant, False),))
+        return Decision(False, reason, (Comparison(f"{CONSTANT}{rules.metric}", value, constant, False),))
     frozen = candidate.get(PREFIX + rules.metric)
-    if frozen is not None and own < frozen and not rules.allow_below_baseline:
+    if frozen is not None and value < frozen and not rules.allow_below_baseline:
         reason = (
-            f"Refused: {rules.metric} {own:.4f} is below the {frozen:.4f} of the frozen net that training started from "
+            f"Refused: {rules.metric} {value:.4f} is below the {frozen:.4f} of the frozen net that training started from "
             "(allow_below_baseline lets such a model pass)."
         )
-        return Decision(False, reason, (Comparison(f"{PREFIX}{rules.metric}", own, frozen, False),))
+        return Decision(False, reason, (Comparison(f"{PREFIX}{rules.metric}", value, frozen, False),))
     if champion is None:
         beyond = f"; {over_constant.words()} over {rules.trivial}" if over_constant else ""
-        reason = f"Promoted: the first model, with {rules.metric} {own:.4f}{beyond}."
-        return Decision(True, reason, (Comparison(rules.metric, own, None, True),))
+        reason = f"Promoted: the first model, with {rules.metric} {value:.4f}{beyond}."
+        return Decision(True, reason, (Comparison(rules.metric, value, None, True),))
     if candidate.get("count") != champion.get("count"):
         return Decision(
             False,
@@ -134,11 +134,11 @@ def decide(
     return _against(candidate, champion, rules, over_champion)
 
 
-def _no_better(own: float, constant: float | None, interval: Interval | None) -> bool:
+def _no_better(value: float, constant: float | None, interval: Interval | None) -> bool:
     """Whether a model is not better than answers without looking by more than the interval of the difference."""
     if interval is not None and not math.isnan(interval.difference):
         return interval.low <= 0
-    return constant is not None and own <= constant
+    return constant is not None and value <= constant
 
 
 def _against(

@@ -55,21 +55,21 @@ def true_ranks(target: LabelPredictions) -> TrueRanks:
     photos, labels = len(target.truth), len(target.labels)
     if target.scores.shape != (photos, labels):
         raise ValueError(f"{target.name}: scores are {target.scores.shape}, not ({photos}, {labels})")
-    known = {label: i for i, label in enumerate(target.labels)}
+    column_of = {label: i for i, label in enumerate(target.labels)}
     pairs = [(i, name) for i, names in enumerate(target.truth) for name in dict.fromkeys(names)]
     photo = np.array([i for i, _ in pairs], dtype=np.int64)
-    column = np.array([known.get(name, -1) for _, name in pairs], dtype=np.int64)
+    column = np.array([column_of.get(name, -1) for _, name in pairs], dtype=np.int64)
     above, tied = np.empty(len(pairs)), np.empty(len(pairs))
     for start in range(0, len(pairs), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
         scores = target.scores[photo[part]].astype(np.float64)  # (part, C)
-        own = scores[np.arange(len(scores)), column[part]][:, None]  # an unknown label's -1 is overwritten below
-        above[part] = (scores > own).sum(axis=1)
-        tied[part] = (scores == own).sum(axis=1)
+        true_score = scores[np.arange(len(scores)), column[part]][:, None]  # an unknown label's -1 is overwritten below
+        above[part] = (scores > true_score).sum(axis=1)
+        tied[part] = (scores == true_score).sum(axis=1)
     missed = (column < 0) | (tied == 0)  # unknown to the model, or NaN (which equals nothing)
     above[missed], tied[missed] = np.inf, 1
     true_names = {name for _, name in pairs}
-    names = [name for name in target.labels if name in true_names] + sorted(true_names - known.keys())
+    names = [name for name in target.labels if name in true_names] + sorted(true_names - column_of.keys())
     place = {name: i for i, name in enumerate(names)}
     groups = np.stack([photo, above])  # true labels of one photo with one score
     _, group, size = np.unique(groups, axis=1, return_inverse=True, return_counts=True)
@@ -187,7 +187,7 @@ def _all_ranks(predictions: PhotoPredictions) -> dict[str, TrueRanks]:
 
 def _measured(predictions: PhotoPredictions, ranks: Mapping[str, TrueRanks], measure: Measure) -> dict[str, float]:
     values = measure(ranks, None)
-    values |= {f"{name}/count": float(len(np.unique(own.photo))) for name, own in ranks.items()}
+    values |= {f"{name}/count": float(len(np.unique(of_target.photo))) for name, of_target in ranks.items()}
     values["count"] = float(len(predictions.images))
     values["seconds_per_1000_images"] = 1000.0 * predictions.seconds / len(predictions.images)
     return values

@@ -121,7 +121,7 @@ def sample_of(targets: Mapping[str, Answers], counted: str, units: np.ndarray) -
         counted: What units are.
         units: (rows,) the unit of each row.
     """
-    by_unit = {name: Answers(units[own.unit], own.group, own.hit) for name, own in targets.items()}
+    by_unit = {name: Answers(units[per_row.unit], per_row.group, per_row.hit) for name, per_row in targets.items()}
     return Sample(counted, int(units.max(initial=-1)) + 1, by_unit)
 
 
@@ -138,7 +138,7 @@ def difference(one: Sample, other: Sample, draws: int = DRAWS, seed: int = 0) ->
         return None
     if any((a.unit != b.unit).any() for a, b in pairs):
         return None
-    asked = np.unique(np.concatenate([own.unit for own, _ in pairs]))
+    asked = np.unique(np.concatenate([first.unit for first, _ in pairs]))
 
     def gain(weights: np.ndarray | None) -> float:
         gains = [a.figure(weights) - b.figure(weights) for a, b in pairs]
@@ -147,11 +147,11 @@ def difference(one: Sample, other: Sample, draws: int = DRAWS, seed: int = 0) ->
     if len(asked) < LEAST:
         return Interval(gain(None), -1.0, 1.0, len(asked), one.counted)
     random = np.random.default_rng(seed)
-    found = []
+    gains_of_draws = []
     for _ in range(draws):
         drawn = asked[random.integers(len(asked), size=len(asked))]
-        found.append(gain(np.bincount(drawn, minlength=one.units).astype(np.float64)))
-    low, high = np.nanquantile(found, [0.025, 0.975])
+        gains_of_draws.append(gain(np.bincount(drawn, minlength=one.units).astype(np.float64)))
+    low, high = np.nanquantile(gains_of_draws, [0.025, 0.975])
     return Interval(gain(None), float(low), float(high), len(asked), one.counted)
 
 
@@ -161,9 +161,9 @@ def write_samples(path: Path, samples: Mapping[str, Sample]) -> None:
     for who, sample in samples.items():
         arrays[f"{who}|counted"] = np.array(sample.counted)
         arrays[f"{who}|units"] = np.array(sample.units)
-        for name, own in sample.targets.items():
+        for name, answers in sample.targets.items():
             for part in ("unit", "group", "hit"):
-                arrays[f"{who}|{part}|{name}"] = getattr(own, part)
+                arrays[f"{who}|{part}|{name}"] = getattr(answers, part)
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 

@@ -183,9 +183,11 @@ def compare(
 
 def judge(before: Side, now: Side, rules: DriftRules) -> Drift:
     """Whether one side has moved away from the other, without writing anything."""
-    found = detect(before.table, now.table, rules)
+    detected = detect(before.table, now.table, rules)
     rare = _rare_by_column(before.rare)
-    return _decide([*new_labels(before.labels, now.labels, rules, rare), *found.findings], found.skipped, found.broken)
+    return _decide(
+        [*new_labels(before.labels, now.labels, rules, rare), *detected.findings], detected.skipped, detected.broken
+    )
 
 
 def compare_with_model(
@@ -367,7 +369,8 @@ def _answers(images: list[str], outcome: PhotoPredictions, projection: Projectio
     for question in outcome.targets:
         best = question.scores[rows].argmax(axis=1)
         columns[f"predicted:{question.name}"] = [
-            question.labels[label] if known else "" for label, known in zip(best, answered, strict=True)
+            question.labels[label] if label_is_known else ""
+            for label, label_is_known in zip(best, answered, strict=True)
         ]
         confidence = question.confidence[rows].astype(np.float64)
         columns[f"confidence:{question.name}"] = np.where(answered, confidence, np.nan)

@@ -75,7 +75,7 @@ def rank(
         score: (q, dim) and (m, dim) features, as they came, to (q, m), higher is more alike; None: the cosine.
     """
     asked = np.flatnonzero(query_labels >= 0)
-    own = np.full(len(queries), -1) if itself is None else itself
+    place = np.full(len(queries), -1) if itself is None else itself
     if query_groups is None or gallery_groups is None:
         query_groups, gallery_groups = np.zeros(len(queries), int), np.zeros(len(gallery), int)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -93,10 +93,10 @@ def rank(
             asking = prepare(queries[part], device)
             scores = asking @ shelf.T if score is None else score(asking, shelf).clone()  # (q, m_g)
             right = torch.from_numpy(query_labels[part]).to(device)[:, None] == labels
-            mine = torch.from_numpy(place_of[own[part]])
-            found = torch.nonzero(mine >= 0)[:, 0]
-            scores[found, mine[found]] = -torch.inf
-            right[found, mine[found]] = False
+            mine = torch.from_numpy(place_of[place[part]])
+            has_answer = torch.nonzero(mine >= 0)[:, 0]
+            scores[has_answer, mine[has_answer]] = -torch.inf
+            right[has_answer, mine[has_answer]] = False
             parts.append((part, *(value.cpu().numpy() for value in _places(scores, right))))
     if not parts:
         empty = np.zeros(0)

@@ -103,12 +103,12 @@ class Shelf:
         Raises:
             RefusedError: 404 if there is none (503 while the server is starting), or another version answers.
         """
-        found = self._models.get(name)
-        if found is None:
+        model = self._models.get(name)
+        if model is None:
             raise self._missing(f"no model {name!r} here; there are: {', '.join(sorted(self._models)) or 'none'}")
-        if version and version != found.version:
-            raise RefusedError(404, f"model {name!r} is at version {found.version}, not {version}")
-        return found
+        if version and version != model.version:
+            raise RefusedError(404, f"model {name!r} is at version {model.version}, not {version}")
+        return model
 
     def naming(self, name: str) -> Served:
         """The model of a name; of "", the first that names labels.
@@ -191,9 +191,9 @@ class Champions:
 
 def fetched(address: str, name: str, load: Load, warm: int, registry: str = "") -> Served:
     """A model by its address, loaded and warm; see `vitrine.registry.address`."""
-    with local_copy(address, registry) as found:
-        model, engine = load(found.folder)
-    served = Served(name or model.task.name, found.version, engine, model)
+    with local_copy(address, registry) as copy:
+        model, engine = load(copy.folder)
+    served = Served(name or model.task.name, copy.version, engine, model)
     served.warm_up(warm)
     return served
 

@@ -32,7 +32,7 @@ def start_config(task: str, variant: str, settings: Settings, catalog: Catalog) 
         "backbone": settings.backbone,
         "image_size": settings.image_size,
         "normalisation": {"mean": MEAN, "std": STD},
-        "weights": found.provenance() if (found := find_weights(settings.weights, settings.backbone)) else None,
+        "weights": weights.provenance() if (weights := find_weights(settings.weights, settings.backbone)) else None,
         "data_version": catalog.data_version,
         "settings": settings.model_dump(by_alias=True),
     }
@@ -43,9 +43,9 @@ def training_identity(catalog: Catalog, what: str, settings: Settings) -> str:
 
     Not by the paths of its teachers, which a second run may find elsewhere.
     """
-    own = json.dumps(settings.model_dump(exclude={"teachers", "teacher_store"}), sort_keys=True)
+    dumped = json.dumps(settings.model_dump(exclude={"teachers", "teacher_store"}), sort_keys=True)
     start = sum_of(settings.weights, settings.backbone)
-    digest = hashlib.sha256(f"{what}\n{__version__}\n{own}\n{start}\n".encode())
+    digest = hashlib.sha256(f"{what}\n{__version__}\n{dumped}\n{start}\n".encode())
     digest.update(absolute(catalog.root).encode())
     digest.update(catalog.table.to_csv(index=False).encode())
     return digest.hexdigest()
@@ -73,7 +73,7 @@ def finish(
         notes: Markdown that ends the card.
         targets: config and rows to each target's name, the rows' true labels, and the labels that can be predicted.
         deciding: config, rows, their features and raw scores to the figure that the gate decides by, by name.
-        measured: As `targets`, with the labels that rows are measured by, where some may be one of several; None: these.
+        measured: As `targets`, with the labels that rows are measured by; None: the same ones.
     """
     split = catalog.table["split"].to_numpy()
     rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
@@ -86,14 +86,14 @@ def finish(
     exact = {name: truth for name, truth, _ in (measured or targets)(config, table)}
     for name, truth, labels in targets(config, table):
         matrix = label_matrix(truth, labels)
-        answers = scores[name]
+        logits = scores[name]
         if config["settings"].get("prior"):
             counts = label_matrix(attribute_truth(train, name), labels).sum(axis=0)
-            temperatures[name], offsets = fit_prior(answers, matrix, counts)
-            answers, priors[name] = answers / temperatures[name] + offsets, offsets.tolist()
+            temperatures[name], offsets = fit_prior(logits, matrix, counts)
+            logits, priors[name] = logits / temperatures[name] + offsets, offsets.tolist()
         else:
-            temperatures[name] = fit_temperature(answers, matrix)
-        accuracy, count = labelled_accuracy(answers, exact[name], labels)
+            temperatures[name] = fit_temperature(logits, matrix)
+        accuracy, count = labelled_accuracy(logits, exact[name], labels)
         if accuracy is not None:
             metrics[f"validation/{name}/top1"] = accuracy
             metrics[f"validation/{name}/count"] = float(count)

@@ -82,13 +82,13 @@ def objective(
         if "prototypes" not in parts:
             return net.loss(output, lengths, targets[indices].to(device), weights[indices].to(device))
         batch_verdicts = verdicts[indices].to(device)
-        known = batch_verdicts != UNLABELLED
+        is_decided = batch_verdicts != UNLABELLED
         judged = sum(
             F.cross_entropy(logits.float(), batch_verdicts, ignore_index=UNLABELLED, reduction="sum")
             for logits in (output.logits, *output.branches)
         )
         pull = parts["prototypes"](output.features, batch_verdicts)
-        return judged / known.sum().clamp(min=1) + settings.lambda_ * pull
+        return judged / is_decided.sum().clamp(min=1) + settings.lambda_ * pull
 
     noted: dict[str, float] = {}
 
