@@ -134,8 +134,8 @@ def load(address: str | Path, registry: str | Path = "") -> Predictor:
     Raises:
         InputError: if there is no such model, or it is damaged.
     """
-    with local_copy(address, registry) as found:
-        return Predictor(Model.load(found.folder), found.version, str(address))
+    with local_copy(address, registry) as copy:
+        return Predictor(Model.load(copy.folder), copy.version, str(address))
 
 
 def search(

@@ -73,8 +73,8 @@ def fetch(catalog: str, out: Path, revision: str, remote: str) -> None:
     """Fetch one revision of CATALOG (a folder, s3:// prefix or .dvc file); OUT names its photos."""
     from vitrine.catalog.fetch import fetch as run
 
-    found = run(catalog, out, revision, remote)
-    _say(f"{out}: {counted(len(found), 'row')} at {found.data_version}; photos in {found.root}")
+    fetched = run(catalog, out, revision, remote)
+    _say(f"{out}: {counted(len(fetched), 'row')} at {fetched.data_version}; photos in {fetched.root}")
 
 
 PHOTOS = click.option("--photos", type=PATH, multiple=True, help="Folder that `vitrine scan` wrote; one per shard.")
@@ -126,7 +126,7 @@ def validate(
     if earlier and not previous:
         raise InputError("--earlier: name the report of that catalog with --previous too")
     source = versioned(read_catalog(catalog, check_rows=False))
-    known = read_catalog(earlier, check_rows=False) if earlier else None
+    earlier_catalog = read_catalog(earlier, check_rows=False) if earlier else None
     with Progress("scanning", "photo") as progress:
         validation = validate_catalog(
             source,
@@ -134,7 +134,7 @@ def validate(
             rules,
             suite=suite,
             previous=previous,
-            earlier=known,
+            earlier=earlier_catalog,
             photos=photos,
             as_map=as_map,
             progress=progress,
@@ -274,8 +274,8 @@ def evaluate(model: Path, catalog: str, out: Path, which: str, corrupted: bool, 
 
     rows = versioned(read_catalog(catalog))
     with Progress("corrupting", "set") as progress:
-        found = run(model, rows, out, which, on_corrupted=corrupted, against=against, progress=progress)
-    for name, value in found.items():
+        metrics = run(model, rows, out, which, on_corrupted=corrupted, against=against, progress=progress)
+    for name, value in metrics.items():
         _say(f"{name} {value:.4f}")
     _say(f"see {out / 'report.html'}")
 

@@ -63,11 +63,11 @@ MEANT = {  # what other programs call a setting -> ours
 }
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, candidates: Iterable[str]) -> str:
     """The known name that someone who wrote `name` most likely meant, by meaning or spelling; "" of none at all."""
     from difflib import get_close_matches
 
-    names = list(known)
+    names = list(candidates)
     if (meant := MEANT.get(name.lower().replace("-", "_"))) in names:
         return str(meant)
     close = get_close_matches(name, names, n=1, cutoff=0.0)

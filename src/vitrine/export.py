@@ -81,8 +81,8 @@ def difference(graph: Graph, data: bytes) -> float:
         inputs = {name: _resized(example, count) for name, example in graph.inputs.items()}
         with torch.inference_mode():
             expected = graph.module(*inputs.values())
-        found = asked.run(None, {name: value.numpy() for name, value in inputs.items()})
-        for torchs, own in zip(expected, found, strict=True):
+        actual = asked.run(None, {name: value.numpy() for name, value in inputs.items()})
+        for torchs, own in zip(expected, actual, strict=True):
             right = torchs.numpy()
             largest = max(largest, float(np.max(np.abs(right - own) / np.maximum(1, np.abs(right)))))
     return largest

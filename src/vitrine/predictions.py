@@ -127,11 +127,11 @@ class Reply:
 def best_labels(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record of `Task.records` as a row of a table: of each question the likeliest label, and its confidence."""
     row: dict[str, Any] = {}
-    for name, said in record.items():
-        if isinstance(said, list):
-            row |= {name: said[0]["label"], f"{name}/confidence": said[0]["confidence"]}
+    for name, value in record.items():
+        if isinstance(value, list):
+            row |= {name: value[0]["label"], f"{name}/confidence": value[0]["confidence"]}
         else:
-            row[name] = said
+            row[name] = value
     return row
 
 

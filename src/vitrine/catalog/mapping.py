@@ -212,8 +212,8 @@ class Template:
 
 def cut_path(parts: Iterable[str], unknown: Container[str] = ()) -> str:
     """The parts before the first that is empty or one of `unknown`, as a path."""
-    known = itertools.takewhile(lambda part: part and part not in unknown, (part.strip() for part in parts))
-    return "/".join(known)
+    known_parts = itertools.takewhile(lambda part: part and part not in unknown, (part.strip() for part in parts))
+    return "/".join(known_parts)
 
 
 def _parse_field(text: str) -> _Field:

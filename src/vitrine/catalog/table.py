@@ -253,8 +253,8 @@ def parse_csv(
         if not bad:
             raise
         if skipped is None:
-            told = "; ".join(f"in line {line}, saw {cells}" for line, cells in bad.items())
-            raise BadLinesError(list(bad), f"Expected {width} fields {told}") from None
+            broken = "; ".join(f"in line {line}, saw {cells}" for line, cells in bad.items())
+            raise BadLinesError(list(bad), f"Expected {width} fields {broken}") from None
         skipped += bad
         table = parse("skip")
     if header:
@@ -294,13 +294,13 @@ def likely_delimiter(text: str, used: str) -> str:
     One that stands as often in nearly every line as in the first.
     """
     lines = [line for line in text.splitlines()[:50] if line.strip()]
-    found = {}
+    counts = {}
     for mark in (";", "\t", "|", ","):
         count = lines[0].count(mark) if lines else 0
         alike = sum(line.count(mark) == count for line in lines)
         if mark != used and count and alike >= 0.9 * len(lines):
-            found[mark] = count
-    return max(found, key=found.__getitem__) if found else ""
+            counts[mark] = count
+    return max(counts, key=counts.__getitem__) if counts else ""
 
 
 def _longer_lines(text: str, delimiter: str, quoted: bool) -> tuple[int, dict[int, int]]:

@@ -108,17 +108,17 @@ def decide(
     constant = candidate.get(CONSTANT + rules.metric)
     if not rules.allow_below_baseline and _no_better(value, constant, over_constant):
         of_constant = "" if constant is None else f" the {constant:.4f} of"
-        interval_words = f" ({over_constant.words()})" if over_constant else ""
+        apart = f" ({over_constant.words()})" if over_constant else ""
         reason = (
-            f"Refused: {rules.metric} {value:.4f} is not clearly better than{of_constant} {rules.trivial}{interval_words} "
+            f"Refused: {rules.metric} {value:.4f} is not clearly better than{of_constant} {rules.trivial}{apart} "
             "(allow_below_baseline lets such a model pass)."
         )
         return Decision(False, reason, (Comparison(f"{CONSTANT}{rules.metric}", value, constant, False),))
     frozen = candidate.get(PREFIX + rules.metric)
     if frozen is not None and value < frozen and not rules.allow_below_baseline:
         reason = (
-            f"Refused: {rules.metric} {value:.4f} is below the {frozen:.4f} of the frozen net that training started from "
-            "(allow_below_baseline lets such a model pass)."
+            f"Refused: {rules.metric} {value:.4f} is below the {frozen:.4f} of the frozen net that training started "
+            "from (allow_below_baseline lets such a model pass)."
         )
         return Decision(False, reason, (Comparison(f"{PREFIX}{rules.metric}", value, frozen, False),))
     if champion is None:

@@ -37,12 +37,12 @@ def mistake_height(target: LabelPredictions) -> float | None:
 def _mistakes(target: LabelPredictions) -> list[tuple[int, int]]:
     """Of every mistake the steps up, and the levels of the true path."""
     best = target.scores.argmax(axis=1)
-    found = [
+    severities = [
         (steps_up(truth[0], target.labels[predicted]), truth[0].count("/") + 1)
         for truth, predicted in zip(target.truth, best, strict=True)
         if truth
     ]
-    return [(steps, depth) for steps, depth in found if steps]
+    return [(steps, depth) for steps, depth in severities if steps]
 
 
 def agreement(levels: Sequence[LabelPredictions]) -> np.ndarray:

@@ -111,5 +111,6 @@ def records(table: pd.DataFrame, photos: pd.DataFrame, rows: Rows) -> dict[int, 
     cells = [*(table[name].iloc[rows].tolist() for name in columns), sizes]
     values = zip(*cells, strict=True)
     return {
-        row: dict(zip([*columns, "size"], own, strict=True)) for row, own in zip(rows.tolist(), values, strict=True)
+        row: dict(zip([*columns, "size"], fields, strict=True))
+        for row, fields in zip(rows.tolist(), values, strict=True)
     }

@@ -147,5 +147,5 @@ def _all(queries: np.ndarray, vectors: np.ndarray, k: int, alive: np.ndarray | N
     for i in range(len(queries)):
         rows = torch.nonzero(scores[i] >= worst[i])[:, 0].numpy()
         hits.append(best_first(rows, scores[i].numpy()[rows], k))
-    found, best = (np.stack(column) for column in zip(*hits, strict=True))
-    return found, best
+    row_ids, best = (np.stack(column) for column in zip(*hits, strict=True))
+    return row_ids, best
