@@ -82,9 +82,9 @@ def difference(graph: Graph, data: bytes) -> float:
         with torch.inference_mode():
             expected = graph.module(*inputs.values())
         actual = asked.run(None, {name: value.numpy() for name, value in inputs.items()})
-        for torchs, own in zip(expected, actual, strict=True):
+        for torchs, result in zip(expected, actual, strict=True):
             right = torchs.numpy()
-            largest = max(largest, float(np.max(np.abs(right - own) / np.maximum(1, np.abs(right)))))
+            largest = max(largest, float(np.max(np.abs(right - result) / np.maximum(1, np.abs(right)))))
     return largest
 
 

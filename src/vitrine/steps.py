@@ -326,11 +326,11 @@ def teachable(table: Path) -> list[str]:
 
 def plan(table: Path, run: str) -> str:
     """As `find_tasks`; publishes what the steps so far decided, and which models the run is to come to."""
-    found = find_tasks(table)
-    names = found.split("+")
+    allowed = find_tasks(table)
+    names = allowed.split("+")
     decided = [f"{' and '.join(tasks.get(name).title for name in names)}."]
     _close(Note("tasks", "What can be trained", decided, due=[_decision(name) for name in names]), table, run)
-    return found
+    return allowed
 
 
 def _decision(task: str) -> str:

@@ -136,9 +136,9 @@ def read_mapping(path: Path) -> CatalogMapping:
     return mapping
 
 
-def nearest(word: str, known: Iterable[str], otherwise: str = "; known: ") -> str:
+def nearest(word: str, choices: Iterable[str], otherwise: str = "; known: ") -> str:
     """`; did you mean 'x'?` or, where nothing is near, the known words after `otherwise`."""
-    names = {name.lower(): name for name in known}
+    names = {name.lower(): name for name in choices}
     close = difflib.get_close_matches(word.lower(), names, n=1)
     return f"; did you mean {names[close[0]]!r}?" if close else f"{otherwise}{', '.join(names.values())}"
 
@@ -241,8 +241,10 @@ def _check_columns(mapping: CatalogMapping) -> None:
     ]:
         for name, text in templates.items():
             if not schema.is_contract_column(name) and (templates is mapping.columns or name not in mapping.extra):
-                known = (*schema.CONTRACT_COLUMNS, "attr:<type>")
-                raise InputError(f"{where}: no catalog column {name!r}{nearest(name, known)} (own columns go in extra)")
+                expected = (*schema.CONTRACT_COLUMNS, "attr:<type>")
+                raise InputError(
+                    f"{where}: no catalog column {name!r}{nearest(name, expected)} (own columns go in extra)"
+                )
             _check_template(f"{where}.{name}", text)
     for name, text in mapping.extra.items():
         if schema.is_contract_column(name):

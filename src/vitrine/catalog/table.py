@@ -258,13 +258,13 @@ def parse_csv(
         skipped += bad
         table = parse("skip")
     if header:
-        found = [name.strip() or f"column {i + 1}" for i, name in enumerate(table.iloc[0])]
+        header_row = [name.strip() or f"column {i + 1}" for i, name in enumerate(table.iloc[0])]
         table = table.iloc[1:].reset_index(drop=True)
     else:
-        found = [f"column {i + 1}" for i in range(table.shape[1])]
-    if names and len(names) != len(found):
-        raise ValueError(f"has {len(found)} columns, not the {len(names)} named")
-    table.columns = pd.Index(_without_duplicates(list(names) or found), dtype=object)
+        header_row = [f"column {i + 1}" for i in range(table.shape[1])]
+    if names and len(names) != len(header_row):
+        raise ValueError(f"has {len(header_row)} columns, not the {len(names)} named")
+    table.columns = pd.Index(_without_duplicates(list(names) or header_row), dtype=object)
     return table
 
 

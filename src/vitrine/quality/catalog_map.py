@@ -42,8 +42,8 @@ def write_catalog_map(
     table, findings = evidence.table.iloc[rows], findings.iloc[rows]
     labels = _labels(evidence.normal).iloc[rows]
     captions = [
-        [str(image), f"Row {row + 1}", *filter(None, said), *filter(None, finding)]
-        for image, row, said, finding in zip(
+        [str(image), f"Row {row + 1}", *filter(None, shown_labels), *filter(None, finding)]
+        for image, row, shown_labels, finding in zip(
             table["image"], rows, labels.itertuples(index=False), findings.itertuples(index=False), strict=True
         )
     ]

@@ -55,9 +55,9 @@ def defects(photos: pd.DataFrame, settings: Settings) -> dict[str, Mask]:
         settings: Limits.
     """
     rows = np.flatnonzero(photos["readable"].to_numpy() & (photos["spread"].to_numpy() >= settings.blank_spread))
-    found = {name: np.zeros(len(photos), dtype=bool) for name in MASKS}
+    by_defect = {name: np.zeros(len(photos), dtype=bool) for name in MASKS}
     if len(rows) < FEWEST:
-        return found
+        return by_defect
 
     def measure(name: str) -> NDArray[np.float64]:
         return photos[name].to_numpy()[rows].astype(np.float64)
@@ -75,8 +75,8 @@ def defects(photos: pd.DataFrame, settings: Settings) -> dict[str, Mask]:
         measure("borders") > settings.background_share,
     )
     for name, mask in zip(MASKS, masks, strict=True):
-        found[name][rows[mask]] = True
-    return found
+        by_defect[name][rows[mask]] = True
+    return by_defect
 
 
 def _overexposed(

@@ -41,10 +41,10 @@ def disagreements(table: pd.DataFrame, copies: Indices | None = None, no_label: 
         return _no_disagreements()
     unit = _units(table)
     verdict = pd.factorize(table["verdict"])[0]
-    known = (table["verdict"] != "").to_numpy(dtype=bool)
+    has_verdict = (table["verdict"] != "").to_numpy(dtype=bool)
     contradictions = []
     for tie, item, name in _ties(table, unit, copies, no_label):
-        rows = np.flatnonzero(known & (item >= 0))
+        rows = np.flatnonzero(has_verdict & (item >= 0))
         rows = rows[np.isin(item[rows], _with_several(item[rows], verdict[rows]))]
         if tie != "listing":  # what one listing contradicts itself in is said once
             rows = rows[np.isin(item[rows], _with_several(item[rows], unit[rows]))]

@@ -121,7 +121,7 @@ def label_noise(
     drawn = {name: np.sort(rows[lowest(order[rows], max_rows)]) for name, rows in labelled.items()}
     asked = np.unique(np.concatenate([np.zeros(0, np.int64), *drawn.values()]))
     seen = [view(asked) for view in features or [looks_of(photos)]] if len(asked) else []
-    found: list[pd.DataFrame] = []
+    parts: list[pd.DataFrame] = []
     columns: list[Reliability] = []
     for done, (name, rows) in enumerate(drawn.items()):
         if len(rows):
@@ -133,11 +133,11 @@ def label_noise(
                 with threadpool_limits(1):  # thousands of short calls, which threads that wait for a core hold up
                     suspects, reliability = _judged(column, labels, views, groups, dealt, len(labelled[name]))
                 suspects["row"] = rows[suspects["row"]]
-                found.append(suspects)
+                parts.append(suspects)
                 columns.append(reliability)
         if progress is not None:
             progress(done + 1, len(names))
-    every = pd.concat([_no_suspects(), *(frame for frame in found if len(frame))], ignore_index=True)
+    every = pd.concat([_no_suspects(), *(frame for frame in parts if len(frame))], ignore_index=True)
     every = every.sort_values(
         ["confident", "margin", "row", "column"], ascending=[False, False, True, True], ignore_index=True
     )

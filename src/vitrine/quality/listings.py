@@ -47,9 +47,9 @@ def keyword_hits(table: pd.DataFrame, settings: Settings) -> pd.Series:
         where = described if number < len(settings.keywords) else described & judged
         whole_word = rf"(?:^|\W){re.escape(word)}(?:\W|$)"
         holds = pd.Series(texts, dtype=TEXT).str.contains(whole_word, case=False, regex=True).to_numpy(dtype=bool)
-        found = where & holds[codes]
-        if 0 < found.sum() <= max(1, settings.keyword_max_share * where.sum()):
-            hits[found & (hits < 0)] = number
+        matched = where & holds[codes]
+        if 0 < matched.sum() <= max(1, settings.keyword_max_share * where.sum()):
+            hits[matched & (hits < 0)] = number
     return pd.Series([*words, ""], dtype=TEXT).take(hits).set_axis(table.index)
 
 

@@ -276,7 +276,7 @@ def _contradictions(evidence: Evidence, groups: Groups) -> Finding:
     """Rows of one photo, and of one marked box in it, whose labels cannot all be right."""
     columns = [name for name in label_columns(evidence.normal) if name != "product"]
     shown = records(evidence.normal, evidence.photos, np.flatnonzero(groups >= 0))
-    found: list[int] = []
+    wrong_rows: list[int] = []
     details: list[str] = []
     for group in members(groups):
         rows = group.tolist()
@@ -288,12 +288,12 @@ def _contradictions(evidence: Evidence, groups: Groups) -> Finding:
             numbers = [row for row in rows if same_box(shown[row], shown[item])]
             wrong = [name for name in columns if agreed(name, [shown[row][name] for row in numbers])[1]]
             if wrong:
-                found += numbers
+                wrong_rows += numbers
                 sentences = (
                     f"{name}: {' / '.join(sorted({shown[row][name] for row in numbers} - {''}))}" for name in wrong
                 )
                 details.append(f"row {numbers[0] + 1}: {'; '.join(sentences)}")
-    rows = sorted(set(found))
+    rows = sorted(set(wrong_rows))
     return Finding(len(rows), len(evidence.table), tuple(rows[:EXAMPLES]), tuple(details[:8]))
 
 

@@ -451,9 +451,9 @@ def _seen(photos: Sequence[Pixels]) -> Iterator[Seen]:
         colours = signature.cell_colours(tall, len(some))
         edges = _edges(grey, len(some))
         greys = grey.reshape(len(some), height, width)
-        for own, cells, sharpness, bend in zip(greys, colours, *edges, strict=True):
-            levels = cv2.calcHist([own], [0], None, [256], [0, 256]).ravel()
-            yield Seen((height, width), cells, levels, sharpness, bend / max(_slope(own), 1e-3), _box(own))
+        for luma, cells, sharpness, bend in zip(greys, colours, *edges, strict=True):
+            levels = cv2.calcHist([luma], [0], None, [256], [0, 256]).ravel()
+            yield Seen((height, width), cells, levels, sharpness, bend / max(_slope(luma), 1e-3), _box(luma))
 
 
 def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:

@@ -379,8 +379,8 @@ def costs(ties: pd.DataFrame, split: pd.Series, ratios: Sequence[float]) -> str:
 
 def _tied(names: pd.Series) -> int:
     """Rows whose value another row has too."""
-    known = names[names != ""]
-    return int(known.duplicated(keep=False).sum())
+    filled = names[names != ""]
+    return int(filled.duplicated(keep=False).sum())
 
 
 def _balance(table: pd.DataFrame, column: str) -> Iterable[tuple[str, int, int, int, int]]:

@@ -129,8 +129,8 @@ def validate_catalog(
         findings, judged = evaluate(evidence)
         results = [judge(name, settings.rules[name], finding) for name, finding in findings.items()]
         if user_suite is not None:
-            found, of_suite = judge_suite(user_suite, catalog.table, photo_table)
-            results += [judge(name, rule, finding) for name, (rule, finding) in found.items()]
+            rule_findings, of_suite = judge_suite(user_suite, catalog.table, photo_table)
+            results += [judge(name, rule, finding) for name, (rule, finding) in rule_findings.items()]
             judged = [*judged, *of_suite]
         passed = all(result.passed or result.severity != "error" for result in results)
         validation = Validation(passed, len(catalog), catalog.data_version, results)
