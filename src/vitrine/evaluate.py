@@ -34,7 +34,7 @@ def evaluate(
 
     Writes `metrics.json` (flat, fractions 0..1), `report.html`, `confusion.json` (see `Task.confusion`) and
     `examples.json` (a few predictions as thumbnails, for summary pages). `samples.npz` holds the answers behind the
-    figure that decides, one by one, and those of the constant answer, for the gate.
+    figure that decides, one by one, and those of the constant model, for the gate.
 
     Args:
         model: A model folder.
@@ -153,7 +153,7 @@ def baseline(config: Mapping[str, Any], catalog: Catalog, rows: Catalog) -> Pred
 
 
 def _constant_metrics(blind: Predictions) -> dict[str, float]:
-    """The figures that decide and that journals name, of answers without looking."""
+    """The figures that decide and that journals name, of the constant model."""
     task = tasks.get(blind.task)
     asked = {task.decides, *task.headlines}
     return {

@@ -43,7 +43,7 @@ class PhotoPredictions:
         seconds: Wall time of decoding and prediction.
         separate: What the branch or net of each category level predicts by itself, where there are several: these may
             contradict each other, `targets` do not.
-        maps: (photos, rows, columns) where the net looked in each photo, relative. None: it cannot say.
+        maps: (photos, rows, columns) saliency of each photo, relative. None: the net has none.
         label_embeddings: By attribute type where photos lie among the embeddings of its labels, e, (photos, D).
     """
 
@@ -88,9 +88,9 @@ class ListingPredictions:
         views: Per listing the views of its photos, "" where unknown.
         truth: Per listing `authentic`, `counterfeit`, or "" where the experts were uncertain.
         probability: (listings,) calibrated probability that the listing is authentic.
-        attention: Per listing the weights of its photos, (photos,), summing to 1. None: the system has none.
-        photo_probability: Per listing what each photo alone says, (photos,). None: the system judges no single photo.
-        maps: Per listing where inside its photos the system looked, (photos, h, w) in [0, 1]. None: it cannot say.
+        attention: Per listing the attention weights of its photos, (photos,), summing to 1. None: the system has none.
+        photo_probability: Per listing the probability by each photo alone, (photos,). None: the system has none.
+        maps: Per listing the activation maps of its photos, (photos, h, w) in [0, 1]. None: the system has none.
         embeddings: (listings, dim) float32 features before the classifier.
         thresholds: (low, high): below `low` counterfeit, from `high` on authentic, between them ask an expert.
         seconds: Wall time of decoding and prediction.

@@ -123,11 +123,11 @@ class Tint(LabelTask):
 
         return label_metrics(predictions, _measure)
 
-    def answers(self, predictions):
+    def hits(self, predictions):
         from vitrine.evaluation.metrics import true_ranks
-        from vitrine.evaluation.sample import Answers
+        from vitrine.evaluation.sample import Hits
 
-        return {target.name: Answers.of_ranks(true_ranks(target), 1, by_class=False) for target in predictions.targets}
+        return {target.name: Hits.of_ranks(true_ranks(target), 1, by_class=False) for target in predictions.targets}
 
     def baseline(self, frozen, config, catalog, rows):
         return "there is none"

@@ -1,4 +1,4 @@
-"""What answers without looking come to: the commonest label for every photo, a random order for every search."""
+"""The constant model: the commonest label for every photo, a random order for every search."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -26,9 +26,9 @@ class GateRules:
         max_drop: No figure of `guarded` may fall by more than this.
         guarded: Those of single levels, attribute types, categories ...
         allow_below_baseline: Let a model pass that is worse than the frozen net it started from, or not clearly better
-            than answers without looking.
+            than the constant model.
         counted: What `count` counts.
-        trivial: What answers without looking are.
+        trivial: What the constant model predicts.
         too_few: Of `TOO_FEW`: what becomes of a model that is better, where the interval of the gain holds 0.
     """
 
@@ -93,7 +93,7 @@ def decide(
         rules: What to ask for.
         candidate_id: Content hash of the candidate, to notice a model that is compared with itself.
         champion_id: The same of the champion.
-        over_constant: How much better the candidate is than answers without looking; None: not known.
+        over_constant: How much better the candidate is than the constant model; None: not known.
         over_champion: How much better it is than the champion.
     """
     if champion is not None and candidate_id and candidate_id == champion_id:
@@ -135,7 +135,7 @@ def decide(
 
 
 def _no_better(value: float, constant: float | None, interval: Interval | None) -> bool:
-    """Whether a model is not better than answers without looking by more than the interval of the difference."""
+    """Whether a model is not better than the constant model by more than the interval of the difference."""
     if interval is not None and not math.isnan(interval.difference):
         return interval.low <= 0
     return constant is not None and value <= constant

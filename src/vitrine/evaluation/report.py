@@ -34,8 +34,8 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class Answers:
-    """A target reduced to its best answers, annotated photos only.
+class Top1:
+    """The top-1 predictions of a target, annotated photos only.
 
     Attributes:
         rows: (n,) which photos.
@@ -52,15 +52,15 @@ class Answers:
     right: np.ndarray
 
 
-def best_answers(target: LabelPredictions) -> Answers:
-    """The best answer per annotated photo."""
+def top1_predictions(target: LabelPredictions) -> Top1:
+    """The top-1 prediction of each annotated photo."""
     rows = np.array([i for i, truth in enumerate(target.truth) if truth], dtype=np.int64)
     best = target.scores[rows].argmax(axis=1) if len(rows) else rows
     predicted = np.array([target.labels[i] for i in best], dtype=object)
     pairs = [(target.truth[row], label) for row, label in zip(rows, predicted, strict=True)]
     right = np.array([label in truth for truth, label in pairs], dtype=bool)
     truth = np.array([label if label in names else names[0] for names, label in pairs], dtype=object)
-    return Answers(rows, truth, predicted, target.confidence[rows].astype(np.float64), right)
+    return Top1(rows, truth, predicted, target.confidence[rows].astype(np.float64), right)
 
 
 def classification_artifacts(predictions: PhotoPredictions) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def classification_artifacts(predictions: PhotoPredictions) -> dict[str, Any]:
 
     Where no photo is annotated for anything that was predicted, there are no categories.
     """
-    annotated = [(target, best_answers(target)) for target in predictions.targets if any(target.truth)]
+    annotated = [(target, top1_predictions(target)) for target in predictions.targets if any(target.truth)]
     if not annotated:
         return NOTHING_TO_CONFUSE
     levels = [pair for pair in annotated if pair[0].name.startswith("level")]
@@ -127,7 +127,7 @@ def label_page(
         _compare(page, metrics, champion, intervals, headlines[0])
     add_baseline(page, metrics)
     targets = {target.name: target for target in predictions.targets if any(target.truth)}
-    answered = {name: best_answers(target) for name, target in targets.items()}
+    answered = {name: top1_predictions(target) for name, target in targets.items()}
     page.heading("All questions", "With 95 % intervals over which photos happened to be in the test set.")
     page.table(
         ["question", "labels", "annotated photos", "right", "95 %", "calibration error"],
@@ -146,7 +146,7 @@ def label_page(
         levels,
     )
     for name, top1 in answered.items():
-        _question(page, targets[name], top1, predictions, catalog)
+        _target(page, targets[name], top1, predictions, catalog)
     page.heading(
         "Can the confidence be believed?",
         "Bars on the dashed line are honest; below it the model is surer than it is right. Grey: share of photos.",
@@ -195,7 +195,7 @@ def _compare(
         page.text(f"Not comparable: {', '.join(sorted(only))}.")
 
 
-def _summary(target: LabelPredictions, top1: Answers) -> tuple[str, int, str, str, str, str]:
+def _summary(target: LabelPredictions, top1: Top1) -> tuple[str, int, str, str, str, str]:
     right = top1.right.astype(np.float64)
     generator = np.random.default_rng(SEED)
     means = [right[generator.integers(len(right), size=len(right))].mean() for _ in range(200)]
@@ -205,7 +205,7 @@ def _summary(target: LabelPredictions, top1: Answers) -> tuple[str, int, str, st
     return _title(target.name), len(target.labels), f"{len(right):,}", percent(right.mean()), interval, error
 
 
-def _per_root(page: Page, coarse: Answers, fine: Answers) -> None:
+def _per_root(page: Page, coarse: Top1, fine: Top1) -> None:
     """Accuracy of the deepest level under each root of the tree."""
     root = dict(zip(coarse.rows.tolist(), coarse.truth.tolist(), strict=True))
     roots = np.array([root.get(row, "") for row in fine.rows.tolist()], dtype=object)
@@ -241,7 +241,7 @@ def _in_the_tree(page: Page, deepest: LabelPredictions, metrics: Mapping[str, fl
         )
 
 
-def _looked_at(page: Page, top1: Answers, predictions: PhotoPredictions, catalog: Catalog) -> None:
+def _looked_at(page: Page, top1: Top1, predictions: PhotoPredictions, catalog: Catalog) -> None:
     """Where the salient-sensitive module looked, in photos answered right and wrong."""
     if predictions.maps is None:
         return
@@ -260,9 +260,7 @@ def _looked_at(page: Page, top1: Answers, predictions: PhotoPredictions, catalog
     page.photos(shown)
 
 
-def _attributes(
-    page: Page, kinds: Mapping[str, Answers], answered: Mapping[str, Answers], levels: Sequence[str]
-) -> None:
+def _attributes(page: Page, kinds: Mapping[str, Top1], answered: Mapping[str, Top1], levels: Sequence[str]) -> None:
     """Per attribute its own accuracy and that of the category on the photos annotated for it (the paper's Table 2)."""
     if not kinds or not levels:
         return
@@ -277,9 +275,7 @@ def _attributes(
     page.table(["attribute", "photos", "right", "always the commonest", "category right on these photos"], rows)
 
 
-def _question(
-    page: Page, target: LabelPredictions, top1: Answers, predictions: PhotoPredictions, catalog: Catalog
-) -> None:
+def _target(page: Page, target: LabelPredictions, top1: Top1, predictions: PhotoPredictions, catalog: Catalog) -> None:
     page.heading(
         _title(target.name),
         f"{percent(top1.right.mean())} of {len(top1.rows):,} annotated photos right. Worst classes first.",
@@ -306,7 +302,7 @@ def _question(
     page.photos((_example(top1, i, predictions, catalog) for i in right.tolist()), "None.")
 
 
-def _classes(target: LabelPredictions, top1: Answers) -> list[tuple[str, int, str, str, str]]:
+def _classes(target: LabelPredictions, top1: Top1) -> list[tuple[str, int, str, str, str]]:
     rows = []
     labels = set(target.labels)
     support = Counter(label for truth in target.truth for label in set(truth))
@@ -326,7 +322,7 @@ def _classes(target: LabelPredictions, top1: Answers) -> list[tuple[str, int, st
     return rows
 
 
-def _most_confused(top1: Answers) -> tuple[list[str], float]:
+def _most_confused(top1: Top1) -> tuple[list[str], float]:
     """At most 25 classes that take part in the most confusions, and the share of mistakes among them."""
     wrong = ~top1.right
     count = Counter([*top1.truth[wrong], *top1.predicted[wrong]])
@@ -338,7 +334,7 @@ def _most_confused(top1: Answers) -> tuple[list[str], float]:
     return names, float(inside.mean()) if len(inside) else 1.0
 
 
-def _confusions(top1: Answers, names: list[str], rest: bool) -> np.ndarray:
+def _confusions(top1: Top1, names: list[str], rest: bool) -> np.ndarray:
     """(C, C) counts, true by predicted; with `rest` a last row and column for all other labels."""
     place = {name: i for i, name in enumerate(names)}
     size = len(names) + rest
@@ -353,7 +349,7 @@ def _confusions(top1: Answers, names: list[str], rest: bool) -> np.ndarray:
     return matrix
 
 
-def _matrix(top1: Answers, names: list[str]) -> "Figure":
+def _matrix(top1: Top1, names: list[str]) -> "Figure":
     from matplotlib.figure import Figure
 
     counts = _confusions(top1, names, rest=False)
@@ -377,7 +373,7 @@ def _matrix(top1: Answers, names: list[str]) -> "Figure":
     return figure
 
 
-def _reliability(answered: Mapping[str, Answers]) -> "Figure":
+def _reliability(answered: Mapping[str, Top1]) -> "Figure":
     from matplotlib.figure import Figure
 
     columns = min(4, len(answered))
@@ -402,7 +398,7 @@ def _reliability(answered: Mapping[str, Answers]) -> "Figure":
     return figure
 
 
-def _embeddings(page: Page, predictions: PhotoPredictions, answered: Mapping[str, Answers]) -> None:
+def _embeddings(page: Page, predictions: PhotoPredictions, answered: Mapping[str, Top1]) -> None:
     generator = np.random.default_rng(SEED)
     levels = [name for name in answered if name.startswith("level")]
     name = levels[0] if levels else max(answered, key=lambda name: len(answered[name].rows))
@@ -417,7 +413,7 @@ def _embeddings(page: Page, predictions: PhotoPredictions, answered: Mapping[str
     page.figure(embedding_map(points, [truth.get(row, "") for row in rows.tolist()]), "embeddings in two dimensions")
 
 
-def _example(top1: Answers, i: int, predictions: PhotoPredictions, catalog: Catalog) -> Photo:
+def _example(top1: Top1, i: int, predictions: PhotoPredictions, catalog: Catalog) -> Photo:
     image = predictions.images[top1.rows[i]]
     predicted, true = short(top1.predicted[i], 40), short(top1.truth[i], 40)
     lines = [predicted, f"{100 * top1.confidence[i]:.0f} % sure"]

@@ -253,7 +253,7 @@ def describe(
     if predictions is not None:
         outcome = tasks.get(predictions.task).signals(predictions)
         projection = projection or _principal_components(outcome.embeddings)
-        columns |= _answers(measured["image"].tolist(), outcome, projection)
+        columns |= _prediction_columns(measured["image"].tolist(), outcome, projection)
     counts = {name: _label_counts(values, catalog.table.get("listing")) for name, values in labels.items()}
     return Side(pd.DataFrame(columns), counts, len(catalog), catalog.data_version, model, projection)
 
@@ -355,7 +355,7 @@ def _label_counts(column: pd.Series, listings: pd.Series | None) -> dict[str, in
     return {str(label): int(count) for label, count in counts.items()}
 
 
-def _answers(images: list[str], outcome: PhotoPredictions, projection: Projection) -> dict[str, Any]:
+def _prediction_columns(images: list[str], outcome: PhotoPredictions, projection: Projection) -> dict[str, Any]:
     """Predicted labels, confidences and reduced embeddings of some photos; unknown where the model did not answer."""
     if outcome.embeddings.shape[1:] != projection.mean.shape:
         raise InputError(

@@ -50,7 +50,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Asked:
+class InferenceRequest:
     """An inference request.
 
     Attributes:
@@ -68,7 +68,7 @@ class Asked:
     binary: bool
 
 
-def read_request(body: bytes, header_length: str, limits: Limits) -> Asked:
+def read_request(body: bytes, header_length: str, limits: Limits) -> InferenceRequest:
     """An inference request from its body.
 
     Args:
@@ -94,7 +94,7 @@ def read_request(body: bytes, header_length: str, limits: Limits) -> Asked:
     data = _photos(inputs[0], body[end:], limits)
     for place, photo in enumerate(data):
         limits.check_photo(f"photos[{place}]", photo)
-    return Asked(
+    return InferenceRequest(
         request_id,
         [Photo(f"photos[{place}]", photo) for place, photo in enumerate(data)],
         _top(parameters),
@@ -127,7 +127,7 @@ def outputs_of(model: Served, reply: Reply) -> list[Tensor]:
     return [*tensors, Tensor(EMBEDDING, reply.features.astype(np.float32))]
 
 
-def write_response(model: Served, reply: Reply, asked: Asked) -> tuple[bytes, dict[str, str]]:
+def write_response(model: Served, reply: Reply, asked: InferenceRequest) -> tuple[bytes, dict[str, str]]:
     """The body of an answer and its headers.
 
     Raises:

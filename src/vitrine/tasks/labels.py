@@ -164,7 +164,7 @@ def _explain(
     from vitrine.files import new_folder
 
     if heat is None:
-        raise InputError(f"{variant} cannot say where it looked; the salient-sensitive variants (ss...) can")
+        raise InputError(f"{variant} has no saliency map; the salient-sensitive variants (ss...) have")
     with new_folder(out) as folder:
         for place, (record, image, where) in enumerate(zip(records, images, heat, strict=True)):
             name = f"{place:04}-{Path(str(image)).stem}.png"

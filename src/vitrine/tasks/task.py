@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vitrine.data.pixels import Query
     from vitrine.evaluation.frozen import FrozenNet
     from vitrine.evaluation.gate import GateRules
-    from vitrine.evaluation.sample import Answers, Sample
+    from vitrine.evaluation.sample import Hits, Sample
     from vitrine.graphs import Graph
     from vitrine.inference import Change
     from vitrine.predictions import ListingPredictions, Output, PhotoPredictions, Reply
@@ -59,7 +59,7 @@ class Task(ABC, Generic[AnyPredictions]):
         guarded: Figures that may not fall far, whatever `decides` gains.
         headlines: The figures that journals and pages name, `decides` first.
         counted: What `count` counts.
-        trivial: What answers without looking are here, see `constant`.
+        trivial: What the constant model predicts here, see `constant`.
         corrupted: The figures measured on corrupted photos; none: such photos say nothing here.
         reference_split: The photos that later ones are compared with, once the model is in use.
         indexed: Whether a pipeline makes an index for visual search with the model in use.
@@ -222,7 +222,7 @@ class Task(ABC, Generic[AnyPredictions]):
         change: "Change | None" = None,
         embeddings: bool = False,
     ) -> AnyPredictions:
-        """What a model says about a catalog's photos, beside the truth.
+        """A model's predictions for a catalog's photos, beside the truth.
 
         Args:
             net: Of `load`.
@@ -242,14 +242,14 @@ class Task(ABC, Generic[AnyPredictions]):
         explain: Path | None = None,
         unreadable: "dict[int, PhotoError] | None" = None,
     ) -> list[dict[str, Any]]:
-        """What a model says about single photos (or folders of listings): a JSON object each.
+        """A model's predictions for single photos (or folders of listings): a JSON object each.
 
         Args:
             net: Of `load`.
             config: Of `load`.
             images: Paths or s3:// URIs.
             top: Labels named per question.
-            explain: A new folder for pictures of where the net looked; each record then names its own as `heat_map`.
+            explain: A new folder for saliency maps; each record then names its own as `heat_map`.
             unreadable: Where given, what cannot be read is left out, and why is noted here by its place.
 
         Raises:
@@ -264,7 +264,7 @@ class Task(ABC, Generic[AnyPredictions]):
 
     @abstractmethod
     def reply(self, net: Any, config: Mapping[str, Any], queries: "Sequence[Query]") -> "list[Reply]":
-        """Answers several queries by asking the net about all of their photos together, as `records` would each.
+        """Predictions for several queries in one pass of the net, each as `records` has it.
 
         Args:
             net: Of `load`.
@@ -272,7 +272,7 @@ class Task(ABC, Generic[AnyPredictions]):
             queries: Of at least one photo each; for models that judge listings, one listing each.
 
         Raises:
-            InputError: if the model cannot answer a query, such as one of too many photos.
+            InputError: if a query cannot be predicted, such as one of too many photos.
         """
 
     def graph(self, net: Any, config: Mapping[str, Any]) -> "Graph":
@@ -308,17 +308,17 @@ class Task(ABC, Generic[AnyPredictions]):
 
     @abstractmethod
     def constant(self, predictions: AnyPredictions) -> AnyPredictions:
-        """What answering without looking would say about the same rows: the commonest label, or a random order."""
+        """The predictions of a constant model for the same rows: the commonest label, or a random order."""
 
     @abstractmethod
-    def answers(self, predictions: AnyPredictions) -> "dict[str, Answers]":
+    def hits(self, predictions: AnyPredictions) -> "dict[str, Hits]":
         """What `decides` is the mean of, by target; `unit` is the row (or listing) of the predictions."""
 
     def sample(self, predictions: AnyPredictions, rows: "Catalog") -> "Sample":
-        """`answers`, drawn by what is independent of each other: products, listings or photos."""
+        """`hits`, drawn by what is independent of each other: products, listings or photos."""
         from vitrine.evaluation.sample import sample_of, units_of
 
-        return sample_of(self.answers(predictions), *units_of(rows.table))
+        return sample_of(self.hits(predictions), *units_of(rows.table))
 
     @abstractmethod
     def metrics(self, predictions: AnyPredictions) -> dict[str, float]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from vitrine.catalog import Catalog
     from vitrine.evaluation.frozen import FrozenNet
-    from vitrine.evaluation.sample import Answers
+    from vitrine.evaluation.sample import Hits
     from vitrine.inference import Change
     from vitrine.predictions import LabelPredictions, PhotoPredictions
     from vitrine.report import Page
@@ -160,13 +160,13 @@ class Attributes(LabelTask["PhotoPredictions"]):
 
         return attribute_metrics(predictions)
 
-    def answers(self, predictions: "PhotoPredictions") -> "dict[str, Answers]":
+    def hits(self, predictions: "PhotoPredictions") -> "dict[str, Hits]":
         """Of every type, all labels together."""
         from vitrine.evaluation.metrics import true_ranks
-        from vitrine.evaluation.sample import Answers
+        from vitrine.evaluation.sample import Hits
 
         asked = [target for target in predictions.targets if any(target.truth)]
-        return {target.name: Answers.of_ranks(true_ranks(target), 1, by_class=False) for target in asked}
+        return {target.name: Hits.of_ranks(true_ranks(target), 1, by_class=False) for target in asked}
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"

@@ -24,20 +24,20 @@ from vitrine.evaluation.frozen import FrozenNet, fitted, rows_to_fit
 from vitrine.predictions import LabelPredictions, ListingPredictions, PhotoPredictions, Reply
 from vitrine.tasks.authenticity.decision import ASK, AUTHENTIC, COUNTERFEIT, verdicts
 from vitrine.tasks.authenticity.metrics import VIEW_LISTINGS
-from vitrine.tasks.authenticity.net import LABELS, Answer
+from vitrine.tasks.authenticity.net import LABELS, ListingOutput
 
 BATCH = 128  # photos
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Raw answers about listings, in order; per listing one row or one array over its photos.
+class RawOutputs:
+    """Uncalibrated outputs for listings, in order; per listing one row or one array over its photos.
 
     Attributes:
         score: Of authentic against counterfeit, (listings,).
         features: (listings, d).
-        attention: Weights of the photos.
-        photo_score: Of each photo alone.
+        attention: Attention weights of the photos.
+        photo_score: Logits of each photo alone.
         maps: (photos, h, w), each photo's largest value 1 (or all 0).
     """
 
@@ -48,7 +48,7 @@ class Asked:
     maps: list[np.ndarray] | None
 
 
-def ask(net: nn.Module, store: Inputs, bags: Sequence[Bag], views: Sequence[str]) -> Asked:
+def ask(net: nn.Module, store: Inputs, bags: Sequence[Bag], views: Sequence[str]) -> RawOutputs:
     """What a net says about some listings, in evaluation mode.
 
     Args:
@@ -60,7 +60,7 @@ def ask(net: nn.Module, store: Inputs, bags: Sequence[Bag], views: Sequence[str]
     device = next(net.parameters()).device
     was_training = net.training
     net.eval()
-    outputs: list[Answer] = []
+    outputs: list[ListingOutput] = []
     batches = packed([len(bag) for bag in bags], BATCH)
     with torch.inference_mode():
         for batch, (_, pixels) in zip(batches, store.batches(rows_of(bags, batch) for batch in batches), strict=True):
@@ -83,7 +83,7 @@ def ask(net: nn.Module, store: Inputs, bags: Sequence[Bag], views: Sequence[str]
     assert features is not None
     if maps is not None:
         maps = maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
-    return Asked(
+    return RawOutputs(
         logits[:, 0] - logits[:, 1],
         features,
         per_listing(joined("attention")),
@@ -135,7 +135,7 @@ def judge(net: nn.Module, config: Mapping[str, Any], catalog: Catalog) -> Listin
 def _predictions(
     bags: Sequence[Bag],
     catalog: Catalog,
-    asked: Asked,
+    asked: RawOutputs,
     probability: np.ndarray,
     photo_probability: list[np.ndarray] | None,
     config: Mapping[str, Any],
@@ -220,7 +220,7 @@ def frozen_verdicts(
     bags, features = bags_of(rows.table), frozen.features(photos(rows))
     means = np.stack([features[bag.rows].mean(axis=0) for bag in bags])
     scores = regression.scores(means)
-    asked = Asked(scores[:, 0] - scores[:, 1], means, None, None, None)
+    asked = RawOutputs(scores[:, 0] - scores[:, 1], means, None, None, None)
     return _predictions(bags, rows, asked, expit(asked.score.astype(np.float64)), None, config, 0.0)
 
 
@@ -322,7 +322,7 @@ class _Verdict:
 
 
 def _verdicts(
-    net: nn.Module, store: Inputs, bags: Sequence[Bag], config: Mapping[str, Any], asked: Asked
+    net: nn.Module, store: Inputs, bags: Sequence[Bag], config: Mapping[str, Any], asked: RawOutputs
 ) -> list[_Verdict]:
     probability = calibrated(asked.score, config, "listing")
     decided = verdicts(probability, config["thresholds"])
@@ -342,7 +342,7 @@ def _told(verdict: _Verdict, images: Sequence[str]) -> dict[str, Any]:
 
 
 def photo_weights(
-    net: nn.Module, store: Inputs, bags: Sequence[Bag], config: Mapping[str, Any], asked: Asked
+    net: nn.Module, store: Inputs, bags: Sequence[Bag], config: Mapping[str, Any], asked: RawOutputs
 ) -> list[np.ndarray]:
     """How much each photo had to do with the answer on its listing: per listing (photos,), summing to 1.
 

@@ -10,16 +10,16 @@ LABELS = ("authentic", "counterfeit")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """About b listings of m photos in all.
+class ListingOutput:
+    """What a net predicts for b listings of m photos in all.
 
     Attributes:
         logits: One column for each of `LABELS`, (b, 2).
         features: Before the classifier, (b, d).
-        attention: Weights of the photos, summing to 1 within a listing, (m,).
-        photo_logits: What each photo alone says, (m, 2).
-        maps: Where inside the photos the system looked, (m, h, w), not negative, in no unit.
-        branches: Further (b, 2) answers that training judges as well.
+        attention: Attention weights of the photos, summing to 1 within a listing, (m,).
+        photo_logits: Logits of each photo alone, (m, 2).
+        maps: Class activation maps of the photos, (m, h, w), not negative, in no unit.
+        branches: Logits (b, 2) of further branches, which the loss is over too.
         penalty: A scalar that training adds to the loss.
     """
 
@@ -35,7 +35,7 @@ class Answer:
 class ListingNet(nn.Module):
     """A system: made of `(config, weights)`, where config holds backbone, image_size, views and the layers' sizes."""
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """Normalised photos (m, 3, h, w), of listings of `lengths` (b,) (on the CPU), showing `views` (m,) or None.
 
         Raises:
@@ -43,7 +43,7 @@ class ListingNet(nn.Module):
         """
         raise NotImplementedError
 
-    def loss(self, output: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def loss(self, output: ListingOutput, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """The regression of Section 5.2 on P(authentic): undecided listings have the target 0.5.
 
         Args:

@@ -54,8 +54,8 @@ def listing_page(
     page.verdict, page.tone = _verdict(listings, metrics)
     _tiles(page, listings, metrics, costs)
     add_baseline(page, metrics)
-    _answers(page, listings, predictions, costs)
-    _what_decided(page, predictions, listings, metrics)
+    _verdict_counts(page, listings, predictions, costs)
+    _attention(page, predictions, listings, metrics)
     _views(page, metrics)
     page.heading("All figures", "Authentic is the positive class, answered from a probability of 50 % on.")
     _all_figures(page, listings, metrics)
@@ -150,7 +150,7 @@ def _tiles(page: Page, listings: Judged, metrics: Mapping[str, float], costs: Co
     )
 
 
-def _answers(page: Page, listings: Judged, predictions: ListingPredictions, costs: Costs) -> None:
+def _verdict_counts(page: Page, listings: Judged, predictions: ListingPredictions, costs: Costs) -> None:
     low, high = predictions.thresholds
     page.heading(
         "What it says, and what is true",
@@ -165,14 +165,14 @@ def _answers(page: Page, listings: Judged, predictions: ListingPredictions, cost
     page.table(["", "listings", "says authentic", "says counterfeit", "asks an expert"], rows)
 
 
-def _what_decided(page: Page, predictions: ListingPredictions, listings: Judged, metrics: Mapping[str, float]) -> None:
+def _attention(page: Page, predictions: ListingPredictions, listings: Judged, metrics: Mapping[str, float]) -> None:
     if predictions.attention is None:
-        page.heading("What decided")
+        page.heading("Attention weights")
         page.text("This system weighs no photos against each other.")
         return
     page.heading(
-        "What decided",
-        "Every listing shares out 100 % of attention among its photos. A view with more than an even share matters.",
+        "Attention weights",
+        "They show which photos drove the verdict; a listing's sum to 100 %. A view with more than an even share matters.",
     )
     entropy = metrics.get("attention_entropy")
     if entropy is not None and entropy > EVEN:
@@ -243,7 +243,7 @@ def _kind(listings: Judged, i: int) -> str:
 
 
 def _listings(page: Page, listings: Judged, predictions: ListingPredictions, catalog: Catalog) -> None:
-    """Listings with their photos, the one that decided first and once more with the shade of where it looked."""
+    """Listings with their photos, the heaviest first and once more shaded by its activation map."""
     kinds = np.array([_kind(listings, i) for i in range(len(listings.rows))], dtype=object)
     distance = np.abs(listings.probability - 0.5)
     random = np.random.default_rng(SEED)
@@ -298,7 +298,7 @@ def _photos(predictions: ListingPredictions, row: int, catalog: Catalog, tone: s
             lines.append(f"alone {percent(float(predictions.photo_probability[row][k]))} authentic")
         shown.append(Photo(thumbnail(uri), lines, tone if place == 0 else ""))
         if place == 0 and predictions.maps is not None:
-            shown.append(Photo(heat_thumbnail(uri, predictions.maps[row][k]), ["where it looked"], tone))
+            shown.append(Photo(heat_thumbnail(uri, predictions.maps[row][k]), ["saliency"], tone))
     return shown
 
 

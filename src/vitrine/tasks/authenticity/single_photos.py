@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.bag_pooling import mean_pooling
 from vitrine.blocks.bilinear import BilinearPooling
-from vitrine.tasks.authenticity.net import Answer, ListingNet, energy, evidence, regression_loss
+from vitrine.tasks.authenticity.net import ListingNet, ListingOutput, energy, evidence, regression_loss
 
 Judged = tuple[Tensor, Tensor, Tensor]  # features (m, d), scores (m, 2), maps (m, h, w)
 
@@ -58,14 +58,14 @@ class EnsembleNet(ListingNet):
         """Each photo by itself."""
         raise NotImplementedError
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`."""
         features, photo_logits, maps = self.judge(photos, views)
         probabilities = mean_pooling(photo_logits.float().softmax(dim=1), lengths)  # (b, 2)
         logits = probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
-        return Answer(logits, mean_pooling(features, lengths), photo_logits=photo_logits, maps=maps)
+        return ListingOutput(logits, mean_pooling(features, lengths), photo_logits=photo_logits, maps=maps)
 
-    def loss(self, output: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def loss(self, output: ListingOutput, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """The regression on every photo, each with its listing's target."""
         assert output.photo_logits is not None
         counts, photos = lengths.to(target.device), len(output.photo_logits)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vitrine.blocks.attention_pooling import AttentionPooling
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.bag_pooling import max_pooling, mean_pooling
-from vitrine.tasks.authenticity.net import Answer, ListingNet, evidence
+from vitrine.tasks.authenticity.net import ListingNet, ListingOutput, evidence
 
 
 class SsaNet(ListingNet):
@@ -29,7 +29,7 @@ class SsaNet(ListingNet):
         self.attention = None if self.pooling else AttentionPooling(self.channels, config["attention"])
         self.classifier = nn.Linear(self.channels, 2)
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`."""
         features = self.trunk(photos)  # (m, c, h, w)
         each, attention = features.mean(dim=(2, 3)), None
@@ -42,4 +42,6 @@ class SsaNet(ListingNet):
             pooled = max_pooling(each, lengths) if self.pooling == "max" else mean_pooling(each, lengths)
         logits = self.classifier(pooled)
         predicted = logits.argmax(dim=1).repeat_interleave(lengths.to(logits.device), output_size=len(photos))
-        return Answer(logits, pooled, attention, maps=evidence(features, self.classifier, predicted), branches=branches)
+        return ListingOutput(
+            logits, pooled, attention, maps=evidence(features, self.classifier, predicted), branches=branches
+        )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vitrine.data.photo_store import PhotoStore
     from vitrine.data.pixels import Query
     from vitrine.evaluation.frozen import FrozenNet
-    from vitrine.evaluation.sample import Answers
+    from vitrine.evaluation.sample import Hits
     from vitrine.inference import Change
     from vitrine.predictions import Reply, RetrievalPredictions
     from vitrine.report import Page
@@ -190,16 +190,16 @@ class Matching(Task["RetrievalPredictions"]):
 
         return constant_order(predictions)
 
-    def answers(self, predictions: "RetrievalPredictions") -> "dict[str, Answers]":
+    def hits(self, predictions: "RetrievalPredictions") -> "dict[str, Hits]":
         """Whether a shop photo of the same thing is among the first 20."""
         import numpy as np
 
-        from vitrine.evaluation.sample import Answers
+        from vitrine.evaluation.sample import Hits
         from vitrine.tasks.matching.report import overall_ranks, queries_of
 
         ranks = overall_ranks(predictions)
         rows = queries_of(predictions)[ranks.query]
-        return {"search": Answers(rows, np.zeros(len(rows), np.int64), ranks.hits(20))}
+        return {"search": Hits(rows, np.zeros(len(rows), np.int64), ranks.hits(20))}
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"

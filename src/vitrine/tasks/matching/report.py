@@ -130,7 +130,7 @@ def matching_examples(predictions: RetrievalPredictions, rows: Catalog, count: i
     drawn = np.random.default_rng(0).permutation(len(ranks.query))[: count // 2]
     examples: list[dict[str, object]] = []
     for query in sorted(_domains(predictions)[0][ranks.query[drawn]].tolist()):
-        (first,), _ = _answers(predictions, query, gallery, 1)
+        (first,), _ = _nearest(predictions, query, gallery, 1)
         right = predictions.product_ids[first] == predictions.product_ids[query]
         for row, mark, tone in ((query, "?", ""), (first, "✓" if right else "✗", "good" if right else "bad")):
             picture = thumbnail(rows.uri(predictions.images[row]))
@@ -157,10 +157,10 @@ def _ranks(predictions: RetrievalPredictions, queries: np.ndarray, gallery: np.n
     return rank(features[queries], labels[queries], features[gallery], labels[gallery], score=compare)
 
 
-def _answers(
+def _nearest(
     predictions: RetrievalPredictions, query: int, gallery: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best answers to a query: rows, and how alike they are."""
+    """The nearest neighbours of a query: rows and their scores."""
     import torch
     from torch.nn import functional as F
 
@@ -195,7 +195,7 @@ def _grids(predictions: RetrievalPredictions, rows: Catalog, ranks: Ranks, hit: 
     drawn = np.random.default_rng(0).permutation(wanted)[:SHOWN]
     grids = []
     for query in queries[np.sort(drawn)].tolist():
-        ranked, scores = _answers(predictions, query, gallery, ANSWERS)
+        ranked, scores = _nearest(predictions, query, gallery, ANSWERS)
         photos = [
             Photo(thumbnail(rows.uri(predictions.images[query])), ["query", predictions.product_ids[query]], "warn")
         ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from vitrine.catalog import Catalog
     from vitrine.evaluation.frozen import FrozenNet
-    from vitrine.evaluation.sample import Answers
+    from vitrine.evaluation.sample import Hits
     from vitrine.predictions import LabelPredictions, RetrievalPredictions
     from vitrine.report import Page
 
@@ -128,15 +128,15 @@ class Representation(LabelTask["RetrievalPredictions"]):
 
         return constant_order(predictions)
 
-    def answers(self, predictions: "RetrievalPredictions") -> "dict[str, Answers]":
+    def hits(self, predictions: "RetrievalPredictions") -> "dict[str, Hits]":
         """Of every level, whether the first photo found is of the same node."""
         import numpy as np
 
-        from vitrine.evaluation.sample import Answers
+        from vitrine.evaluation.sample import Hits
         from vitrine.tasks.representation.report import level_ranks
 
         return {
-            f"level{level}": Answers(ranks.query, np.zeros(len(ranks.query), np.int64), ranks.hits(1))
+            f"level{level}": Hits(ranks.query, np.zeros(len(ranks.query), np.int64), ranks.hits(1))
             for level, ranks in level_ranks(predictions).items()
         }
 

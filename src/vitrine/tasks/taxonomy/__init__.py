@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vitrine.catalog import Catalog
     from vitrine.evaluation.frozen import FrozenNet
-    from vitrine.evaluation.sample import Answers
+    from vitrine.evaluation.sample import Hits
     from vitrine.predictions import LabelPredictions, PhotoPredictions
     from vitrine.report import Page
 
@@ -126,13 +126,13 @@ class Taxonomy(LabelTask["PhotoPredictions"]):
 
         return taxonomy_metrics(predictions)
 
-    def answers(self, predictions: "PhotoPredictions") -> "dict[str, Answers]":
+    def hits(self, predictions: "PhotoPredictions") -> "dict[str, Hits]":
         """Of every level, each class a group."""
         from vitrine.evaluation.metrics import true_ranks
-        from vitrine.evaluation.sample import Answers
+        from vitrine.evaluation.sample import Hits
 
         levels = [target for target in predictions.targets if target.name.startswith("level") and any(target.truth)]
-        return {target.name: Answers.of_ranks(true_ranks(target), 1, by_class=True) for target in levels}
+        return {target.name: Hits.of_ranks(true_ranks(target), 1, by_class=True) for target in levels}
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"

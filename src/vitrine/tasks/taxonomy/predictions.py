@@ -54,13 +54,13 @@ def label_predictions(
     leaves = _leaf_probabilities(config, scores[LEAF], temperatures[LEAF])
     paths = _paths(table)
     asked = [
-        _question(f"level{level}", tree.level(level), leaves @ tree.membership(level), _truth(tree, paths, level))
+        _target(f"level{level}", tree.level(level), leaves @ tree.membership(level), _truth(tree, paths, level))
         for level in range(1, tree.depth + 1)
     ]
     for kind, labels in config["labels"].items():
         name = f"attr:{kind}"
         asked.append(
-            _question(name, labels, probabilities(scores[name], temperatures[name]), attribute_truth(table, kind))
+            _target(name, labels, probabilities(scores[name], temperatures[name]), attribute_truth(table, kind))
         )
     return asked
 
@@ -82,7 +82,7 @@ def separate_levels(
         values = probabilities(scores[name], temperatures[name])
         if name == LEAF:
             values = _leaf_probabilities(config, scores[LEAF], temperatures[LEAF])
-        asked.append(_question(f"level{level}", tree.level(level), values, _truth(tree, paths, level)))
+        asked.append(_target(f"level{level}", tree.level(level), values, _truth(tree, paths, level)))
     return asked
 
 
@@ -96,7 +96,7 @@ def _leaf_probabilities(config: Mapping[str, Any], scores: np.ndarray, temperatu
     return probabilities(scores, temperature, -np.asarray(config.get("balance", 0.0)))
 
 
-def _question(name: str, labels: Sequence[str], scores: np.ndarray, truth: list[list[str]]) -> LabelPredictions:
+def _target(name: str, labels: Sequence[str], scores: np.ndarray, truth: list[list[str]]) -> LabelPredictions:
     return LabelPredictions(name, labels, scores, scores.max(axis=1), truth)
 
 
