@@ -1,6 +1,5 @@
 """The pipelines by name, their compiled packages, and their parameters."""
 
-import difflib
 import hashlib
 import importlib
 import json
@@ -16,7 +15,7 @@ from kfp.dsl import graph_component
 from pipelines import PIPELINES
 from pipelines.agreed import VOLUME_PATH
 from pipelines.form import FORM, RENAMED, SETTINGS, check, near, of_kind, whole_settings
-from vitrine.errors import InputError
+from vitrine.errors import InputError, did_you_mean
 from vitrine.files import atomic_write
 from vitrine.untrusted import parse_json, parse_yaml
 
@@ -38,8 +37,7 @@ def load(name: str) -> graph_component.GraphComponent:
         InputError: for an unknown name, with the nearest known one.
     """
     if name not in PIPELINES:
-        near = difflib.get_close_matches(name, PIPELINES, n=1, cutoff=0.0)[0]
-        raise InputError(f"no pipeline {name!r}; did you mean {near}? (known: {', '.join(PIPELINES)})")
+        raise InputError(f"no pipeline {name!r}; {did_you_mean(name, PIPELINES)}")
     return getattr(importlib.import_module(f"pipelines.{name}"), name)
 
 

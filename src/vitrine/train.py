@@ -7,7 +7,7 @@ from typing import Any
 
 from vitrine import tasks
 from vitrine.catalog import Catalog, learnable
-from vitrine.errors import InputError, nearest
+from vitrine.errors import InputError, did_you_mean
 from vitrine.files import atomic_write
 from vitrine.model import TRAINING, load_config, of_training
 from vitrine.settings import Settings, parse_settings
@@ -104,12 +104,11 @@ def check_variant(task: Task[Any], variant: str) -> str:
     """The variant to train, the task's default for "".
 
     Raises:
-        InputError: for an unknown variant, naming the nearest known one.
+        InputError: for an unknown variant, naming the did_you_mean known one.
     """
     variant = variant or task.default
     if variant not in task.variants:
-        meant, names = nearest(variant, task.variants), ", ".join(task.variants)
-        raise InputError(f"{task.name} has no variant {variant!r}; did you mean {meant}? (known: {names})")
+        raise InputError(f"{task.name} has no variant {variant!r}; {did_you_mean(variant, task.variants)}")
     return variant
 
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vitrine.blocks.ring_buffer import filled, remember
+
 UNLABELLED = -1
 CLASSES = 2
 
@@ -81,24 +83,13 @@ class PrototypicalLoss(nn.Module):
         """A scalar from (b, d) and (b,); 0 until both classes have been seen with a label."""
         with torch.autocast(features.device.type, enabled=False):
             normalised = F.normalize(features.float(), dim=1)
-            kept = min(int(self.seen), len(self.features))
+            kept = filled(self.seen, len(self.features))
             everything = torch.cat([normalised, self.features[:kept]])
             queue_verdicts = torch.cat([verdicts, self.verdicts[:kept]])
-            self._remember(normalised.detach(), verdicts)
+            remember(self.seen, (self.features, normalised), (self.verdicts, verdicts))
             if not all((queue_verdicts == label).any() for label in range(CLASSES)):
                 return normalised.sum() * 0
             prototypes, assigned, weights = refined_prototypes(everything, queue_verdicts, self.temperature)
             logits = -squared_distances(normalised, prototypes) / self.temperature
             losses = F.cross_entropy(logits, assigned[: len(normalised)], reduction="none")  # (b,)
             return (weights[: len(normalised)] * losses).mean()
-
-    def _remember(self, features: Tensor, verdicts: Tensor) -> None:
-        """Writes the newest rows over the oldest ones."""
-        size = len(self.features)
-        if not size:
-            return
-        features, verdicts = features[-size:], verdicts[-size:]
-        places = (torch.arange(len(features), device=features.device) + self.seen) % size
-        self.features[places] = features
-        self.verdicts[places] = verdicts
-        self.seen += len(features)

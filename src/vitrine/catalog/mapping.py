@@ -1,6 +1,5 @@
 """Mapping files: how somebody else's tables become a catalog (configs/ingest/README.md shows them)."""
 
-import difflib
 import itertools
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vitrine.catalog import schema
 from vitrine.errors import InputError
+from vitrine.errors import nearest as meant
 from vitrine.untrusted import parse_yaml
 
 Values = Mapping[str, Sequence[str]]  # column name -> one value per row
@@ -139,8 +139,8 @@ def read_mapping(path: Path) -> CatalogMapping:
 def nearest(word: str, choices: Iterable[str], otherwise: str = "; known: ") -> str:
     """`; did you mean 'x'?` or, where nothing is near, the known words after `otherwise`."""
     names = {name.lower(): name for name in choices}
-    close = difflib.get_close_matches(word.lower(), names, n=1)
-    return f"; did you mean {names[close[0]]!r}?" if close else f"{otherwise}{', '.join(names.values())}"
+    close = meant(word.lower(), names, cutoff=0.6)
+    return f"; did you mean {names[close]!r}?" if close else f"{otherwise}{', '.join(names.values())}"
 
 
 def attribute_column(type_name: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from vitrine.errors import InputError, nearest
+from vitrine.errors import InputError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,14 @@ def parse_limits(given: Sequence[str]) -> Limits:
     8
 
     Raises:
-        InputError: for an unknown key, naming the nearest, or a value that is no number above 0.
+        InputError: for an unknown key, naming the did_you_mean, or a value that is no number above 0.
     """
     defaults = asdict(Limits())
     limits: dict[str, Any] = {}
     for text in given:
         key, _, value = text.partition("=")
         if key not in defaults:
-            names = ", ".join(defaults)
-            raise InputError(f"--limit {text}: unknown; did you mean {nearest(key, defaults)}? (known: {names})")
+            raise InputError(f"--limit {text}: unknown; {did_you_mean(key, defaults)}")
         try:
             limits[key] = type(defaults[key])(value)
         except ValueError as error:

@@ -51,6 +51,12 @@ def training_identity(catalog: Catalog, what: str, settings: Settings) -> str:
     return digest.hexdigest()
 
 
+def calibration_rows(catalog: Catalog) -> np.ndarray:
+    """The validation rows, or where there are none the training rows, (n,)."""
+    split = catalog.table["split"].to_numpy()
+    return np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
+
+
 def finish(
     out: Path,
     net: nn.Module,
@@ -75,8 +81,7 @@ def finish(
         deciding: config, rows, their features and raw scores to the figure that the gate decides by, by name.
         measured: As `targets`, with the labels that rows are measured by; None: the same ones.
     """
-    split = catalog.table["split"].to_numpy()
-    rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
+    rows = calibration_rows(catalog)
     features, scores = run_net(net, store, rows)
     table = catalog.table.iloc[rows]
     metrics: dict[str, float] = {}

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from vitrine import files
 from vitrine.blocks.cosine import cosines
 from vitrine.data.photo_store import PhotoStore
-from vitrine.errors import InputError, nearest
+from vitrine.errors import InputError, did_you_mean
 from vitrine.inference import run_net
 from vitrine.model import save_model
 from vitrine.tasks.attributes.net import AttributeNet
@@ -66,10 +66,7 @@ def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[st
     if not isinstance(net, AttributeNet):
         raise InputError(f"{model}: a model of {config['task']}/{config['variant']} has no label embeddings to add to")
     if kind not in net.kinds:
-        types = ", ".join(net.kinds)
-        raise InputError(
-            f"--type {kind}: {model} has no such type; did you mean {nearest(kind, net.kinds)}? (it has: {types})"
-        )
+        raise InputError(f"--type {kind}: {model} has no such type; {did_you_mean(kind, net.kinds, 'it has')}")
     labels = list(config["labels"][kind])
     label = label.strip()
     if not label or "|" in label:

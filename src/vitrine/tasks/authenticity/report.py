@@ -172,7 +172,7 @@ def _attention(page: Page, predictions: ListingPredictions, listings: Judged, me
         return
     page.heading(
         "Attention weights",
-        "They show which photos drove the verdict; a listing's sum to 100 %. A view with more than an even share matters.",
+        "They show which photos drove the verdict; a listing's sum to 100 %. A view above an even share matters.",
     )
     entropy = metrics.get("attention_entropy")
     if entropy is not None and entropy > EVEN:

@@ -17,7 +17,7 @@ from vitrine.tasks.representation.net import build, describe, super_classes
 from vitrine.tasks.representation.objective import objective, training_module
 from vitrine.tasks.representation.settings import RepresentationSettings
 from vitrine.training.engine import fit
-from vitrine.training.model import start_config, training_identity, training_notes
+from vitrine.training.model import calibration_rows, start_config, training_identity, training_notes
 from vitrine.training.recipe import trained_part
 
 
@@ -35,8 +35,7 @@ def train_representation(
         module = training_module(net, catalog, config, settings)
         learnt = objective(module, catalog, shown, config, settings)
         history = fit(module, learnt, settings, folder / "checkpoint.pt", identity, f"representation {variant}")
-    split = catalog.table["split"].to_numpy()
-    rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
+    rows = calibration_rows(catalog)
     features, scores = run_net(net, store, rows)
     supers = super_classes(config, catalog.table)[rows]
     temperatures = {}

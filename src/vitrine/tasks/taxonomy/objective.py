@@ -18,7 +18,7 @@ from vitrine.catalog import Catalog
 from vitrine.data.inputs import Inputs
 from vitrine.data.sampling import shuffled
 from vitrine.data.truth import label_matrix, labelled_accuracy
-from vitrine.errors import InputError, nearest
+from vitrine.errors import InputError, did_you_mean
 from vitrine.inference import run_net
 from vitrine.tasks.taxonomy.balance import choose_balance
 from vitrine.tasks.taxonomy.net import LEAF, TaxonomyNet
@@ -129,8 +129,7 @@ def task_weights(
     for text in settings.task_weights:
         name, _, value = text.rpartition("=")
         if name not in weights:
-            meant, names = nearest(name, weights), ", ".join(weights)
-            raise InputError(f"--set task_weights={text}: no such task; did you mean {meant}? (has: {names})")
+            raise InputError(f"--set task_weights={text}: no such task; {did_you_mean(name, weights, 'has')}")
         try:
             weights[name] = float(value)
         except ValueError as error:

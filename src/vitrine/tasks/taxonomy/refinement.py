@@ -18,6 +18,7 @@ from vitrine.tasks.taxonomy.net import RefinedNets, TaxonomyNet, structure_of
 from vitrine.tasks.taxonomy.predictions import label_targets
 from vitrine.tasks.taxonomy.settings import TaxonomySettings
 from vitrine.tasks.taxonomy.systems import build
+from vitrine.training.model import calibration_rows
 
 GUARD_PHOTOS = 2000  # training photos on which MCR must not lose answers
 SHARED = ("backbone", "image_size", "hidden", "salient", "salient_stage")
@@ -60,7 +61,7 @@ def refine(
         What was learnt for each level.
     """
     split = catalog.table["split"].to_numpy()
-    rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
+    rows = calibration_rows(catalog)
     scores = plain_scores(net, store, rows)
     structure = structure_of(config["leaves"], config["levels"])
     others = np.random.default_rng(settings.seed).permutation(np.flatnonzero(split == "train"))[:GUARD_PHOTOS]
