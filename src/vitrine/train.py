@@ -104,7 +104,7 @@ def check_variant(task: Task[Any], variant: str) -> str:
     """The variant to train, the task's default for "".
 
     Raises:
-        InputError: for an unknown variant, naming the did_you_mean known one.
+        InputError: for an unknown variant, naming the nearest known one.
     """
     variant = variant or task.default
     if variant not in task.variants:

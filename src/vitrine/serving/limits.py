@@ -56,7 +56,7 @@ def parse_limits(given: Sequence[str]) -> Limits:
     8
 
     Raises:
-        InputError: for an unknown key, naming the did_you_mean, or a value that is no number above 0.
+        InputError: for an unknown key, naming the nearest, or a value that is no number above 0.
     """
     defaults = asdict(Limits())
     limits: dict[str, Any] = {}
