@@ -140,7 +140,7 @@ OWN: Mapping[str, Mapping[str, Setting]] = {  # of trainings
         "negatives": Setting(0, "Photos of a super-class that each is compared with; 0 = all."),
     },
     "match": {
-        "identity": Setting("", "Column that says what is the same; empty = product, else item."),
+        "identity": Setting("", "Column that names the product; empty = product, else item."),
         "background": Setting("", "Labelled catalogs for the softmax, comma separated; empty = the catalog itself."),
         "pretraining": Setting(10, "Passes over the background set before, where weights are none."),
         "pairs": Setting("1:1:4", "Positive to hard negative to background negative pairs."),

@@ -144,7 +144,7 @@ class TestEvaluation:
         ("model", "other", "part"),
         [
             ("student", "taxonomy", "is not a model for attributes"),
-            ("colour", "outline", "answers nothing that the model answers"),
+            ("colour", "outline", "predicts nothing that the model predicts"),
             ("student", "data", "not a model folder"),
         ],
     )

@@ -213,7 +213,7 @@ def _several(photos: Any) -> list[Any]:
 
 
 def _names(photos: Sequence[Any], kind: str) -> list[str]:
-    """What answers call photos: their paths, or their places."""
+    """What records call photos: their paths, or their places."""
     return [str(photo) if isinstance(photo, str | Path) else f"{kind} {i}" for i, photo in enumerate(photos)]
 
 

@@ -58,7 +58,7 @@ def example_photos(count: int, config: Mapping[str, Any], seed: int = 0) -> Tens
 
 
 class SessionNet(nn.Module):
-    """An exported graph that answers in the place of the net it was made of.
+    """An exported graph in the place of the net it was made of.
 
     Args:
         session: Of onnxruntime.

@@ -1,4 +1,4 @@
-"""What a model says about photos or listings, in the forms that metrics, pages and drift detection read."""
+"""Predictions for photos or listings, in the forms that metrics, pages and drift detection read."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-Output = Literal["labels", "verdict", "embedding"]  # what a model says: of each photo, of a listing, of each photo
+Output = Literal["labels", "verdict", "embedding"]  # of each photo, of a listing, of each photo
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class RetrievalPredictions(PhotoPredictions):
         paths: (photos) category paths, "" where unknown; what recall is measured against.
         product_ids: (photos) what each shows, "" where unknown.
         domains: (photos) `shop` or `user`, "" where unknown.
-        asking: (photos,) bool, those that are asked for; the others only answer, as the gallery's do. None: all.
+        asking: (photos,) bool, the queries; the others are in the gallery only. None: all.
         compare: Features of user and shop photos (n, dim), (m, dim), and `category`, the node searched in ("": all),
-            to how alike they are, (n, m). None: cosine.
+            to their similarity, (n, m). None: cosine.
     """
 
     paths: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""A model's answers about all photos of a catalog, a folder or a list, as one table that is finished bit by bit."""
+"""A model's predictions for all photos of a catalog, a folder or a list, as one table that is finished bit by bit."""
 
 import hashlib
 import json

@@ -17,7 +17,7 @@ from vitrine.retrieval.segment import in_order
 
 MODEL = "model"  # folder of the index: what its photos were embedded with, and queries will be
 ROWS_AT_ONCE = 4096
-HIT = ("image", "uri", "product", "category", "score")  # what is told of an answer
+HIT = ("image", "uri", "product", "category", "score")  # what is told of a result
 Progress = Callable[[int, int], None]
 
 

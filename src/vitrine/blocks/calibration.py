@@ -12,7 +12,7 @@ def fit_temperature(scores: np.ndarray, targets: np.ndarray) -> float:
 
     Args:
         scores: (photos, classes).
-        targets: Whether a class is a true label, (photos, classes), bool; any of several may be answered.
+        targets: Whether a class is a true label, (photos, classes), bool; any of several may be predicted.
 
     Returns:
         T > 0; the scores' standard deviation if no photo has a label to fit on.
@@ -34,7 +34,7 @@ def fit_temperature(scores: np.ndarray, targets: np.ndarray) -> float:
 def fit_prior(scores: np.ndarray, targets: np.ndarray, counts: np.ndarray) -> tuple[float, np.ndarray]:
     """The temperature T and tau in [0, 1] that make softmax(scores / T + tau log pi) likeliest on validation photos.
 
-    A net that saw all classes equally often answers as if they were. By Bayes' rule its answer times the shares pi of
+    A net trained on a uniform class prior predicts under it. By Bayes' rule its probabilities times the shares pi of
     the classes is the probability where photos come as they are (Saerens et al., Adjusting the Outputs of a Classifier
     to New a Priori Probabilities, 2002: tau = 1); tau leaves to the photos how far the net needs that.
 
@@ -71,7 +71,7 @@ def fit_platt(scores: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
 
     (Platt, Probabilistic Outputs for Support Vector Machines, 1999.) Its smoothed targets (n+ + 1) / (n+ + 2) and
     1 / (n- + 2) keep the slope finite where the validation listings can be told apart without a mistake. Unlike a
-    temperature alone it also takes out a leaning towards one answer, which a net trained on few or unevenly labelled
+    temperature alone it also takes out a bias towards one class, which a net trained on few or unevenly labelled
     listings often has, and which shifts every cost-aware threshold.
 
     Args:

@@ -124,7 +124,7 @@ class PhotoStore:
 
     @staticmethod
     def normalised(batch: Tensor, device: torch.device) -> Tensor:
-        """What a net is asked about: photos of `batches` as they are, (n, 3, size, size), on a device."""
+        """A net's input: photos of `batches` as they are, (n, 3, size, size), on a device."""
         return normalise(to_device(batch, device)).contiguous(memory_format=torch.channels_last)
 
     @staticmethod

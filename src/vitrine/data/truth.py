@@ -46,12 +46,12 @@ def labelled_accuracy(
 ) -> tuple[float | None, int]:
     """Share of rows with a label whose best-scored label is one of theirs, and how many such rows there are.
 
-    A row whose label is none of `labels` is one that is answered wrongly. The share is None without rows.
+    A row whose label is none of `labels` counts as predicted wrongly. The share is None without rows.
 
     Args:
         scores: (rows, labels).
         truth: Per row the true labels; none = not annotated.
-        labels: Those that can be answered.
+        labels: Those that can be predicted.
     """
     annotated = np.array([bool(names) for names in truth], dtype=bool)
     if not annotated.any():

@@ -47,7 +47,7 @@ def corrupted_metrics(
 
 
 def add_section(page: Page, metrics: Mapping[str, float]) -> None:
-    """The table of an evaluation's page, if corrupted photos were asked about."""
+    """The table of an evaluation's page, if corrupted photos were measured."""
     keys = [key for key in metrics if key.startswith(f"{PREFIX}/") and key.count("/") == 1]
     if not keys:
         return

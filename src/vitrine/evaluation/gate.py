@@ -83,9 +83,9 @@ def decide(
 ) -> Decision:
     """Compares a candidate with the champion; both must have been evaluated on the same photos.
 
-    The figure that decides is compared over what both models were asked. A candidate that also answers a new attribute
+    The figure that decides is compared over what both models predict. A candidate that also predicts a new attribute
     type is judged on the types that the champion knows, and one with a deeper tree on the champion's deepest level; a
-    candidate that no longer answers something the champion answers is refused.
+    candidate that no longer predicts something the champion predicts is refused.
 
     Args:
         candidate: The candidate's `metrics.json`.
@@ -190,7 +190,7 @@ def _guard(key: str, new: float | None, old: float, max_drop: float) -> Comparis
 def _shared_figure(
     candidate: Mapping[str, float], champion: Mapping[str, float], metric: str
 ) -> tuple[str, float, float]:
-    """The deciding figure over the levels or types that both models answer: its name and both values."""
+    """The deciding figure over the levels or types that both models predict: its name and both values."""
     parts = {
         name: [key for key in metrics if re.fullmatch(rf"(level\d+|attr:.+)/{re.escape(metric)}", key)]
         for name, metrics in (("candidate", candidate), ("champion", champion))

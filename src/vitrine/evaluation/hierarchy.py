@@ -1,4 +1,4 @@
-"""How far mistakes lie from the truth in the tree, and whether separately answered levels agree."""
+"""How far mistakes lie from the truth in the tree, and whether separately predicted levels agree."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ from vitrine.predictions import LabelPredictions
 
 
 def steps_up(truth: str, predicted: str) -> int:
-    """Levels from the true node up to the lowest node that the answer lies below too; 0 for the right answer.
+    """Levels from the true node up to the lowest node that the prediction lies below too; 0 for a right one.
 
-    1: a sibling was answered; the depth of the tree: not even the root is right. (The height of the lowest common
+    1: a sibling was predicted; the depth of the tree: not even the root is right. (The height of the lowest common
     ancestor: Bertinetto et al., Making Better Mistakes, CVPR 2020, Section 3.)
 
     >>> steps_up("Apparel/Topwear/Shirts", "Apparel/Topwear/Tops"), steps_up("Apparel/Topwear/Shirts", "Footwear")
@@ -24,7 +24,7 @@ def steps_up(truth: str, predicted: str) -> int:
 
 
 def mistakes(target: LabelPredictions) -> np.ndarray:
-    """`steps_up` of every photo with a true node whose best answer is another one, (mistakes,)."""
+    """`steps_up` of every photo with a true node whose top-1 prediction is another one, (mistakes,)."""
     return np.array([steps for steps, _ in _mistakes(target)], dtype=np.int64)
 
 
@@ -46,7 +46,7 @@ def _mistakes(target: LabelPredictions) -> list[tuple[int, int]]:
 
 
 def agreement(levels: Sequence[LabelPredictions]) -> np.ndarray:
-    """Whether the best answers of separately answered levels form one path, (photos,), bool.
+    """Whether the top-1 predictions of separately predicted levels form one path, (photos,), bool.
 
     Args:
         levels: At least one, coarse to fine.

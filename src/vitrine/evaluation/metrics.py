@@ -26,7 +26,7 @@ class TrueRanks:
         above: (pairs,) number of labels with a higher score; infinite for a label the model does not know.
         tied: (pairs,) number of labels with the same score, itself included.
         together: (pairs,) how many of those are true of the photo.
-        labels: C, the labels the model can answer.
+        labels: C, the labels the model can predict.
         photos: Photos asked, annotated or not.
     """
 
@@ -123,10 +123,10 @@ def recall_at_k(target: LabelPredictions, k: int) -> float:
 
 
 def f1_at_k(target: LabelPredictions, k: int) -> float:
-    """F1@k = 2 P R / (P + R) = 2 found / (answers + true labels), pooled over the annotated photos.
+    """F1@k = 2 P R / (P + R) = 2 found / (predictions + true labels), pooled over the annotated photos.
 
-    P = found / answers with min(k, C) answers per photo, R = `recall_at_k`. With one label per photo F1@1 = R@1, and
-    F1@k falls with k by construction: k - 1 of k answers cannot be right.
+    P = found / predictions, min(k, C) per photo, R = `recall_at_k`. With one label per photo F1@1 = R@1, and
+    F1@k falls with k by construction: k - 1 of k predictions cannot be right.
 
     >>> scores = np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.7]])
     >>> truth = [["red", "grey"], ["grey"]]

@@ -22,7 +22,7 @@ SEED = 0
 
 
 def class_recall(target: LabelPredictions, k: int = AT) -> dict[str, tuple[int, float]]:
-    """By class, its photos and the share of them that have it among the k best answers."""
+    """By class, its photos and the share of them that have it among the top k predictions."""
     ranks = true_ranks(target)
     hits = np.bincount(ranks.label, ranks.hits(k), minlength=len(ranks.names))
     count = np.bincount(ranks.label, minlength=len(ranks.names))
@@ -37,7 +37,7 @@ def changes(before: LabelPredictions, after: LabelPredictions, k: int = AT) -> l
 
 
 def add_comparison(page: Page, outcome: PhotoPredictions, compared: Sequence[PhotoPredictions]) -> None:
-    """Figures and a table for each question that another model answered too."""
+    """Figures and a table for each target that another model predicts too."""
     targets = {target.name: target for target in outcome.targets if any(target.truth)}
     for other in compared:
         for target in other.targets:

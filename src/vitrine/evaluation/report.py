@@ -107,13 +107,13 @@ def label_page(
     """The page of an evaluation of labels.
 
     Args:
-        predictions: What the model says.
+        predictions: The model's.
         catalog: Where the photos are.
         metrics: All figures.
         title: Of the page.
         headlines: The figures at its top; the first decides against a champion.
         measure: Of the task, for the intervals: see `label_metrics`.
-        compared: What other models say about the same photos, say the teachers.
+        compared: Other models' predictions for the same photos, such as the teachers'.
         champion: The metrics of the model in use on the same photos.
     """
     page = Page(
@@ -224,7 +224,7 @@ def _per_root(page: Page, coarse: Top1, fine: Top1) -> None:
 
 
 def _in_the_tree(page: Page, deepest: LabelPredictions, metrics: Mapping[str, float]) -> None:
-    """How far mistakes lie from the truth, and whether separately answered levels agree."""
+    """How far mistakes lie from the truth, and whether separately predicted levels agree."""
     heights = mistakes(deepest)
     if len(heights):
         page.heading(
@@ -242,7 +242,7 @@ def _in_the_tree(page: Page, deepest: LabelPredictions, metrics: Mapping[str, fl
 
 
 def _looked_at(page: Page, top1: Top1, predictions: PhotoPredictions, catalog: Catalog) -> None:
-    """Where the salient-sensitive module looked, in photos answered right and wrong."""
+    """Saliency maps of the salient-sensitive module, of photos predicted right and wrong."""
     if predictions.maps is None:
         return
     from vitrine.data.heat import heat_thumbnail, spread
@@ -428,7 +428,7 @@ def _title(name: str) -> str:
 def label_examples(
     predictions: PhotoPredictions, catalog: Catalog, count: int, seed: int = 0
 ) -> list[dict[str, object]]:
-    """A few annotated photos, drawn at random, with what the model says: `thumbnail`, `caption`, `tone`.
+    """A few annotated photos, drawn at random, with the model's predictions: `thumbnail`, `caption`, `tone`.
 
     Captions hold the finest category level and every attribute type the photo is annotated for.
     """

@@ -1,4 +1,4 @@
-"""How sure a figure is: the answers behind it, one by one, and bootstrap intervals of differences over them.
+"""How certain a figure is: the hits behind it, one by one, and bootstrap intervals of differences over them.
 
 Every deciding figure is a mean over targets of the mean over groups of sum(hit) / sum(of): a group is a class for the
 macro accuracy, and everything together for accuracies and recalls. So two models that were asked the same can be

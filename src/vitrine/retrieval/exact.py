@@ -1,6 +1,6 @@
 """Exact nearest neighbours by inner product, reading a byte per component: bounds first, then the few that matter.
 
-One query is answered as fast as the memory can be read, so the gallery is read as int8 codes (a quarter of float32).
+One query is searched as fast as the memory can be read, so the gallery is read as int8 codes (a quarter of float32).
 What rounding can have changed is bounded, and whatever could still be among the k best is scored again in float32.
 """
 
@@ -56,11 +56,11 @@ def search_exact(
         queries: Unit vectors (m, dim) float32.
         vectors: Unit vectors (n, dim) float32; may be memory-mapped.
         codes: `encode(vectors)`; None: score everything in float32.
-        k: At least 1; answers are min(k, rows alive).
-        alive: (n,) bool, rows that may be answers.
+        k: At least 1; there are min(k, rows alive) results.
+        alive: (n,) bool, rows that may be results.
 
     Returns:
-        Rows (m, answers) int64 and scores (m, answers) float32.
+        Rows (m, results) int64 and scores (m, results) float32.
     """
     rows = len(vectors) if alive is None else int(alive.sum())
     k = min(k, rows)

@@ -20,14 +20,14 @@ from vitrine.retrieval.segment import Segment, in_order, mapped, unit_rows, writ
 CONTENTS = "index.json"
 FORMAT = 1
 NAME = re.compile(r"(segment|removed)-[A-Za-z0-9_]+(\.npy)?")  # of what index.json may name
-CANDIDATES = 50  # approximate answers looked at again, for each that is wanted
+CANDIDATES = 50  # approximate neighbours ranked exactly again, for each that is wanted
 LEAST_CANDIDATES = 1000
 THIN = 0.2  # share of a segment that a category or what was removed leaves; below, exact search looks at it alone
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One answer; `score` is the cosine, `place` where the photo stands in the index (`Index.uri_at`)."""
+    """One result; `score` is the cosine, `place` where the photo stands in the index (`Index.uri_at`)."""
 
     image: str
     uri: str

@@ -1,4 +1,4 @@
-"""The tasks: what a model can be trained to answer. A new one is a package with a `Task`, and one line here."""
+"""The tasks: what a model can be trained to predict. A new one is a package with a `Task`, and one line here."""
 
 import importlib
 from pathlib import Path

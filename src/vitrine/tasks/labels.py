@@ -147,7 +147,7 @@ class LabelTask(Task[PhotoKind]):
 
 
 def _record(targets: "Sequence[LabelPredictions]", row: int, image: str, top: int) -> dict[str, Any]:
-    """What the targets say about one photo: the likeliest labels of each and their calibrated probabilities."""
+    """One photo's predictions: the likeliest labels of each target and their calibrated probabilities."""
     record: dict[str, Any] = {"image": image}
     for target in targets:
         best = (-target.scores[row]).argsort(kind="stable")[:top]

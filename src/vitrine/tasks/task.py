@@ -45,7 +45,7 @@ class ModelConfig(BaseModel):
 
 
 class Task(ABC, Generic[AnyPredictions]):
-    """One kind of answer that a model can be trained to give.
+    """One kind of prediction that a model can be trained for.
 
     A task is stateless. Its class body and module load neither torch nor numpy: what does is imported where it is
     needed, so that help texts and the gate stay quick.
@@ -63,7 +63,7 @@ class Task(ABC, Generic[AnyPredictions]):
         corrupted: The figures measured on corrupted photos; none: such photos say nothing here.
         reference_split: The photos that later ones are compared with, once the model is in use.
         indexed: Whether a pipeline makes an index for visual search with the model in use.
-        answers_with_features: Whether answers are the trunk's features, so that a frozen trunk would learn nothing.
+        answers_with_features: Whether predictions are the trunk's features, so that a frozen trunk would learn nothing.
         from_nothing: What replaces the recipe of trainings from random weights.
         output: What `records` and `reply` hold: the labels of each photo, the verdict on a listing, or no record, where
             only a photo's embedding is of use.
@@ -253,11 +253,11 @@ class Task(ABC, Generic[AnyPredictions]):
             unreadable: Where given, what cannot be read is left out, and why is noted here by its place.
 
         Raises:
-            InputError: if the model answers nothing of the kind, or (without `unreadable`) a photo cannot be read.
+            InputError: if the model predicts nothing of the kind, or (without `unreadable`) a photo cannot be read.
         """
 
     def shown(self, config: Mapping[str, Any], photo: "Image.Image") -> "np.ndarray":
-        """What a net is shown of a photo that it is asked about, (size, size, 3) uint8; as `queries` shows it."""
+        """The net's input for a photo, (size, size, 3) uint8; as `queries` shows it."""
         from vitrine.data.photo_store import fit_square
 
         return fit_square(photo, config["image_size"])
@@ -286,7 +286,7 @@ class Task(ABC, Generic[AnyPredictions]):
         return photo_graph(net, config)
 
     def from_graph(self, session: Any) -> Any:
-        """A net of onnxruntime's session of what `graph` gave: it answers `reply` as the net that was exported."""
+        """A net of onnxruntime's session of what `graph` gave, for `reply` in place of the exported one."""
         from vitrine.graphs import PhotoSession
 
         return PhotoSession(session)
@@ -338,7 +338,7 @@ class Task(ABC, Generic[AnyPredictions]):
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"
     ) -> AnyPredictions | str:
-        """What the frozen net that training started from says about `rows`, or why there is nothing to compare with."""
+        """The predictions of the frozen net that training started from for `rows`, or why there are none."""
 
     @abstractmethod
     def page(
@@ -358,7 +358,7 @@ class Task(ABC, Generic[AnyPredictions]):
             metrics: All figures, the baseline's too.
             config: Of the model.
             title: Of the page.
-            compared: What further models say about the same rows.
+            compared: Predictions of further models for the same rows.
         """
 
     @abstractmethod

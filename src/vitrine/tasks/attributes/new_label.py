@@ -48,7 +48,7 @@ class Addition:
 
 
 def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[str], load: Load) -> Addition:
-    """Writes a copy of a teacher's or student's model folder that can answer one label more.
+    """Writes a copy of a teacher's or student's model folder that can predict one label more.
 
     Args:
         model: The model folder.

@@ -125,7 +125,7 @@ def student_objective(
 ) -> Objective[np.ndarray]:
     """The student: weighted cosine distillation (Eq. 4) on all training photos, annotated or not.
 
-    What a teacher is asked about a photo is how it places the photo as it is. The student sees it under another view
+    A teacher embeds the photo as it is. The student sees it under another view
     each time, or corrupted, and is to place that alike.
 
     Args:

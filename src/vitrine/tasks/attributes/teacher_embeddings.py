@@ -1,4 +1,4 @@
-"""What teachers say about photos, computed once and kept: a file per teacher, an embedding per photo.
+"""Teachers' embeddings of photos, computed once and kept: a file per teacher, an embedding per photo.
 
 A photo is known by its content (the SHA-256 that cleaning noted, else its address; and its size and time of change),
 not by its place in a table; a teacher by its tensors. So a changed photo or a retrained teacher is never answered from

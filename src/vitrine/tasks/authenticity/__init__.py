@@ -54,7 +54,7 @@ class Authenticity(Task["ListingPredictions"]):
     headlines = ("accuracy", "f1", "auc")
     counted = "listings"
     trivial = "the commonest verdict for every listing"
-    reference_split = "test"  # a net is surer of the few listings that it learnt than of any to come
+    reference_split = "test"  # a net is overconfident on the few listings that it was trained on
     output = "verdict"
     config = AuthenticityConfig
 

@@ -49,7 +49,7 @@ class RawOutputs:
 
 
 def ask(net: nn.Module, store: Inputs, bags: Sequence[Bag], views: Sequence[str]) -> RawOutputs:
-    """What a net says about some listings, in evaluation mode.
+    """A net's outputs for some listings, in evaluation mode.
 
     Args:
         net: A `ListingNet`.
@@ -122,7 +122,7 @@ def view_numbers(bags: Sequence[Bag], views: Sequence[str]) -> torch.Tensor:
 
 
 def judge(net: nn.Module, config: Mapping[str, Any], catalog: Catalog) -> ListingPredictions:
-    """What a loaded model says about every listing of a catalog, decided or not."""
+    """A model's predictions for every listing of a catalog, decided or not."""
     bags = bags_of(catalog.table)
     started = time.perf_counter()
     store = PhotoStore.of_catalog(catalog, config["image_size"])
@@ -225,7 +225,7 @@ def frozen_verdicts(
 
 
 def by_photo(predictions: ListingPredictions) -> PhotoPredictions:
-    """Predictions about listings as those about their photos: the verdict, how sure it is, the listing's embedding.
+    """Predictions for listings as those for their photos: the verdict, its confidence, the listing's embedding.
 
     Chance is drawn by whole listings (see `vitrine.evaluation.shift`), so that repeating does not sharpen it.
     """
@@ -344,10 +344,10 @@ def _told(verdict: _Verdict, images: Sequence[str]) -> dict[str, Any]:
 def photo_weights(
     net: nn.Module, store: Inputs, bags: Sequence[Bag], config: Mapping[str, Any], asked: RawOutputs
 ) -> list[np.ndarray]:
-    """How much each photo had to do with the answer on its listing: per listing (photos,), summing to 1.
+    """The weight of each photo in its listing's verdict: per listing (photos,), summing to 1.
 
-    The attention where a system has one; else how far the photo alone leans to the answer, where it judges single
-    photos; else how far the answer falls when the photo is left out. All the same where no photo speaks for the answer.
+    The attention weights where a system has any; else the margin of the photo's own probability, where it judges single
+    photos; else how far the probability falls when the photo is left out (occlusion). Uniform where no photo counts.
     """
     if asked.attention is not None:
         return asked.attention

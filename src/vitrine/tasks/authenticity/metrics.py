@@ -1,6 +1,6 @@
 """How right a model is about listings, how honest its probability is, and what going to an expert changes.
 
-Figures are over the listings whose verdict is known; authentic is the positive class. A listing counts as answered
+Figures are over the listings whose verdict is known; authentic is the positive class. A listing counts as predicted
 authentic from a probability of one half on; `asked` and `decided_accuracy` use the model's own two thresholds instead.
 """
 
@@ -53,7 +53,7 @@ def listing_metrics(predictions: ListingPredictions) -> dict[str, float]:
     measured, and `seconds_per_1000_images`. What cannot be computed (the AUC of one class, say) is left out.
 
     Args:
-        predictions: The answers.
+        predictions: Of listings.
 
     Raises:
         InputError: if no listing has a verdict.
@@ -93,9 +93,9 @@ def view_metrics(by_view: Mapping[str, ListingPredictions]) -> dict[str, float]:
 
 
 def rates(probability: np.ndarray, authentic: np.ndarray) -> dict[str, float]:
-    """Accuracy, precision, recall, F1 and AUC; authentic is positive and answered from a probability of 0.5 on.
+    """Accuracy, precision, recall, F1 and AUC; authentic is positive and predicted from a probability of 0.5 on.
 
-    Precision is 0 where nothing was answered authentic; what has no listing to count is NaN.
+    Precision is 0 where nothing was predicted authentic; what has no listing to count is NaN.
 
     >>> found = rates(np.array([0.9, 0.6, 0.4, 0.2]), np.array([True, False, True, False]))
     >>> found["accuracy"], found["precision"], found["recall"], found["f1"], found["auc"]

@@ -76,7 +76,7 @@ class EmbeddedSpace(MiNet):
 
 
 class DeepSupervision(MiNet):
-    """`mi-net-ds`: each of the three layers is pooled and classified; all are judged, the mean of them answers."""
+    """`mi-net-ds`: each of the three layers is pooled and classified; the loss is over all, their mean predicts."""
 
     def __init__(self, config: Mapping[str, Any], weights: str = "none") -> None:
         super().__init__(config, weights)
@@ -92,7 +92,7 @@ class DeepSupervision(MiNet):
         return ListingOutput(logits, pooled[-1], maps=energy(cells), branches=branches)
 
     def loss(self, output: ListingOutput, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """The mean of the branches' regressions; their mean answer is not judged."""
+        """The mean of the branches' regressions; their mean is not part of the loss."""
         terms = [regression_loss(logits, target, weight) for logits in output.branches]
         return torch.stack(terms).mean()
 

@@ -1,4 +1,4 @@
-"""What every system for listings is: all photos side by side in, one answer a listing out."""
+"""What every system for listings is: all photos side by side in, one verdict a listing out."""
 
 from dataclasses import dataclass
 
@@ -70,12 +70,12 @@ def energy(features: Tensor) -> Tensor:
 
 
 def evidence(features: Tensor, classifier: nn.Linear, labels: Tensor) -> Tensor:
-    """Class activation (Zhou et al., 2016): what each cell adds to the score of its photo's answer against the other.
+    """Class activation (Zhou et al., 2016): what each cell adds to the logit of its photo's class against the other.
 
     Args:
         features: (m, c, h, w).
         classifier: c to 2, which follows the mean over cells.
-        labels: The answered label of each photo, (m,), int64.
+        labels: The predicted class of each photo, (m,), int64.
 
     Returns:
         (m, h, w); what speaks for the other label is 0.

@@ -38,7 +38,7 @@ def listing_page(
     """The page of an evaluation of listings.
 
     Args:
-        predictions: The answers; at least one listing has a verdict.
+        predictions: At least one listing has a verdict.
         catalog: The listings' photos and who judged them.
         metrics: `listing_metrics` of it.
         config: The model's config.json: its costs, and its training curve.
@@ -57,7 +57,7 @@ def listing_page(
     _verdict_counts(page, listings, predictions, costs)
     _attention(page, predictions, listings, metrics)
     _views(page, metrics)
-    page.heading("All figures", "Authentic is the positive class, answered from a probability of 50 % on.")
+    page.heading("All figures", "Authentic is the positive class, predicted from a probability of 50 % on.")
     _all_figures(page, listings, metrics)
     page.heading(
         "Can the probability be believed?",
@@ -258,7 +258,7 @@ def _listings(page: Page, listings: Judged, predictions: ListingPredictions, cat
         "asked": ("Left to an expert", "An even sample."),
         "right": ("Right", "An even sample."),
     }
-    shade = "; shaded: what spoke for its answer" if predictions.maps is not None else ""
+    shade = "; shaded: the class activation map of its verdict" if predictions.maps is not None else ""
     for kind, (heading, note) in titles.items():
         rows = chosen[kind]
         page.heading(
@@ -276,7 +276,7 @@ def _listings(page: Page, listings: Judged, predictions: ListingPredictions, cat
 
 
 def _order(predictions: ListingPredictions, row: int) -> np.ndarray:
-    """A listing's photos, the most decisive first: by attention, else by how sure each alone makes of the answer."""
+    """A listing's photos, the most decisive first: by attention weight, else by its own probability."""
     if predictions.attention is not None:
         weights = np.asarray(predictions.attention[row])
     elif predictions.photo_probability is not None:

@@ -3,7 +3,7 @@
 `ssa-max` and `ssa-mean` pool by maximum and mean instead, and learn in the same way.
 
 Beyond the paper, the classifier of `ssa` also judges the maximum and the mean over the photos while it trains.
-Attention has to find the deciding photo and the trunk what decides, each from the other's answers, and from few
+Attention has to find the deciding photo and the trunk what decides, each from the other's output, and from few
 listings neither begins. A maximum and a mean teach the trunk without attention, and which of them does so differs from
 data to data (docs/authenticity.md has the measurement). Nothing changes once it is trained.
 """

@@ -191,7 +191,7 @@ class Matching(Task["RetrievalPredictions"]):
         return constant_order(predictions)
 
     def hits(self, predictions: "RetrievalPredictions") -> "dict[str, Hits]":
-        """Whether a shop photo of the same thing is among the first 20."""
+        """Whether a shop photo of the same product is among the first 20."""
         import numpy as np
 
         from vitrine.evaluation.sample import Hits

@@ -20,7 +20,7 @@ from vitrine.tasks.matching.pairs import Background, Pairable, Step, domain_rows
 from vitrine.tasks.matching.settings import MatchingSettings
 from vitrine.training.objective import Objective
 
-AT_ONCE = 256  # users whose answers are ranked together
+AT_ONCE = 256  # users whose galleries are ranked together
 ROBUST_FROM = 0.5  # share of the passes before far positive pairs are left out: a fresh net calls right ones far too
 SAMPLED = 512  # photos of each domain that the margin is measured on
 PASSES = 10  # of ft-similarity over the user photos, an epoch: its features stay, so a pass costs next to nothing
@@ -167,7 +167,7 @@ def siamese_objective(
         return {**validation.figures(), "positives_beyond_margin": beyond[0]}
 
     steps = len(steps_of_epoch(pairable, len(background.rows), ratio, settings.batch_size, settings.seed, 0))
-    # Published features find things as they come.
+    # Published features retrieve before any training.
     return Objective(
         steps,
         batches,
@@ -190,7 +190,7 @@ def step_rows(step: Step, pairable: Pairable, background: Background, hard: np.n
 
 
 def mine(module: TrainingModule, store: Inputs, pairable: Pairable, margin: float) -> float:
-    """Refreshes the hard negatives with the net as it is: the false positives of each user photo's first answers.
+    """Refreshes the hard negatives with the net as it is: false positives among each user photo's neighbours.
 
     Returns:
         The share of positive pairs that lie beyond the margin, which the robust loss leaves out.
@@ -211,7 +211,7 @@ def mine(module: TrainingModule, store: Inputs, pairable: Pairable, margin: floa
 
 
 def margin_of(net: MatchingNet, store: Inputs, pairable: Pairable, settings: MatchingSettings) -> float:
-    """m: the one asked for, or `margin_scale` times the median distance of user and shop photos of different things.
+    """m: the one asked for, or `margin_scale` times the median distance of user and shop photos of different products.
 
     Measured on the net as it is before the pairs are learnt: the paper's 40 is of the scale of its own net's features.
     """
@@ -244,7 +244,7 @@ def similarity_objective(
     categories: np.ndarray,
     settings: MatchingSettings,
 ) -> Objective[Chosen]:
-    """F. T. Similarity: the features stay, and two layers learn whether two of them are of the same thing.
+    """F. T. Similarity: the features stay, and two layers learn whether two of them are of the same product.
 
     Each user photo comes with a shop photo of its thing, a hard negative and one drawn from all of them. One net sees
     every pair, and each first-level category has its own, which sees the pairs inside it.

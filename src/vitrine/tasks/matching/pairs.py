@@ -17,7 +17,7 @@ from vitrine.errors import InputError
 
 
 def identity_column(table: pd.DataFrame, named: str, root: str) -> str:
-    """The column that says which photos show the same thing.
+    """The column that names the product of each photo.
 
     Args:
         table: A catalog's.
@@ -30,9 +30,7 @@ def identity_column(table: pd.DataFrame, named: str, root: str) -> str:
     for column in (named,) if named else IDENTITIES:
         if column in table and (texts(table[column]) != "").any():
             return column
-    raise InputError(
-        f"{root}: {named or ' and '.join(IDENTITIES)}: no row has one; matching needs to know what is the same"
-    )
+    raise InputError(f"{root}: {named or ' and '.join(IDENTITIES)}: no row has one; matching needs product ids")
 
 
 def identities(table: pd.DataFrame, column: str) -> np.ndarray:
@@ -90,7 +88,7 @@ class Pairable:
         return cls(users[paired], shops, identity, int((~paired).sum()))
 
     def hard(self, scores: np.ndarray, first: int, count: int) -> np.ndarray:
-        """The false positives among the best answers: for some users the shop photos of other things, best first.
+        """Hard negatives: for some users the nearest shop photos of other products, nearest first.
 
         Args:
             scores: (q, m) of the users from `first` on with all shop photos.
@@ -98,7 +96,7 @@ class Pairable:
             count: K.
 
         Returns:
-            (q, K) rows; where fewer are of other things, the best repeat.
+            (q, K) rows; where fewer are of other products, the nearest repeat.
         """
         users = self.users[first : first + len(scores)]
         wrong = self.identity[users][:, None] != self.identity[self.shops][None]
@@ -128,7 +126,7 @@ class Background:
 def own_background(table: pd.DataFrame, identity: np.ndarray) -> Background:
     """The product set's own training photos, by the deepest level of the tree that does not tell every product apart.
 
-    A level with as many nodes as there are products says what is the same, which is for the pairs to teach; only where
+    A level with as many nodes as there are products names the product, which is for the pairs to teach; only where
     categories tell nothing apart are the products themselves the classes.
     """
     split = table.get("split", pd.Series([""] * len(table), index=table.index))
@@ -182,7 +180,7 @@ class Step:
 
     Attributes:
         users: (n,) places in `Pairable.users`.
-        right: (n,) rows of shop photos of the same thing.
+        right: (n,) rows of shop photos of the same product.
         wrong: (n, h) numbers in [0, 1) that draw each user's hard negatives.
         background: (b,) places in `Background.rows`.
     """
@@ -196,7 +194,7 @@ class Step:
 def steps_of_epoch(
     pairable: Pairable, background: int, ratio: tuple[int, int, int], batch_size: int, seed: int, epoch: int
 ) -> list[Step]:
-    """All user photos once, shuffled, each with a shop photo of its thing, and so many others as the ratio says.
+    """All user photos once, shuffled, each with a shop photo of its product, and negatives by the ratio.
 
     Args:
         pairable: The photos.

@@ -25,7 +25,7 @@ class Plan:
     """What a training of matching is made of.
 
     Attributes:
-        column: The one that says what is the same.
+        column: The one that names the product.
         pairable: The training photos that form pairs.
         background: The photos that carry the softmax loss.
         further: Their catalogs, where these are others.
@@ -58,7 +58,7 @@ def plan(catalog: Catalog, variant: str, settings: MatchingSettings) -> Plan:
     notes = [
         f"{len(pairable.users):,} user photos to pair with {len(pairable.shops):,} shop photos by {column}"
         + (
-            f"; {pairable.left_out:,} user photos of things without a shop photo are left out"
+            f"; {pairable.left_out:,} user photos of products without a shop photo are left out"
             if pairable.left_out
             else ""
         ),

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 TOP = (1, 5, 20, 200)
 CURVE = (1, 2, 5, 10, 20, 50, 100, 200)
-SHELF = 2  # things a node's shop photos show at least, for a search in it to ask anything
-SHOWN, ANSWERS = 4, 6  # queries of a kind on the page, and answers to each
+SHELF = 2  # products a node's shop photos show at least, for a search in it to ask anything
+SHOWN, ANSWERS = 4, 6  # queries of a kind on the page, and neighbours of each
 MAPPED = 250  # photos of each domain in the map of features
 
 
@@ -34,7 +34,7 @@ def overall_ranks(predictions: RetrievalPredictions) -> Ranks:
 def node_ranks(predictions: RetrievalPredictions) -> dict[int, dict[str, Ranks]]:
     """By level and node, its queries against its own shop photos (the Street2Shop protocol).
 
-    Nodes whose shop photos show fewer than two things, or that no query with an answer asks about, are left out.
+    Nodes whose shop photos show fewer than two products, or with no query of a product that they show, are left out.
     """
     queries, gallery = _domains(predictions)
     tree = CategoryTree(predictions.paths)
@@ -57,12 +57,12 @@ def node_ranks(predictions: RetrievalPredictions) -> dict[int, dict[str, Ranks]]
 def matching_metrics(predictions: RetrievalPredictions) -> dict[str, float]:
     """`top1|top5|top20|top200` of the search among all shop photos, and of that within a category.
 
-    A query is a hit at k if one of the first k shop photos shows the same thing. `level<i>/top<k>` is the mean over all
+    A query is a hit at k if one of its first k shop photos shows its product. `level<i>/top<k>` is the mean over all
     queries searched within their node of that level, `category:<path>/top20` over those of one node. `count` are the
-    queries that have an answer; `without_answer` those whose thing no shop photo shows, which nothing could find.
+    queries whose product a shop photo shows; `without_answer` the others, which nothing could find.
 
     Raises:
-        InputError: if no query has an answer.
+        InputError: if no query's product is in the gallery.
     """
     ranks = overall_ranks(predictions)
     if not len(ranks.query):
@@ -96,9 +96,9 @@ def matching_page(predictions: RetrievalPredictions, rows: Catalog, metrics: Map
     page.tiles(Tile(f"top-{k}", percent(metrics[f"top{k}"])) for k in TOP)
     add_baseline(page, metrics)
     if metrics["without_answer"]:
-        page.text(f"{metrics['without_answer']:,.0f} user photos of things that no shop photo shows are left out.")
+        page.text(f"{metrics['without_answer']:,.0f} user photos of products that no shop photo shows are left out.")
     nodes = node_ranks(predictions)
-    page.heading("Top-k accuracy", "Share of user photos with the same thing among the first k shop photos.")
+    page.heading("Top-k accuracy", "Share of user photos with the same product among the first k shop photos.")
     page.figure(_curve(ranks, nodes), "top-k accuracy against k")
     page.heading("Within a category", "The category of the query is known, and only its shop photos are searched.")
     page.table(
@@ -111,7 +111,7 @@ def matching_page(predictions: RetrievalPredictions, rows: Catalog, metrics: Map
     )
     for hit, text in ((True, "Hits"), (False, "Misses")):
         page.heading(
-            text, f"Drawn at random; green: the same thing. Right within the first {ANSWERS}: {'yes' if hit else 'no'}."
+            text, f"Drawn at random; green: same product. Right within the first {ANSWERS}: {'yes' if hit else 'no'}."
         )
         grids = _grids(predictions, rows, ranks, hit)
         for photos in grids:

@@ -98,7 +98,7 @@ class Representation(LabelTask["RetrievalPredictions"]):
         return RetrievalPredictions(self.name, images, targets, features, seconds, paths=paths, asking=asking)
 
     def rows(self, catalog: "Catalog", split: str) -> "Catalog":
-        """Those of a split, and the gallery, which only answers.
+        """Those of a split, and the gallery, which holds no queries.
 
         Raises:
             InputError: if there are none of the split.

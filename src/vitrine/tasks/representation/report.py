@@ -27,7 +27,7 @@ QUERIES_SHOWN, ANSWERS_SHOWN = 8, 7
 def level_ranks(predictions: RetrievalPredictions) -> dict[int, Ranks]:
     """Per level, every labelled photo asked for among all others; levels where no photo has a partner are left out.
 
-    Photos that only answer (`RetrievalPredictions.asking`) are not asked for.
+    Photos that are in the gallery only (`RetrievalPredictions.asking`) are no queries.
     """
     tree = CategoryTree(predictions.paths)
     by_level = {}

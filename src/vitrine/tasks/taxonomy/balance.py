@@ -18,7 +18,7 @@ class Balance:
     """What was chosen, and what each tau came to on the validation photos.
 
     Attributes:
-        tau: 0 = the net answers as it is.
+        tau: 0 = the net's own logits.
         offsets: tau log pi, taken from each leaf's score over its temperature, (leaves,).
         tried: tau -> (top-1, mean over leaves of the leaf's own top-1).
     """

@@ -12,9 +12,9 @@ f is the vector of all nets' unnormalised scores, f_c the same with 0 outside R_
 - The sum in Eq. 2 runs over the level of c instead of R_c, so that the categories of a level share one distribution
   and Eq. 1 may compare them. Eq. 3 then falls apart into one convex problem per level.
 - W is drawn to W0 instead of 0: each category's own score, divided by its net's temperature. An infinite lambda leaves
-  the nets' own answers as they are, and few or noisy validation photos can do little harm.
+  the nets' own logits as they are, and few or noisy validation photos can do little harm.
 - lambda is chosen per level by cross-validation, infinity among the choices; it has to earn its place, and may not
-  lose answers on the training photos.
+  lose accuracy on the training photos.
 
 Scores of a level are centred per photo first: softmax does not see their mean, a regression on them would.
 """
@@ -67,9 +67,9 @@ class Refinement:
 
     Attributes:
         weights: W, (|C^j|, |Omega|) float32, 0 outside the related categories.
-        strength: lambda; infinite where the net's own answers stay as they are.
+        strength: lambda; infinite where the net's own logits stay as they are.
         losses: Mean -log P on held-out rows for each lambda tried.
-        hits: Share of held-out rows answered right, for each.
+        hits: Accuracy on held-out rows, for each.
     """
 
     weights: np.ndarray
@@ -131,7 +131,7 @@ def refine_level(
         weights, _ = _fit_related(level, features, labels, anchor, structure, related, candidate, seed)
         if strength is not None or guard is None or _right(guard, weights) >= _right(guard, anchor):
             return Refinement(weights, candidate, losses, hits)
-    raise AssertionError("an infinite lambda loses no answers")
+    raise AssertionError("an infinite lambda loses no accuracy")
 
 
 def relevant(level: int, weights: np.ndarray, structure: Structure, related: int) -> np.ndarray:
@@ -306,13 +306,13 @@ def _risen(losses: list[float]) -> bool:
 
 
 def _ranked(losses: dict[float, float], hits: dict[float, float]) -> list[float]:
-    """The lambdas that answer no fewer held-out rows right than the nets alone, lowest loss first; infinity is one."""
+    """The lambdas of no lower held-out accuracy than the nets alone, lowest loss first; infinity is one."""
     plain = hits[np.inf]
     return sorted((strength for strength in losses if hits[strength] >= plain), key=losses.__getitem__)
 
 
 def _right(photos: tuple[np.ndarray, np.ndarray], weights: np.ndarray) -> int:
-    """How many photos these weights answer right."""
+    """How many photos these weights predict right."""
     scores, allowed = photos
     return int(allowed[np.arange(len(scores)), (scores @ weights.T).argmax(axis=1)].sum())
 

@@ -101,7 +101,7 @@ class RefinedNets(nn.Module):
 
     Args:
         nets: The nets, the deepest level's last.
-        names: The task each one answers, `LEAF` last.
+        names: The task of each one, `LEAF` last.
         structure: The categories of these levels.
     """
 

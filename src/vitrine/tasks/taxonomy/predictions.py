@@ -1,4 +1,4 @@
-"""From a net's scores to answers about every level of the tree that never contradict each other, and the truth."""
+"""From a net's logits to predictions of every level of the tree that never contradict each other, and the truth."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from vitrine.tasks.taxonomy.systems import level_task
 
 
 def label_targets(config: Mapping[str, Any], table: pd.DataFrame) -> list[LabelTarget]:
-    """Each task of the net: its name, the labels that may be true of every row, the labels it can answer.
+    """Each task of the net: its name, the labels that may be true of every row, the labels it can predict.
 
     A category that stops at an inner node may be any node below it.
     """
@@ -45,10 +45,10 @@ def labelled_targets(config: Mapping[str, Any], table: pd.DataFrame) -> list[Lab
 def label_predictions(
     config: Mapping[str, Any], scores: Mapping[str, np.ndarray], table: pd.DataFrame, temperatures: Mapping[str, float]
 ) -> list[LabelPredictions]:
-    """What the net answered: every level of the tree, coarse to fine, then the attributes it learnt.
+    """The net's predictions: every level of the tree, coarse to fine, then the attributes it learnt.
 
-    A coarser level is answered by adding up the probabilities of the leaves below each node, so the levels agree: the
-    answers of a photo form one path wherever the likeliest leaf lies below the likeliest node.
+    A coarser level is predicted by adding up the probabilities of the leaves below each node, so the levels agree: the
+    predictions of a photo form one path wherever the likeliest leaf lies below the likeliest node.
     """
     tree = CategoryTree(config["leaves"])
     leaves = _leaf_probabilities(config, scores[LEAF], temperatures[LEAF])
@@ -68,9 +68,9 @@ def label_predictions(
 def separate_levels(
     config: Mapping[str, Any], scores: Mapping[str, np.ndarray], table: pd.DataFrame, temperatures: Mapping[str, float]
 ) -> list[LabelPredictions]:
-    """What each level's own branch or net answers, the deepest last, as Eq. 1 has it: these may contradict each other.
+    """What each level's own branch or net predicts, the deepest last, as Eq. 1 has it: these may contradict each other.
 
-    Empty where only the leaves are answered.
+    Empty where only the leaves are predicted.
     """
     if not config.get("levels"):
         return []

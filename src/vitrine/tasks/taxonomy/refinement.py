@@ -20,7 +20,7 @@ from vitrine.tasks.taxonomy.settings import TaxonomySettings
 from vitrine.tasks.taxonomy.systems import build
 from vitrine.training.model import calibration_rows
 
-GUARD_PHOTOS = 2000  # training photos on which MCR must not lose answers
+GUARD_PHOTOS = 2000  # training photos on which MCR must not lose accuracy
 SHARED = ("backbone", "image_size", "hidden", "salient", "salient_stage")
 
 
@@ -103,7 +103,7 @@ def mcr_notes(names: Sequence[object], learnt: Sequence[Refinement]) -> str:
             f"{key:g}: {refinement.losses[key]:.4f}, {100 * refinement.hits[key]:.1f} %" for key in refinement.losses
         ]
         lines.append(f"| {name} | {refinement.strength:g} | {'; '.join(tried) or 'none'} |")
-    return "\n".join([*lines, "", "An infinite lambda leaves the nets' own answers as they are.", ""])
+    return "\n".join([*lines, "", "An infinite lambda leaves the nets' own logits as they are.", ""])
 
 
 class _Plain(nn.Module):

@@ -52,7 +52,7 @@ def describe(catalog: Catalog, variant: str, attributes: Sequence[str] = ()) -> 
         attributes: The attribute types to learn, for a variant that learns any; none = all there are.
 
     Returns:
-        `leaves`; `levels`, the coarser levels answered by a branch or a net of their own; `labels` of each attribute
+        `leaves`; `levels`, the coarser levels predicted by a branch or a net of their own; `labels` of each attribute
         type; `salient`; `refined`.
 
     Raises:

@@ -60,7 +60,7 @@ def warm_start(
 
 
 def _last_layers(config: Mapping[str, Any]) -> dict[str, Sequence[str]]:
-    """The labels that the rows of each last layer answer."""
+    """The labels of the rows of each last layer."""
     tree = CategoryTree(config["leaves"])
     layers: dict[str, Sequence[str]] = {"leaf.2": config["leaves"]}
     layers |= {f"levels.{level_task(level)}.2": tree.level(level) for level in config["levels"]}
