@@ -239,8 +239,8 @@ def _load_weights(trunk: nn.Module, name: str, path: Path, image_size: int) -> N
         key: tensor.shape for key, tensor in trunk.state_dict().items() if not key.endswith("num_batches_tracked")
     }
     for prefix in ("", "features.", "trunk."):
-        matching = {key: tensors[prefix + key] for key in wanted if prefix + key in tensors}
-        if {key: tensor.shape for key, tensor in matching.items()} == wanted:
-            trunk.load_state_dict(matching, strict=False)
+        fitting = {key: tensors[prefix + key] for key in wanted if prefix + key in tensors}
+        if {key: tensor.shape for key, tensor in fitting.items()} == wanted:
+            trunk.load_state_dict(fitting, strict=False)
             return
     raise InputError(f"weights={path}: the tensors do not fit backbone {name}")
