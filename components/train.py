@@ -47,7 +47,7 @@ def train(
     from vitrine import steps
 
     share_photos(checkpoints)
-    found = steps.train_models(
+    metrics = steps.train_models(
         task,
         variant,
         Path(table.path),
@@ -58,5 +58,5 @@ def train(
         teachers=[Path(group.path) for group in teachers or ()],
         nodes=on_nodes(nodes, gpus, gpu),
     )
-    show_metrics(figures, found)
+    show_metrics(figures, metrics)
     stamp(Path(model.path), model)

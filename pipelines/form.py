@@ -228,9 +228,10 @@ def whole_settings(pipeline: str, given: Mapping[str, Any], where: str = "settin
     Raises:
         InputError: for an unknown key (with the nearest known one) or a value of another type.
     """
-    known = SETTINGS[pipeline]
+    defaults = SETTINGS[pipeline]
     return default_settings(pipeline) | {
-        key: of_kind(known[near(key, known, where)].default, value, f"{where}: {key}") for key, value in given.items()
+        key: of_kind(defaults[near(key, defaults, where)].default, value, f"{where}: {key}")
+        for key, value in given.items()
     }
 
 
@@ -259,13 +260,13 @@ def of_kind(like: Any, value: Any, where: str) -> Any:
     raise InputError(f"{where}={value}: not of type {names[type(like)]}")
 
 
-def near(key: str, known: Iterable[str], where: str) -> str:
+def near(key: str, names_known: Iterable[str], where: str) -> str:
     """A key, if it is known.
 
     Raises:
         InputError: else, with the nearest known one, or what is near to its name of before.
     """
-    names = list(known)
+    names = list(names_known)
     if key not in names:
         before = {old: new for old, new in RENAMED.items() if new in names}
         close = nearest(key, [*names, *before])
@@ -305,13 +306,13 @@ def trainings(
     if pipeline == "monitor":
         return {}
     common = {"epochs": epochs, "backbone": backbone, **{key: settings[key] for key in TRAINING}}
-    own = {key: settings[key] for key in OWN[pipeline]}
+    extra = {key: settings[key] for key in OWN[pipeline]}
     if pipeline != "retrain":
-        return {"training": (TASKS[pipeline], variant, common | own)}
-    student = common | {key: own[key] for key in ("unlabelled", "corrupted", "prior")}
+        return {"training": (TASKS[pipeline], variant, common | extra)}
+    student = common | {key: extra[key] for key in ("unlabelled", "corrupted", "prior")}
     return {
-        "teacher": ("attributes", "teacher", common | {"gammas": own["gammas"]}),
-        "student": ("attributes", "student", student | {"epochs": own["student_epochs"]}),
+        "teacher": ("attributes", "teacher", common | {"gammas": extra["gammas"]}),
+        "student": ("attributes", "student", student | {"epochs": extra["student_epochs"]}),
         "training": ("taxonomy", variant, common),
     }
 
