@@ -260,13 +260,13 @@ def of_kind(like: Any, value: Any, where: str) -> Any:
     raise InputError(f"{where}={value}: not of type {names[type(like)]}")
 
 
-def near(key: str, names_known: Iterable[str], where: str) -> str:
+def near(key: str, choices: Iterable[str], where: str) -> str:
     """A key, if it is known.
 
     Raises:
         InputError: else, with the nearest known one, or what is near to its name of before.
     """
-    names = list(names_known)
+    names = list(choices)
     if key not in names:
         before = {old: new for old, new in RENAMED.items() if new in names}
         close = nearest(key, [*names, *before])
