@@ -190,6 +190,7 @@ def colour_of(image):
     return list(COLOURS)[int(Path(image).stem) % 3]
 
 
+@pytest.mark.slow
 def test_it_trains_evaluates_is_gated_promoted_searched_watched_and_served(tint, tmp_path):
     write_catalog(tint, tmp_path / "table")
     table, run, registry = tmp_path / "table", str(tmp_path / "run"), str(tmp_path / "registry")
