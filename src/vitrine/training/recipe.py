@@ -29,11 +29,6 @@ KEPT_PHOTOS = 100_000  # whose last maps are kept: 4 GB of MobileNetV2's at 128 
 FROM_FEATURES = ("frozen", "upper")  # what learns from maps that were computed once
 
 
-FROM_NOTHING = 128, 224, 64  # pixels
-KEPT_PHOTOS = 100_000  # whose last maps are kept: 4 GB of MobileNetV2's at 128 px
-FROM_FEATURES = ("frozen", "upper")  # what learns from maps that were computed once
-
-
 RECIPES = {
     "frozen": Recipe(30, 5e-3, 1.0),
     "upper": Recipe(16, 5e-3, 0.2),

@@ -9,7 +9,7 @@ from vitrine.catalog import Catalog
 from vitrine.catalog.tree import CategoryTree
 from vitrine.errors import InputError
 from vitrine.evaluation.beside import add_baseline
-from vitrine.evaluation.metrics import topk_accuracy
+from vitrine.evaluation.metrics import topk, true_ranks
 from vitrine.predictions import RetrievalPredictions
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
 from vitrine.retrieval.exact import best_first
@@ -63,7 +63,7 @@ def representation_metrics(predictions: RetrievalPredictions) -> dict[str, float
     values |= {f"recall@{k}": ranks[max(ranks)].recall(k) for k in RECALL_AT}
     for target in predictions.targets:
         if any(target.truth):
-            values |= {f"{target.name}/top{k}": topk_accuracy(target, k) for k in (1, 5)}
+            values |= {f"{target.name}/top{k}": topk(true_ranks(target), k) for k in (1, 5)}
     values["count"] = float(len(predictions.images) if predictions.asking is None else predictions.asking.sum())
     values["seconds_per_1000_images"] = 1000.0 * predictions.seconds / len(predictions.images)
     return values
