@@ -43,6 +43,7 @@ def train_representation(
         temperatures[name] = fit_temperature(logits, supers[:, None] == np.arange(logits.shape[1]))
     metrics = {f"validation/{name}": value for name, value in (history.kept.figures if history.kept else {}).items()}
     config |= {"temperatures": temperatures, "history": [asdict(epoch) for epoch in history.epochs]}
-    deciding = task.deciding(config, catalog.table.iloc[rows], features, scores)
-    metrics |= {f"validation/{name}": value for name, value in deciding.items()}
+    if len(catalog.of_split("validation")):  # all training photos against all others would take hours
+        deciding = task.deciding(config, catalog.table.iloc[rows], features, scores)
+        metrics |= {f"validation/{name}": value for name, value in deciding.items()}
     save_model(out, net, config, metrics, training_notes(history))
