@@ -39,8 +39,8 @@ def detect_drift(
     from pipelines import stages
 
     inputs = Path(table.path), Path(results.path)
-    answer, found = stages.detect_drift(*inputs, registry, settings["task"], reports, run_id, Path(drift.path))
+    decision, ratios = stages.detect_drift(*inputs, registry, settings["task"], reports, run_id, Path(drift.path))
     show_page(report, Path(drift.path) / "report.html")
-    show_metrics(figures, found)
+    show_metrics(figures, ratios)
     stamp(Path(table.path), drift)
-    return answer
+    return decision

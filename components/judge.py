@@ -46,9 +46,9 @@ def judge(
     from pipelines import stages
 
     folders = Path(model.path), Path(table.path), Path(evaluation.path), Path(decision.path)
-    found = stages.judge(task, *folders, registry, reports, run_id, settings, max_drop)
+    metrics = stages.judge(task, *folders, registry, reports, run_id, settings, max_drop)
     show_page(report, Path(evaluation.path) / "report.html")
     show_page(gate_report, Path(decision.path) / "report.html")
-    show_metrics(figures, found)
+    show_metrics(figures, metrics)
     show_confusion(confusion, Path(evaluation.path) / "confusion.json")
     stamp(Path(table.path), evaluation, decision, figures, confusion)

@@ -15,8 +15,8 @@ FONTS = "share/vitrine/matplotlib"  # below the environment of the image
 
 def bring_fonts() -> None:
     """Puts the image's list of fonts where matplotlib looks for it, and would else make it anew in each pod."""
-    own = os.environ.get("MPLCONFIGDIR") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    target = Path(own) if "MPLCONFIGDIR" in os.environ else Path(own) / "matplotlib"
+    folder = os.environ.get("MPLCONFIGDIR") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    target = Path(folder) if "MPLCONFIGDIR" in os.environ else Path(folder) / "matplotlib"
     made = Path(sys.prefix) / FONTS
     if made.is_dir() and not target.exists():
         with contextlib.suppress(OSError):  # then matplotlib makes it
@@ -46,10 +46,10 @@ def show_metrics(artifact: Metrics, figures: Mapping[str, float]) -> None:
 
 def show_confusion(artifact: ClassificationMetrics, confusion: Path) -> None:
     """Shows a confusion matrix and a ROC curve in the UI."""
-    found = json.loads(confusion.read_text(encoding="utf-8"))
-    artifact.log_confusion_matrix(found["categories"], found["matrix"])
-    artifact.log_roc_curve(**found["roc"])
-    _write(artifact.path, found)
+    matrix = json.loads(confusion.read_text(encoding="utf-8"))
+    artifact.log_confusion_matrix(matrix["categories"], matrix["matrix"])
+    artifact.log_roc_curve(**matrix["roc"])
+    _write(artifact.path, matrix)
 
 
 def _write(path: str, value: object) -> None:

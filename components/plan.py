@@ -45,7 +45,7 @@ def plan(
     from components.outputs import show_metrics
     from pipelines import stages
 
-    tasks, groups, found = stages.plan(
+    tasks, groups, figures = stages.plan(
         pipeline,
         Path(table.path),
         Path(results.path),
@@ -56,6 +56,6 @@ def plan(
         gpus=gpus,
         volume=volume,
     )
-    show_metrics(counts, found)
-    answer = {"tasks": tasks, "groups": groups}
-    return collections.namedtuple("Plan", list(answer))(**answer)
+    show_metrics(counts, figures)
+    outputs = {"tasks": tasks, "groups": groups}
+    return collections.namedtuple("Plan", list(outputs))(**outputs)

@@ -97,7 +97,7 @@ def start(
         "train_cpu": "",
         "train_memory": "",
     }
-    answer = {
+    outputs = {
         "table": begun.table,
         "state": begun.state,
         "shards": begun.shards,
@@ -109,4 +109,4 @@ def start(
         **{name: begun.settings.get(name, without) for name, without in apart.items()},
         **{name: begun.settings[name] for name in ("step_cpu", "step_memory")},
     }
-    return collections.namedtuple("Started", list(answer))(**answer)
+    return collections.namedtuple("Started", list(outputs))(**outputs)

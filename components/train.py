@@ -28,7 +28,7 @@ def train(
         table: Catalog table with splits.
         model: Model folder; of teachers a folder of model folders.
         figures: Figures on the validation photos.
-        task: attributes, taxonomy, authenticity, representation or matching.
+        task: One of `vitrine.tasks.names()`.
         variant: Of the task.
         settings: Of the training.
         checkpoints: Folder that a stopped training goes on from.
@@ -49,7 +49,7 @@ def train(
 
     share_photos(checkpoints)
     with refused_once(checkpoints, model.uri):
-        found = steps.train_models(
+        metrics = steps.train_models(
             task,
             variant,
             Path(table.path),
@@ -60,5 +60,5 @@ def train(
             teachers=[Path(group.path) for group in teachers or ()],
             nodes=on_nodes(nodes, gpus, gpu),
         )
-    show_metrics(figures, found)
+    show_metrics(figures, metrics)
     stamp(Path(model.path), model)

@@ -27,8 +27,8 @@ def add_training(
     """
     given = begun.outputs
     places = {"checkpoints": given["checkpoints"], "nodes": given["nodes"], "gpu": given["gpu"], "gpus": gpus}
-    known = {"task": task, "variant": variant, "settings": given[role], "table": parted.outputs["parted"]}
-    return on_gpu(train(**known, **places, **further))
+    inputs = {"task": task, "variant": variant, "settings": given[role], "table": parted.outputs["parted"]}
+    return on_gpu(train(**inputs, **places, **further))
 
 
 def add_gate(
@@ -44,16 +44,16 @@ def add_gate(
 ) -> None:
     """Adds the task that decides what becomes of a trained model; `indexed`: and one that indexes the catalog then."""
     table = parted.outputs["parted"]
-    known = {"registry": registry, "reports": reports, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
+    places = {"registry": registry, "reports": reports, "run_id": dsl.PIPELINE_JOB_ID_PLACEHOLDER}
     judged = judge(
         model=trained.outputs["model"],
         table=table,
         task=task,
         settings=begun.outputs["settings"],
         max_drop=max_drop,
-        **known,
+        **places,
     )
     never_cached(judged).set_display_name(f"Judge {task}")
     if indexed:  # by the model in use, whether or not it is the new one
-        index = build_index(table=table, decision=judged.outputs["decision"], task=task, **known)
+        index = build_index(table=table, decision=judged.outputs["decision"], task=task, **places)
         never_cached(index).set_display_name(f"Index {task}")

@@ -67,15 +67,15 @@ def _in_kubernetes(given: Mapping[str, Any], namespace: str, account: str) -> It
     place = f"in namespace {namespace}"
     if claim:
         read = core.read_namespaced_persistent_volume_claim
-        state, said = _look(lambda: read(claim, namespace, _request_timeout=SECONDS))
+        state, reason = _look(lambda: read(claim, namespace, _request_timeout=SECONDS))
         hint = f"{place}; every training would wait for it, or compile with --no-claim" if state == MISSING else ""
-        yield Finding(f"claim {claim}", state, said or hint, needed=True)
-    state, said = _look(lambda: core.read_namespaced_service_account(account, namespace, _request_timeout=SECONDS))
-    yield Finding(f"account {account}", state, said or (place if state == MISSING else ""), needed=True)
+        yield Finding(f"claim {claim}", state, reason or hint, needed=True)
+    state, reason = _look(lambda: core.read_namespaced_service_account(account, namespace, _request_timeout=SECONDS))
+    yield Finding(f"account {account}", state, reason or (place if state == MISSING else ""), needed=True)
     if secret:
-        state, said = _look(lambda: core.read_namespaced_secret(secret, namespace, _request_timeout=SECONDS))
+        state, reason = _look(lambda: core.read_namespaced_secret(secret, namespace, _request_timeout=SECONDS))
         hint = f"{place}; not needed where pods have a role" if state == MISSING else ""
-        yield Finding(f"secret {secret}", state, said or hint)
+        yield Finding(f"secret {secret}", state, reason or hint)
     if given["settings"].get("pool"):
         yield _pool(core, given["settings"], given["cluster_gpus"])
 
@@ -83,10 +83,10 @@ def _in_kubernetes(given: Mapping[str, Any], namespace: str, account: str) -> It
 def _pool(core: Any, given: Mapping[str, Any], gpus: int) -> Finding:
     selector = ",".join(f"{key}={value}" for key, value in given["pool"].items())
     nodes: list[Any] = []
-    state, said = _look(lambda: nodes.extend(core.list_node(label_selector=selector, _request_timeout=SECONDS).items))
+    state, reason = _look(lambda: nodes.extend(core.list_node(label_selector=selector, _request_timeout=SECONDS).items))
     what = f"node pool {selector}"
     if state != THERE:
-        return Finding(what, state, said)
+        return Finding(what, state, reason)
     if not nodes:
         return Finding(what, MISSING, "no node has these labels; or an autoscaler makes one")
     wanted = {"cpu": given["train_cpu"], "memory": given["train_memory"]}
@@ -168,16 +168,16 @@ def _head(address: str, token: str) -> int:
     headers = {"Accept": MANIFESTS} | ({"Authorization": f"Bearer {token}"} if token else {})
     request = urllib.request.Request(address, headers=headers, method="HEAD")
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            return int(answer.status)
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
+            return int(response.status)
     except urllib.error.HTTPError as error:
         asked = dict(CHALLENGE.findall(error.headers.get("WWW-Authenticate", "")))
         if error.code != 401 or token or not asked.get("realm", "").startswith(("https://", "http://")):
             return error.code
     query = urllib.parse.urlencode({key: asked[key] for key in ("service", "scope") if key in asked})
     try:
-        with urllib.request.urlopen(f"{asked['realm']}?{query}", timeout=SECONDS) as answer:
-            found = json.loads(answer.read())
+        with urllib.request.urlopen(f"{asked['realm']}?{query}", timeout=SECONDS) as response:
+            token_reply = json.loads(response.read())
     except urllib.error.HTTPError as error:
         return error.code
-    return _head(address, str(found.get("token") or found.get("access_token") or "none"))
+    return _head(address, str(token_reply.get("token") or token_reply.get("access_token") or "none"))

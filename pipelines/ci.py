@@ -65,22 +65,22 @@ def settings(what: str, environment: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         InputError: if VITRINE_SETTINGS is no mapping, or `data.dvc` cannot be read.
     """
-    found: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for name in ("data_catalog", "data_remote", "out_registry", "out_reports"):
         if value := environment.get(f"VITRINE_{name.partition('_')[2].upper()}", ""):
-            found[name] = value
+            given[name] = value
     try:
-        own = parse_yaml(environment.get("VITRINE_SETTINGS", "")) or {}
+        from_environment = parse_yaml(environment.get("VITRINE_SETTINGS", "")) or {}
     except ValueError as error:
         raise InputError(f"VITRINE_SETTINGS: no YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(own, dict):
+    if not isinstance(from_environment, dict):
         raise InputError("VITRINE_SETTINGS: one `name: value` a line")
     if what == "retrain":
-        if str(found.get("data_catalog", "")).endswith(".dvc"):
-            found["data_revision"] = revision(Path(environment.get("VITRINE_DATA", "data.dvc")))
+        if str(given.get("data_catalog", "")).endswith(".dvc"):
+            given["data_revision"] = revision(Path(environment.get("VITRINE_DATA", "data.dvc")))
         if environment.get("PULL_REQUEST"):
-            found["only_compare"] = True
-    return found | own
+            given["only_compare"] = True
+    return given | from_environment
 
 
 def revision(data: Path) -> str:
@@ -113,22 +113,24 @@ def comment(registry: str, run_id: str, url: str, *, ended: bool) -> str:
 
 
 def _table(task: str, entry: Mapping[str, Any]) -> list[str]:
-    own, against = entry["metrics"], entry.get("against") or {}
-    names = [name for name in own if name not in TIMES]
-    names.sort(key=lambda name: (name != tasks.get(task).decides, -abs(own[name] - against.get(name, own[name]))))
+    metrics, against = entry["metrics"], entry.get("against") or {}
+    names = [name for name in metrics if name not in TIMES]
+    names.sort(
+        key=lambda name: (name != tasks.get(task).decides, -abs(metrics[name] - against.get(name, metrics[name])))
+    )
     rows = ["| figure | this commit | in use | difference |", "| --- | --- | --- | --- |"]
     for name in names[:SHOWN]:
         there = name in against
         rows.append(
-            f"| {_plain(name)} | {own[name]:.4f} | {f'{against[name]:.4f}' if there else '-'} | "
-            f"{f'{own[name] - against[name]:+.4f}' if there else '-'} |"
+            f"| {_plain(name)} | {metrics[name]:.4f} | {f'{against[name]:.4f}' if there else '-'} | "
+            f"{f'{metrics[name] - against[name]:+.4f}' if there else '-'} |"
         )
     return [*rows, *([f"\n{len(names) - SHOWN} more figures moved less."] if len(names) > SHOWN else [])]
 
 
 def _plain(text: str) -> str:
     """Names come from a catalog: none of their characters is Markdown or HTML."""
-    return " ".join(re.sub(r"[\\`*_|<>\[\]@#&]", lambda found: f"&#{ord(found[0])};", text).split())
+    return " ".join(re.sub(r"[\\`*_|<>\[\]@#&]", lambda matched: f"&#{ord(matched[0])};", text).split())
 
 
 def post(text: str, environment: Mapping[str, str]) -> None:
@@ -144,8 +146,8 @@ def post(text: str, environment: Mapping[str, str]) -> None:
     root = f"{root}/repos/{environment['GITHUB_REPOSITORY']}/issues"
     token, page = environment["GITHUB_TOKEN"], 1
     where = f"{root}/{environment['PULL_REQUEST']}/comments"
-    while found := _github("GET", f"{where}?per_page=100&page={page}", token):
-        for other in found:
+    while comments := _github("GET", f"{where}?per_page=100&page={page}", token):
+        for other in comments:
             if str(other.get("body", "")).startswith(MARK):
                 _github("PATCH", f"{root}/comments/{other['id']}", token, {"body": text})
                 return
@@ -158,8 +160,8 @@ def _github(method: str, address: str, token: str, body: Mapping[str, str] | Non
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address, data, headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read())
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.loads(response.read())
     except urllib.error.HTTPError as error:
         raise InputError(f"{address}: {error.code} {error.reason}") from error
     except (OSError, ValueError) as error:

@@ -123,30 +123,32 @@ class Cluster:
         name = under or name
         with _quietly(self.endpoint):
             pipeline = self.find_pipeline(name) or self._create_pipeline(name, description)
-            found = self._find_version(pipeline, version)
-            if found is None:
+            existing = self._find_version(pipeline, version)
+            if existing is None:
                 try:
                     made = self._client.upload_pipeline_version(
                         str(package), version, pipeline_id=pipeline, description=digest
                     )
                     return Version(pipeline, made.pipeline_version_id, version, new=True)
                 except Exception as error:
-                    found = self._find_version(pipeline, version) if _status(error) == 409 else None
-                    if found is None:
+                    existing = self._find_version(pipeline, version) if _status(error) == 409 else None
+                    if existing is None:
                         raise
-        if (found.description or "") != digest:
+        if (existing.description or "") != digest:
             raise InputError(
                 f"{self.endpoint}: version {version} of {name} exists with another package; commit the change, or name "
                 "it with --version"
             )
-        return Version(pipeline, found.pipeline_version_id, version, new=False)
+        return Version(pipeline, existing.pipeline_version_id, version, new=False)
 
     def find_pipeline(self, name: str) -> str | None:
         """The id of a pipeline, or None."""
         named = _named(name)
         with _quietly(self.endpoint):
-            found = self._client.list_pipelines(page_size=PAGE, filter=named, namespace=self.namespace).pipelines or []
-        return found[0].pipeline_id if found else None
+            pipelines = (
+                self._client.list_pipelines(page_size=PAGE, filter=named, namespace=self.namespace).pipelines or []
+            )
+        return pipelines[0].pipeline_id if pipelines else None
 
     def latest(self, name: str) -> Version | None:
         """The newest version of a pipeline that was made from a commit, or None where it has none."""
@@ -202,8 +204,8 @@ class Cluster:
             reference = run.pipeline_version_reference
             given = (run.runtime_config and run.runtime_config.parameters) or {}
             only = given.get("only_compare") or (given.get("settings") or {}).get("only_compare")
-            own = reference and reference.pipeline_id == pipeline_id and not only
-            if own and not self._lost(run, lost):
+            is_pipelines = reference and reference.pipeline_id == pipeline_id and not only
+            if is_pipelines and not self._lost(run, lost):
                 return str(run.display_name)
         return ""
 
@@ -340,9 +342,9 @@ class Cluster:
     def unschedule(self, name: str, experiment: str) -> str:
         """Ends the schedules of that name, and says what became of them."""
         with _quietly(self.endpoint):
-            found = self.schedules(name, self._experiment(experiment))
-            going = self._retire(found)
-        return f"{len(found) - len(going)} schedules deleted{_kept(going)}"
+            schedules = self.schedules(name, self._experiment(experiment))
+            going = self._retire(schedules)
+        return f"{len(schedules) - len(going)} schedules deleted{_kept(going)}"
 
     def _retire(self, schedules: list[Any]) -> dict[str, str]:
         """Disables schedules and deletes those of which nothing is going; the runs of the others, by schedule.
@@ -353,22 +355,22 @@ class Cluster:
             return {}
         for schedule in schedules:
             self._client.disable_recurring_run(schedule.recurring_run_id)
-        own = {schedule.recurring_run_id for schedule in schedules}
-        going = {run.recurring_run_id: run.display_name for run in self._unended() if run.recurring_run_id in own}
-        for schedule in own - going.keys():
+        retired = {schedule.recurring_run_id for schedule in schedules}
+        going = {run.recurring_run_id: run.display_name for run in self._unended() if run.recurring_run_id in retired}
+        for schedule in retired - going.keys():
             self._client.delete_recurring_run(schedule)
         return going
 
     def schedules(self, name: str, experiment_id: str) -> list[Any]:
         """The schedules of that name."""
-        found: list[Any] = []
+        schedules: list[Any] = []
         token = ""
         while True:
             page = self._client.list_recurring_runs(page_token=token, page_size=PAGE, experiment_id=experiment_id)
-            found += [other for other in page.recurring_runs or [] if other.display_name == name]
+            schedules += [other for other in page.recurring_runs or [] if other.display_name == name]
             token = page.next_page_token
             if not token:
-                return found
+                return schedules
 
     def _experiment(self, name: str) -> str:
         return str(self._client.create_experiment(name, namespace=self.namespace).experiment_id)
@@ -380,14 +382,14 @@ class Cluster:
         try:
             return str(self._client.pipelines.pipeline_service_create_pipeline(body).pipeline_id)
         except Exception as error:
-            found = self.find_pipeline(name) if _status(error) == 409 else None
-            if found is None:
+            pipeline = self.find_pipeline(name) if _status(error) == 409 else None
+            if pipeline is None:
                 raise
-            return found
+            return pipeline
 
     def _find_version(self, pipeline: str, version: str) -> Any:
-        found = self._client.list_pipeline_versions(pipeline, page_size=PAGE, filter=_named(version))
-        return (found.pipeline_versions or [None])[0]
+        versions = self._client.list_pipeline_versions(pipeline, page_size=PAGE, filter=_named(version))
+        return (versions.pipeline_versions or [None])[0]
 
 
 def version_name(package: Path) -> str:
@@ -422,8 +424,8 @@ def run_name(pipeline: str, parameters: Mapping[str, Any]) -> str:
         if "%" not in catalog:
             parts.append((str(given["data_revision"]) or data_state(catalog, ""))[:8])
     with contextlib.suppress(InputError, OSError):
-        own = TRAINS.get(pipeline, tuple(tasks.names()))
-        parts += [figure for figure in headline(str(given["out_registry"])) if figure.partition(" ")[0] in own]
+        trained = TRAINS.get(pipeline, tuple(tasks.names()))
+        parts += [figure for figure in headline(str(given["out_registry"])) if figure.partition(" ")[0] in trained]
     return " ".join(parts)
 
 
@@ -530,8 +532,8 @@ def _quietly(endpoint: str) -> Iterator[None]:
 def _told(error: Any) -> str:
     """What the API said: 403 Forbidden: user may not create runs."""
     try:
-        said = json.loads(error.body)
-        message = said.get("message") or said.get("error_message") or said.get("error") or ""
+        body = json.loads(error.body)
+        message = body.get("message") or body.get("error_message") or body.get("error") or ""
     except (TypeError, ValueError, AttributeError):
         message = ""
     if error.status in (401, 403) and not message:

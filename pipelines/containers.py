@@ -81,20 +81,20 @@ def _mounts(arguments: Mapping[str, Any], runs: Path, user: int) -> list[Any]:
     """The catalogs and DVC's remote to read; registry, checkpoints and reports to write."""
     from docker.types import Mount
 
-    found: list[Any] = []
+    mounts: list[Any] = []
     given = {**arguments, **arguments.get("settings", {})}
     further = str(given.get("unlabelled") or "").split(",")
     places = [(key, str(given.get(key) or "")) for key in (*READ, *WRITTEN)]
     for key, path in [*places, *((READ[0], path) for path in further)]:
-        if not path or is_s3(path) or any(path == mount["Target"] for mount in found):
+        if not path or is_s3(path) or any(path == mount["Target"] for mount in mounts):
             continue
         if key in WRITTEN:
             Path(path).mkdir(parents=True, exist_ok=True)
             _give(Path(path), user)
         folder = str(Path(path).parent) if path.endswith(".dvc") else path.partition("%")[0].rstrip("/")
-        found.append(Mount(folder, folder, type="bind", read_only=key in READ))
+        mounts.append(Mount(folder, folder, type="bind", read_only=key in READ))
     _give(runs / "artifacts", user)
-    return found
+    return mounts
 
 
 def _give(folder: Path, user: int) -> None:

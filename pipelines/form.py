@@ -140,7 +140,7 @@ OWN: Mapping[str, Mapping[str, Setting]] = {  # of trainings
         "negatives": Setting(0, "Photos of a super-class that each is compared with; 0 = all."),
     },
     "match": {
-        "identity": Setting("", "Column that says what is the same; empty = product, else item."),
+        "identity": Setting("", "Column that names the product; empty = product, else item."),
         "background": Setting("", "Labelled catalogs for the softmax, comma separated; empty = the catalog itself."),
         "pretraining": Setting(10, "Passes over the background set before, where weights are none."),
         "pairs": Setting("1:1:4", "Positive to hard negative to background negative pairs."),
@@ -236,9 +236,10 @@ def whole_settings(pipeline: str, given: Mapping[str, Any], where: str = "settin
     Raises:
         InputError: for an unknown key (with the nearest known one) or a value of another type.
     """
-    known = SETTINGS[pipeline]
+    defaults = SETTINGS[pipeline]
     return default_settings(pipeline) | {
-        key: of_kind(known[near(key, known, where)].default, value, f"{where}: {key}") for key, value in given.items()
+        key: of_kind(defaults[near(key, defaults, where)].default, value, f"{where}: {key}")
+        for key, value in given.items()
     }
 
 
@@ -267,13 +268,13 @@ def of_kind(like: Any, value: Any, where: str) -> Any:
     raise InputError(f"{where}={value}: not of type {names[type(like)]}")
 
 
-def near(key: str, known: Iterable[str], where: str) -> str:
+def near(key: str, choices: Iterable[str], where: str) -> str:
     """A key, if it is known.
 
     Raises:
         InputError: else, with the nearest known one, or what is near to its name of before.
     """
-    names = list(known)
+    names = list(choices)
     if key not in names:
         before = {old: new for old, new in RENAMED.items() if new in names}
         close = nearest(key, [*names, *before])
@@ -313,13 +314,13 @@ def trainings(
     if pipeline == "monitor":
         return {}
     common = {"epochs": epochs, "backbone": backbone, **{key: settings[key] for key in TRAINING}}
-    own = {key: settings[key] for key in OWN[pipeline]}
+    extra = {key: settings[key] for key in OWN[pipeline]}
     if pipeline != "retrain":
-        return {"training": (TASKS[pipeline], variant, common | own)}
-    student = common | {key: own[key] for key in ("unlabelled", "corrupted", "prior")}
+        return {"training": (TASKS[pipeline], variant, common | extra)}
+    student = common | {key: extra[key] for key in ("unlabelled", "corrupted", "prior")}
     return {
-        "teacher": ("attributes", "teacher", common | {"gammas": own["gammas"]}),
-        "student": ("attributes", "student", student | {"epochs": own["student_epochs"]}),
+        "teacher": ("attributes", "teacher", common | {"gammas": extra["gammas"]}),
+        "student": ("attributes", "student", student | {"epochs": extra["student_epochs"]}),
         "training": ("taxonomy", variant, common),
     }
 

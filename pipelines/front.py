@@ -32,19 +32,19 @@ def add_front(pipeline: str, history: str, **asked: Any) -> tuple[PipelineTask, 
     with dsl.ParallelFor(begun.outputs["shards"], name="scans") as shard:
         scanned = scan(table=table, shard=shard).set_display_name("Look at the photos")
     photos = dsl.Collected(scanned.outputs["photos"])
-    own = {"reports": history, "quality": begun.outputs["quality"]}
-    checked = validate(table=table, photos=photos, **own).set_display_name("Validate")
-    known = {"table": table, "photos": dsl.Collected(scanned.outputs["photos"]), "cleaning": begun.outputs["cleaning"]}
+    places = {"reports": history, "quality": begun.outputs["quality"]}
+    checked = validate(table=table, photos=photos, **places).set_display_name("Validate")
+    inputs = {"table": table, "photos": dsl.Collected(scanned.outputs["photos"]), "cleaning": begun.outputs["cleaning"]}
     if pipeline == "monitor":
-        return begun, checked, clean(**known).set_display_name("Clean")
-    return begun, checked, clean_and_split(**known).set_display_name("Clean and split")
+        return begun, checked, clean(**inputs).set_display_name("Clean")
+    return begun, checked, clean_and_split(**inputs).set_display_name("Clean and split")
 
 
 def add_plan(
     pipeline: str, begun: PipelineTask, checked: PipelineTask, parted: PipelineTask, **asked: Any
 ) -> PipelineTask:
     """Adds the task that finds what can be trained, and a node for it; all trainings come after it."""
-    known: Mapping[str, Any] = {"table": parted.outputs["parted"], "results": checked.outputs["results"]}
+    inputs: Mapping[str, Any] = {"table": parted.outputs["parted"], "results": checked.outputs["results"]}
     settings = begun.outputs["settings"]
-    planned = plan(pipeline=pipeline, settings=settings, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **known, **asked)
+    planned = plan(pipeline=pipeline, settings=settings, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **inputs, **asked)
     return never_cached(planned).set_display_name("Find what can be trained")

@@ -41,12 +41,12 @@ def run_has_pods(run_id: str, namespace: str) -> bool | None:
     if api is None:
         return None
     try:
-        found = client.CoreV1Api(api).list_namespaced_pod(
+        pods = client.CoreV1Api(api).list_namespaced_pod(
             namespace, label_selector=f"{RUN_LABEL}={run_id}", limit=1, _request_timeout=CALL
         )
     except (client.ApiException, HTTPError):
         return None
-    return bool(found.items)
+    return bool(pods.items)
 
 
 def from_here() -> Any | None:

@@ -85,8 +85,11 @@ def run_pipeline(
     arguments: dict[str, Any] = {"out_registry": str(runs / "registry"), "out_reports": str(runs / "summaries")}
     arguments |= parameters(name, overrides, path)
     arguments |= {key: absolute(arguments[key]) for key in PATHS if arguments.get(key)}
-    own = {"checkpoints": str(runs / "checkpoints"), "endpoint": ""}  # drift only says that a retraining is due
-    settings: dict[str, Any] = {key: value for key, value in own.items() if key in SETTINGS[name]}
+    local_settings = {
+        "checkpoints": str(runs / "checkpoints"),
+        "endpoint": "",
+    }  # drift only says that a retraining is due
+    settings: dict[str, Any] = {key: value for key, value in local_settings.items() if key in SETTINGS[name]}
     settings |= arguments.get("settings", {})
     if settings.get("checkpoints"):
         settings["checkpoints"] = absolute(settings["checkpoints"])
@@ -390,8 +393,8 @@ class _Sieve(io.TextIOBase):
             if self._terminal.isatty():
                 self._terminal.write(f"\r\x1b[2K  {epoch[1][:100]}")
                 self._passing = True
-        elif said := SAID.match(line):
-            self._say(f"  {said[1]}")
+        elif matched := SAID.match(line):
+            self._say(f"  {matched[1]}")
         elif again:
             self._say(f"  {again[1]} failed; it is tried again in {float(again[2]):.0f} s")
         elif starts := STARTS.search(line):

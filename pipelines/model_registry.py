@@ -72,18 +72,18 @@ class ModelRegistry:
         name = f"vitrine-{champion.task}"
         about = {"name": name, "description": f"Vitrine's model in use for {champion.task}"}
         model = self._made("registered_model", {"name": name}, "registered_models", about)["id"]
-        own = {"name": champion.version, "parentResourceId": model}
+        registered = {"name": champion.version, "parentResourceId": model}
         body = {"name": champion.version, "registeredModelId": model, **_described(champion)}
-        version = self._made("model_version", own, f"registered_models/{model}/versions", body)["id"]
+        version = self._made("model_version", registered, f"registered_models/{model}/versions", body)["id"]
         self._hold(version, champion)
         self._ask("PATCH", f"model_versions/{version}", body={"state": "LIVE", **_described(champion)})
         for other in self._all(f"registered_models/{model}/versions"):
-            known = other.get("customProperties") or {}
-            if other["id"] != version and known.get(IN_USE, {}).get("bool_value"):
+            properties = other.get("customProperties") or {}
+            if other["id"] != version and properties.get(IN_USE, {}).get("bool_value"):
                 self._ask(
                     "PATCH",
                     f"model_versions/{other['id']}",
-                    body={"customProperties": known | _properties({IN_USE: False})},
+                    body={"customProperties": properties | _properties({IN_USE: False})},
                 )
             if other["name"] in deleted and other.get("state") != "ARCHIVED":
                 self._ask("PATCH", f"model_versions/{other['id']}", body={"state": "ARCHIVED"})
@@ -111,11 +111,11 @@ class ModelRegistry:
 
     def _made(self, what: str, named: Mapping[str, str], where: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The object of that name, made if there is none; somebody else may be making it too."""
-        found = self._ask("GET", what, named) or self._ask("POST", where, body=body, conflicts=True)
-        found = found or self._ask("GET", what, named)
-        if not found:
+        existing = self._ask("GET", what, named) or self._ask("POST", where, body=body, conflicts=True)
+        existing = existing or self._ask("GET", what, named)
+        if not existing:
             raise InputError(f"{self._root}/{where}: {body['name']} is there and is not")
-        return found
+        return existing
 
     def _all(self, where: str) -> Iterator[dict[str, Any]]:
         query = {"pageSize": str(PAGE)}
@@ -141,8 +141,8 @@ class ModelRegistry:
         headers = {"Content-Type": "application/json", "Accept": "application/json"} | _credentials()
         request = urllib.request.Request(address, data, headers, method=method)
         try:
-            with _opener.open(request, timeout=CALL) as answer:
-                found = json.loads(answer.read())
+            with _opener.open(request, timeout=CALL) as response:
+                content = json.loads(response.read())
         except urllib.error.HTTPError as error:
             if error.code == 404 and method == "GET":
                 return None
@@ -151,9 +151,9 @@ class ModelRegistry:
             raise InputError(f"{address}: {error.code} {error.reason}{_told(error)}") from error
         except (OSError, ValueError) as error:  # no connection, or no JSON
             raise InputError(f"{address}: cannot be reached ({getattr(error, 'reason', error)})") from error
-        if not isinstance(found, dict):
+        if not isinstance(content, dict):
             raise InputError(f"{address}: not an answer of a model registry")
-        return found
+        return content
 
 
 def announcer(address: str) -> Callable[[Champion, Sequence[str]], None] | None:
@@ -164,14 +164,14 @@ def announcer(address: str) -> Callable[[Champion, Sequence[str]], None] | None:
 
 
 def _described(champion: Champion) -> dict[str, Any]:
-    known: dict[str, bool | float | str] = {
+    properties: dict[str, bool | float | str] = {
         IN_USE: True,
         "content": champion.content,
         "data_version": champion.data_version,
         "promoted_at": champion.promoted_at,
         **{name: float(value) for name, value in champion.metrics.items()},
     }
-    return {"description": champion.reason, "customProperties": _properties(known)}
+    return {"description": champion.reason, "customProperties": _properties(properties)}
 
 
 def _properties(values: Mapping[str, bool | float | str]) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _credentials() -> dict[str, str]:
 
 def _told(error: urllib.error.HTTPError) -> str:
     try:
-        said = json.loads(error.read()).get("message", "")
+        message = json.loads(error.read()).get("message", "")
     except (OSError, ValueError, AttributeError):
-        said = ""
-    return f": {said}" if said else ""
+        message = ""
+    return f": {message}" if message else ""

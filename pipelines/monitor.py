@@ -47,18 +47,18 @@ def monitor(
             retraining=retrain_pipeline,
             parameters=retrain_parameters,
         )
-        known = {"registry": out_registry, "reports": out_reports, "run_id": run_id}
+        places = {"registry": out_registry, "reports": out_reports, "run_id": run_id}
         inputs = {"table": cleaned.outputs["cleaned"], "results": checked.outputs["results"]}
-        found = never_cached(detect_drift(settings=begun.outputs["settings"], **inputs, **known))
-        found.set_display_name("Look for drift")
-        with dsl.If(found.outputs["Output"] == "drift", name="drifted"):
+        drift = never_cached(detect_drift(settings=begun.outputs["settings"], **inputs, **places))
+        drift.set_display_name("Look for drift")
+        with dsl.If(drift.outputs["Output"] == "drift", name="drifted"):
             asked = request_retraining(
-                drift=found.outputs["drift"],
+                drift=drift.outputs["drift"],
                 state=begun.outputs["state"],
                 pipeline=retrain_pipeline,
                 parameters=retrain_parameters,
                 settings=begun.outputs["settings"],
-                **known,
+                **places,
             )
             calls_kubeflow(never_cached(asked)).set_display_name("Ask for a retraining")
     place_steps(cluster_image, cluster_credentials, begun)

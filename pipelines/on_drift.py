@@ -43,9 +43,9 @@ def ask(drift: Path, **asked: Any) -> str:
         raise InputError(done.stderr.strip().splitlines()[-1])
     if done.returncode:
         raise RuntimeError(done.stderr)
-    *said, answer = done.stdout.strip().splitlines()
-    print("\n".join(said), flush=True)
-    return answer
+    *lines, decision = done.stdout.strip().splitlines()
+    print("\n".join(lines), flush=True)
+    return decision
 
 
 def answer(
@@ -72,15 +72,15 @@ def answer(
     given = defaults(pipeline) | parameters
     data = "" if unchanged else steps.learns_from(str(given["data_catalog"]), str(given["data_revision"]))
     asked = partial(steps.request_retraining, Path(drift), state, registry, reports, run_id)
-    known: dict[str, Any] = {"data": data, "trained": TRAINS.get(pipeline, ())}
+    context: dict[str, Any] = {"data": data, "trained": TRAINS.get(pipeline, ())}
     if not endpoint:
-        return asked(None, lambda: "", **known)
+        return asked(None, lambda: "", **context)
     cluster, lost = Cluster(endpoint, namespace), timedelta(minutes=lost_minutes)
     return asked(
         retraining(cluster, pipeline, parameters, state, experiment),
         lambda: cluster.going(pipeline, lost),
         lambda run: cluster.failed(run, lost),
-        **known,
+        **context,
     )
 
 

@@ -1,6 +1,5 @@
 """The pipelines by name, their compiled packages, and their parameters."""
 
-import difflib
 import hashlib
 import importlib
 import json
@@ -16,7 +15,7 @@ from kfp.dsl import graph_component
 from pipelines import PIPELINES
 from pipelines.agreed import VOLUME_PATH
 from pipelines.form import FORM, RENAMED, SETTINGS, check, near, of_kind, whole_settings
-from vitrine.errors import InputError
+from vitrine.errors import InputError, did_you_mean
 from vitrine.files import atomic_write
 from vitrine.untrusted import parse_json, parse_yaml
 
@@ -38,8 +37,7 @@ def load(name: str) -> graph_component.GraphComponent:
         InputError: for an unknown name, with the nearest known one.
     """
     if name not in PIPELINES:
-        near = difflib.get_close_matches(name, PIPELINES, n=1, cutoff=0.0)[0]
-        raise InputError(f"no pipeline {name!r}; did you mean {near}? (known: {', '.join(PIPELINES)})")
+        raise InputError(f"no pipeline {name!r}; {did_you_mean(name, PIPELINES)}")
     return getattr(importlib.import_module(f"pipelines.{name}"), name)
 
 
@@ -72,13 +70,13 @@ def compile_pipeline(name: str, out: Path, image: str = "", *, claim: bool = Tru
 def _without_claim(package: Path) -> None:
     """Kubeflow's driver fails on a claim without a name, so no parameter of a run can ask for none."""
     header, spec, platform = package.read_text(encoding="utf-8").partition("components:")[0], *_documents(package)
-    own = ("cluster_volume", "pipelinechannel--cluster_volume")
+    claim_names = ("cluster_volume", "pipelinechannel--cluster_volume")
     for part in (spec["root"], *spec["components"].values()):
         tasks = part.get("dag", {}).get("tasks", {}).values()
         for side in (part.get("inputDefinitions", {}), *(task.get("inputs", {}) for task in tasks)):
             given = side.get("parameters", {})
             for name, value in list(given.items()):
-                if name in own or value.get("componentInputParameter") in own:
+                if name in claim_names or value.get("componentInputParameter") in claim_names:
                     del given[name]
     for executor in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
         if executor.pop("pvcMount", None):
@@ -123,23 +121,23 @@ def parameters(
     Raises:
         InputError: for an unknown key (with the nearest known one) or a value of the wrong type.
     """
-    found: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     for key, value in _in_order((read_parameters(path) if path else {}).items()):
-        _add(name, found, str(key), value, f"{path}: {key}", warn)
+        _add(name, given, str(key), value, f"{path}: {key}", warn)
     pairs = [override.partition("=") for override in overrides]
     if unread := [key for key, separator, _ in pairs if not separator]:
         raise InputError(f"--set {unread[0]}: reads key=value")
     for key, text in _in_order((key, text) for key, _, text in pairs):
-        _add(name, found, key, text, f"--set {key}", warn, text=True)
-    return found
+        _add(name, given, key, text, f"--set {key}", warn, text=True)
+    return given
 
 
 def renamed(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """A run's parameters by the names that they have now; see `parameters`."""
-    found: dict[str, Any] = {}
+    renamed_values: dict[str, Any] = {}
     for key, value in _in_order(given.items()):
-        _add(name, found, key, value, key, lambda line: None)
-    return found
+        _add(name, renamed_values, key, value, key, lambda line: None)
+    return renamed_values
 
 
 def complete(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,10 +146,10 @@ def complete(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: for a value of no use.
     """
-    found = {**defaults(name), **given}
-    found["settings"] = whole_settings(name, found["settings"])
-    check(name, found)
-    return found
+    merged = {**defaults(name), **given}
+    merged["settings"] = whole_settings(name, merged["settings"])
+    check(name, merged)
+    return merged
 
 
 def defaults(name: str) -> dict[str, Any]:
@@ -178,12 +176,12 @@ def read_parameters(path: Path) -> dict[str, Any]:
         InputError: if it is none.
     """
     try:
-        found = parse_yaml(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise InputError(f"{path}: holds no parameters; one `name: value` a line")
-    return found
+    return content
 
 
 def _in_order(given: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
@@ -226,12 +224,12 @@ def _add(
         key = "retrain_parameters"
     if key == "retrain_parameters" and pipeline in PIPELINES:
         given = found.setdefault(key, {})
-        for own, inner in value.items():
-            _add(pipeline, given, str(own), inner, f"{where}: {own}", warn)
+        for inner_key, inner in value.items():
+            _add(pipeline, given, str(inner_key), inner, f"{where}: {inner_key}", warn)
     elif key == "settings":
-        for own, inner in value.items():
-            near(str(own), settings, where)
-            _add(name, found, str(own), inner, f"{where}: {own}", warn)
+        for inner_key, inner in value.items():
+            near(str(inner_key), settings, where)
+            _add(name, found, str(inner_key), inner, f"{where}: {inner_key}", warn)
     else:
         found[key] = value
 
@@ -244,9 +242,9 @@ def _check_type(kind: str, value: object, where: str) -> None:
 def _check_retraining_names(value: Mapping[str, Any], settings: Mapping[str, Any], pipeline: str, where: str) -> None:
     """Refuses a `settings` of the monitor that is neither its own nor, as it was before, of the retraining."""
     theirs = {*SETTINGS.get(pipeline, ()), *FORM.get(pipeline, ()), *RENAMED}
-    for own in value:
-        if own not in theirs:
-            near(str(own), settings, where)
+    for parameter in value:
+        if parameter not in theirs:
+            near(str(parameter), settings, where)
 
 
 def _of_text(kind: str, text: str, where: str) -> Any:

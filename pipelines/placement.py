@@ -76,20 +76,20 @@ def await_node(api: Any, namespace: str, wanted: Wanted, minutes: float) -> None
     from urllib3.exceptions import HTTPError
 
     core, end = client.CoreV1Api(api), time.monotonic() + minutes * 60
-    known: dict[str, Any] = {"namespace": namespace, "_request_timeout": CALL}
+    call: dict[str, Any] = {"namespace": namespace, "_request_timeout": CALL}
     name, words, made = f"{os.environ[POD]}-place", "the scheduler says nothing", False
     away = time.monotonic() + PATIENCE
     try:
         while True:
             try:
                 if not made:
-                    own = api.sanitize_for_serialization(core.read_namespaced_pod(os.environ[POD], **known))
-                    core.create_namespaced_pod(body=probe(name, own, wanted), **known)
+                    pod = api.sanitize_for_serialization(core.read_namespaced_pod(os.environ[POD], **call))
+                    core.create_namespaced_pod(body=probe(name, pod, wanted), **call)
                     made = True
-                said = _scheduled(core.read_namespaced_pod(name, **known))
-                if said is None:
+                message = _scheduled(core.read_namespaced_pod(name, **call))
+                if message is None:
                     return
-                words, away = said or words, time.monotonic() + PATIENCE
+                words, away = message or words, time.monotonic() + PATIENCE
             except client.ApiException as error:
                 text = " ".join(str(error.body).split())
                 if error.status == 409:
@@ -110,7 +110,7 @@ def await_node(api: Any, namespace: str, wanted: Wanted, minutes: float) -> None
             time.sleep(min(POLL, max(0.0, end - time.monotonic())))
     finally:
         if made:
-            _delete(core, name, known)
+            _delete(core, name, call)
 
 
 def probe(name: str, pod: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
@@ -162,14 +162,14 @@ def _scheduled(pod: Any) -> str | None:
     if pod.spec.node_name:
         return None
     conditions = (pod.status and pod.status.conditions) or ()
-    return next((found.message or "" for found in conditions if found.type == "PodScheduled"), "")
+    return next((condition.message or "" for condition in conditions if condition.type == "PodScheduled"), "")
 
 
-def _delete(core: Any, name: str, known: Mapping[str, Any]) -> None:
+def _delete(core: Any, name: str, call: Mapping[str, Any]) -> None:
     from kubernetes import client
     from urllib3.exceptions import HTTPError
 
     try:
-        core.delete_namespaced_pod(name, grace_period_seconds=0, **known)
+        core.delete_namespaced_pod(name, grace_period_seconds=0, **call)
     except (client.ApiException, HTTPError) as error:
         print(f"{name}: could not be deleted ({type(error).__name__}); it goes with this step's pod", flush=True)

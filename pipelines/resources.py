@@ -86,14 +86,14 @@ def place(image: str, credentials: str, begun: PipelineTask, volume: str) -> Non
         volume: Claim of the volume that a training keeps its checkpoints on.
     """
     place_steps(image, credentials, begun)
-    found = begun.outputs
-    gpu, held, cpu, memory = (found[name] for name in ("gpu", "held", "train_cpu", "train_memory"))
+    outputs = begun.outputs
+    gpu, held, cpu, memory = (outputs[name] for name in ("gpu", "held", "train_cpu", "train_memory"))
     for task in filter(_trains, _tasks()):
         task.set_accelerator_type(gpu).set_accelerator_limit(held)
         task.set_cpu_request(cpu).set_memory_request(memory).set_memory_limit(memory)
         _pass_on(task, gpu, held, cpu, memory)
-        kubernetes.add_node_selector_json(task, found["pool"])
-        kubernetes.add_toleration_json(task, found["tolerations"])
+        kubernetes.add_node_selector_json(task, outputs["pool"])
+        kubernetes.add_toleration_json(task, outputs["tolerations"])
         kubernetes.mount_pvc(task, volume, VOLUME_PATH)
 
 

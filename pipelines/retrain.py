@@ -54,16 +54,16 @@ def retrain(
         planned = add_plan(
             "retrain", begun, checked, parted, reports=out_reports, gpus=cluster_gpus, volume=cluster_volume
         )
-        known = begun, parted, cluster_gpus
+        inputs = begun, parted, cluster_gpus
         gate = begun, parted, out_registry, out_reports, gate_max_drop
         with dsl.If(planned.outputs["tasks"] != "taxonomy", name="attributes"):
             with dsl.ParallelFor(planned.outputs["groups"], name="teachers") as types:
-                teacher = add_training("attributes", "teacher", "teacher", *known, types=types)
+                teacher = add_training("attributes", "teacher", "teacher", *inputs, types=types)
             teacher.set_display_name("Train teachers")
             models = dsl.Collected(teacher.outputs["model"])
-            student = add_training("attributes", "student", "student", *known, teachers=models)
+            student = add_training("attributes", "student", "student", *inputs, teachers=models)
             add_gate("attributes", student.set_display_name("Train attributes"), *gate)
         with dsl.If(planned.outputs["tasks"] != "attributes", name="taxonomy"):
-            net = add_training("taxonomy", train_variant, "training", *known)
+            net = add_training("taxonomy", train_variant, "training", *inputs)
             add_gate("taxonomy", net.set_display_name("Train categories"), *gate)
     place(cluster_image, cluster_credentials, begun, cluster_volume)

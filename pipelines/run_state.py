@@ -30,8 +30,8 @@ def run_state(run_id: str, said: str) -> str:
     with contextlib.suppress(OSError, ValueError, AttributeError):
         if token.is_file():
             request.add_header("Authorization", f"Bearer {token.read_text(encoding='utf-8').strip()}")
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            state = str(json.loads(answer.read()).get("state", ""))
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
+            state = str(json.loads(response.read()).get("state", ""))
         if state not in ("", "RUNNING", "PENDING", "RUNTIME_STATE_UNSPECIFIED"):
             return state
     return said

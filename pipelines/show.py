@@ -26,19 +26,19 @@ def settings_of(pipeline: str) -> list[Described]:
     """
     near(pipeline, PIPELINES, "pipeline")
     trained = [TASKS[pipeline]] if pipeline in TASKS else ["attributes", "taxonomy"]
-    known = {
+    described_settings = {
         setting.name: setting
         for name in trained
         for variant in tasks.get(name).variants
         for setting in described(tasks.get(name).settings(variant))
     }
     kinds = {bool: "true, false", int: "whole number", float: "number", str: "text", dict: "object", list: "list"}
-    found = []
+    settings = []
     for key, setting in sorted(SETTINGS[pipeline].items()):
-        values = known[key].values if key in known else kinds[type(setting.default)]
+        values = described_settings[key].values if key in described_settings else kinds[type(setting.default)]
         default = str(setting.default) if isinstance(setting.default, dict | list) else shown(setting.default)
-        found.append(Described(key, default, values, setting.about))
-    return found
+        settings.append(Described(key, default, values, setting.about))
+    return settings
 
 
 def show(pipeline: str) -> list[str]:
@@ -51,7 +51,9 @@ def show(pipeline: str) -> list[str]:
     lines = [PIPELINES[pipeline], "", "Parameters (--set KEY=VALUE):"]
     lines += [f"  {name:<28} {PARAMETERS[name]}" for name in FORM[pipeline]]
     lines += ["", "Settings (--set KEY=VALUE too):"]
-    return lines + [f"  {own.name + '=' + own.default:<28} {own.values}; {own.about}" for own in settings]
+    return lines + [
+        f"  {setting.name + '=' + setting.default:<28} {setting.values}; {setting.about}" for setting in settings
+    ]
 
 
 def page() -> str:
@@ -63,7 +65,11 @@ def page() -> str:
         parts += [f"## Pipeline `{name}`\n", f"{about}\n"]
         parts.append(
             "\n".join(
-                ["| parameter | |", "| --- | --- |", *(_row((f"`{own}`", PARAMETERS[own])) for own in FORM[name])]
+                [
+                    "| parameter | |",
+                    "| --- | --- |",
+                    *(_row((f"`{parameter}`", PARAMETERS[parameter])) for parameter in FORM[name]),
+                ]
             )
         )
         parts += ["\nKeys of `settings`:\n", _table(settings_of(name))]
@@ -71,7 +77,7 @@ def page() -> str:
 
 
 def _table(settings: Iterable[Described]) -> str:
-    rows = [_row((f"`{own.name}`", own.default, own.values, own.about)) for own in settings]
+    rows = [_row((f"`{setting.name}`", setting.default, setting.values, setting.about)) for setting in settings]
     return "\n".join(["| key | default | values | meaning |", "| --- | --- | --- | --- |", *rows]) + "\n"
 
 

@@ -80,9 +80,10 @@ def begin(
     """
     whole = whole_settings(pipeline, settings)
     how = variant, backbone, epochs
-    known = dict(zip(("train_variant", "train_backbone", "train_epochs"), how, strict=True))
+    parameters_given = dict(zip(("train_variant", "train_backbone", "train_epochs"), how, strict=True))
     check(
-        pipeline, {"settings": whole, **known, "retrain_pipeline": retraining, "retrain_parameters": parameters or {}}
+        pipeline,
+        {"settings": whole, **parameters_given, "retrain_pipeline": retraining, "retrain_parameters": parameters or {}},
     )
     quality = {key: steps.text_at(whole[key]) for key in ("rules", "suite") if whole.get(key)}
     steps.check_rules(quality)
@@ -94,7 +95,7 @@ def begin(
     steps.keep_table(catalog, revision, remote, table, run, whole["packed"], ANEW in os.environ)
     files.write_bytes(files.join(run, POINTER), table.encode())
     usual = default_settings(pipeline) | dict(HOW[pipeline])
-    steps.note_start(run, whole | {key: known[key] for key in HOW[pipeline]}, usual)
+    steps.note_start(run, whole | {key: parameters_given[key] for key in HOW[pipeline]}, usual)
     return Begun(
         table,
         state,
@@ -102,7 +103,7 @@ def begin(
         whole,
         cleaning(pipeline, whole) | {"rules": quality.get("rules", "")},
         quality,
-        {name: own for name, (_, _, own) in trainings(pipeline, whole, *how).items()},
+        {name: given for name, (_, _, given) in trainings(pipeline, whole, *how).items()},
         held_by_step(whole["nodes"], gpus) if pipeline != "monitor" else 0,
     )
 
@@ -139,8 +140,8 @@ def summarise(
         for name in ("validate.html", note):
             if files.exists(files.join(table, name)):
                 files.write_bytes(files.join(run, name), files.read_bytes(files.join(table, name)))
-    said = os.environ.get(LAST_LINES_OF, "")
-    last_lines = files.read_json(Path(said)) if said and Path(said).is_file() else of_failed(run_id)
+    file = os.environ.get(LAST_LINES_OF, "")
+    last_lines = files.read_json(Path(file)) if file and Path(file).is_file() else of_failed(run_id)
     return journal.summarise(run, state, error, title, due.split(), last_lines)
 
 
@@ -207,9 +208,9 @@ def plan(
         counts = {"tasks": float(tasks.count("+") + 1), "attribute types": float(len(types))}
     else:
         tasks = TASKS[pipeline]
-        known: dict[str, Any] = {"level": int(settings.get("level", 0))}
-        known |= {key: settings[key] for key in ("identity", "background") if key in settings}
-        counts = steps.examine(tasks, variant, table, run, **known)
+        options: dict[str, Any] = {"level": int(settings.get("level", 0))}
+        options |= {key: settings[key] for key in ("identity", "background") if key in settings}
+        counts = steps.examine(tasks, variant, table, run, **options)
     sizes = settings["train_cpu"], settings["train_memory"], settings["gpu"], gpus
     wanted = Wanted(*sizes, settings["pool"], settings["tolerations"], volume)
     check_place(wanted, float(settings["place_minutes"]), run)
@@ -251,7 +252,7 @@ def judge(
     run = run_folder(reports, run_id)
     kept = "" if ANEW in os.environ else files.join(files.absolute(reports), EVALUATIONS)
     figures = steps.evaluate(model, table, evaluation, kept)
-    answer = steps.compare(
+    decided = steps.compare(
         task,
         model,
         evaluation,
@@ -265,7 +266,7 @@ def judge(
         min_value=float(settings["min_value"].get(task, 0.0)),
         too_few=settings["too_few_to_tell"],
     )
-    if answer == "refuse":
+    if decided == "refuse":
         steps.refuse(task, evaluation, decision, registry, run)
         return figures
     with tempfile.TemporaryDirectory() as folder:

@@ -107,10 +107,10 @@ def findings(
     cluster: Cluster, pipeline: str, given: Mapping[str, object], account: str, image: str, *, claim: bool
 ) -> Iterator[Finding]:
     """What a run of a pipeline needs, and whether it is there; see `check`."""
-    known = {**defaults(pipeline), **given}
-    known |= ({"cluster_image": image} if image else {}) | ({} if claim else {"cluster_volume": ""})
-    own = account or ("default-editor" if cluster.several_users else "pipeline-runner")
-    yield from check(known, cluster.namespace or SINGLE_USER, own)
+    parameters = {**defaults(pipeline), **given}
+    parameters |= ({"cluster_image": image} if image else {}) | ({} if claim else {"cluster_volume": ""})
+    service_account = account or ("default-editor" if cluster.several_users else "pipeline-runner")
+    yield from check(parameters, cluster.namespace or SINGLE_USER, service_account)
 
 
 def check_pipeline(
@@ -127,11 +127,11 @@ def check_pipeline(
 ) -> bool:
     """Says of all that a run needs whether it is there; whether nothing is missing. See `submit`."""
     given = _parameters(pipeline, parameters, overrides, image, claim=claim)
-    found = []
+    pipelines = []
     for finding in findings(Cluster(endpoint, namespace), pipeline, given, account, image, claim=claim):
         tell(str(finding))
-        found.append(finding.state)
-    return MISSING not in found
+        pipelines.append(finding.state)
+    return MISSING not in pipelines
 
 
 def schedule(

@@ -50,8 +50,8 @@ def on_nodes(nodes: int, gpus: int, gpu: str) -> Run | None:
     if not os.environ.get(POD):
         raise InputError(f"nodes={nodes}: several nodes are for runs on a cluster; on this machine it is 1")
 
-    def run(key: str, command: Sequence[str], said: Path) -> None:
-        TrainJobs(*connect()).run(f"vitrine-{key}", command, said, nodes, gpus, gpu)
+    def run(key: str, command: Sequence[str], error_file: Path) -> None:
+        TrainJobs(*connect()).run(f"vitrine-{key}", command, error_file, nodes, gpus, gpu)
 
     return run
 
@@ -84,7 +84,7 @@ class TrainJobs:
         self._jobs = client.CustomObjectsApi(api)
         self._where = {**KIND, "namespace": namespace}
 
-    def run(self, name: str, command: Sequence[str], said: Path, nodes: int, gpus: int, gpu: str) -> None:
+    def run(self, name: str, command: Sequence[str], error_file: Path, nodes: int, gpus: int, gpu: str) -> None:
         """Runs a command on every node, to its end; a job of that name that is going already is joined.
 
         The job is deleted however this ends, also by SIGTERM. What kills this process without a word leaves the job:
@@ -93,7 +93,7 @@ class TrainJobs:
         Args:
             name: Of the job.
             command: What each node runs.
-            said: File that a node writes when its input is wrong; there is no use in waiting then.
+            error_file: File that a node writes when its input is wrong; there is no use in waiting then.
             nodes: How many.
             gpus: Of each.
             gpu: Resource name of the GPUs.
@@ -103,23 +103,23 @@ class TrainJobs:
             RuntimeError: if the job fails, disappears, or takes longer than the time limit.
         """
         pod = self._own_pod()
-        job = train_job(name, pod, command, said, nodes, gpus, gpu)
+        job = train_job(name, pod, command, error_file, nodes, gpus, gpu)
         with _ended_by_sigterm():
             try:
-                self._start(job, said)
-                self._follow(name, said)
+                self._start(job, error_file)
+                self._follow(name, error_file)
             finally:
                 self._delete(name)
 
-    def _start(self, job: dict[str, Any], said: Path) -> None:
+    def _start(self, job: dict[str, Any], error_file: Path) -> None:
         name = job["metadata"]["name"]
-        found = self._get(name)
-        if found is not None and ("deletionTimestamp" in found["metadata"] or _condition(found, "Failed")):
+        job_found = self._get(name)
+        if job_found is not None and ("deletionTimestamp" in job_found["metadata"] or _condition(job_found, "Failed")):
             self._delete(name)
             self._wait_until_gone(name)
-            found = None
-        if found is None:
-            said.unlink(missing_ok=True)
+            job_found = None
+        if job_found is None:
+            error_file.unlink(missing_ok=True)
             if self._ask(self._jobs.create_namespaced_custom_object, body=job, but=409) is not None:
                 _tell(name, f"created, {job['spec']['trainer']['numNodes']} nodes")
                 return
@@ -128,9 +128,9 @@ class TrainJobs:
         self._ask(self._jobs.patch_namespaced_custom_object, name=name, body=owner, but=404)
         _tell(name, "is going already, joined")
 
-    def _follow(self, name: str, said: Path) -> None:
+    def _follow(self, name: str, error_file: Path) -> None:
         end, last = time.monotonic() + LIMIT, ""
-        while not said.exists():
+        while not error_file.exists():
             job = self._get(name)
             if job is None:
                 raise RuntimeError(f"trainjob {name} was deleted by somebody else")
@@ -151,12 +151,12 @@ class TrainJobs:
 
         read = client.CoreV1Api(self._api).read_namespaced_pod
         pod = self._call(lambda: read(os.environ[POD], self._namespace, _request_timeout=CALL))
-        found: dict[str, Any] = self._api.sanitize_for_serialization(pod)
-        return found
+        content: dict[str, Any] = self._api.sanitize_for_serialization(pod)
+        return content
 
     def _get(self, name: str) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = self._ask(self._jobs.get_namespaced_custom_object, name=name, but=404)
-        return found
+        content: dict[str, Any] | None = self._ask(self._jobs.get_namespaced_custom_object, name=name, but=404)
+        return content
 
     def _delete(self, name: str) -> None:
         """Also where it is gone already; what goes wrong is told, and hides nothing."""
@@ -203,7 +203,7 @@ class TrainJobs:
 
 
 def train_job(
-    name: str, pod: dict[str, Any], command: Sequence[str], said: Path, nodes: int, gpus: int, gpu: str
+    name: str, pod: dict[str, Any], command: Sequence[str], error_file: Path, nodes: int, gpus: int, gpu: str
 ) -> dict[str, Any]:
     """The object, of nodes like the step's pod.
 
@@ -211,18 +211,18 @@ def train_job(
         name: Of the job.
         pod: The step's own.
         command: What each node runs.
-        said: A file on the volume that all nodes must share.
+        error_file: A file on the volume that all nodes must share.
         nodes: How many.
         gpus: Of each.
         gpu: Resource name of the GPUs.
 
     Raises:
-        InputError: if `said` is not on a volume of the pod.
+        InputError: if `error_file` is not on a volume of the pod.
     """
     spec = pod["spec"]
     (own,) = (container for container in spec["containers"] if container["name"] == STEP)
     mounts = [mount for mount in own.get("volumeMounts", ()) if mount["mountPath"] in (VOLUME_PATH, "/dev/shm")]
-    if not any(mount["mountPath"] == VOLUME_PATH and said.is_relative_to(VOLUME_PATH) for mount in mounts):
+    if not any(mount["mountPath"] == VOLUME_PATH and error_file.is_relative_to(VOLUME_PATH) for mount in mounts):
         raise InputError(f"nodes={nodes}: checkpoints must be on the volume at {VOLUME_PATH}, which all nodes share")
     used = {mount["name"] for mount in mounts}
     volumes = [volume for volume in spec["volumes"] if volume["name"] in used]
@@ -296,9 +296,9 @@ def train_job(
 def describe(job: dict[str, Any]) -> str:
     """What a person wants to know of a job's status, in one line."""
     for kind in ("Complete", "Failed", "Suspended"):
-        if found := _condition(job, kind):
-            said = " ".join(f"{found.get('reason', '')}: {found.get('message', '')}".split())
-            return "complete" if kind == "Complete" else f"{kind.lower()}: {said[:300]}"
+        if condition := _condition(job, kind):
+            words = " ".join(f"{condition.get('reason', '')}: {condition.get('message', '')}".split())
+            return "complete" if kind == "Complete" else f"{kind.lower()}: {words[:300]}"
     for part in job.get("status", {}).get("jobsStatus", ()):
         if part["name"] == REPLICAS:
             names = ("active", "ready", "succeeded", "failed")
@@ -307,18 +307,20 @@ def describe(job: dict[str, Any]) -> str:
     return "waiting"
 
 
-def _resources(own: dict[str, Any], gpus: int, gpu: str) -> dict[str, dict[str, str]]:
+def _resources(resources: dict[str, Any], gpus: int, gpu: str) -> dict[str, dict[str, str]]:
     """Of a node: the step's memory and processors, and the GPUs that the step itself does not hold."""
     given = {gpu: str(gpus)} if gpus else {}
     return {
-        side: {name: value for name, value in own.get(side, {}).items() if name != gpu} | given
+        side: {name: value for name, value in resources.get(side, {}).items() if name != gpu} | given
         for side in ("requests", "limits")
     }
 
 
 def _condition(job: dict[str, Any], kind: str) -> dict[str, Any] | None:
     conditions = job.get("status", {}).get("conditions", ())
-    return next((found for found in conditions if found["type"] == kind and found["status"] == "True"), None)
+    return next(
+        (condition for condition in conditions if condition["type"] == kind and condition["status"] == "True"), None
+    )
 
 
 def _tell(name: str, what: str) -> None:
@@ -328,9 +330,9 @@ def _tell(name: str, what: str) -> None:
 def _refused(error: Any, unknown: bool) -> str:
     if unknown:
         return f"nodes: this cluster has no Kubeflow Trainer ({KIND['plural']}.{KIND['group']} is not known)"
-    said = " ".join(str(error.body).split())
+    body = " ".join(str(error.body).split())
     hint = "; see manifests/base/accounts.yaml" if error.status == 403 else ""
-    return f"nodes: the Kubernetes API refuses: {error.status} {error.reason}{hint} ({said[:300]})"
+    return f"nodes: the Kubernetes API refuses: {error.status} {error.reason}{hint} ({body[:300]})"
 
 
 def connect() -> tuple[Any, str]:

@@ -144,7 +144,7 @@ class TestEvaluation:
         ("model", "other", "part"),
         [
             ("student", "taxonomy", "is not a model for attributes"),
-            ("colour", "outline", "answers nothing that the model answers"),
+            ("colour", "outline", "predicts nothing that the model predicts"),
             ("student", "data", "not a model folder"),
         ],
     )
@@ -252,6 +252,6 @@ class TestNewLabel:
         says(vitrine("add-label", model, out, "nope.png", "--type", "colour", "--label", "x"), "nope.png")
         says(
             vitrine("add-label", home / "taxonomy", out, photo, "--type", "colour", "--label", "x"),
-            "is a model for taxonomy, not for attributes",
+            "a model of taxonomy has no label embeddings to add to",
         )
         assert in_(tmp_path) == []

@@ -340,7 +340,7 @@ def test_the_folder_says_what_it_is(toys, unbroken, name):
     assert config["settings"]["epochs"] == 2
     assert all(temperature > 0 for temperature in config["temperatures"].values())
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics
+    assert f"validation/{tasks.get(task).decides}" in metrics
     shares = {key: value for key, value in metrics.items() if not key.endswith("/count")}
     assert all(key.startswith("validation/") and 0 <= value <= 1 for key, value in shares.items())
     assert "2 epochs, the best one" in (folder / "card.md").read_text()

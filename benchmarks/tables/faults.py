@@ -34,6 +34,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from safetensors import safe_open
 
+from benchmarks import _markdown as markdown
 from vitrine import steps
 from vitrine.catalog import read_catalog, write_catalog
 from vitrine.registry import Registry
@@ -362,9 +363,8 @@ work, so the times are upper bounds.
   file that cannot be read to its end.
 - `left`: temporary files that are still there when the killed run was resumed and came to its end.
 
-| DAG | undisturbed | kills | brought to an end | equal | again | half | left |
-| --- | --- | --- | --- | --- | --- | --- | --- |
 """
+    rows = []
     for dag in COLUMNS:
         own = [line for line in lines if line["dag"] == dag]
         ended = [line for line in own if line["kind"] == "resumed"]
@@ -383,7 +383,8 @@ work, so the times are upper bounds.
             str(sum(len(line["broken"]) for line in own)),
             counted(left),
         ]
-        text += f"| {' | '.join(cells)} |\n"
+        rows.append(cells)
+    text += markdown.table(["DAG", "undisturbed", "kills", "brought to an end", "equal", "again", "half", "left"], rows)
     where = Counter(step for line in lines if line["kind"] == "killed" for step in in_flight(line))
     if where:
         text += f"\nThe kills came upon: {counted(where)}.\n"

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks import _markdown as markdown
 from benchmarks.tables.authenticity_data import real_listings, rendered_listings
 from vitrine.catalog import Catalog, read_catalog, write_catalog
 from vitrine.files import new_folder
@@ -454,7 +455,7 @@ def rows_of(table: Table, lines: Sequence[Mapping[str, Any]]) -> str:
         if own:
             cells = [spread([line["test"].get(key) for line in own]) for key in known]
             rows.append([system, *cells, f"{np.mean([line['seconds'] for line in own]):.0f}", str(len(own))])
-    return markdown(header, rows)
+    return markdown.table(header, rows)
 
 
 def differences(table: Table, lines: Sequence[Mapping[str, Any]]) -> str:
@@ -468,7 +469,7 @@ def differences(table: Table, lines: Sequence[Mapping[str, Any]]) -> str:
         if points:
             each = ", ".join(f"{value:+.1f}" for value in points)
             rows.append([f"{first} against {second}", table.figures[key], f"{np.mean(points):+.1f}", each])
-    return "\nPoints of difference:\n\n" + markdown(["", "figure", "mean", "seeds"], rows) if rows else ""
+    return "\nPoints of difference:\n\n" + markdown.table(["", "figure", "mean", "seeds"], rows) if rows else ""
 
 
 def spread(values: Sequence[float | None]) -> str:
@@ -476,11 +477,6 @@ def spread(values: Sequence[float | None]) -> str:
     if not known:
         return ""
     return f"{np.mean(known):.1f}" + (f" ± {np.std(known, ddof=1):.1f}" if len(known) > 1 else "")
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":

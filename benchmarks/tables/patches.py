@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from benchmarks import _markdown as markdown
 from vitrine.catalog import Catalog
 
 BIG, SMALL, PHOTOS = 32, 128, 512
@@ -187,13 +188,21 @@ def page(lines: Sequence[Mapping[str, Any]]) -> str:
     """docs/results/patches.md."""
     settings = ", ".join(f"{key} {value}" for key, value in SETTINGS.items())
     names = ("big/recall@1", "small/recall@1", "told_apart", "big/attention", "small/attention")
-    body = ""
+    rows = []
     for system in SYSTEMS:
         own = [line for line in lines if line["system"] == system]
         if own:
             cells = [_spread([100 * line[name] for line in own]) for name in names[:3]]
             cells += [_spread([line[name] for line in own]) for name in names[3:]]
-            body += f"| {system} | {' | '.join(cells)} | {len(own)} |\n"
+            rows.append([system, *cells, str(len(own))])
+    header = [
+        "objective",
+        "big, recall@1",
+        "small, recall@1",
+        "small, told apart",
+        "attention, big",
+        "attention, small",
+    ]
     return f"""# Patches: what each objective looks at
 
     python benchmarks/tables/patches.py
@@ -207,9 +216,7 @@ photo's small patch is nearer to it; the third one's big patch is another, and 5
 third stage (mean over channels of the squared activations) on a patch over that on the blank, median over photos. After
 ± the standard deviation over seeds.
 
-| objective | big, recall@1 | small, recall@1 | small, told apart | attention, big | attention, small | runs |
-| --- | --- | --- | --- | --- | --- | --- |
-{body}
+{markdown.table([*header, "runs"], rows)}
 ![Attention maps](../images/patches.png)
 """
 

@@ -2,7 +2,7 @@
 
     import vitrine
 
-    model = vitrine.load("s3://bucket/registry/champion/taxonomy")
+    model = vitrine.load("s3://bucket/registry/champion/TASK")
     model.predict(["shirt.jpg", Image.open("shoe.png"), pixels])     # a DataFrame
     vitrine.search("index", "shirt.jpg", k=10)                       # of the products that look like it
 
@@ -41,9 +41,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 def __getattr__(name: str) -> Any:
     if name not in PLACES:
         raise AttributeError(f"module 'vitrine' has no attribute {name!r}")
-    found = getattr(importlib.import_module(PLACES[name]), name)
-    globals()[name] = found
-    return found
+    value = getattr(importlib.import_module(PLACES[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

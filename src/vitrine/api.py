@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from vitrine.catalog.listing_folder import photos_in
 from vitrine.catalog.photos import as_photo, open_photo
 from vitrine.data.pixels import Query
 from vitrine.errors import InputError
@@ -30,7 +31,6 @@ from vitrine.predict import Model
 from vitrine.predictions import Reply, best_labels
 from vitrine.registry.address import local_copy
 from vitrine.retrieval.index import Index
-from vitrine.tasks.authenticity.listings import photos_in
 from vitrine.visual_search import HIT, MODEL
 
 Photo = str | Path | Image.Image | np.ndarray
@@ -54,15 +54,15 @@ class Predictor:
 
     @property
     def task(self) -> str:
-        """What it is for: `taxonomy`, `attributes`, `authenticity`, `representation` or `matching`."""
+        """What it is for, one of `vitrine.tasks.names()`."""
         return self.model.task.name
 
     def predict(self, photos: Photo | Sequence[Any]) -> pd.DataFrame:
-        """The likeliest label of every question, photo by photo; of authenticity, the verdict listing by listing.
+        """The likeliest label of every question, photo by photo; or the verdict, listing by listing.
 
         Args:
             photos: A path or s3:// URI, a PIL image, an array (height, width, 3) uint8 in sRGB, or several of them. For
-                a model of authenticity listings instead: folders, or lists of photos.
+                a model that judges listings these instead: folders, or lists of photos.
 
         Returns:
             A row for each, in order: `image` (what is no file is called by its place, `photo 0`), and per question
@@ -83,7 +83,7 @@ class Predictor:
         if top < 1:
             raise InputError(f"top={top}: at least 1")
         several = _several(photos)
-        if self.task == "authenticity":
+        if self.model.task.output == "verdict":
             names = _names(several, "listing")
             replies = [self.model.reply([self._query(photos_of(listing))])[0] for listing in several]
             return [{"listing": name} | reply.records[0] for name, reply in zip(names, replies, strict=True)]
@@ -134,8 +134,8 @@ def load(address: str | Path, registry: str | Path = "") -> Predictor:
     Raises:
         InputError: if there is no such model, or it is damaged.
     """
-    with local_copy(address, registry) as found:
-        return Predictor(Model.load(found.folder), found.version, str(address))
+    with local_copy(address, registry) as copy:
+        return Predictor(Model.load(copy.folder), copy.version, str(address))
 
 
 def search(
@@ -213,7 +213,7 @@ def _several(photos: Any) -> list[Any]:
 
 
 def _names(photos: Sequence[Any], kind: str) -> list[str]:
-    """What answers call photos: their paths, or their places."""
+    """What records call photos: their paths, or their places."""
     return [str(photo) if isinstance(photo, str | Path) else f"{kind} {i}" for i, photo in enumerate(photos)]
 
 

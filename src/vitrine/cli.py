@@ -73,8 +73,8 @@ def fetch(catalog: str, out: Path, revision: str, remote: str) -> None:
     """Fetch one revision of CATALOG (a folder, s3:// prefix or .dvc file); OUT names its photos."""
     from vitrine.catalog.fetch import fetch as run
 
-    found = run(catalog, out, revision, remote)
-    _say(f"{out}: {counted(len(found), 'row')} at {found.data_version}; photos in {found.root}")
+    fetched = run(catalog, out, revision, remote)
+    _say(f"{out}: {counted(len(fetched), 'row')} at {fetched.data_version}; photos in {fetched.root}")
 
 
 PHOTOS = click.option("--photos", type=PATH, multiple=True, help="Folder that `vitrine scan` wrote; one per shard.")
@@ -126,7 +126,7 @@ def validate(
     if earlier and not previous:
         raise InputError("--earlier: name the report of that catalog with --previous too")
     source = versioned(read_catalog(catalog, check_rows=False))
-    known = read_catalog(earlier, check_rows=False) if earlier else None
+    earlier_catalog = read_catalog(earlier, check_rows=False) if earlier else None
     with Progress("scanning", "photo") as progress:
         validation = validate_catalog(
             source,
@@ -134,7 +134,7 @@ def validate(
             rules,
             suite=suite,
             previous=previous,
-            earlier=known,
+            earlier=earlier_catalog,
             photos=photos,
             as_map=as_map,
             progress=progress,
@@ -251,7 +251,7 @@ class _WithSettings(click.Command):
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting; may be repeated.")
 @click.option("--resume", is_flag=True, help="Go on from where a stopped training got to.")
 def train(task: str, catalog: str, out: Path, variant: str, overrides: tuple[str, ...], resume: bool) -> None:
-    """Train TASK (attributes, taxonomy, authenticity, representation, matching) on a split catalog into OUT."""
+    """Train TASK on a split catalog into OUT."""
     from vitrine.catalog import read_catalog, versioned
     from vitrine.train import train as run
 
@@ -275,8 +275,8 @@ def evaluate(model: Path, catalog: str, out: Path, which: str, corrupted: bool, 
 
     rows = versioned(read_catalog(catalog))
     with Progress("corrupting", "set") as progress:
-        found = run(model, rows, out, which, on_corrupted=corrupted, against=against, progress=progress)
-    for name, value in found.items():
+        metrics = run(model, rows, out, which, on_corrupted=corrupted, against=against, progress=progress)
+    for name, value in metrics.items():
         _say(f"{name} {value:.4f}")
     _say(f"see {out / 'report.html'}")
 
@@ -291,7 +291,7 @@ def evaluate(model: Path, catalog: str, out: Path, which: str, corrupted: bool, 
 def predict(
     names: tuple[str, ...], top: int | None, explain: Path | None, address: str, registry: str, out: str
 ) -> int:
-    """Print what a model says about each photo, one JSON line each. For authenticity IMAGES are listings' folders.
+    """Print what a model says about each photo, one JSON line each. Where it judges listings, IMAGES are their folders.
 
     With --model and --out, write what it says about all photos of SOURCE: a catalog, a folder, a list of paths, or -.
 
@@ -347,10 +347,11 @@ def export(model: Path, out: Path | None, as_onnx: bool) -> None:
 @click.option("--type", "kind", required=True, help="Attribute type that gets the label.")
 @click.option("--label", required=True, help="The new label.")
 def add_label(model: Path, out: Path, images: tuple[str, ...], kind: str, label: str) -> None:
-    """Teach MODEL (of attributes) one label more from a few IMAGES of it, without training; OUT is the new model."""
-    from vitrine.tasks.attributes.new_label import add_label as run
+    """Teach MODEL (with label embeddings) one label more from a few IMAGES, without training; OUT is the new model."""
+    from vitrine import tasks
 
-    _say(f"{out}: {kind} knows {label} now, {run(model, out, kind, label, images)}")
+    added = tasks.of_model(model).add_label(model, out, kind, label, images)
+    _say(f"{out}: {kind} knows {label} now, {added}")
 
 
 @cli.command()
@@ -365,7 +366,7 @@ def add_label(model: Path, out: Path, images: tuple[str, ...], kind: str, label:
     help="Only rows of one split, and the gallery.",
 )
 def index(model: Path, catalog: str, out: Path, add: bool, which: str | None) -> None:
-    """Make an index of a catalog's photos, for `vitrine search`. For matching, of its shop photos."""
+    """Make an index of a catalog's photos, for `vitrine search`. Where users' photos ask, of its shop photos."""
     from vitrine.catalog import read_catalog, with_gallery
     from vitrine.visual_search import add_to_index, make_index
 

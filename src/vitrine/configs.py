@@ -19,8 +19,8 @@ def path(name: str) -> Path:
         InputError: if there is none of that name.
     """
     root = folder()
-    found = (root / name).resolve()
-    if not found.is_file() or not found.is_relative_to(root.resolve()):
-        known = ", ".join(sorted(item.name for item in root.glob("*.yaml"))) or "none"
-        raise InputError(f"no settings file {name!r} in {root} (known: {known})")
-    return found
+    resolved = (root / name).resolve()
+    if not resolved.is_file() or not resolved.is_relative_to(root.resolve()):
+        names = ", ".join(sorted(item.name for item in root.glob("*.yaml"))) or "none"
+        raise InputError(f"no settings file {name!r} in {root} (known: {names})")
+    return resolved

@@ -67,12 +67,24 @@ MEANT = {  # what other programs call a setting -> ours
 }
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that someone who wrote `name` most likely meant, by meaning or spelling; "" of none at all."""
+def did_you_mean(name: str, known: Iterable[str], has: str = "known") -> str:
+    """`did you mean epochs? (known: epochs, seed)`."""
+    names = list(known)
+    return f"did you mean {nearest(name, names)}? ({has}: {', '.join(names)})"
+
+
+def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.0) -> str:
+    """The candidate that someone who wrote `name` most likely meant, by meaning or spelling.
+
+    Args:
+        name: What was written.
+        candidates: What there is.
+        cutoff: How alike they must be at least, 0..1; "" where none is.
+    """
     from difflib import get_close_matches
 
-    names = list(known)
+    names = list(candidates)
     if (meant := MEANT.get(name.lower().replace("-", "_"))) in names:
         return str(meant)
-    close = get_close_matches(name, names, n=1, cutoff=0.0)
+    close = get_close_matches(name, names, n=1, cutoff=cutoff)
     return close[0] if close else ""

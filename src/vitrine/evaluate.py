@@ -33,8 +33,8 @@ def evaluate(
     """Measures a model on the rows of a split (see `Task.rows`).
 
     Writes `metrics.json` (flat, fractions 0..1), `report.html`, `confusion.json` (see `Task.confusion`) and
-    `examples.json` (a few predictions as thumbnails, for summary pages). `samples.npz` holds the answers behind the
-    figure that decides, one by one, and those of the constant answer, for the gate.
+    `examples.json` (a few predictions as thumbnails, for summary pages). `samples.npz` holds the hits behind the
+    figure that decides, one by one, and those of the constant model, for the gate.
 
     Args:
         model: A model folder.
@@ -77,7 +77,7 @@ def evaluate(
 
 
 def measure(model: Path, catalog: Catalog, split: str) -> tuple[dict[str, float], Sample]:
-    """The figures that two models are compared by, and the answers behind the one that decides."""
+    """The figures that two models are compared by, and the hits behind the one that decides."""
     loaded = Model.load(model)
     rows = loaded.task.rows(catalog, split)
     predictions = loaded.predict(rows)
@@ -94,7 +94,7 @@ def compute_metrics(predictions: Predictions) -> dict[str, float]:
 
 
 def _check_known(predictions: Predictions, catalog: Catalog) -> None:
-    """Raises an InputError where no label of the measured rows is one that the model can answer."""
+    """Raises an InputError where no label of the measured rows is one that the model can predict."""
     targets = predictions.targets if isinstance(predictions, PhotoPredictions) else []
     asked = {target.name: {label for truth in target.truth for label in truth} for target in targets}
     if any(asked.values()) and all(asked[target.name].isdisjoint(target.labels) for target in targets):
@@ -112,7 +112,7 @@ def _compared(folder: Path, rows: Catalog, beside: Predictions) -> PhotoPredicti
     predictions = other.predict(rows, embeddings=True)
     assert isinstance(predictions, PhotoPredictions)
     if not {target.name for target in predictions.targets} & {target.name for target in beside.targets}:
-        raise InputError(f"--against {folder}: answers nothing that the model answers")
+        raise InputError(f"--against {folder}: predicts nothing that the model predicts")
     return predictions
 
 
@@ -133,7 +133,7 @@ def corrupted(
 
 
 def baseline(config: Mapping[str, Any], catalog: Catalog, rows: Catalog) -> Predictions | str:
-    """What the frozen net that a training started from says about the photos that a model is measured on.
+    """Predictions of the frozen net that a training started from for the photos that a model is measured on.
 
     Args:
         config: The model's.
@@ -153,7 +153,7 @@ def baseline(config: Mapping[str, Any], catalog: Catalog, rows: Catalog) -> Pred
 
 
 def _constant_metrics(blind: Predictions) -> dict[str, float]:
-    """The figures that decide and that journals name, of answers without looking."""
+    """The figures that decide and that journals name, of the constant model."""
     task = tasks.get(blind.task)
     asked = {task.decides, *task.headlines}
     return {

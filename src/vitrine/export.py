@@ -1,4 +1,4 @@
-"""A model folder as one ONNX file, checked against torch; and answering with it."""
+"""A model folder as one ONNX file, checked against torch; and predicting with it."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ def export_onnx(folder: Path, out: Path) -> float:
     with a mask. Its metadata holds `vitrine.config`, the whole config.json with labels, sizes and temperatures, too.
 
     Returns:
-        The largest difference between torch's answers and onnxruntime's, see `difference`.
+        The largest difference between torch's outputs and onnxruntime's, see `difference`.
 
     Raises:
         InputError: if the model cannot be read or exported, or the difference is above 1e-4.
@@ -50,7 +50,7 @@ def exported(model: Model) -> tuple[bytes, float]:
     data = _written(graph, model)
     largest = difference(graph, data)
     if not largest <= LARGEST_DIFFERENCE:
-        raise InputError(f"onnxruntime answers otherwise than torch, by {largest:.1e}; at most 1e-4 is allowed")
+        raise InputError(f"onnxruntime's outputs differ from torch's, by {largest:.1e}; at most 1e-4 is allowed")
     return data, largest
 
 
@@ -82,10 +82,10 @@ def difference(graph: Graph, data: bytes) -> float:
         inputs = {name: _resized(example, count) for name, example in graph.inputs.items()}
         with torch.inference_mode():
             expected = graph.module(*inputs.values())
-        found = asked.run(None, {name: value.numpy() for name, value in inputs.items()})
-        for torchs, own in zip(expected, found, strict=True):
+        actual = asked.run(None, {name: value.numpy() for name, value in inputs.items()})
+        for torchs, result in zip(expected, actual, strict=True):
             right = torchs.numpy()
-            largest = max(largest, float(np.max(np.abs(right - own) / np.maximum(1, np.abs(right)))))
+            largest = max(largest, float(np.max(np.abs(right - result) / np.maximum(1, np.abs(right)))))
     return largest
 
 

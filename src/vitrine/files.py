@@ -106,10 +106,10 @@ def read_parts(uri: str) -> Iterator[bytes]:
     read = failed = 0
     while True:
         try:
-            answer = _client("once").get_object(Bucket=bucket, Key=key, **rest)
-            if rest and "ContentRange" not in answer:
+            response = _client("once").get_object(Bucket=bucket, Key=key, **rest)
+            if rest and "ContentRange" not in response:
                 raise InputError(f"{uri}: S3 sent the whole object where the rest was asked for")
-            for part in answer["Body"].iter_chunks(PART):
+            for part in response["Body"].iter_chunks(PART):
                 yield part
                 read += len(part)
                 failed = 0
@@ -120,7 +120,7 @@ def read_parts(uri: str) -> Iterator[bytes]:
                 raise _plain(error, uri) from error
             time.sleep(_waits.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failed - 1))))
             if read:
-                rest = {"Range": f"bytes={read}-", "IfMatch": answer["ETag"]}
+                rest = {"Range": f"bytes={read}-", "IfMatch": response["ETag"]}
 
 
 def exists(uri: str) -> bool:
@@ -129,8 +129,8 @@ def exists(uri: str) -> bool:
         return Path(uri).exists()
     bucket, key = split_s3(uri)
     with _s3_errors(uri):
-        found = s3_client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
-    return any(item["Key"] == key for item in found.get("Contents", []))
+        listed = s3_client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+    return any(item["Key"] == key for item in listed.get("Contents", []))
 
 
 def list_folder(uri: str) -> list[str]:
@@ -146,7 +146,7 @@ def list_folder(uri: str) -> list[str]:
         return sorted(list_objects(uri))
     if not Path(uri).is_dir():
         raise InputError(f"{uri}: no such folder")
-    found: list[str] = []
+    names_below: list[str] = []
     above: dict[str, frozenset[str]] = {}  # folder -> where it and those above it really are
     for folder, folders, names in os.walk(Path(uri), followlinks=True, onerror=_unreadable):
         parents = above.get(folder.rpartition(os.sep)[0], frozenset())
@@ -156,8 +156,8 @@ def list_folder(uri: str) -> list[str]:
             continue
         above[folder] = parents | {real}
         inside = Path(folder).relative_to(uri).as_posix()
-        found += names if inside == "." else [f"{inside}/{name}" for name in names]
-    return sorted(found)
+        names_below += names if inside == "." else [f"{inside}/{name}" for name in names]
+    return sorted(names_below)
 
 
 def list_objects(prefix: str, *, deep: bool = True) -> dict[str, tuple[int, str]]:
@@ -174,14 +174,14 @@ def list_objects(prefix: str, *, deep: bool = True) -> dict[str, tuple[int, str]
         InputError: if there is no such bucket, or it cannot be read.
     """
     bucket, start = split_s3(prefix.rstrip("/") + "/")
-    found = {}
+    objects = {}
     near = {} if deep else {"Delimiter": "/"}
     with _s3_errors(prefix):
         for page in s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start, **near):
             for item in page.get("Contents", []):
                 if not item["Key"].endswith("/"):
-                    found[item["Key"].removeprefix(start)] = (int(item["Size"]), item["ETag"].strip('"'))
-    return found
+                    objects[item["Key"].removeprefix(start)] = (int(item["Size"]), item["ETag"].strip('"'))
+    return objects
 
 
 def states(uris: Iterable[str]) -> dict[str, str]:
@@ -423,8 +423,8 @@ def _client(kind: str) -> "BaseClient":
             import boto3
             from botocore.config import Config
 
-            own = {"retries": {"total_max_attempts": 1}, "connect_timeout": 10} if kind == "once" else {}
-            config = Config(max_pool_connections=CONNECTIONS, **own)
+            options = {"retries": {"total_max_attempts": 1}, "connect_timeout": 10} if kind == "once" else {}
+            config = Config(max_pool_connections=CONNECTIONS, **options)
             _clients[kind] = boto3.session.Session().client("s3", config=config)
         return _clients[kind]
 

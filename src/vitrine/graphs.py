@@ -58,7 +58,7 @@ def example_photos(count: int, config: Mapping[str, Any], seed: int = 0) -> Tens
 
 
 class SessionNet(nn.Module):
-    """An exported graph that answers in the place of the net it was made of.
+    """An exported graph in the place of the net it was made of.
 
     Args:
         session: Of onnxruntime.
@@ -72,8 +72,8 @@ class SessionNet(nn.Module):
 
     def ask(self, **inputs: np.ndarray) -> dict[str, Tensor]:
         """The graph's outputs by name."""
-        found = self.session.run(None, inputs)
-        return {name: torch.from_numpy(value) for name, value in zip(self.names, found, strict=True)}
+        outputs = self.session.run(None, inputs)
+        return {name: torch.from_numpy(value) for name, value in zip(self.names, outputs, strict=True)}
 
 
 class PhotoSession(SessionNet):
@@ -81,5 +81,5 @@ class PhotoSession(SessionNet):
 
     def forward(self, photos: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Normalised photos (n, 3, h, w) to features and scores."""
-        found = self.ask(**{PHOTOS: photos.contiguous().numpy()})
-        return found.pop(FEATURES), found
+        outputs = self.ask(**{PHOTOS: photos.contiguous().numpy()})
+        return outputs.pop(FEATURES), outputs

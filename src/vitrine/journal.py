@@ -35,7 +35,7 @@ class Note:
     """One step's account.
 
     Attributes:
-        step: Its name, unique within a run, e.g. `clean` or `compare-taxonomy`.
+        step: Its name, unique within a run, e.g. `clean` or `compare-TASK`.
         title: In plain words.
         decided: Sentences, the important one first.
         tone: "", "good", "warn" or "bad".
@@ -179,17 +179,17 @@ def _curve(curves: Mapping[str, Mapping[str, Any]]) -> "Figure":
 
     figure = Figure(figsize=(9.6, 3.2), layout="constrained")
     loss, score = figure.subplots(1, 2)
-    for title, own in curves.items():
-        passes = range(1, len(own["loss"]) + 1)
+    for title, curve in curves.items():
+        passes = range(1, len(curve["loss"]) + 1)
         name = title[:40]
-        loss.plot(passes, own["loss"], marker="o", markersize=3, label=plain(name))
-        known = [(place, value) for place, value in zip(passes, own["score"], strict=True) if value is not None]
-        if known:
+        loss.plot(passes, curve["loss"], marker="o", markersize=3, label=plain(name))
+        points = [(place, value) for place, value in zip(passes, curve["score"], strict=True) if value is not None]
+        if points:
             score.plot(
-                *zip(*known, strict=True),
+                *zip(*points, strict=True),
                 marker="o",
                 markersize=3,
-                label=plain(f"{name}: {own['scored'][:30]}"),
+                label=plain(f"{name}: {curve['scored'][:30]}"),
             )
     for axes, what in ((loss, "loss"), (score, "validation")):
         axes.set(xlabel="pass", ylabel=what)
@@ -213,8 +213,8 @@ def not_reached(notes: Sequence[Note], due: Sequence[str] = ()) -> list[str]:
 
 
 def _read_notes(run: str) -> list[Note]:
-    own = [name for name in _names(run) if "/" not in name.removeprefix(files.join(run, ""))]  # folders hold reports
-    notes = [Note(**parse_json(files.read_bytes(name))) for name in own if name.endswith(".json")]
+    pages = [name for name in _names(run) if "/" not in name.removeprefix(files.join(run, ""))]  # folders hold reports
+    notes = [Note(**parse_json(files.read_bytes(name))) for name in pages if name.endswith(".json")]
     return sorted(notes, key=lambda note: note.at)
 
 

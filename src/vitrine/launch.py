@@ -37,12 +37,12 @@ def launch(
         RuntimeError: if a process dies.
     """
     with tempfile.TemporaryDirectory() as folder:
-        said = Path(folder) / "error"
+        error_file = Path(folder) / "error"
         torchrun = [*TORCHRUN, "--standalone", f"--nproc-per-node={processes}"]
-        work = _worker(task, variant, table, out, overrides, checkpoints, said)
+        work = _worker(task, variant, table, out, overrides, checkpoints, error_file)
         done = subprocess.run([*torchrun, *work], check=False)
-        if said.exists():
-            raise InputError(said.read_text(encoding="utf-8"))
+        if error_file.exists():
+            raise InputError(error_file.read_text(encoding="utf-8"))
         if done.returncode:
             raise RuntimeError(f"a process of {processes} ended with {done.returncode}; see the log above")
 
@@ -69,19 +69,19 @@ def launch_on_nodes(
         RuntimeError: if the nodes end without a model.
     """
     home = checkpoints / "nodes"
-    model, said, logs = home / out.name, home / "error", home / "logs"
+    model, error_file, logs = home / out.name, home / "error", home / "logs"
     if not model.exists():
         shared = _share(table, overrides, home)
         torchrun = [*TORCHRUN, f"--log-dir={logs}", "--tee=3"]
-        work = _worker(task, variant, home / "table", model, shared, checkpoints, said)
+        work = _worker(task, variant, home / "table", model, shared, checkpoints, error_file)
         try:
-            run(checkpoints.name, [*torchrun, *work], said)
+            run(checkpoints.name, [*torchrun, *work], error_file)
         except RuntimeError:
             if not model.exists():
                 _repeat(logs)
                 raise
-        if said.exists():
-            reason = said.read_text(encoding="utf-8")
+        if error_file.exists():
+            reason = error_file.read_text(encoding="utf-8")
             shutil.rmtree(home, ignore_errors=True)  # a node that is being ended may still write
             raise InputError(reason)
         if not model.exists():
@@ -118,7 +118,7 @@ def _repeat(logs: Path) -> None:
 
 
 def _worker(
-    task: str, variant: str, table: Path, out: Path, overrides: Sequence[str], checkpoints: Path, said: Path
+    task: str, variant: str, table: Path, out: Path, overrides: Sequence[str], checkpoints: Path, error_file: Path
 ) -> list[str]:
     """What torchrun is to start."""
     asked = {
@@ -128,7 +128,7 @@ def _worker(
         "out": str(out),
         "overrides": list(overrides),
         "checkpoints": str(checkpoints),
-        "said": str(said),
+        "said": str(error_file),
     }
     return ["-m", "vitrine.launch", json.dumps(asked)]
 

@@ -129,11 +129,11 @@ def load_into(net: "nn.Module", model: Path) -> None:
 
 def _start(config: Mapping[str, Any]) -> str:
     """What the card says of the weights that training began with."""
-    found = config.get("weights")
-    if not found:
+    weights = config.get("weights")
+    if not weights:
         return ""
-    licence = f", {found['licence']}" if found["licence"] else ""
-    return f"Started from {found['source']} (SHA-256 `{found['sha256']}`{licence}).\n\n"
+    licence = f", {weights['licence']}" if weights["licence"] else ""
+    return f"Started from {weights['source']} (SHA-256 `{weights['sha256']}`{licence}).\n\n"
 
 
 def _card(config: Mapping[str, Any], metrics: Mapping[str, float], notes: str) -> str:

@@ -1,4 +1,4 @@
-"""What a model folder of any task says about photos."""
+"""Predictions of a model folder of any task."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,10 +75,10 @@ def predict(
     explain: Path | None = None,
     unreadable: "dict[int, PhotoError] | None" = None,
 ) -> list[dict[str, Any]]:
-    """What a model says about single photos, or folders of listings: see `Task.records`.
+    """A model's predictions for single photos, or folders of listings: see `Task.records`.
 
     Raises:
-        InputError: if the model or (without `unreadable`) a photo cannot be read, or it answers nothing of the kind.
+        InputError: if the model or (without `unreadable`) a photo cannot be read, or it predicts nothing of the kind.
     """
     model = Model.load(folder)
     return model.task.records(model.net, model.config, images, top, explain, unreadable) if images else []

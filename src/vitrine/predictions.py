@@ -1,13 +1,15 @@
-"""What a model says about photos or listings, in the forms that metrics, pages and drift detection read."""
+"""Predictions for photos or listings, in the forms that metrics, pages and drift detection read."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Output = Literal["labels", "verdict", "embedding"]  # of each photo, of a listing, of each photo
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,12 @@ class PhotoPredictions:
     Attributes:
         task: The task's name.
         images: (photos) `image` values of the catalog, in order.
-        targets: What was predicted. For taxonomy the levels come first, coarse to fine.
+        targets: What was predicted. Category levels come first, coarse to fine.
         embeddings: (photos, dim) float32 features before the heads.
         seconds: Wall time of decoding and prediction.
         separate: What the branch or net of each category level predicts by itself, where there are several: these may
             contradict each other, `targets` do not.
-        maps: (photos, rows, columns) where the net looked in each photo, relative. None: it cannot say.
+        maps: (photos, rows, columns) saliency of each photo, relative. None: the net has none.
         label_embeddings: By attribute type where photos lie among the embeddings of its labels, e, (photos, D).
     """
 
@@ -61,11 +63,11 @@ class RetrievalPredictions(PhotoPredictions):
 
     Attributes:
         paths: (photos) category paths, "" where unknown; what recall is measured against.
-        product_ids: (photos) what each shows (matching), "" where unknown.
-        domains: (photos) `shop` or `user` (matching).
-        asking: (photos,) bool, those that are asked for; the others only answer, as the gallery's do. None: all.
+        product_ids: (photos) what each shows, "" where unknown.
+        domains: (photos) `shop` or `user`, "" where unknown.
+        asking: (photos,) bool, the queries; the others are in the gallery only. None: all.
         compare: Features of user and shop photos (n, dim), (m, dim), and `category`, the node searched in ("": all),
-            to how alike they are, (n, m). None: cosine.
+            to their similarity, (n, m). None: cosine.
     """
 
     paths: Sequence[str] = ()
@@ -86,9 +88,9 @@ class ListingPredictions:
         views: Per listing the views of its photos, "" where unknown.
         truth: Per listing `authentic`, `counterfeit`, or "" where the experts were uncertain.
         probability: (listings,) calibrated probability that the listing is authentic.
-        attention: Per listing the weights of its photos, (photos,), summing to 1. None: the system has none.
-        photo_probability: Per listing what each photo alone says, (photos,). None: the system judges no single photo.
-        maps: Per listing where inside its photos the system looked, (photos, h, w) in [0, 1]. None: it cannot say.
+        attention: Per listing the attention weights of its photos, (photos,), summing to 1. None: the system has none.
+        photo_probability: Per listing the probability by each photo alone, (photos,). None: the system has none.
+        maps: Per listing the activation maps of its photos, (photos, h, w) in [0, 1]. None: the system has none.
         embeddings: (listings, dim) float32 features before the classifier.
         thresholds: (low, high): below `low` counterfeit, from `high` on authentic, between them ask an expert.
         seconds: Wall time of decoding and prediction.
@@ -125,11 +127,11 @@ class Reply:
 def best_labels(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record of `Task.records` as a row of a table: of each question the likeliest label, and its confidence."""
     row: dict[str, Any] = {}
-    for name, said in record.items():
-        if isinstance(said, list):
-            row |= {name: said[0]["label"], f"{name}/confidence": said[0]["confidence"]}
+    for name, value in record.items():
+        if isinstance(value, list):
+            row |= {name: value[0]["label"], f"{name}/confidence": value[0]["confidence"]}
         else:
-            row[name] = said
+            row[name] = value
     return row
 
 

@@ -1,4 +1,4 @@
-"""A model's answers about all photos of a catalog, a folder or a list, as one table that is finished bit by bit."""
+"""A model's predictions for all photos of a catalog, a folder or a list, as one table that is finished bit by bit."""
 
 import hashlib
 import json
@@ -73,11 +73,11 @@ def score(
     photos = list(photos_of(source))
     if not photos:
         raise InputError(f"{source}: no photos to ask the model about")
-    with local_copy(model, registry) as found:
-        loaded = Model.load(found.folder)
-        if loaded.task.name == "authenticity":
+    with local_copy(model, registry) as copy:
+        loaded = Model.load(copy.folder)
+        if loaded.task.output == "verdict":
             raise InputError(f"{model}: judges listings; name their folders: vitrine predict MODEL FOLDER ...")
-        parts = _Parts(out, photos, found.version, top)
+        parts = _Parts(out, photos, copy.version, top)
         done = parts.count()
         for number in range(done, len(parts.starts)):
             first = parts.starts[number]
@@ -97,8 +97,8 @@ def photos_of(source: str) -> Iterator[tuple[str, str]]:
     if source == "-":
         yield from ((line, line) for line in _listed(sys.stdin.read()))
         return
-    known = source.endswith(TABLE_NAMES) or any(files.exists(files.join(source, name)) for name in TABLE_NAMES)
-    if known:
+    is_catalog = source.endswith(TABLE_NAMES) or any(files.exists(files.join(source, name)) for name in TABLE_NAMES)
+    if is_catalog:
         catalog = read_catalog(source)
         yield from ((image, catalog.uri(image)) for image in catalog.table["image"])
     elif files.is_s3(source) or Path(source).is_dir():
@@ -146,14 +146,14 @@ class _Parts:
         place = hashlib.sha256(out.encode()).hexdigest()[:24]
         self._folder = files.cache_folder() / "scoring" / place if files.is_s3(out) else Path(f"{out}.part")
         self.starts = range(0, len(photos), AT_ONCE)
-        told = "\n".join(f"{name}\n{uri}" for name, uri in photos)
-        digest = hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()
+        listed = "\n".join(f"{name}\n{uri}" for name, uri in photos)
+        digest = hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
         plan = {"photos": digest, "model": version, "top": top, "at_once": AT_ONCE}
-        known = self._folder / "plan.json"
-        if known.exists() and files.read_json(known) != plan:
+        plan_file = self._folder / "plan.json"
+        if plan_file.exists() and files.read_json(plan_file) != plan:
             raise InputError(f"{self._folder}: holds the beginning of another run (other photos or model); delete it")
         self._folder.mkdir(parents=True, exist_ok=True)
-        files.write_json(known, plan)
+        files.write_json(plan_file, plan)
 
     def count(self) -> int:
         """How many parts are done, from the first on."""

@@ -75,15 +75,15 @@ def parse_settings(kind: type[AnySettings], overrides: Iterable[str]) -> AnySett
         InputError: for an unknown key (naming the nearest known one) or an unusable value.
     """
     fields = {field.alias or name: field for name, field in kind.model_fields.items()}
-    known = list(fields)
+    names = list(fields)
     values: dict[str, Any] = {}
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator:
             raise InputError(f"--set {override!r}: reads key=value")
-        if key not in known:
-            meant = nearest(key, known)
-            about = f"({fields[meant].description}; known: {', '.join(known)})"
+        if key not in names:
+            meant = nearest(key, names)
+            about = f"({fields[meant].description}; known: {', '.join(names)})"
             raise InputError(f"--set {key!r}: unknown key; did you mean {meant}? {about}")
         values[key] = value
     try:

@@ -265,10 +265,10 @@ def check_quality(results: Path, strict: bool, run: str) -> None:
     from vitrine.quality.history import RESULTS
 
     publish(results, run)
-    found = files.read_json(results / RESULTS)
-    if strict and not found["passed"]:
-        failed = [rule["title"] for rule in found["rules"] if rule["severity"] == "error" and not rule["passed"]]
-        raise InputError(f"{found['data_version'] or 'the catalog'}: rules failed: {'; '.join(failed)}")
+    results_read = files.read_json(results / RESULTS)
+    if strict and not results_read["passed"]:
+        failed = [rule["title"] for rule in results_read["rules"] if rule["severity"] == "error" and not rule["passed"]]
+        raise InputError(f"{results_read['data_version'] or 'the catalog'}: rules failed: {'; '.join(failed)}")
 
 
 def clean(
@@ -353,11 +353,11 @@ def teachable(table: Path) -> list[str]:
 
 def plan(table: Path, run: str) -> str:
     """As `find_tasks`; publishes what the steps so far decided, and which models the run is to come to."""
-    found = find_tasks(table)
-    names = found.split("+")
+    allowed = find_tasks(table)
+    names = allowed.split("+")
     decided = [f"{' and '.join(tasks.get(name).title for name in names)}."]
     _close(Note("tasks", "What can be trained", decided, due=[_decision(name) for name in names]), table, run)
-    return found
+    return allowed
 
 
 def _decision(task: str) -> str:
@@ -366,7 +366,7 @@ def _decision(task: str) -> str:
 
 
 def find_tasks(table: Path) -> str:
-    """Which tasks the labels allow: `attributes`, `taxonomy`, `attributes+taxonomy`.
+    """Names of the tasks that the labels allow, joined by `+`.
 
     Raises:
         InputError: if none.
@@ -471,11 +471,11 @@ def train(
             run(task, variant, catalog, out, overrides, resume=True, checkpoints=folder)
     with contextlib.suppress(OSError):
         folder.rmdir()
-    found: dict[str, float] = files.read_json(out / "metrics.json")
-    shown = {name: value for name, value in found.items() if not name.endswith("/count")}
+    metrics: dict[str, float] = files.read_json(out / "metrics.json")
+    shown = {name: value for name, value in metrics.items() if not name.endswith("/count")}
     figures = [f"{name.removeprefix('validation/')} {value:.3f}" for name, value in shown.items()]
     print(f"{SIGN} Train {variant}: {', '.join(figures) or 'no validation photo'} (validation).", flush=True)
-    return found
+    return metrics
 
 
 def check_settings(task: str, variant: str, settings: Mapping[str, object]) -> None:
@@ -524,8 +524,8 @@ def train_models(
     """
     if not types:
         given = ",".join(str(model) for group in teachers for model in sorted(group.iterdir()))
-        known = {**settings, **({"teachers": given} if teachers else {})}
-        return train(task, variant, table, out, checkpoints, known, nodes=nodes)
+        whole = {**settings, **({"teachers": given} if teachers else {})}
+        return train(task, variant, table, out, checkpoints, whole, nodes=nodes)
     rows = hashlib.sha256((table / TABLE_NAMES[0]).read_bytes()).hexdigest()
     text = f"{__version__} {task} {variant} {rows} {list(types)} {sorted(as_overrides(settings))}"
     finished = Path(checkpoints) / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}-finished"
@@ -605,9 +605,9 @@ def compare(
     from vitrine.registry.challenge import challenge
     from vitrine.registry.store import Registry
 
-    known = model, evaluation, _open(table), Registry(registry), out
+    asked = model, evaluation, _open(table), Registry(registry), out
     decision = challenge(
-        *known,
+        *asked,
         min_gain=min_gain,
         max_drop=max_drop,
         floor=min_value,
@@ -716,9 +716,11 @@ def request_retraining(
     from vitrine.monitoring.watch import DECISION
     from vitrine.registry.store import Registry
 
-    run, found = run_folder(reports, run_id), files.read_json(drift / DECISION)
+    run, decision = run_folder(reports, run_id), files.read_json(drift / DECISION)
     learnt = {best.data_version for task in trained if (best := Registry(registry).champion(task))}
-    asked = request(registry, state, str(found["reason"]), run_id, start, busy, failed=failed, data=data, learnt=learnt)
+    asked = request(
+        registry, state, str(decision["reason"]), run_id, start, busy, failed=failed, data=data, learnt=learnt
+    )
     note = Note("retraining", "Retraining", [asked.reason], "good" if asked.started else "warn")
     if not asked.known:
         _close(note, drift, run)
@@ -727,7 +729,7 @@ def request_retraining(
     files.write_bytes(files.join(run, sheet.name), sheet.read_bytes())
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "page.html"
-        labelling.page(sheet, str(found["photos"]), asked.reason).write(page)
+        labelling.page(sheet, str(decision["photos"]), asked.reason).write(page)
         _close(note, drift, run, page)
     return asked.reason
 
@@ -773,16 +775,16 @@ def promote(
     figures = files.read_json(evaluation / METRICS)
     extra, about = {"drift": reference}, _about(decided, run)
     champion = store.promote(task, model, figures, decided["reason"], extra=extra, about=about)
-    said, tone = [f"is now version {champion.version}, in {store.root}."], "good"
+    sentences, tone = [f"is now version {champion.version}, in {store.root}."], "good"
     gone: list[str] = []
     try:
         gone = store.prune(task, keep)
-        said += [f"Deleted {counted(len(gone), 'old version')}: {', '.join(gone)}."] if gone else []
+        sentences += [f"Deleted {counted(len(gone), 'old version')}: {', '.join(gone)}."] if gone else []
         if announce:
             announce(champion, gone)
     except InputError as error:  # what was promoted is in use all the same
-        said, tone = [*said, f"What comes after could not be done: {error}."], "warn"
-    _close(Note(f"promote-{task}", tasks.get(task).title, said, tone), decision, run)
+        sentences, tone = [*sentences, f"What comes after could not be done: {error}."], "warn"
+    _close(Note(f"promote-{task}", tasks.get(task).title, sentences, tone), decision, run)
 
 
 def refuse(task: str, evaluation: Path, decision: Path, registry: str, run: str) -> None:

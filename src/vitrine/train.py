@@ -72,8 +72,8 @@ def train(
             return out
         if not shared.rank():
             _open_checkpoints(folder, identity, resume)
-        with shared.own_folders(out, folder) as (own, kept), of_training(identity):
-            _fit(chosen, catalog, variant, own, settings, kept)
+        with shared.own_folders(out, folder) as (out_folder, kept), of_training(identity):
+            _fit(chosen, catalog, variant, out_folder, settings, kept)
             if not shared.rank():
                 _remove_checkpoints(folder)
     return out

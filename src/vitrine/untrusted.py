@@ -23,12 +23,12 @@ def parse_json(text: str | bytes) -> Any:
     if isinstance(text, bytes):
         text = text.decode(json.detect_encoding(text))
     try:
-        found = json.loads(text)
+        value = json.loads(text)
         if re.search(r"\\u[dD][89a-fA-F]", text):
-            json.dumps(found, ensure_ascii=False).encode()
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    return found
+    return value
 
 
 def parse_yaml(text: str | bytes) -> Any:
@@ -70,7 +70,7 @@ def plain(text: str) -> str:
 def json_line(value: object) -> str:
     """A value as one line of JSON that reads well, in which nothing acts on a terminal."""
     line = json.dumps(value, ensure_ascii=False)
-    return ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+    return ACTING.sub(lambda matched: f"\\u{ord(matched[0]):04x}", line)
 
 
 def _count(node: "yaml.Node") -> None:
@@ -78,12 +78,12 @@ def _count(node: "yaml.Node") -> None:
 
     waiting, count = [node], 0
     while waiting:
-        found = waiting.pop()
+        item = waiting.pop()
         count += 1
         if count > LARGEST:
             raise ValueError(f"its aliases unfold to more than {LARGEST:,} values")
-        if isinstance(found, SequenceNode):
-            waiting += found.value
-        elif isinstance(found, MappingNode):
-            for pair in found.value:
+        if isinstance(item, SequenceNode):
+            waiting += item.value
+        elif isinstance(item, MappingNode):
+            for pair in item.value:
                 waiting += pair

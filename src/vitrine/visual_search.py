@@ -17,14 +17,14 @@ from vitrine.retrieval.segment import in_order
 
 MODEL = "model"  # folder of the index: what its photos were embedded with, and queries will be
 ROWS_AT_ONCE = 4096
-HIT = ("image", "uri", "product", "category", "score")  # what is told of an answer
+HIT = ("image", "uri", "product", "category", "score")  # what is told of a result
 Progress = Callable[[int, int], None]
 
 
 def make_index(model: Path, catalog: Catalog, out: Path, progress: Progress | None = None) -> int:
     """Indexes a catalog's photos; `out` appears whole or not at all.
 
-    A model for matching is asked about shop photos, so where the catalog tells domains only those are indexed.
+    Which of them is the task's to say, see `Task.index_rows`.
 
     Returns:
         How many photos.
@@ -68,15 +68,17 @@ def search_photos(
     index = Index(folder)
     if not len(index):
         raise InputError(f"{folder}: holds no photos")
-    own = Path(folder) / MODEL
-    features = _embedder(Model.load(own), own)(pd.DataFrame({"uri": list(images), "domain": "user", "bbox": ""}))
-    answers = index.search(features, k, category, exact)
+    model_folder = Path(folder) / MODEL
+    features = _embedder(Model.load(model_folder), model_folder)(
+        pd.DataFrame({"uri": list(images), "domain": "user", "bbox": ""})
+    )
+    hits_of_query = index.search(features, k, category, exact)
     return [
         {
             "image": str(image),
             "results": [{name: getattr(hit, name) for name in HIT} | {"score": round(hit.score, 4)} for hit in hits],
         }
-        for image, hits in zip(images, answers, strict=True)
+        for image, hits in zip(images, hits_of_query, strict=True)
     ]
 
 

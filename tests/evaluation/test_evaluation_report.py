@@ -9,7 +9,7 @@ from vitrine import tasks
 from vitrine.catalog import Catalog
 from vitrine.evaluate import compute_metrics
 from vitrine.evaluation.calibration import calibration_error
-from vitrine.evaluation.report import best_answers, classification_artifacts, label_page
+from vitrine.evaluation.report import classification_artifacts, label_page, top1_predictions
 from vitrine.predictions import LabelPredictions, PhotoPredictions
 from vitrine.tasks.attributes import metrics as attributes
 from vitrine.tasks.taxonomy import metrics as taxonomy
@@ -101,7 +101,7 @@ def test_calibration_error_by_hand():
     confidence = np.array([0.95, 0.95, 0.55, 0.55], dtype=np.float32)
     scores = np.tile(np.array([[0.9, 0.1]], dtype=np.float32), (4, 1))
     asked = LabelPredictions("level1", ["a", "b"], scores, confidence, [["a"], ["b"], ["a"], ["a"]])
-    best = best_answers(asked)
+    best = top1_predictions(asked)
     assert calibration_error(best.confidence, best.right) == pytest.approx(0.45, abs=1e-6)
 
 
@@ -110,7 +110,7 @@ def test_the_confusion_matrix_counts_every_annotated_photo(answered):
     got = classification_artifacts(outcome)
     assert got["question"] == "level1"
     assert got["categories"] == ["a", "b"]
-    answers = best_answers(outcome.targets[0])
+    answers = top1_predictions(outcome.targets[0])
     want = [[int(((answers.truth == t) & (answers.predicted == p)).sum()) for p in "ab"] for t in "ab"]
     assert got["matrix"] == want
 
@@ -132,7 +132,7 @@ def test_many_labels_are_counted_as_other():
 
 def test_a_right_answer_among_several_true_labels_is_right():
     scores = np.array([[0.1, 0.9]], dtype=np.float32)
-    answers = best_answers(
+    answers = top1_predictions(
         LabelPredictions("attr:colour", ["red", "blue"], scores, scores.max(axis=1), [["red", "blue"]])
     )
     assert answers.right.all()

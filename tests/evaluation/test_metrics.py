@@ -10,10 +10,18 @@ import pytest
 from vitrine.errors import InputError
 from vitrine.evaluate import compute_metrics
 from vitrine.evaluation import metrics
-from vitrine.evaluation.metrics import bootstrap_intervals, f1_at_k, macro_topk_accuracy, recall_at_k, topk_accuracy
+from vitrine.evaluation.metrics import bootstrap_intervals, f1, macro_topk, recall, topk, true_ranks
 from vitrine.predictions import LabelPredictions, PhotoPredictions
 from vitrine.tasks.attributes import metrics as attributes
 from vitrine.tasks.taxonomy import metrics as taxonomy
+
+
+def of_target(figure):
+    """A figure of ranks as one of predictions."""
+    return lambda target, k: figure(true_ranks(target), k)
+
+
+topk_accuracy, macro_topk_accuracy, recall_at_k, f1_at_k = map(of_target, (topk, macro_topk, recall, f1))
 
 
 def ask(scores, truth, name="attr:colour", labels=None):

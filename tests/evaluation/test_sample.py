@@ -7,7 +7,7 @@ import pytest
 from vitrine import tasks
 from vitrine.errors import InputError
 from vitrine.evaluation.constant import constant_labels, constant_order
-from vitrine.evaluation.sample import Answers, Sample, difference, read_samples, units_of, write_samples
+from vitrine.evaluation.sample import Hits, Sample, difference, read_samples, units_of, write_samples
 from vitrine.predictions import LabelPredictions, PhotoPredictions, RetrievalPredictions
 from vitrine.tasks.matching.report import matching_metrics
 from vitrine.tasks.representation.report import representation_metrics
@@ -16,7 +16,7 @@ from vitrine.tasks.representation.report import representation_metrics
 def sample(hits, units=None, counted="photos"):
     hits = np.asarray(hits, float)
     units = np.arange(len(hits)) if units is None else np.asarray(units)
-    return Sample(counted, int(units.max()) + 1, {"search": Answers(units, np.zeros(len(hits), int), hits)})
+    return Sample(counted, int(units.max()) + 1, {"search": Hits(units, np.zeros(len(hits), int), hits)})
 
 
 def test_the_interval_is_that_of_the_paired_differences():
@@ -98,7 +98,7 @@ def test_the_constant_answer_is_the_commonest_label():
     predictions = PhotoPredictions("taxonomy", [str(n) for n in range(15)], [blind], np.zeros((15, 1)), 1.0)
     found = taxonomy.metrics(predictions)
     assert (found["top1"], found["macro_top1"]) == (0.6, pytest.approx(1 / 3))
-    (answers,) = taxonomy.answers(predictions).values()
+    (answers,) = taxonomy.hits(predictions).values()
     assert answers.figure() == found["macro_top1"]
 
 
@@ -111,7 +111,7 @@ def test_the_figures_of_samples_are_those_that_decide():
     images = [str(n) for n in range(60)]
     attributes = tasks.get("attributes")
     predictions = PhotoPredictions("attributes", images, own, np.zeros((60, 1)), 1.0)
-    figures = [answers.figure() for answers in attributes.answers(predictions).values()]
+    figures = [answers.figure() for answers in attributes.hits(predictions).values()]
     assert np.mean(figures) == pytest.approx(attributes.metrics(predictions)["recall@1"])
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,27 +209,19 @@ def test_a_person_is_told_what_was_decided(ended):
     assert "KFP Executor" in ended["first"].log
 
 
+def unnumbered(name):
+    """A step as its component is called: kfp numbers the second of one."""
+    return re.sub(r"-\d+$", "", name)
+
+
 def test_the_same_run_again_reuses_every_step_that_may_be_and_promotes_nothing(ended):
     run = ended["second"]
     assert run.code == 0, run.out + run.err
     steps = re.findall(r"^> ([\w-]+)( \(done before\))?$", run.out, re.M)
     done_anew = [name for name, reused in steps if not reused]
-    assert sorted(done_anew) == [
-        "judge",
-        "judge-2",
-        "plan",
-        "report-run",
-        "start",
-    ]
-    reused = sorted(name for name, again in steps if again)
-    assert reused == [
-        "clean-and-split",
-        "scan",
-        "train",
-        "train-2",
-        "train-3",
-        "validate",
-    ]
+    assert Counter(map(unnumbered, done_anew)) == Counter(["start", "plan", "judge", "judge", "report-run"])
+    reused = [unnumbered(name) for name, again in steps if again]
+    assert Counter(reused) == Counter(["scan", "validate", "clean-and-split", "train", "train", "train"])
     page = run.summary.read_text()
     assert "Nothing promoted; the champions stay" in page
     assert page.count("the candidate is the champion itself") >= 2
@@ -281,16 +274,20 @@ def test_the_revision_of_dvc_is_in_everything_a_run_makes(ended, version):
         step: {name: found["artifacts"][0]["metadata"].get("data_version") for name, found in output.items()}
         for step, output in ((step, output.get("artifacts", {})) for step, output in made.items())
     }
-    for step, names in {
+    marked = {
         "scan": ["photos"],
         "validate": ["results"],
         "clean-and-split": ["cleaned", "parted"],
-        "train-3": ["model"],
-        "judge-2": ["evaluation", "decision", "figures", "confusion"],
-    }.items():
-        assert [stamped[step][name] for name in names] == [version] * len(names), step
-    code = made["train-3"]["artifacts"]["model"]["artifacts"][0]["metadata"]["code_version"]
-    assert code == __version__
+        "train": ["model"],
+        "judge": ["evaluation", "decision", "figures", "confusion"],
+    }
+    assert marked.keys() <= {unnumbered(step) for step in made}
+    for step, versions in stamped.items():
+        for name in marked.get(unnumbered(step), ()):
+            assert versions[name] == version, step
+        if unnumbered(step) == "train":
+            (model,) = made[step]["artifacts"]["model"]["artifacts"]
+            assert model["metadata"]["code_version"] == __version__
     best = champion(run, "taxonomy")
     assert best.data_version == version
     assert f"Data version `{version}`" in (Path(best.model) / "card.md").read_text()

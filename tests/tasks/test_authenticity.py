@@ -141,7 +141,10 @@ class TestEverySystem:
             if parameter.ndim > 1:
                 assert (parameter.grad != 0).any(), name
 
-    @every_system
+    @pytest.mark.parametrize(
+        "variant",
+        [name if name == "ssa" else pytest.param(name, marks=pytest.mark.slow) for name in Authenticity.variants],
+    )
     def test_a_few_steps_learn_a_few_listings_by_heart(self, variant):
         torch.manual_seed(0)
         net = build(config(variant)).train()

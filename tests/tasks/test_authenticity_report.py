@@ -59,13 +59,13 @@ def test_the_photo_that_decided_comes_first_and_once_more_shaded(answered):
     page = page_of(*answered)
     listing = page[page.index("L8:") : page.index("L7:")]
     captions = re.findall(r"<div>(.*?)</div>", listing)
-    assert captions[:3] == ["stamp", "70.0 % of attention", "where it looked"]
+    assert captions[:3] == ["stamp", "70.0 % of attention", "saliency"]
     assert listing.count("<img") == 4
 
 
 def test_attention_by_view_stands_beside_an_even_share(answered):
     page = page_of(*answered)
-    part = page[page.index("What decided") : page.index("All figures")]
+    part = page[page.index("Attention weights") : page.index("All figures")]
     row = part[part.rindex("<td>stamp</td>") :]
     cells = re.findall(r"<td[^>]*>(.*?)</td>", row)[:5]
     assert cells == ["stamp", "10", "70.0 %", "33.3 %", "100.0 %"]
@@ -82,7 +82,7 @@ def test_a_system_without_attention_or_maps_has_a_page_too(answered):
     _, catalog = answered
     page = page_of(an_outcome(PROBABILITY, TRUTH), catalog, history=[])
     assert "weighs no photos" in page
-    assert "where it looked" not in page
+    assert "saliency" not in page
     assert "How training went" not in page
 
 

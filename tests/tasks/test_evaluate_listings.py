@@ -47,7 +47,7 @@ def test_the_folder_holds_what_every_task_has(evaluated):
     page = (out / "report.html").read_text()
     assert "Evaluation: authenticity on the test listings" in page
     assert "How training went" in page
-    assert "where it looked" in page
+    assert "saliency" in page
 
 
 def test_the_view_that_shows_the_verdict_is_told_from_the_others(evaluated):

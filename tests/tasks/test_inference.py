@@ -137,6 +137,6 @@ def test_where_the_net_looked(trained, tmp_path):
     assert [Path(line["heat_map"]).exists() for line in lines] == [True, True]
     with pytest.raises(InputError, match="exists"):
         predict(folder / "taxonomy", images, explain=tmp_path / "heat")
-    with pytest.raises(InputError, match="cannot say where it looked"):
+    with pytest.raises(InputError, match="has no saliency map"):
         predict(folder / "student", images, explain=tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -219,6 +219,7 @@ def test_evaluation_and_its_page(catalog, trained, tmp_path):
     assert json.loads((tmp_path / "evaluation/metrics.json").read_text()) == pytest.approx(found)
     assert {"category:Bags/top20", "category:Hats/top20", "category:Bags/Large/top20", "level1/top1"} < set(found)
     assert found["level2/top20"] >= found["level1/top20"] >= found["top20"] >= found["top5"] >= found["top1"]
+    assert "| validation/top20 |" in (trained / "card.md").read_text()
     page = (tmp_path / "evaluation/report.html").read_text()
     for part in ("Hits", "Misses", "Within a category", "Map of features"):
         assert part in page

@@ -14,8 +14,13 @@ from vitrine.data.truth import label_matrix, top1_accuracy
 from vitrine.errors import InputError
 from vitrine.inference import run_net
 from vitrine.predict import apply, load_model, predict
-from vitrine.tasks.attributes.new_label import add_label, centre_of, recognised
+from vitrine.tasks.attributes import Attributes, new_label
+from vitrine.tasks.attributes.new_label import centre_of, recognised
 from vitrine.train import train
+
+
+def add_label(*given):
+    return new_label.add_label(*given, Attributes().load)
 
 
 @pytest.fixture(scope="module")

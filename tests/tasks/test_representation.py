@@ -84,6 +84,7 @@ def test_every_variant_trains_and_is_measured(catalog, tmp_path, variant):
     assert {f"level{level}/recall@{k}" for level in (1, 2, 3) for k in (1, 2, 4, 8, 10, 100, 1000)} < set(found)
     assert found["count"] == 24
     assert json.loads((tmp_path / "evaluation/metrics.json").read_text()) == pytest.approx(found)
+    assert "| validation/recall@1 |" in (tmp_path / "model/card.md").read_text()
     assert "What is found" in (tmp_path / "evaluation/report.html").read_text()
 
 

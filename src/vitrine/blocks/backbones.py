@@ -36,15 +36,15 @@ def build_backbone(name: str, image_size: int, weights: str = "none") -> tuple[n
         InputError: for an unknown name, weights that cannot be had or do not fit, or photos too small for the net.
     """
     known_name(name)
-    found = find_weights(weights, name)
+    weights_found = find_weights(weights, name)
     if name.startswith(TIMM):
-        trunk: nn.Module = _timm_trunk(name, image_size, found.path if found else None)
+        trunk: nn.Module = _timm_trunk(name, image_size, weights_found.path if weights_found else None)
     else:
         trunk = narrow_resnet18() if name == NARROW else _torchvision_trunk(name, image_size)
-        if found is not None:
-            _load_weights(trunk, name, found.path, image_size)
-    if found is not None:
-        say(found)
+        if weights_found is not None:
+            _load_weights(trunk, name, weights_found.path, image_size)
+    if weights_found is not None:
+        say(weights_found)
     keep_at_32_bits(trunk)
     trunk.eval()
     try:
@@ -65,15 +65,15 @@ def known_name(name: str) -> None:
     if name.startswith(TIMM):
         timm = import_timm()
         if not timm.is_model(name.removeprefix(TIMM)):
-            raise unknown(name, [TIMM + own for own in timm.list_models()])
+            raise unknown(name, [TIMM + timm_name for timm_name in timm.list_models()])
         return
     if name == NARROW:
         return
     models = torchvision_models()
 
-    known = [*models.list_models(models), NARROW]
-    if name not in known and (name.removesuffix("_small") not in known or name == f"{NARROW}_small"):
-        raise unknown(name, [*known, "resnet18_small", "resnet50_small"])
+    names = [*models.list_models(models), NARROW]
+    if name not in names and (name.removesuffix("_small") not in names or name == f"{NARROW}_small"):
+        raise unknown(name, [*names, "resnet18_small", "resnet50_small"])
 
 
 def native_size(name: str) -> int | None:
@@ -138,7 +138,7 @@ class Rescale(nn.Module):
     def forward(self, photos: Tensor) -> Tensor:
         """(n, 3, h, w), normalised, to the same shape."""
         old_mean, old_std, mean, std = (
-            torch.tensor(own, device=photos.device).view(1, 3, 1, 1) for own in (MEAN, STD, self.mean, self.std)
+            torch.tensor(values, device=photos.device).view(1, 3, 1, 1) for values in (MEAN, STD, self.mean, self.std)
         )
         return (photos * old_std + old_mean - mean) / std
 
@@ -188,17 +188,17 @@ class VitTrunk(nn.Module):
 
 def _timm_trunk(name: str, image_size: int, path: Path | None) -> nn.Module:
     timm = import_timm()
-    own = name.removeprefix(TIMM)
-    config = timm.get_pretrained_cfg(own)
+    timm_name = name.removeprefix(TIMM)
+    config = timm.get_pretrained_cfg(timm_name)
     options: dict[str, Any] = {"num_classes": 0}
     if config is not None and config.fixed_input_size:
         options["img_size"] = image_size  # its position embeddings are resampled
     try:
-        net = timm.create_model(own, **options)
+        net = timm.create_model(timm_name, **options)
     except AssertionError as error:
         raise InputError(f"backbone {name}: photos of {image_size} px do not fit this net") from error
     if path is not None:
-        net = _filled(timm, own, options, path)
+        net = _filled(timm, timm_name, options, path)
     mean, std = (config.mean, config.std) if config is not None else (MEAN, STD)
     return TimmTrunk(net, tuple(mean), tuple(std))
 
@@ -226,7 +226,7 @@ def _filled(timm: Any, name: str, options: dict[str, Any], path: Path) -> Any:
 
 
 def _load_weights(trunk: nn.Module, name: str, path: Path, image_size: int) -> None:
-    tensors = {OLD_DENSENET.sub(r"\1\2", key): own for key, own in read_tensors(path).items()}
+    tensors = {OLD_DENSENET.sub(r"\1\2", key): tensor for key, tensor in read_tensors(path).items()}
     if isinstance(trunk, VitTrunk) and POSITIONS in tensors:
         from torchvision.models.vision_transformer import interpolate_embeddings
 
@@ -235,10 +235,12 @@ def _load_weights(trunk: nn.Module, name: str, path: Path, image_size: int) -> N
         except ValueError as error:
             raise InputError(f"weights={path}: the tensors do not fit backbone {name}") from error
     # Older files lack the batch norms' counters, which nothing here reads.
-    wanted = {key: own.shape for key, own in trunk.state_dict().items() if not key.endswith("num_batches_tracked")}
+    wanted = {
+        key: tensor.shape for key, tensor in trunk.state_dict().items() if not key.endswith("num_batches_tracked")
+    }
     for prefix in ("", "features.", "trunk."):
-        found = {key: tensors[prefix + key] for key in wanted if prefix + key in tensors}
-        if {key: own.shape for key, own in found.items()} == wanted:
-            trunk.load_state_dict(found, strict=False)
+        fitting = {key: tensors[prefix + key] for key in wanted if prefix + key in tensors}
+        if {key: tensor.shape for key, tensor in fitting.items()} == wanted:
+            trunk.load_state_dict(fitting, strict=False)
             return
     raise InputError(f"weights={path}: the tensors do not fit backbone {name}")

@@ -17,7 +17,7 @@ def annotated_binary_cross_entropy(scores: Tensor, carries: Tensor) -> Tensor:
     Returns:
         A scalar; 0 (with a gradient of 0) if no photo is annotated.
     """
-    known = carries.any(dim=1)
+    annotated = carries.any(dim=1)
     with torch.autocast(scores.device.type, enabled=False):
         losses = F.binary_cross_entropy_with_logits(scores.float(), carries.float(), reduction="none").mean(dim=1)
-    return losses.where(known, 0).sum() / known.sum().clamp(min=1)
+    return losses.where(annotated, 0).sum() / annotated.sum().clamp(min=1)

@@ -12,29 +12,29 @@ def fit_temperature(scores: np.ndarray, targets: np.ndarray) -> float:
 
     Args:
         scores: (photos, classes).
-        targets: Whether a class is a true label, (photos, classes), bool; any of several may be answered.
+        targets: Whether a class is a true label, (photos, classes), bool; any of several may be predicted.
 
     Returns:
         T > 0; the scores' standard deviation if no photo has a label to fit on.
     """
-    known = targets.any(axis=1)
+    annotated = targets.any(axis=1)
     scale = float(scores.std()) or 1.0
-    if not known.any() or scores.shape[1] < 2:
+    if not annotated.any() or scores.shape[1] < 2:
         return scale
-    scores, targets = scores[known].astype(np.float64), targets[known]
+    scores, targets = scores[annotated].astype(np.float64), targets[annotated]
 
     def loss(log_t: float) -> float:
         return _surprise(scores / np.exp(log_t), targets)
 
     centre = np.log(scale)
-    found = minimize_scalar(loss, bounds=(centre - 6, centre + 4), method="bounded")
-    return float(np.exp(found.x))
+    minimum = minimize_scalar(loss, bounds=(centre - 6, centre + 4), method="bounded")
+    return float(np.exp(minimum.x))
 
 
 def fit_prior(scores: np.ndarray, targets: np.ndarray, counts: np.ndarray) -> tuple[float, np.ndarray]:
     """The temperature T and tau in [0, 1] that make softmax(scores / T + tau log pi) likeliest on validation photos.
 
-    A net that saw all classes equally often answers as if they were. By Bayes' rule its answer times the shares pi of
+    A net trained on a uniform class prior predicts under it. By Bayes' rule its probabilities times the shares pi of
     the classes is the probability where photos come as they are (Saerens et al., Adjusting the Outputs of a Classifier
     to New a Priori Probabilities, 2002: tau = 1); tau leaves to the photos how far the net needs that.
 
@@ -48,10 +48,10 @@ def fit_prior(scores: np.ndarray, targets: np.ndarray, counts: np.ndarray) -> tu
     """
     logs = np.log((counts + 1) / (counts + 1).sum())
     temperature = fit_temperature(scores, targets)
-    known = targets.any(axis=1)
-    if not known.any() or scores.shape[1] < 2:
+    annotated = targets.any(axis=1)
+    if not annotated.any() or scores.shape[1] < 2:
         return temperature, np.zeros(len(logs))
-    scores, targets = scores[known].astype(np.float64), targets[known]
+    scores, targets = scores[annotated].astype(np.float64), targets[annotated]
 
     def loss(weights: np.ndarray) -> float:
         return _surprise(scores / temperature * np.exp(weights[0]) + weights[1] * logs, targets)
@@ -71,7 +71,7 @@ def fit_platt(scores: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
 
     (Platt, Probabilistic Outputs for Support Vector Machines, 1999.) Its smoothed targets (n+ + 1) / (n+ + 2) and
     1 / (n- + 2) keep the slope finite where the validation listings can be told apart without a mistake. Unlike a
-    temperature alone it also takes out a leaning towards one answer, which a net trained on few or unevenly labelled
+    temperature alone it also takes out a bias towards one class, which a net trained on few or unevenly labelled
     listings often has, and which shifts every cost-aware threshold.
 
     Args:
@@ -96,6 +96,6 @@ def fit_platt(scores: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
         z = weights[0] * standard + weights[1]
         return -float((targets * log_expit(z) + (1 - targets) * log_expit(-z)).mean())
 
-    found = minimize(loss, [1.0, 0.0], bounds=[(0.0, None), (None, None)], method="L-BFGS-B").x
-    slope = float(found[0]) / scale
-    return slope, float(found[1]) - slope * centre
+    parameters = minimize(loss, [1.0, 0.0], bounds=[(0.0, None), (None, None)], method="L-BFGS-B").x
+    slope = float(parameters[0]) / scale
+    return slope, float(parameters[1]) - slope * centre

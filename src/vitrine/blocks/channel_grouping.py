@@ -68,6 +68,6 @@ def channel_grouping_loss(attention: Tensor, spread: float = 1.0) -> Tensor:
     loss = (m * away).sum(dim=2).mean()
     if parts == 1:
         return loss
-    own = torch.eye(parts, dtype=torch.bool, device=m.device).view(1, parts, parts, 1)
-    others = m.unsqueeze(1).masked_fill(own, -torch.inf).amax(dim=2)  # (m, parts, cells)
+    diagonal = torch.eye(parts, dtype=torch.bool, device=m.device).view(1, parts, parts, 1)
+    others = m.unsqueeze(1).masked_fill(diagonal, -torch.inf).amax(dim=2)  # (m, parts, cells)
     return loss + spread * (m * (others - MARGIN)).sum(dim=2).mean()

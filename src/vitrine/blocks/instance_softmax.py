@@ -49,8 +49,10 @@ class InstanceSoftmax(nn.Module):
         order = groups.argsort(stable=True)
         with torch.autocast(features.device.type, enabled=False):
             unit = F.normalize(features[order].float(), dim=1)
-            own, counts = groups[order].unique_consecutive(return_counts=True)
-            parts = zip(own.tolist(), unit.split(counts.tolist()), places[order].split(counts.tolist()), strict=True)
+            present, counts = groups[order].unique_consecutive(return_counts=True)
+            parts = zip(
+                present.tolist(), unit.split(counts.tolist()), places[order].split(counts.tolist()), strict=True
+            )
             losses = [self._of_group(part, at, self.weights[group], generator) for group, part, at in parts]
         return torch.stack(losses).sum() / len(features)
 

@@ -33,8 +33,8 @@ class Logistic:
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """(n, dim) to unnormalised log-probabilities (n, classes)."""
-        found: np.ndarray = (features - self.mean) / self.deviation @ self.weight.T + self.bias
-        return found
+        logits: np.ndarray = (features - self.mean) / self.deviation @ self.weight.T + self.bias
+        return logits
 
 
 def fit_logistic(
@@ -60,17 +60,17 @@ def fit_logistic(
     bias: Tensor = torch.zeros(targets.shape[1])
     for strength in sorted(strengths if usable else [DEFAULT], reverse=True):  # each begins where the last one ended
         weight, bias = _minimum(inputs, wanted.float(), strength, weight, bias)
-        own = Logistic(weight.numpy(), bias.numpy(), mean, deviation, strength)
+        regression = Logistic(weight.numpy(), bias.numpy(), mean, deviation, strength)
         right = 0.0
         if usable and held_out is not None:
-            answered = own.scores(held_out[0]).argmax(axis=1)
+            answered = regression.scores(held_out[0]).argmax(axis=1)
             right = float(held_out[1][np.arange(len(answered)), answered].mean())
-        fits.append((right, own))
+        fits.append((right, regression))
     return max(fits, key=lambda fit: fit[0])[1]
 
 
 def _minimum(inputs: Tensor, targets: Tensor, strength: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    weight, bias = (own.clone().requires_grad_() for own in (weight, bias))
+    weight, bias = (start.clone().requires_grad_() for start in (weight, bias))
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
     def objective() -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 def logit_offsets(counts: Sequence[float], tau: float = 1.0) -> Tensor:
     """What is added to the scores inside the training loss: tau log pi_y, (classes,) float32.
 
-    pi is each class's share of the training photos. A net trained on score + tau log pi answers by its plain scores
+    pi is each class's share of the training photos. A net trained on score + tau log pi predicts by its plain scores
     as if all classes were equally common; tau = 1 is the balanced softmax (Ren et al., NeurIPS 2020).
 
     Args:

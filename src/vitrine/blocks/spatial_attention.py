@@ -54,5 +54,5 @@ def stages(trunk: nn.Module, image_size: int) -> list[tuple[int, tuple[int, int,
             maps = layer(maps)
             shapes.append(tuple(maps.shape[1:]))
     trunk.train(was_training)
-    sizes = groupby(enumerate(shapes), key=lambda own: own[1][1:])
+    sizes = groupby(enumerate(shapes), key=lambda numbered: numbered[1][1:])
     return [list(layers)[-1] for _, layers in sizes][::-1]

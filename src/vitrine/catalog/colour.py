@@ -30,9 +30,9 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """
     if image.mode == "LAB":
         return cast(Image.Image, ImageCms.applyTransform(image, _from_lab()))
-    found = _transform(profile) if profile else None
-    if found is not None:
-        mode, transform = found
+    conversion = _transform(profile) if profile else None
+    if conversion is not None:
+        mode, transform = conversion
         if (image.mode, mode) == ("P", "RGB") or ((image.mode, mode) == ("RGB", "L") and _is_grey(image)):
             image = image.convert(mode)
         if image.mode == mode:

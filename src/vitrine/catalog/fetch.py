@@ -109,18 +109,21 @@ def pack(catalog: Catalog, images: Iterable[str], part: tuple[int, int], cache: 
         part: Which shard, from 1 on, of how many.
         cache: As `fetch`.
     """
-    own, node = [image for image in images if is_safe_path(image) and not files.is_s3(image)], _node_cache(cache)
+    local_images, node = (
+        [image for image in images if is_safe_path(image) and not files.is_s3(image)],
+        _node_cache(cache),
+    )
     if not catalog.packs or packs.read_index(catalog.packs) is not None:
-        return at_hand(catalog, cache, own)
+        return at_hand(catalog, cache, local_images)
     if catalog.remote:
-        local = at_hand(catalog, cache, own)
-        known = _known_listing(Path(local.root).name, node)
-        listed = known[0] if known else {}
-        entries = {image: listed[image] for image in own if image in listed}
+        local = at_hand(catalog, cache, local_images)
+        listing = _known_listing(Path(local.root).name, node)
+        listed = listing[0] if listing else {}
+        entries = {image: listed[image] for image in local_images if image in listed}
     else:
         state = _state(catalog)
         with node.one_at_a_time(state) as work:
-            entries = packs.fetch_objects(catalog.root, own, node, work)
+            entries = packs.fetch_objects(catalog.root, local_images, node, work)
             node.lay_out(state, node.unsound(state, entries), DVC_3, work)
         local = replace(catalog, root=str(node.home / state))
     packs.write_packs(Path(local.root), entries, catalog.packs, part)
@@ -225,9 +228,9 @@ def _fetch_tree(
     All of them, or those wanted, are sound afterwards, whatever was there before.
     """
     tree = cache.home / version
-    known = _known_listing(version, cache)
-    if known and tree.is_dir() and not cache.unsound(version, _only(known[0], wanted)):
-        return tree, known[0]
+    listing = _known_listing(version, cache)
+    if listing and tree.is_dir() and not cache.unsound(version, _only(listing[0], wanted)):
+        return tree, listing[0]
     with cache.one_at_a_time(version) as work:
         tracked, layout = _known_listing(version, cache) or _fetch_listing(version, remote, cache, work)
         entries = _only(tracked, wanted)
@@ -304,9 +307,9 @@ def _fetch_objects(wanted: Mapping[str, str], layout: str, remote: str, cache: N
             stop.set()
             progress.end()
     wrong = [
-        f"{len(found):,} of {len(wanted):,} objects are {what}; the first is {' ('.join(min(found))})"
-        for found, what in ((missing, "not there (was the revision pushed?)"), (damaged, "damaged"))
-        if found
+        f"{len(failed):,} of {len(wanted):,} objects are {what}; the first is {' ('.join(min(failed))})"
+        for failed, what in ((missing, "not there (was the revision pushed?)"), (damaged, "damaged"))
+        if failed
     ]
     if wrong:
         raise InputError(f"{remote}: {'; '.join(wrong)}")
@@ -321,7 +324,7 @@ def _fetch_object(md5: str, layout: str, remote: str, cache: NodeCache, work: Pa
         InputError: if S3 refuses, or a file cannot be read or written.
     """
     uri, path = files.join(remote, object_name(md5, layout)), work / md5
-    found = ""
+    digest_read = ""
     for _ in range(files.ATTEMPTS):
         digest, size = hashlib.md5(usedforsecurity=False), 0
         try:
@@ -344,10 +347,10 @@ def _fetch_object(md5: str, layout: str, remote: str, cache: NodeCache, work: Pa
                 raise
             where = f"{uri}: cannot be read" if error.filename == uri else f"{cache.home}: cannot be written"
             raise InputError(f"{where} ({error.strerror})") from error
-        before, found = found, digest.hexdigest()
-        if found == before:  # no accident on the way
+        before, digest_read = digest_read, digest.hexdigest()
+        if digest_read == before:  # no accident on the way
             break
-    raise files.DamagedError(f"{uri}: should have the MD5 {md5}, has {found}")
+    raise files.DamagedError(f"{uri}: should have the MD5 {md5}, has {digest_read}")
 
 
 class _Progress:

@@ -42,8 +42,8 @@ def with_gallery(catalog: Catalog, split: str) -> Catalog:
     """The rows of a split, and those of the gallery."""
     if "split" not in catalog.table:
         return catalog.of_split(split)
-    own = (catalog.table["split"] == split).to_numpy(dtype=bool)
-    return catalog.with_table(catalog.table[own | gallery_rows(catalog.table)])
+    in_split = (catalog.table["split"] == split).to_numpy(dtype=bool)
+    return catalog.with_table(catalog.table[in_split | gallery_rows(catalog.table)])
 
 
 def learnable(catalog: Catalog) -> Catalog:

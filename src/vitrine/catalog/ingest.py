@@ -137,9 +137,9 @@ def ingest(
 
 
 def _check_format(format: str, mapping: Path | None, skip_bad_lines: bool) -> None:
-    known = ("folder", "table", *MAPPED, *sorted((*READERS, *UNPACKERS)))
-    if format not in known:
-        raise InputError(f"unknown format {format!r}{nearest(format, known)} (see configs/ingest)")
+    kinds = ("folder", "table", *MAPPED, *sorted((*READERS, *UNPACKERS)))
+    if format not in kinds:
+        raise InputError(f"unknown format {format!r}{nearest(format, kinds)} (see configs/ingest)")
     if format == "table" and mapping is None:
         raise InputError("--format table needs --map FILE")
     if format != "table" and mapping is not None:
@@ -262,8 +262,8 @@ def _photo_rows(frame: pd.DataFrame, file: str, separator: str) -> pd.DataFrame:
         shown.append(frame.assign(image=parts).explode("image", ignore_index=True))
         shown[0]["image"] = shown[0]["image"].str.strip()
         shown[0] = shown[0][shown[0]["image"] != ""]
-    found = pd.concat(shown)
-    return found.sort_values(ROW, kind="stable").reset_index(drop=True)
+    photo_rows = pd.concat(shown)
+    return photo_rows.sort_values(ROW, kind="stable").reset_index(drop=True)
 
 
 def _with_photos(table: pd.DataFrame, photos: Sequence[str], root: str) -> tuple[pd.DataFrame, list[LeftOut]]:
@@ -299,8 +299,8 @@ def _hint(image: str, photos: Sequence[str]) -> str:
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     """The format's own columns in its order, then attributes, then others."""
     order = {name: i for i, name in enumerate(schema.CONTRACT_COLUMNS)}
-    known = len(order)
-    return table[sorted(table, key=lambda name: order.get(name, known + (not schema.is_contract_column(name))))]
+    last = len(order)
+    return table[sorted(table, key=lambda name: order.get(name, last + (not schema.is_contract_column(name))))]
 
 
 def _look_up(sources: Sequence[pd.DataFrame], table: pd.DataFrame, lookup: Lookup) -> list[pd.DataFrame]:
@@ -315,8 +315,8 @@ def _look_up(sources: Sequence[pd.DataFrame], table: pd.DataFrame, lookup: Looku
     joined = []
     for rows in sources:
         if set(lookup.key) <= set(rows.columns):
-            found = [position.get(key, -1) for key in _keys(rows, lookup.key, lookup.file)]
-            added = table.drop(columns=table.columns.intersection(rows.columns)).iloc[found]
+            positions = [position.get(key, -1) for key in _keys(rows, lookup.key, lookup.file)]
+            added = table.drop(columns=table.columns.intersection(rows.columns)).iloc[positions]
             rows = pd.concat([rows, added.set_axis(rows.index)], axis=1)
         joined.append(rows)
     return joined
@@ -426,9 +426,9 @@ def _labels(cell: str, separator: str) -> list[str]:
 def _having(sources: Sequence[pd.DataFrame], on: Iterable[str], file: str) -> Sequence[pd.DataFrame]:
     """`sources`, if one of them has all the columns `on`."""
     if not any(set(on) <= set(rows.columns) for rows in sources):
-        known = dict.fromkeys(name for rows in sources for name in rows.columns)
+        columns = dict.fromkeys(name for rows in sources for name in rows.columns)
         wrong = next(name for name in on if not all(name in rows.columns for rows in sources))
-        raise InputError(f"{file}: no table of rows has the column {wrong!r}{nearest(wrong, known)}")
+        raise InputError(f"{file}: no table of rows has the column {wrong!r}{nearest(wrong, columns)}")
     return sources
 
 

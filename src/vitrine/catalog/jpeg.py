@@ -66,10 +66,10 @@ def lacks_end(data: bytes) -> bool:
 def _segments(data: bytes) -> Iterator[tuple[bytes, int]]:
     """Marker and place of each segment up to the end of the photo; what lies inside of others (thumbnails) is none."""
     position = 0
-    while (found := MARKER.search(data, position)) and found[1] != b"\xd9":
-        position = found.end()
-        yield found[1], position
-        if found[1] not in (b"\xd8", b"\x01"):
+    while (marker := MARKER.search(data, position)) and marker[1] != b"\xd9":
+        position = marker.end()
+        yield marker[1], position
+        if marker[1] not in (b"\xd8", b"\x01"):
             position += int.from_bytes(data[position : position + 2], "big")
 
 

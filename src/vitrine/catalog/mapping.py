@@ -1,6 +1,5 @@
 """Mapping files: how somebody else's tables become a catalog (configs/ingest/README.md shows them)."""
 
-import difflib
 import itertools
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vitrine.catalog import schema
 from vitrine.errors import InputError
+from vitrine.errors import nearest as meant
 from vitrine.untrusted import parse_yaml
 
 Values = Mapping[str, Sequence[str]]  # column name -> one value per row
@@ -136,11 +136,11 @@ def read_mapping(path: Path) -> CatalogMapping:
     return mapping
 
 
-def nearest(word: str, known: Iterable[str], otherwise: str = "; known: ") -> str:
+def nearest(word: str, choices: Iterable[str], otherwise: str = "; known: ") -> str:
     """`; did you mean 'x'?` or, where nothing is near, the known words after `otherwise`."""
-    names = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), names, n=1)
-    return f"; did you mean {names[close[0]]!r}?" if close else f"{otherwise}{', '.join(names.values())}"
+    names = {name.lower(): name for name in choices}
+    close = meant(word.lower(), names, cutoff=0.6)
+    return f"; did you mean {names[close]!r}?" if close else f"{otherwise}{', '.join(names.values())}"
 
 
 def attribute_column(type_name: str) -> str:
@@ -228,8 +228,8 @@ class Template:
 
 def cut_path(parts: Iterable[str], unknown: Container[str] = ()) -> str:
     """The parts before the first that is empty or one of `unknown`, as a path."""
-    known = itertools.takewhile(lambda part: part and part not in unknown, (part.strip() for part in parts))
-    return "/".join(known)
+    known_parts = itertools.takewhile(lambda part: part and part not in unknown, (part.strip() for part in parts))
+    return "/".join(known_parts)
 
 
 def _parse_field(text: str) -> _Field:
@@ -257,8 +257,10 @@ def _check_columns(mapping: CatalogMapping) -> None:
     ]:
         for name, text in templates.items():
             if not schema.is_contract_column(name) and (templates is mapping.columns or name not in mapping.extra):
-                known = (*schema.CONTRACT_COLUMNS, "attr:<type>")
-                raise InputError(f"{where}: no catalog column {name!r}{nearest(name, known)} (own columns go in extra)")
+                expected = (*schema.CONTRACT_COLUMNS, "attr:<type>")
+                raise InputError(
+                    f"{where}: no catalog column {name!r}{nearest(name, expected)} (own columns go in extra)"
+                )
             _check_template(f"{where}.{name}", text)
     for name, text in mapping.extra.items():
         if schema.is_contract_column(name):

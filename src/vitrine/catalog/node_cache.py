@@ -134,8 +134,8 @@ def has_md5(path: Path, md5: str, layout: str) -> bool:
             as_is.update(part)
             if layout == DVC_2:
                 unix.update(part.replace(b"\r\n", b"\n"))
-    found = (as_is, unix) if layout == DVC_2 else (as_is,)
-    return md5.removesuffix(".dir") in [digest.hexdigest() for digest in found]
+    digests = (as_is, unix) if layout == DVC_2 else (as_is,)
+    return md5.removesuffix(".dir") in [digest.hexdigest() for digest in digests]
 
 
 def seal(file: BinaryIO, size: int) -> None:

@@ -86,9 +86,9 @@ def read_index(address: str) -> dict[str, tuple[str, str]] | None:
     Raises:
         InputError: if an index cannot be read.
     """
-    found = [INDEX.fullmatch(name) for name in _names(address)]
-    counts = {int(match[2]) for match in found if match}
-    there = {(int(match[1]), int(match[2])) for match in found if match}
+    matches = [INDEX.fullmatch(name) for name in _names(address)]
+    counts = {int(match[2]) for match in matches if match}
+    there = {(int(match[1]), int(match[2])) for match in matches if match}
     whole = [n for n in sorted(counts) if all((i, n) in there for i in range(1, n + 1))]
     if not whole:
         return None
@@ -222,10 +222,10 @@ def prune(states: str, newest: str, keep: int) -> list[str]:
     Returns:
         The states that lost theirs.
     """
-    known = files.join(states, "packed.json")
-    before = json.loads(files.read_bytes(known)) if files.exists(known) else []
+    record = files.join(states, "packed.json")
+    before = json.loads(files.read_bytes(record)) if files.exists(record) else []
     order = [newest, *(state for state in before if state != newest)]
-    files.write_bytes(known, json.dumps(order[:keep]).encode())
+    files.write_bytes(record, json.dumps(order[:keep]).encode())
     for state in order[keep:]:
         address = files.join(states, f"{state}/photos")
         # The indexes first: whoever looks meanwhile finds the packs whole, or none.

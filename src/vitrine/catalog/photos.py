@@ -198,9 +198,9 @@ def _register_heif() -> None:
     pi_heif.register_heif_opener()
 
 
-def _turned(image: Image.Image, found: int) -> Image.Image:
+def _turned(image: Image.Image, code: int) -> Image.Image:
     """Like `ImageOps.exif_transpose`, which refuses a good photo when another EXIF field is odd."""
-    return image.transpose(UPRIGHT[found]) if found in UPRIGHT else image
+    return image.transpose(UPRIGHT[code]) if code in UPRIGHT else image
 
 
 def orientation(image: Image.Image) -> int:
@@ -208,16 +208,16 @@ def orientation(image: Image.Image) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd fields
-            found = image.getexif().get(ExifTags.Base.Orientation, 1)
+            code = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # unreadable EXIF says nothing about the pixels
         return 1
-    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+    return code if isinstance(code, int) and 1 <= code <= 8 else 1
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:
     """How a file stores its pixels, in Pillow's words (`RGB;16B`, `I;12`), before they are loaded; "" if unknown."""
-    told = image.tile[0].args if image.tile else ""
-    first = told[0] if isinstance(told, tuple) and told else told
+    mode = image.tile[0].args if image.tile else ""
+    first = mode[0] if isinstance(mode, tuple) and mode else mode
     return first if isinstance(first, str) else ""
 
 

@@ -256,18 +256,18 @@ def parse_csv(
         if not bad:
             raise
         if skipped is None:
-            told = "; ".join(f"in line {line}, saw {cells}" for line, cells in bad.items())
-            raise BadLinesError(list(bad), f"Expected {width} fields {told}") from None
+            broken = "; ".join(f"in line {line}, saw {cells}" for line, cells in bad.items())
+            raise BadLinesError(list(bad), f"Expected {width} fields {broken}") from None
         skipped += bad
         table = parse("skip")
     if header:
-        found = [name.strip() or f"column {i + 1}" for i, name in enumerate(table.iloc[0])]
+        header_row = [name.strip() or f"column {i + 1}" for i, name in enumerate(table.iloc[0])]
         table = table.iloc[1:].reset_index(drop=True)
     else:
-        found = [f"column {i + 1}" for i in range(table.shape[1])]
-    if names and len(names) != len(found):
-        raise ValueError(f"has {len(found)} columns, not the {len(names)} named")
-    table.columns = pd.Index(_without_duplicates(list(names) or found), dtype=object)
+        header_row = [f"column {i + 1}" for i in range(table.shape[1])]
+    if names and len(names) != len(header_row):
+        raise ValueError(f"has {len(header_row)} columns, not the {len(names)} named")
+    table.columns = pd.Index(_without_duplicates(list(names) or header_row), dtype=object)
     return table
 
 
@@ -297,13 +297,13 @@ def likely_delimiter(text: str, used: str) -> str:
     One that stands as often in nearly every line as in the first.
     """
     lines = [line for line in text.splitlines()[:50] if line.strip()]
-    found = {}
+    counts = {}
     for mark in (";", "\t", "|", ","):
         count = lines[0].count(mark) if lines else 0
         alike = sum(line.count(mark) == count for line in lines)
         if mark != used and count and alike >= 0.9 * len(lines):
-            found[mark] = count
-    return max(found, key=found.__getitem__) if found else ""
+            counts[mark] = count
+    return max(counts, key=counts.__getitem__) if counts else ""
 
 
 def _longer_lines(text: str, delimiter: str, quoted: bool) -> tuple[int, dict[int, int]]:

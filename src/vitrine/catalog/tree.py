@@ -13,9 +13,9 @@ class CategoryTree:
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
-        known = {path for path in paths if path}
-        inner = {path.rsplit("/", cut)[0] for path in known for cut in range(1, path.count("/") + 1)}
-        self.leaves: tuple[str, ...] = tuple(sorted(known - inner))
+        distinct = {path for path in paths if path}
+        inner = {path.rsplit("/", cut)[0] for path in distinct for cut in range(1, path.count("/") + 1)}
+        self.leaves: tuple[str, ...] = tuple(sorted(distinct - inner))
         self.depth = max((path.count("/") + 1 for path in self.leaves), default=0)
         self._inner = frozenset(inner)
         self._levels: dict[int, tuple[str, ...]] = {}
@@ -39,14 +39,14 @@ class CategoryTree:
 
     def coarser_levels(self) -> list[int]:
         """The levels above the leaves that ask something of their own: several nodes, and fewer than the next one."""
-        found: list[int] = []
+        levels: list[int] = []
         fewest = len(self.leaves)
         for level in range(self.depth - 1, 0, -1):
             nodes = len(self.level(level))
             if 1 < nodes < fewest:
-                found.insert(0, level)
+                levels.insert(0, level)
                 fewest = nodes
-        return found
+        return levels
 
     def possible(self, path: str, level: int) -> list[str]:
         """The nodes at a level that a photo of this category may belong to: one, or all below the node it stops at.

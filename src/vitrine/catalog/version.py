@@ -23,9 +23,9 @@ def versioned(catalog: Catalog) -> Catalog:
     uris = [catalog.uri(image) for image in images]
     seen = files.states(uri for uri in uris if files.is_s3(uri))
     with ThreadPoolExecutor() as pool:  # hashing does not hold the interpreter's lock
-        found = pool.map(lambda uri: seen[uri] if files.is_s3(uri) else _digest(uri), uris)
+        digests = pool.map(lambda uri: seen[uri] if files.is_s3(uri) else _digest(uri), uris)
         digest = hashlib.sha256(f"{catalog.data_version}\n".encode())
-        for image, state in zip(images, found, strict=True):
+        for image, state in zip(images, digests, strict=True):
             digest.update(f"{image}\0{state}\n".encode(errors="surrogateescape"))
     return replace(catalog, data_version=f"data-{digest.hexdigest()[:16]}")
 

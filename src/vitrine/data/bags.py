@@ -51,28 +51,28 @@ def bags_of(table: pd.DataFrame) -> list[Bag]:
         for column in ("view", "verdict", "split")
     )
     bags = []
-    for (_, name), own in members.items():
-        rows = np.array(own)
+    for (_, name), members_rows in members.items():
+        rows = np.array(members_rows)
         if len(rows) > MAX_PHOTOS:
             raise InputError(
                 f"listing {name!r}: has {len(rows)} photos, more than {MAX_PHOTOS}; "
                 "drop its least telling rows, or name the listing of each row anew"
             )
-        found = sorted(set(verdicts[rows]) - {""})
-        if len(found) > 1:
-            raise InputError(f"listing {name!r}: its rows bear two verdicts ({', '.join(found)})")
+        distinct = sorted(set(verdicts[rows]) - {""})
+        if len(distinct) > 1:
+            raise InputError(f"listing {name!r}: its rows bear two verdicts ({', '.join(distinct)})")
         if len(set(splits[rows])) > 1:
             where = ", ".join(sorted(split or "none" for split in set(splits[rows])))
             raise InputError(f"listing {name!r}: its rows are in two splits ({where}); run `vitrine split --anew`")
-        bags.append(Bag(name, rows, tuple(views[rows]), found[0] if found else "", splits[rows[0]]))
+        bags.append(Bag(name, rows, tuple(views[rows]), distinct[0] if distinct else "", splits[rows[0]]))
     return bags
 
 
 def balanced(bags: Sequence[Bag]) -> list[Bag]:
     """Bags with those that have a verdict repeated, until they are about as many as those without.
 
-    Where most listings are undecided, a step would hold one verdict or two, and cross entropy on so few teaches nothing
-    (docs/authenticity.md has the measurement).
+    Where most listings are undecided, a step would hold one verdict or two, and cross entropy on so few teaches
+    nothing.
     """
     decided = [bag for bag in bags if bag.verdict]
     times = (len(bags) - len(decided)) // max(1, len(decided))

@@ -1,4 +1,4 @@
-"""The crops of matching (Wang et al., Matching User Photos to Online Products, ICMR 2016, Section 3.3).
+"""The crops of users' and shops' photos (Wang et al., Matching User Photos to Online Products, ICMR 2016, Section 3.3).
 
 A user photo's shorter side becomes 256 and its centre 224 x 224 is kept; of a shop photo the square around its box.
 """

@@ -87,7 +87,7 @@ class FeatureStore:
         missing = places[:, 0] < 0
         if missing.any():
             maps[missing] = computed = self._compute(rows[missing], copies[missing])
-            self._keep([name for name, own in zip(names, missing, strict=True) if own], computed)
+            self._keep([name for name, is_missing in zip(names, missing, strict=True) if is_missing], computed)
         for shard in np.unique(places[~missing, 0]):
             inside = places[:, 0] == shard
             maps[inside] = self._shards[shard]["map"][places[inside, 1]]
@@ -95,32 +95,32 @@ class FeatureStore:
 
     def _compute(self, rows: np.ndarray, copies: np.ndarray) -> np.ndarray:
         """Maps of some photos' copies, (n, height, width, channels) half precision."""
-        found = np.empty((len(rows), *self._entry["map"].shape), np.float16)
+        computed = np.empty((len(rows), *self._entry["map"].shape), np.float16)
         _, pixels = next(self.photos.batches([rows]))
-        for own in (np.flatnonzero(copies == PLAIN), np.flatnonzero(copies != PLAIN)):
-            if not len(own):
+        for part in (np.flatnonzero(copies == PLAIN), np.flatnonzero(copies != PLAIN)):
+            if not len(part):
                 continue
-            batch = pixels[torch.from_numpy(own)].to(self._device)
-            if copies[own[0]] == PLAIN:
+            batch = pixels[torch.from_numpy(part)].to(self._device)
+            if copies[part[0]] == PLAIN:
                 seen = PhotoStore.normalised(batch, self._device)
             else:
-                draws = [_draws(_name(self.contents[rows[i]], copies[i])) for i in own]
+                draws = [_draws(_name(self.contents[rows[i]], copies[i])) for i in part]
                 seen = transformed(batch, torch.from_numpy(np.stack(draws, axis=1)))
             with torch.inference_mode():
                 maps = self._layers(seen).float().clamp(-HALF, HALF).half()
-            found[own] = maps.permute(0, 2, 3, 1).cpu().numpy()
+            computed[part] = maps.permute(0, 2, 3, 1).cpu().numpy()
         self.computed += len(rows)
-        return found
+        return computed
 
     def _keep(self, names: Sequence[bytes], maps: np.ndarray) -> None:
-        for name, own in zip(names, maps, strict=True):
+        for name, feature_map in zip(names, maps, strict=True):
             if not self._free:
                 self._add_file()
             if not self._keeps:
                 return
             shard, slot = self._free.pop()
             entry = self._shards[shard][slot : slot + 1]
-            entry["name"], entry["map"] = name, own
+            entry["name"], entry["map"] = name, feature_map
             entry["filled"] = 1  # last: a killed process leaves no place that only looks filled
             self._places[name] = shard, slot
 

@@ -86,14 +86,14 @@ class PhotoStore:
         uris: list[str] = []
         digests: list[str] = []
         for source in (catalog, *further):
-            own = [source.uri(image) for image in source.table["image"]]
-            known = source.table["sha256"] if "sha256" in source.table else [""] * len(own)
-            uris += own
-            digests += [text if isinstance(text, str) and len(text) == 64 else "" for text in known]
+            uris_of_source = [source.uri(image) for image in source.table["image"]]
+            source_digests = source.table["sha256"] if "sha256" in source.table else [""] * len(uris_of_source)
+            uris += uris_of_source
+            digests += [text if isinstance(text, str) and len(text) == 64 else "" for text in source_digests]
         seen = files.states(uris)
         contents = [f"{digest or uri} {seen[uri]}" for digest, uri in zip(digests, uris, strict=True)]
         if crops:
-            contents = [f"{own} {crop}" for own, crop in zip(contents, crops, strict=True)]
+            contents = [f"{content} {crop}" for content, crop in zip(contents, crops, strict=True)]
         return cls(uris, size, workers, files.cache_folder() / "pixels", contents, crops, digests)
 
     def __len__(self) -> int:
@@ -124,7 +124,7 @@ class PhotoStore:
 
     @staticmethod
     def normalised(batch: Tensor, device: torch.device) -> Tensor:
-        """What a net is asked about: photos of `batches` as they are, (n, 3, size, size), on a device."""
+        """A net's input: photos of `batches` as they are, (n, 3, size, size), on a device."""
         return normalise(to_device(batch, device)).contiguous(memory_format=torch.channels_last)
 
     @staticmethod

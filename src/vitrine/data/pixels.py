@@ -12,11 +12,11 @@ from vitrine.data.photo_store import PhotoStore
 
 @dataclass(frozen=True)
 class Query:
-    """Photos that are asked about together: those of a request, or of one listing.
+    """Photos that are predicted together: those of a request, or of one listing.
 
     Attributes:
         pixels: As `Task.shown` makes them, (n, size, size, 3) uint8.
-        names: What the answers call them, (n,).
+        names: What records call them, (n,).
         top: Labels named per question.
     """
 

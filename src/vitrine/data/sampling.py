@@ -58,7 +58,7 @@ class Mixture:
 
 
 def mixed(
-    own: np.ndarray,
+    own_rows: np.ndarray,
     annotated: Sequence[np.ndarray],
     further: np.ndarray,
     shares: tuple[float, float, float],
@@ -72,11 +72,11 @@ def mixed(
     No view of a photo follows on another before all photos had theirs.
 
     Args:
-        own: Rows of the catalog's training photos.
+        own_rows: Rows of the catalog's training photos.
         annotated: For each attribute type the own rows annotated for it; types are drawn evenly.
         further: Rows of the unlabelled catalogs' photos.
         shares: Of all photos: those drawn from `annotated`, those from `further`, those that are corrupted, which are
-            drawn from `own` and `further`. What there is nothing to draw from has no share.
+            drawn from `own_rows` and `further`. What there is nothing to draw from has no share.
         views: How often an own photo is shown clean and whatever its labels.
         batch_size: Rows per batch; a last batch of one joins the one before.
         seed: Of the training.
@@ -86,14 +86,14 @@ def mixed(
     annotated = [rows for rows in annotated if len(rows)]
     labelled_share = shares[0] if annotated else 0.0
     further_share = shares[1] if len(further) else 0.0
-    whole = len(own) * views / (1 - labelled_share - further_share - shares[2])
+    whole = len(own_rows) * views / (1 - labelled_share - further_share - shares[2])
     counts = [round(whole * share) for share in (labelled_share, further_share, shares[2])]
     of_type = random.permutation(np.arange(counts[0]) % max(1, len(annotated)))
     parts = [
-        in_turns(own, len(own) * views, random),
+        in_turns(own_rows, len(own_rows) * views, random),
         *(in_turns(rows, int((of_type == i).sum()), random) for i, rows in enumerate(annotated)),
         in_turns(further, counts[1], random),
-        in_turns(np.concatenate([own, further]), counts[2], random),
+        in_turns(np.concatenate([own_rows, further]), counts[2], random),
     ]
     rows = np.concatenate(parts)
     corrupted = np.arange(len(rows)) >= len(rows) - counts[2]

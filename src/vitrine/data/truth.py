@@ -21,7 +21,7 @@ def attribute_truth(table: pd.DataFrame, kind: str) -> list[list[str]]:
 
 def labels_seen(table: pd.DataFrame, kind: str) -> list[str]:
     """The labels of an attribute type that some row carries, sorted."""
-    return sorted({label for own in attribute_truth(table, kind) for label in own})
+    return sorted({label for names in attribute_truth(table, kind) for label in names})
 
 
 def teachable_types(catalog: Catalog) -> list[str]:
@@ -34,8 +34,8 @@ def label_matrix(truth: Sequence[Sequence[str]], labels: Sequence[str]) -> np.nd
     """Which rows carry which labels: (rows, labels), bool. Labels outside `labels` are left out."""
     place = {label: i for i, label in enumerate(labels)}
     matrix = np.zeros((len(truth), len(labels)), bool)
-    for row, own in enumerate(truth):
-        for label in own:
+    for row, names in enumerate(truth):
+        for label in names:
             if label in place:
                 matrix[row, place[label]] = True
     return matrix
@@ -46,18 +46,18 @@ def labelled_accuracy(
 ) -> tuple[float | None, int]:
     """Share of rows with a label whose best-scored label is one of theirs, and how many such rows there are.
 
-    A row whose label is none of `labels` is one that is answered wrongly. The share is None without rows.
+    A row whose label is none of `labels` counts as predicted wrongly. The share is None without rows.
 
     Args:
         scores: (rows, labels).
         truth: Per row the true labels; none = not annotated.
-        labels: Those that can be answered.
+        labels: Those that can be predicted.
     """
-    known = np.array([bool(own) for own in truth], dtype=bool)
-    if not known.any():
+    annotated = np.array([bool(names) for names in truth], dtype=bool)
+    if not annotated.any():
         return None, 0
     right = label_matrix(truth, labels)[np.arange(len(scores)), scores.argmax(axis=1)]
-    return float(right[known].mean()), int(known.sum())
+    return float(right[annotated].mean()), int(annotated.sum())
 
 
 def top1_accuracy(scores: np.ndarray, matrix: np.ndarray) -> float | None:
@@ -67,7 +67,7 @@ def top1_accuracy(scores: np.ndarray, matrix: np.ndarray) -> float | None:
         scores: (rows, labels).
         matrix: (rows, labels), bool.
     """
-    known = matrix.any(axis=1)
-    if not known.any():
+    annotated = matrix.any(axis=1)
+    if not annotated.any():
         return None
-    return float(matrix[known, scores[known].argmax(axis=1)].mean())
+    return float(matrix[annotated, scores[annotated].argmax(axis=1)].mean())

@@ -19,17 +19,17 @@ def prefixed(metrics: Mapping[str, float]) -> dict[str, float]:
 def add_baseline(page: Page, metrics: Mapping[str, float]) -> None:
     """A table of both, the figures over everything first; nothing where there is no baseline.
 
-    Before it, one of answers without looking.
+    Before it, one of the constant model.
     """
     blind = sorted((key for key in metrics if CONSTANT + key in metrics), key=lambda key: "/" in key)
     if blind:
         page.heading(
-            "Beside answers without looking",
+            "Beside a constant model",
             "The commonest label whatever the photo, or of searches a random order. A model has to be better than this "
             "by more than chance.",
         )
         page.table(
-            ["figure", "this model", "without looking", "difference"],
+            ["figure", "this model", "constant", "difference"],
             [
                 (key, percent(metrics[key]), percent(metrics[CONSTANT + key]), _points(metrics, key, CONSTANT))
                 for key in blind
@@ -47,7 +47,7 @@ def add_baseline(page: Page, metrics: Mapping[str, float]) -> None:
     rows = [(key, metrics[key], metrics[PREFIX + key]) for key in both[:MOST]]
     page.table(
         ["figure", "this model", "frozen net", "difference"],
-        [(key, percent(own), percent(frozen), f"{100 * (own - frozen):+.1f}") for key, own, frozen in rows],
+        [(key, percent(value), percent(frozen), f"{100 * (value - frozen):+.1f}") for key, value, frozen in rows],
     )
     if len(both) > MOST:
         page.text(f"{len(both) - MOST:,} more figures, each with the frozen net's, are in metrics.json.")

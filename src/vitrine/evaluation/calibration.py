@@ -14,7 +14,7 @@ def calibration_error(probability: np.ndarray, true: np.ndarray) -> float:
         probability: (n,) in [0, 1].
         true: (n,) whether what it is the probability of came true, bool.
     """
-    return float(sum(share * abs(came - said) for share, came, said in reliability(probability, true)))
+    return float(sum(share * abs(came - confidence) for share, came, confidence in reliability(probability, true)))
 
 
 def reliability(probability: np.ndarray, true: np.ndarray) -> list[tuple[float, float, float]]:
@@ -22,5 +22,5 @@ def reliability(probability: np.ndarray, true: np.ndarray) -> list[tuple[float, 
     places = np.clip((probability * BINS).astype(int), 0, BINS - 1)
     count = np.bincount(places, minlength=BINS)
     came = np.bincount(places, true, minlength=BINS) / np.maximum(count, 1)
-    said = np.bincount(places, probability, minlength=BINS) / np.maximum(count, 1)
-    return list(zip((count / max(count.sum(), 1)).tolist(), came.tolist(), said.tolist(), strict=True))
+    confidence = np.bincount(places, probability, minlength=BINS) / np.maximum(count, 1)
+    return list(zip((count / max(count.sum(), 1)).tolist(), came.tolist(), confidence.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""What answers without looking come to: the commonest label for every photo, a random order for every search."""
+"""The constant model: the commonest label for every photo, a random order for every search."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ PREFIX = "constant/"
 def constant_labels(targets: Sequence[LabelPredictions]) -> list[LabelPredictions]:
     """The same targets, each label as likely as it is common among the measured photos.
 
-    No answer that does not look does better on them.
+    No other constant prediction does better on them.
     """
     return [_constant(target) for target in targets]
 
@@ -22,7 +22,7 @@ def constant_labels(targets: Sequence[LabelPredictions]) -> list[LabelPrediction
 def _constant(target: LabelPredictions) -> LabelPredictions:
     counts = Counter(label for truth in target.truth for label in set(truth))
     total = max(1, sum(counts.values()))
-    # The order of equally common labels is as good as any, but one has to be answered.
+    # The order of equally common labels is as good as any, but one has to be predicted.
     scores = np.array([counts[label] / total - 1e-9 * place for place, label in enumerate(target.labels)])
     photos = len(target.truth)
     confidence = np.full(photos, scores.max(initial=0.0))

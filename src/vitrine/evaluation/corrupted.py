@@ -28,26 +28,26 @@ def corrupted_metrics(
         `corrupted/<figure>`, the mean over kinds and severities; `corrupted/<kind>/<figure>`, the mean over
         severities; `corrupted/severity<i>/<figure>`, the mean over kinds.
     """
-    found: dict[tuple[str, int], dict[str, float]] = {}
+    figures_of: dict[tuple[str, int], dict[str, float]] = {}
     for name in CORRUPTIONS:
         for severity in severities:
             values = measured(name, severity)
-            found[name, severity] = {key: values[key] for key in figures if key in values}
+            figures_of[name, severity] = {key: values[key] for key in figures if key in values}
             if progress:
-                progress(len(found), len(CORRUPTIONS) * len(severities))
-    keys = list(next(iter(found.values())))
-    metrics = {f"{PREFIX}/{key}": _mean(found.values(), key) for key in keys}
+                progress(len(figures_of), len(CORRUPTIONS) * len(severities))
+    keys = list(next(iter(figures_of.values())))
+    metrics = {f"{PREFIX}/{key}": _mean(figures_of.values(), key) for key in keys}
     for name in CORRUPTIONS:
-        of_kind = [values for (kind, _), values in found.items() if kind == name]
+        of_kind = [values for (kind, _), values in figures_of.items() if kind == name]
         metrics |= {f"{PREFIX}/{name}/{key}": _mean(of_kind, key) for key in keys}
     for severity in severities:
-        of_severity = [values for (_, level), values in found.items() if level == severity]
+        of_severity = [values for (_, level), values in figures_of.items() if level == severity]
         metrics |= {f"{PREFIX}/severity{severity}/{key}": _mean(of_severity, key) for key in keys}
     return metrics
 
 
 def add_section(page: Page, metrics: Mapping[str, float]) -> None:
-    """The table of an evaluation's page, if corrupted photos were asked about."""
+    """The table of an evaluation's page, if corrupted photos were measured."""
     keys = [key for key in metrics if key.startswith(f"{PREFIX}/") and key.count("/") == 1]
     if not keys:
         return
@@ -61,5 +61,5 @@ def add_section(page: Page, metrics: Mapping[str, float]) -> None:
     page.table(["photos", *names], rows)
 
 
-def _mean(found: Iterable[Mapping[str, float]], key: str) -> float:
-    return float(np.mean([figures[key] for figures in found]))
+def _mean(measured: Iterable[Mapping[str, float]], key: str) -> float:
+    return float(np.mean([figures[key] for figures in measured]))

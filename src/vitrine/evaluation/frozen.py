@@ -36,8 +36,8 @@ class FrozenNet:
         if not start:
             return "the net was trained from nothing"
         try:
-            found = find_weights(config["settings"]["weights"], config["backbone"])
-            if found is None or found.sha256 != start["sha256"]:
+            weights = find_weights(config["settings"]["weights"], config["backbone"])
+            if weights is None or weights.sha256 != start["sha256"]:
                 return f"the weights it started from ({start['source']}) are not here"
             trunk, _ = build_backbone(config["backbone"], config["image_size"], config["settings"]["weights"])
         except InputError as error:
@@ -72,8 +72,8 @@ class Fitted:
         Args:
             truth: Which labels are true of each row, (rows, labels) bool; rows without any are left out.
         """
-        known = truth.any(axis=1)
-        train, other = known & self.train, known & ~self.train
+        annotated = truth.any(axis=1)
+        train, other = annotated & self.train, annotated & ~self.train
         targets = (truth[train] / truth[train].sum(axis=1, keepdims=True)).astype(np.float32)
         return fit_logistic(self.features[train], targets, (self.features[other], truth[other]))
 
@@ -107,18 +107,18 @@ def fitted(frozen: FrozenNet, photos: Callable[[Catalog], PhotoStore], rows: Cat
 
 
 def label_scores(
-    known: Fitted,
+    regression: Fitted,
     features: np.ndarray,
     targets: Sequence[tuple[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
     """Scores of a regression for each target.
 
     Args:
-        known: What to fit on.
+        regression: What to fit on.
         features: Of the measured photos, (photos, dim).
-        targets: Name and truth of each, (rows of `known`, labels) bool.
+        targets: Name and truth of each, (rows of `regression`, labels) bool.
 
     Returns:
         By name (photos, labels) float32.
     """
-    return {name: known.regression(truth).scores(features).astype(np.float32) for name, truth in targets}
+    return {name: regression.regression(truth).scores(features).astype(np.float32) for name, truth in targets}

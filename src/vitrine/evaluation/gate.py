@@ -26,9 +26,9 @@ class GateRules:
         max_drop: No figure of `guarded` may fall by more than this.
         guarded: Those of single levels, attribute types, categories ...
         allow_below_baseline: Let a model pass that is worse than the frozen net it started from, or not clearly better
-            than answers without looking.
+            than the constant model.
         counted: What `count` counts.
-        trivial: What answers without looking are.
+        trivial: What the constant model predicts.
         too_few: Of `TOO_FEW`: what becomes of a model that is better, where the interval of the gain holds 0.
     """
 
@@ -83,9 +83,9 @@ def decide(
 ) -> Decision:
     """Compares a candidate with the champion; both must have been evaluated on the same photos.
 
-    The figure that decides is compared over what both models were asked. A candidate that also answers a new attribute
+    The figure that decides is compared over what both models predict. A candidate that also predicts a new attribute
     type is judged on the types that the champion knows, and one with a deeper tree on the champion's deepest level; a
-    candidate that no longer answers something the champion answers is refused.
+    candidate that no longer predicts something the champion predicts is refused.
 
     Args:
         candidate: The candidate's `metrics.json`.
@@ -93,38 +93,38 @@ def decide(
         rules: What to ask for.
         candidate_id: Content hash of the candidate, to notice a model that is compared with itself.
         champion_id: The same of the champion.
-        over_constant: How much better the candidate is than answers without looking; None: not known.
+        over_constant: How much better the candidate is than the constant model; None: not known.
         over_champion: How much better it is than the champion.
     """
     if champion is not None and candidate_id and candidate_id == champion_id:
         return Decision(False, f"Refused: the candidate is the champion itself (model {candidate_id}).")
-    own = candidate.get(rules.metric)
-    if own is None or math.isnan(own):
-        what = "is missing" if own is None else "is not a number"
+    value = candidate.get(rules.metric)
+    if value is None or math.isnan(value):
+        what = "is missing" if value is None else "is not a number"
         return Decision(False, f"Refused: the candidate's {rules.metric} {what}.")
-    if own < rules.floor:
-        reason = f"Refused: {rules.metric} {own:.4f} is below the floor of {rules.floor:.4f} (min_value)."
-        return Decision(False, reason, (Comparison(rules.metric, own, None, False),))
+    if value < rules.floor:
+        reason = f"Refused: {rules.metric} {value:.4f} is below the floor of {rules.floor:.4f} (min_value)."
+        return Decision(False, reason, (Comparison(rules.metric, value, None, False),))
     constant = candidate.get(CONSTANT + rules.metric)
-    if not rules.allow_below_baseline and _no_better(own, constant, over_constant):
-        known = "" if constant is None else f" the {constant:.4f} of"
-        told = f" ({over_constant.words()})" if over_constant else ""
+    if not rules.allow_below_baseline and _no_better(value, constant, over_constant):
+        of_constant = "" if constant is None else f" the {constant:.4f} of"
+        apart = f" ({over_constant.words()})" if over_constant else ""
         reason = (
-            f"Refused: {rules.metric} {own:.4f} is not clearly better than{known} {rules.trivial}{told} "
+            f"Refused: {rules.metric} {value:.4f} is not clearly better than{of_constant} {rules.trivial}{apart} "
             "(allow_below_baseline lets such a model pass)."
         )
-        return Decision(False, reason, (Comparison(f"{CONSTANT}{rules.metric}", own, constant, False),))
+        return Decision(False, reason, (Comparison(f"{CONSTANT}{rules.metric}", value, constant, False),))
     frozen = candidate.get(PREFIX + rules.metric)
-    if frozen is not None and own < frozen and not rules.allow_below_baseline:
+    if frozen is not None and value < frozen and not rules.allow_below_baseline:
         reason = (
-            f"Refused: {rules.metric} {own:.4f} is below the {frozen:.4f} of the frozen net that training started from "
-            "(allow_below_baseline lets such a model pass)."
+            f"Refused: {rules.metric} {value:.4f} is below the {frozen:.4f} of the frozen net that training started "
+            "from (allow_below_baseline lets such a model pass)."
         )
-        return Decision(False, reason, (Comparison(f"{PREFIX}{rules.metric}", own, frozen, False),))
+        return Decision(False, reason, (Comparison(f"{PREFIX}{rules.metric}", value, frozen, False),))
     if champion is None:
         beyond = f"; {over_constant.words()} over {rules.trivial}" if over_constant else ""
-        reason = f"Promoted: the first model, with {rules.metric} {own:.4f}{beyond}."
-        return Decision(True, reason, (Comparison(rules.metric, own, None, True),))
+        reason = f"Promoted: the first model, with {rules.metric} {value:.4f}{beyond}."
+        return Decision(True, reason, (Comparison(rules.metric, value, None, True),))
     if candidate.get("count") != champion.get("count"):
         return Decision(
             False,
@@ -134,11 +134,11 @@ def decide(
     return _against(candidate, champion, rules, over_champion)
 
 
-def _no_better(own: float, constant: float | None, interval: Interval | None) -> bool:
-    """Whether a model is not better than answers without looking by more than the interval of the difference."""
+def _no_better(value: float, constant: float | None, interval: Interval | None) -> bool:
+    """Whether a model is not better than the constant model by more than the interval of the difference."""
     if interval is not None and not math.isnan(interval.difference):
         return interval.low <= 0
-    return constant is not None and own <= constant
+    return constant is not None and value <= constant
 
 
 def _against(
@@ -190,7 +190,7 @@ def _guard(key: str, new: float | None, old: float, max_drop: float) -> Comparis
 def _shared_figure(
     candidate: Mapping[str, float], champion: Mapping[str, float], metric: str
 ) -> tuple[str, float, float]:
-    """The deciding figure over the levels or types that both models answer: its name and both values."""
+    """The deciding figure over the levels or types that both models predict: its name and both values."""
     parts = {
         name: [key for key in metrics if re.fullmatch(rf"(level\d+|attr:.+)/{re.escape(metric)}", key)]
         for name, metrics in (("candidate", candidate), ("champion", champion))

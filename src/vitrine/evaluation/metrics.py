@@ -26,7 +26,7 @@ class TrueRanks:
         above: (pairs,) number of labels with a higher score; infinite for a label the model does not know.
         tied: (pairs,) number of labels with the same score, itself included.
         together: (pairs,) how many of those are true of the photo.
-        labels: C, the labels the model can answer.
+        labels: C, the labels the model can predict.
         photos: Photos asked, annotated or not.
     """
 
@@ -55,86 +55,27 @@ def true_ranks(target: LabelPredictions) -> TrueRanks:
     photos, labels = len(target.truth), len(target.labels)
     if target.scores.shape != (photos, labels):
         raise ValueError(f"{target.name}: scores are {target.scores.shape}, not ({photos}, {labels})")
-    known = {label: i for i, label in enumerate(target.labels)}
+    column_of = {label: i for i, label in enumerate(target.labels)}
     pairs = [(i, name) for i, names in enumerate(target.truth) for name in dict.fromkeys(names)]
     photo = np.array([i for i, _ in pairs], dtype=np.int64)
-    column = np.array([known.get(name, -1) for _, name in pairs], dtype=np.int64)
+    column = np.array([column_of.get(name, -1) for _, name in pairs], dtype=np.int64)
     above, tied = np.empty(len(pairs)), np.empty(len(pairs))
     for start in range(0, len(pairs), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
         scores = target.scores[photo[part]].astype(np.float64)  # (part, C)
-        own = scores[np.arange(len(scores)), column[part]][:, None]  # an unknown label's -1 is overwritten below
-        above[part] = (scores > own).sum(axis=1)
-        tied[part] = (scores == own).sum(axis=1)
+        true_score = scores[np.arange(len(scores)), column[part]][:, None]  # an unknown label's -1 is overwritten below
+        above[part] = (scores > true_score).sum(axis=1)
+        tied[part] = (scores == true_score).sum(axis=1)
     missed = (column < 0) | (tied == 0)  # unknown to the model, or NaN (which equals nothing)
     above[missed], tied[missed] = np.inf, 1
     true_names = {name for _, name in pairs}
-    names = [name for name in target.labels if name in true_names] + sorted(true_names - known.keys())
+    names = [name for name in target.labels if name in true_names] + sorted(true_names - column_of.keys())
     place = {name: i for i, name in enumerate(names)}
     groups = np.stack([photo, above])  # true labels of one photo with one score
     _, group, size = np.unique(groups, axis=1, return_inverse=True, return_counts=True)
     together = np.where(missed, 1, size[group.reshape(-1)]) if pairs else np.ones(0)
     label = np.array([place[name] for _, name in pairs], dtype=np.int64)
     return TrueRanks(photo, label, tuple(names), above, tied, together, labels, photos)
-
-
-def topk_accuracy(target: LabelPredictions, k: int) -> float:
-    """Share of annotated photos with a true label among the k best.
-
-    With several true labels a photo is a hit as soon as one of them is found. NaN if no photo is annotated.
-
-    >>> scores = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.3, 0.5]])
-    >>> target = LabelPredictions("level1", ["hat", "shirt", "shoe"], scores, scores.max(1), [["hat"], ["shoe"], []])
-    >>> topk_accuracy(target, 1), topk_accuracy(target, 2)
-    (0.5, 1.0)
-    """
-    return topk(true_ranks(target), k)
-
-
-def macro_topk_accuracy(target: LabelPredictions, k: int) -> float:
-    """Mean over true classes of the class's own top-k accuracy (MACC), so that rare classes weigh as much as common.
-
-    acc_c = |{photos of c with c among the k best}| / |photos of c|;  MACC = mean_c acc_c. Classes without a photo are
-    left out; a class the model does not know has accuracy 0.
-
-    >>> scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
-    >>> truth = [["hat"], ["hat"], ["hat"], ["shoe"]]
-    >>> macro_topk_accuracy(LabelPredictions("level1", ["hat", "shoe"], scores, scores.max(1), truth), 1)
-    0.5
-    """
-    return macro_topk(true_ranks(target), k)
-
-
-def recall_at_k(target: LabelPredictions, k: int) -> float:
-    """R@k = labels found / true labels, pooled over the annotated photos.
-
-    found = sum over photos |true labels among the k best|. This is the top-k recall of DeepFashion (Liu et al., CVPR
-    2016), which MTSS reports. That MTSS pools labels, and does not average a ratio per photo, follows from its
-    Table 2: pooled F1@k = 2 R@k a / (k + a), a the true labels per photo, and its three rows give a = 0.718, 0.718 and
-    0.718. With one label per photo both readings are the same.
-
-    >>> scores = np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.7]])
-    >>> truth = [["red", "grey"], ["grey"]]
-    >>> target = LabelPredictions("attr:colour", ["red", "blue", "grey"], scores, scores.max(1), truth)
-    >>> round(recall_at_k(target, 1), 3)
-    0.667
-    """
-    return recall(true_ranks(target), k)
-
-
-def f1_at_k(target: LabelPredictions, k: int) -> float:
-    """F1@k = 2 P R / (P + R) = 2 found / (answers + true labels), pooled over the annotated photos.
-
-    P = found / answers with min(k, C) answers per photo, R = `recall_at_k`. With one label per photo F1@1 = R@1, and
-    F1@k falls with k by construction: k - 1 of k answers cannot be right.
-
-    >>> scores = np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.7]])
-    >>> truth = [["red", "grey"], ["grey"]]
-    >>> target = LabelPredictions("attr:colour", ["red", "blue", "grey"], scores, scores.max(1), truth)
-    >>> f1_at_k(target, 1)
-    0.8
-    """
-    return f1(true_ranks(target), k)
 
 
 Measure = Callable[[Mapping[str, TrueRanks], np.ndarray | None], dict[str, float]]
@@ -187,14 +128,23 @@ def _all_ranks(predictions: PhotoPredictions) -> dict[str, TrueRanks]:
 
 def _measured(predictions: PhotoPredictions, ranks: Mapping[str, TrueRanks], measure: Measure) -> dict[str, float]:
     values = measure(ranks, None)
-    values |= {f"{name}/count": float(len(np.unique(own.photo))) for name, own in ranks.items()}
+    values |= {f"{name}/count": float(len(np.unique(of_target.photo))) for name, of_target in ranks.items()}
     values["count"] = float(len(predictions.images))
     values["seconds_per_1000_images"] = 1000.0 * predictions.seconds / len(predictions.images)
     return values
 
 
 def topk(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
-    """A photo counts by its best-scored true label; a tie group holding several true labels has several chances."""
+    """Share of annotated photos with a true label among the k best.
+
+    With several true labels a photo is a hit as soon as one of them is found: it counts by the best-scored one, and a
+    tie group that holds several has several chances. NaN if no photo is annotated.
+
+    >>> scores = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.2, 0.3, 0.5]])
+    >>> target = LabelPredictions("level1", ["hat", "shirt", "shoe"], scores, scores.max(1), [["hat"], ["shoe"], []])
+    >>> topk(true_ranks(target), 1), topk(true_ranks(target), 2)
+    (0.5, 1.0)
+    """
     best = np.full(ranks.photos, np.inf)
     np.minimum.at(best, ranks.photo, ranks.above)
     lead = ranks.above == best[ranks.photo]
@@ -211,7 +161,17 @@ def topk(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
 
 
 def macro_topk(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
-    """See `macro_topk_accuracy`; `weights` (photos,) say how often each photo counts, None: once."""
+    """Mean over true classes of the class's own top-k accuracy (MACC), so that rare classes weigh as much as common.
+
+    acc_c = |{photos of c with c among the k best}| / |photos of c|;  MACC = mean_c acc_c. Classes without a photo are
+    left out; a class the model does not know has accuracy 0. `weights` (photos,) say how often each photo
+    counts; None: once.
+
+    >>> scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
+    >>> truth = [["hat"], ["hat"], ["hat"], ["shoe"]]
+    >>> macro_topk(true_ranks(LabelPredictions("level1", ["hat", "shoe"], scores, scores.max(1), truth)), 1)
+    0.5
+    """
     share = _pair_weights(ranks, weights)
     hits = np.bincount(ranks.label, ranks.hits(k) * share, minlength=len(ranks.names))
     count = np.bincount(ranks.label, share, minlength=len(ranks.names))
@@ -219,13 +179,35 @@ def macro_topk(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> f
 
 
 def recall(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
-    """See `recall_at_k`; `weights` as for `macro_topk`."""
+    """R@k = labels found / true labels, pooled over the annotated photos.
+
+    found = sum over photos |true labels among the k best|. This is the top-k recall of DeepFashion (Liu et al., CVPR
+    2016), which MTSS reports. That MTSS pools labels, and does not average a ratio per photo, follows from its
+    Table 2: pooled F1@k = 2 R@k a / (k + a), a the true labels per photo, and its three rows give a = 0.718, 0.718 and
+    0.718. With one label per photo both readings are the same.
+
+    >>> scores = np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.7]])
+    >>> truth = [["red", "grey"], ["grey"]]
+    >>> target = LabelPredictions("attr:colour", ["red", "blue", "grey"], scores, scores.max(1), truth)
+    >>> round(recall(true_ranks(target), 1), 3)
+    0.667
+    """
     share = _pair_weights(ranks, weights)
     return _ratio((ranks.hits(k) * share).sum(), share.sum())
 
 
 def f1(ranks: TrueRanks, k: int, weights: np.ndarray | None = None) -> float:
-    """See `f1_at_k`; `weights` as for `macro_topk`."""
+    """F1@k = 2 P R / (P + R) = 2 found / (predictions + true labels), pooled over the annotated photos.
+
+    P = found / predictions, min(k, C) per photo, R = `recall`. With one label per photo F1@1 = R@1, and
+    F1@k falls with k by construction: k - 1 of k predictions cannot be right.
+
+    >>> scores = np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.7]])
+    >>> truth = [["red", "grey"], ["grey"]]
+    >>> target = LabelPredictions("attr:colour", ["red", "blue", "grey"], scores, scores.max(1), truth)
+    >>> f1(true_ranks(target), 1)
+    0.8
+    """
     share = _pair_weights(ranks, weights)
     annotated = np.unique(ranks.photo)
     photos = len(annotated) if weights is None else weights[annotated].sum()

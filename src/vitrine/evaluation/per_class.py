@@ -22,7 +22,7 @@ SEED = 0
 
 
 def class_recall(target: LabelPredictions, k: int = AT) -> dict[str, tuple[int, float]]:
-    """By class, its photos and the share of them that have it among the k best answers."""
+    """By class, its photos and the share of them that have it among the top k predictions."""
     ranks = true_ranks(target)
     hits = np.bincount(ranks.label, ranks.hits(k), minlength=len(ranks.names))
     count = np.bincount(ranks.label, minlength=len(ranks.names))
@@ -37,13 +37,13 @@ def changes(before: LabelPredictions, after: LabelPredictions, k: int = AT) -> l
 
 
 def add_comparison(page: Page, outcome: PhotoPredictions, compared: Sequence[PhotoPredictions]) -> None:
-    """Figures and a table for each question that another model answered too."""
-    own = {target.name: target for target in outcome.targets if any(target.truth)}
+    """Figures and a table for each target that another model predicts too."""
+    targets = {target.name: target for target in outcome.targets if any(target.truth)}
     for other in compared:
         for target in other.targets:
-            if target.name not in own:
+            if target.name not in targets:
                 continue
-            rows = changes(target, own[target.name])
+            rows = changes(target, targets[target.name])
             gained = sum(new > old for _, _, old, new in rows)
             lost = sum(new < old for _, _, old, new in rows)
             kind = target.name.removeprefix("attr:")
@@ -59,7 +59,7 @@ def add_comparison(page: Page, outcome: PhotoPredictions, compared: Sequence[Pho
             )
             if kind in other.label_embeddings and kind in outcome.label_embeddings:
                 before, after = (predictions.label_embeddings[kind] for predictions in (other, outcome))
-                _spaces(page, own[target.name], before, after)
+                _spaces(page, targets[target.name], before, after)
 
 
 def _spaces(page: Page, target: LabelPredictions, before: np.ndarray, after: np.ndarray) -> None:

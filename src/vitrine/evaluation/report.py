@@ -34,8 +34,8 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class Answers:
-    """A target reduced to its best answers, annotated photos only.
+class Top1:
+    """The top-1 predictions of a target, annotated photos only.
 
     Attributes:
         rows: (n,) which photos.
@@ -52,21 +52,21 @@ class Answers:
     right: np.ndarray
 
 
-def best_answers(target: LabelPredictions) -> Answers:
-    """The best answer per annotated photo."""
+def top1_predictions(target: LabelPredictions) -> Top1:
+    """The top-1 prediction of each annotated photo."""
     rows = np.array([i for i, truth in enumerate(target.truth) if truth], dtype=np.int64)
     best = target.scores[rows].argmax(axis=1) if len(rows) else rows
     predicted = np.array([target.labels[i] for i in best], dtype=object)
     pairs = [(target.truth[row], label) for row, label in zip(rows, predicted, strict=True)]
     right = np.array([label in truth for truth, label in pairs], dtype=bool)
     truth = np.array([label if label in names else names[0] for names, label in pairs], dtype=object)
-    return Answers(rows, truth, predicted, target.confidence[rows].astype(np.float64), right)
+    return Top1(rows, truth, predicted, target.confidence[rows].astype(np.float64), right)
 
 
 def classification_artifacts(predictions: PhotoPredictions) -> dict[str, Any]:
     """A confusion matrix and a ROC curve in the form of KFP's `ClassificationMetrics`.
 
-    Of the coarsest category level that has something to confuse (taxonomy), or of the attribute type with the most
+    Of the coarsest category level that has something to confuse, or of the attribute type with the most
     annotated photos; with more than 40 labels, all but the 39 most frequent are counted as `other`.
 
     Returns:
@@ -75,17 +75,17 @@ def classification_artifacts(predictions: PhotoPredictions) -> dict[str, Any]:
 
     Where no photo is annotated for anything that was predicted, there are no categories.
     """
-    annotated = [(target, best_answers(target)) for target in predictions.targets if any(target.truth)]
+    annotated = [(target, top1_predictions(target)) for target in predictions.targets if any(target.truth)]
     if not annotated:
         return NOTHING_TO_CONFUSE
     levels = [pair for pair in annotated if pair[0].name.startswith("level")]
     several = [pair for pair in levels if len({*pair[1].truth, *pair[1].predicted}) > 1]
     by_size = sorted(annotated, key=lambda pair: -len(pair[1].rows))
-    target, answers = (several or levels or by_size)[0]
-    names = [label for label, _ in Counter([*answers.truth, *answers.predicted]).most_common()]
+    target, top1 = (several or levels or by_size)[0]
+    names = [label for label, _ in Counter([*top1.truth, *top1.predicted]).most_common()]
     kept = sorted(names if len(names) <= KFP_CLASSES else names[: KFP_CLASSES - 1])
     categories = kept if len(kept) == len(names) else [*kept, "other"]
-    matrix = _confusions(answers, kept, rest=len(categories) > len(kept))
+    matrix = _confusions(top1, kept, rest=len(categories) > len(kept))
     return {
         "question": target.name,
         "categories": categories,
@@ -107,13 +107,13 @@ def label_page(
     """The page of an evaluation of labels.
 
     Args:
-        predictions: What the model says.
+        predictions: The model's.
         catalog: Where the photos are.
         metrics: All figures.
         title: Of the page.
         headlines: The figures at its top; the first decides against a champion.
         measure: Of the task, for the intervals: see `label_metrics`.
-        compared: What other models say about the same photos, say the teachers.
+        compared: Other models' predictions for the same photos, such as the teachers'.
         champion: The metrics of the model in use on the same photos.
     """
     page = Page(
@@ -127,11 +127,11 @@ def label_page(
         _compare(page, metrics, champion, intervals, headlines[0])
     add_baseline(page, metrics)
     targets = {target.name: target for target in predictions.targets if any(target.truth)}
-    answered = {name: best_answers(target) for name, target in targets.items()}
+    answered = {name: top1_predictions(target) for name, target in targets.items()}
     page.heading("All questions", "With 95 % intervals over which photos happened to be in the test set.")
     page.table(
         ["question", "labels", "annotated photos", "right", "95 %", "calibration error"],
-        [_summary(targets[name], answers) for name, answers in answered.items()],
+        [_summary(targets[name], top1) for name, top1 in answered.items()],
     )
     levels = [name for name in answered if name.startswith("level")]
     if len(levels) > 1:
@@ -139,9 +139,14 @@ def label_page(
     if levels:
         _in_the_tree(page, targets[levels[-1]], metrics)
         _looked_at(page, answered[levels[-1]], predictions, catalog)
-    _attributes(page, {name: own for name, own in answered.items() if name.startswith("attr:")}, answered, levels)
-    for name, answers in answered.items():
-        _question(page, targets[name], answers, predictions, catalog)
+    _attributes(
+        page,
+        {name: type_answers for name, type_answers in answered.items() if name.startswith("attr:")},
+        answered,
+        levels,
+    )
+    for name, top1 in answered.items():
+        _target(page, targets[name], top1, predictions, catalog)
     page.heading(
         "Can the confidence be believed?",
         "Bars on the dashed line are honest; below it the model is surer than it is right. Grey: share of photos.",
@@ -190,17 +195,17 @@ def _compare(
         page.text(f"Not comparable: {', '.join(sorted(only))}.")
 
 
-def _summary(target: LabelPredictions, answers: Answers) -> tuple[str, int, str, str, str, str]:
-    right = answers.right.astype(np.float64)
+def _summary(target: LabelPredictions, top1: Top1) -> tuple[str, int, str, str, str, str]:
+    right = top1.right.astype(np.float64)
     generator = np.random.default_rng(SEED)
     means = [right[generator.integers(len(right), size=len(right))].mean() for _ in range(200)]
     low, high = np.quantile(means, [0.025, 0.975])
     interval = f"{100 * low:.1f} – {100 * high:.1f}"
-    error = percent(calibration_error(answers.confidence, answers.right))
+    error = percent(calibration_error(top1.confidence, top1.right))
     return _title(target.name), len(target.labels), f"{len(right):,}", percent(right.mean()), interval, error
 
 
-def _per_root(page: Page, coarse: Answers, fine: Answers) -> None:
+def _per_root(page: Page, coarse: Top1, fine: Top1) -> None:
     """Accuracy of the deepest level under each root of the tree."""
     root = dict(zip(coarse.rows.tolist(), coarse.truth.tolist(), strict=True))
     roots = np.array([root.get(row, "") for row in fine.rows.tolist()], dtype=object)
@@ -219,7 +224,7 @@ def _per_root(page: Page, coarse: Answers, fine: Answers) -> None:
 
 
 def _in_the_tree(page: Page, deepest: LabelPredictions, metrics: Mapping[str, float]) -> None:
-    """How far mistakes lie from the truth, and whether separately answered levels agree."""
+    """How far mistakes lie from the truth, and whether separately predicted levels agree."""
     heights = mistakes(deepest)
     if len(heights):
         page.heading(
@@ -236,8 +241,8 @@ def _in_the_tree(page: Page, deepest: LabelPredictions, metrics: Mapping[str, fl
         )
 
 
-def _looked_at(page: Page, answers: Answers, predictions: PhotoPredictions, catalog: Catalog) -> None:
-    """Where the salient-sensitive module looked, in photos answered right and wrong."""
+def _looked_at(page: Page, top1: Top1, predictions: PhotoPredictions, catalog: Catalog) -> None:
+    """Saliency maps of the salient-sensitive module, of photos predicted right and wrong."""
     if predictions.maps is None:
         return
     from vitrine.data.heat import heat_thumbnail, spread
@@ -246,100 +251,96 @@ def _looked_at(page: Page, answers: Answers, predictions: PhotoPredictions, cata
     generator = np.random.default_rng(SEED)
     shown = []
     for right in (True, False):
-        of_kind = np.flatnonzero(answers.right == right)
+        of_kind = np.flatnonzero(top1.right == right)
         for i in generator.permutation(of_kind)[: EXAMPLES // 2].tolist():
-            row = int(answers.rows[i])
+            row = int(top1.rows[i])
             picture = heat_thumbnail(catalog.uri(predictions.images[row]), spread(predictions.maps[row]))
-            lines = [short(answers.predicted[i], 40)] + ([] if right else [f"true: {short(answers.truth[i], 40)}"])
+            lines = [short(top1.predicted[i], 40)] + ([] if right else [f"true: {short(top1.truth[i], 40)}"])
             shown.append(Photo(picture, lines, "good" if right else "bad"))
     page.photos(shown)
 
 
-def _attributes(
-    page: Page, kinds: Mapping[str, Answers], answered: Mapping[str, Answers], levels: Sequence[str]
-) -> None:
+def _attributes(page: Page, kinds: Mapping[str, Top1], answered: Mapping[str, Top1], levels: Sequence[str]) -> None:
     """Per attribute its own accuracy and that of the category on the photos annotated for it (the paper's Table 2)."""
     if not kinds or not levels:
         return
     right = dict(zip(answered[levels[-1]].rows.tolist(), answered[levels[-1]].right.tolist(), strict=True))
     rows = []
-    for name, own in kinds.items():
-        commonest = Counter(own.truth.tolist()).most_common(1)[0][1] / len(own.rows)
-        category = [right[row] for row in own.rows.tolist() if row in right]
+    for name, top1 in kinds.items():
+        commonest = Counter(top1.truth.tolist()).most_common(1)[0][1] / len(top1.rows)
+        category = [right[row] for row in top1.rows.tolist() if row in right]
         shown = percent(float(np.mean(category))) if category else "–"
-        rows.append((_title(name), len(own.rows), percent(own.right.mean()), percent(commonest), shown))
+        rows.append((_title(name), len(top1.rows), percent(top1.right.mean()), percent(commonest), shown))
     page.heading("Attributes beside the category")
     page.table(["attribute", "photos", "right", "always the commonest", "category right on these photos"], rows)
 
 
-def _question(
-    page: Page, target: LabelPredictions, answers: Answers, predictions: PhotoPredictions, catalog: Catalog
-) -> None:
+def _target(page: Page, target: LabelPredictions, top1: Top1, predictions: PhotoPredictions, catalog: Catalog) -> None:
     page.heading(
         _title(target.name),
-        f"{percent(answers.right.mean())} of {len(answers.rows):,} annotated photos right. Worst classes first.",
+        f"{percent(top1.right.mean())} of {len(top1.rows):,} annotated photos right. Worst classes first.",
     )
     page.table(
         ["class", "photos", "recall", "precision", "most often taken for"],
-        _classes(target, answers),
+        _classes(target, top1),
         shown=40,
     )
-    names, covered = _most_confused(answers)
+    names, covered = _most_confused(top1)
     if len(names) > 1:
         if covered < 1:
             page.text(
                 f"The {len(names)} classes with the most confusions; they hold {percent(covered)} of all mistakes."
             )
-        page.figure(_matrix(answers, names), f"confusion matrix of {target.name}")
-    wrong = np.flatnonzero(~answers.right)
-    wrong = wrong[np.argsort(-answers.confidence[wrong], kind="stable")][:EXAMPLES]
-    right = np.flatnonzero(answers.right)
+        page.figure(_matrix(top1, names), f"confusion matrix of {target.name}")
+    wrong = np.flatnonzero(~top1.right)
+    wrong = wrong[np.argsort(-top1.confidence[wrong], kind="stable")][:EXAMPLES]
+    right = np.flatnonzero(top1.right)
     right = np.random.default_rng(SEED).permutation(right)[: EXAMPLES // 2]
     page.heading(f"{_title(target.name)}: mistakes", "Most confident first. Some are wrong labels in the catalog.")
-    page.photos((_example(answers, i, predictions, catalog) for i in wrong.tolist()), "No mistakes.")
+    page.photos((_example(top1, i, predictions, catalog) for i in wrong.tolist()), "No mistakes.")
     page.heading(f"{_title(target.name)}: right", "An even sample.")
-    page.photos((_example(answers, i, predictions, catalog) for i in right.tolist()), "None.")
+    page.photos((_example(top1, i, predictions, catalog) for i in right.tolist()), "None.")
 
 
-def _classes(target: LabelPredictions, answers: Answers) -> list[tuple[str, int, str, str, str]]:
+def _classes(target: LabelPredictions, top1: Top1) -> list[tuple[str, int, str, str, str]]:
     rows = []
-    known = set(target.labels)
+    labels = set(target.labels)
     support = Counter(label for truth in target.truth for label in set(truth))
-    found = Counter(answers.predicted[answers.right].tolist())
-    given = Counter(answers.predicted.tolist())
+    hits = Counter(top1.predicted[top1.right].tolist())
+    given = Counter(top1.predicted.tolist())
     mistaken: dict[str, Counter[str]] = {}
-    for row, label, right in zip(answers.rows, answers.predicted, answers.right, strict=True):
+    for row, label, right in zip(top1.rows, top1.predicted, top1.right, strict=True):
         if not right:
             for name in target.truth[row]:
                 mistaken.setdefault(name, Counter())[label] += 1
-    for name in sorted(support, key=lambda name: (found[name] / support[name], -support[name])):
-        precision = percent(found[name] / given[name]) if given[name] else "–"
+    for name in sorted(support, key=lambda name: (hits[name] / support[name], -support[name])):
+        precision = percent(hits[name] / given[name]) if given[name] else "–"
         worst = mistaken.get(name, Counter()).most_common(1)
         taken = f"{worst[0][0]} ({worst[0][1]})" if worst else ""
-        shown = name if name in known else f"{name} (unknown to the model)"
-        rows.append((shown, support[name], percent(found[name] / support[name]), precision, taken))
+        shown = name if name in labels else f"{name} (unknown to the model)"
+        rows.append((shown, support[name], percent(hits[name] / support[name]), precision, taken))
     return rows
 
 
-def _most_confused(answers: Answers) -> tuple[list[str], float]:
+def _most_confused(top1: Top1) -> tuple[list[str], float]:
     """At most 25 classes that take part in the most confusions, and the share of mistakes among them."""
-    wrong = ~answers.right
-    count = Counter([*answers.truth[wrong], *answers.predicted[wrong]])
-    every = sorted({*answers.truth, *answers.predicted})
+    wrong = ~top1.right
+    count = Counter([*top1.truth[wrong], *top1.predicted[wrong]])
+    every = sorted({*top1.truth, *top1.predicted})
     if len(every) <= MATRIX_CLASSES:
         return every, 1.0
     names = sorted(sorted(every, key=lambda name: -count[name])[:MATRIX_CLASSES])
-    inside = np.isin(answers.truth[wrong], names) & np.isin(answers.predicted[wrong], names)
+    inside = np.isin(top1.truth[wrong], names) & np.isin(top1.predicted[wrong], names)
     return names, float(inside.mean()) if len(inside) else 1.0
 
 
-def _confusions(answers: Answers, names: list[str], rest: bool) -> np.ndarray:
+def _confusions(top1: Top1, names: list[str], rest: bool) -> np.ndarray:
     """(C, C) counts, true by predicted; with `rest` a last row and column for all other labels."""
     place = {name: i for i, name in enumerate(names)}
     size = len(names) + rest
     pairs = [
         (place.get(truth, len(names)), place.get(label, len(names)))
-        for truth, label in zip(answers.truth, answers.predicted, strict=True)
+        for truth, label in zip(top1.truth, top1.predicted, strict=True)
     ]
     matrix = np.zeros((size, size), dtype=np.int64)
     for i, j in pairs:
@@ -348,11 +349,11 @@ def _confusions(answers: Answers, names: list[str], rest: bool) -> np.ndarray:
     return matrix
 
 
-def _matrix(answers: Answers, names: list[str]) -> "Figure":
+def _matrix(top1: Top1, names: list[str]) -> "Figure":
     from matplotlib.figure import Figure
 
-    counts = _confusions(answers, names, rest=False)
-    totals = np.array([(answers.truth == name).sum() for name in names])
+    counts = _confusions(top1, names, rest=False)
+    totals = np.array([(top1.truth == name).sum() for name in names])
     shares = counts / np.maximum(totals, 1)[:, None]
     side = 2.6 + 0.34 * len(names)
     figure = Figure(figsize=(side + 1.2, side), layout="constrained")
@@ -372,22 +373,22 @@ def _matrix(answers: Answers, names: list[str]) -> "Figure":
     return figure
 
 
-def _reliability(answered: Mapping[str, Answers]) -> "Figure":
+def _reliability(answered: Mapping[str, Top1]) -> "Figure":
     from matplotlib.figure import Figure
 
     columns = min(4, len(answered))
     rows = -(-len(answered) // columns)
     figure = Figure(figsize=(2.7 * columns + 0.3, 2.7 * rows), layout="constrained")
-    for i, (name, answers) in enumerate(answered.items()):
+    for i, (name, top1) in enumerate(answered.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
         edges = np.arange(BINS) / BINS
         shares, accuracies, _ = (
-            np.array(values) for values in zip(*reliability(answers.confidence, answers.right), strict=True)
+            np.array(values) for values in zip(*reliability(top1.confidence, top1.right), strict=True)
         )
         axes.bar(edges, shares, 1 / BINS, align="edge", color="#e4e7ec")
         axes.bar(edges, np.nan_to_num(accuracies), 0.8 / BINS, align="edge", color="#3454d1", alpha=0.85)
         axes.plot([0, 1], [0, 1], "--", color="#1d2330", linewidth=1)
-        error = 100 * calibration_error(answers.confidence, answers.right)
+        error = 100 * calibration_error(top1.confidence, top1.right)
         axes.set_title(f"{plain(_title(name))}: off by {error:.1f} points", fontsize=9, loc="left")
         axes.set(xlim=(0, 1), ylim=(0, 1))
         axes.set_xlabel("confidence", fontsize=8, color="#667085")
@@ -397,7 +398,7 @@ def _reliability(answered: Mapping[str, Answers]) -> "Figure":
     return figure
 
 
-def _embeddings(page: Page, predictions: PhotoPredictions, answered: Mapping[str, Answers]) -> None:
+def _embeddings(page: Page, predictions: PhotoPredictions, answered: Mapping[str, Top1]) -> None:
     generator = np.random.default_rng(SEED)
     levels = [name for name in answered if name.startswith("level")]
     name = levels[0] if levels else max(answered, key=lambda name: len(answered[name].rows))
@@ -412,12 +413,12 @@ def _embeddings(page: Page, predictions: PhotoPredictions, answered: Mapping[str
     page.figure(embedding_map(points, [truth.get(row, "") for row in rows.tolist()]), "embeddings in two dimensions")
 
 
-def _example(answers: Answers, i: int, predictions: PhotoPredictions, catalog: Catalog) -> Photo:
-    image = predictions.images[answers.rows[i]]
-    predicted, true = short(answers.predicted[i], 40), short(answers.truth[i], 40)
-    lines = [predicted, f"{100 * answers.confidence[i]:.0f} % sure"]
-    lines += [] if answers.right[i] else [f"true: {true}"]
-    return Photo(thumbnail(catalog.uri(image)), lines, "good" if answers.right[i] else "bad")
+def _example(top1: Top1, i: int, predictions: PhotoPredictions, catalog: Catalog) -> Photo:
+    image = predictions.images[top1.rows[i]]
+    predicted, true = short(top1.predicted[i], 40), short(top1.truth[i], 40)
+    lines = [predicted, f"{100 * top1.confidence[i]:.0f} % sure"]
+    lines += [] if top1.right[i] else [f"true: {true}"]
+    return Photo(thumbnail(catalog.uri(image)), lines, "good" if top1.right[i] else "bad")
 
 
 def _title(name: str) -> str:
@@ -427,7 +428,7 @@ def _title(name: str) -> str:
 def label_examples(
     predictions: PhotoPredictions, catalog: Catalog, count: int, seed: int = 0
 ) -> list[dict[str, object]]:
-    """A few annotated photos, drawn at random, with what the model says: `thumbnail`, `caption`, `tone`.
+    """A few annotated photos, drawn at random, with the model's predictions: `thumbnail`, `caption`, `tone`.
 
     Captions hold the finest category level, or for a net that answers no categories every attribute type the photo is
     annotated for: beside categories, attributes are learnt for their sake, and another net answers them better.

@@ -45,9 +45,9 @@ def micro_roc(target: LabelPredictions) -> dict[str, list[float]]:
         As `roc`.
     """
     places = {label: place for place, label in enumerate(target.labels)}
-    known = [[places[label] for label in truth if label in places] for truth in target.truth]
-    rows = np.array([row for row, labels in enumerate(known) if labels], dtype=np.int64)
+    columns = [[places[label] for label in truth if label in places] for truth in target.truth]
+    rows = np.array([row for row, labels in enumerate(columns) if labels], dtype=np.int64)
     positive = np.zeros((len(rows), len(target.labels)), dtype=bool)
     for place, row in enumerate(rows):
-        positive[place, known[row]] = True
+        positive[place, columns[row]] = True
     return roc(target.scores[rows].ravel(), positive.ravel())

@@ -1,4 +1,4 @@
-"""How sure a figure is: the answers behind it, one by one, and bootstrap intervals of differences over them.
+"""How certain a figure is: the hits behind it, one by one, and bootstrap intervals of differences over them.
 
 Every deciding figure is a mean over targets of the mean over groups of sum(hit) / sum(of): a group is a class for the
 macro accuracy, and everything together for accuracies and recalls. So two models that were asked the same can be
@@ -22,8 +22,8 @@ UNITS = ("product", "listing")  # columns whose rows are not independent of each
 
 
 @dataclass(frozen=True)
-class Answers:
-    """The answers to one target.
+class Hits:
+    """How right each prediction of one target is.
 
     Attributes:
         unit: (n,) which photo, listing or product each is about, numbered from 0.
@@ -36,13 +36,13 @@ class Answers:
     hit: np.ndarray
 
     @classmethod
-    def of_ranks(cls, ranks: TrueRanks, k: int, by_class: bool) -> "Answers":
+    def of_ranks(cls, ranks: TrueRanks, k: int, by_class: bool) -> "Hits":
         """Of labels: right where the true one is among the k best; each class a group, or all of them one."""
         group = ranks.label if by_class else np.zeros_like(ranks.label)
         return cls(ranks.photo, group, ranks.hits(k))
 
     def figure(self, weights: np.ndarray | None = None) -> float:
-        """The mean over groups of the share of right answers; NaN without any.
+        """The mean over groups of the share of right predictions; NaN without any.
 
         Args:
             weights: (units,) how often each counts; None: once.
@@ -56,17 +56,17 @@ class Answers:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a model answered on the measured rows.
+    """How right a model's predictions on the measured rows are.
 
     Attributes:
         counted: What units are: photos, listings or products.
         units: How many there are.
-        targets: Answers by target: `level<i>`, `attr:<type>`, or one of another name.
+        targets: By target: `level<i>`, `attr:<type>`, or one of another name.
     """
 
     counted: str
     units: int
-    targets: Mapping[str, Answers]
+    targets: Mapping[str, Hits]
 
 
 @dataclass(frozen=True)
@@ -113,15 +113,15 @@ def units_of(table: pd.DataFrame) -> tuple[str, np.ndarray]:
     return "photos", pd.factorize(images)[0].astype(np.int64)
 
 
-def sample_of(targets: Mapping[str, Answers], counted: str, units: np.ndarray) -> Sample:
-    """Answers about rows, drawn by units.
+def sample_of(targets: Mapping[str, Hits], counted: str, units: np.ndarray) -> Sample:
+    """Hits of rows, drawn by units.
 
     Args:
-        targets: Answers whose `unit` is a row.
+        targets: Hits whose `unit` is a row.
         counted: What units are.
         units: (rows,) the unit of each row.
     """
-    by_unit = {name: Answers(units[own.unit], own.group, own.hit) for name, own in targets.items()}
+    by_unit = {name: Hits(units[per_row.unit], per_row.group, per_row.hit) for name, per_row in targets.items()}
     return Sample(counted, int(units.max(initial=-1)) + 1, by_unit)
 
 
@@ -138,7 +138,7 @@ def difference(one: Sample, other: Sample, draws: int = DRAWS, seed: int = 0) ->
         return None
     if any((a.unit != b.unit).any() for a, b in pairs):
         return None
-    asked = np.unique(np.concatenate([own.unit for own, _ in pairs]))
+    asked = np.unique(np.concatenate([first.unit for first, _ in pairs]))
 
     def gain(weights: np.ndarray | None) -> float:
         gains = [a.figure(weights) - b.figure(weights) for a, b in pairs]
@@ -147,11 +147,11 @@ def difference(one: Sample, other: Sample, draws: int = DRAWS, seed: int = 0) ->
     if len(asked) < LEAST:
         return Interval(gain(None), -1.0, 1.0, len(asked), one.counted)
     random = np.random.default_rng(seed)
-    found = []
+    gains_of_draws = []
     for _ in range(draws):
         drawn = asked[random.integers(len(asked), size=len(asked))]
-        found.append(gain(np.bincount(drawn, minlength=one.units).astype(np.float64)))
-    low, high = np.nanquantile(found, [0.025, 0.975])
+        gains_of_draws.append(gain(np.bincount(drawn, minlength=one.units).astype(np.float64)))
+    low, high = np.nanquantile(gains_of_draws, [0.025, 0.975])
     return Interval(gain(None), float(low), float(high), len(asked), one.counted)
 
 
@@ -161,9 +161,9 @@ def write_samples(path: Path, samples: Mapping[str, Sample]) -> None:
     for who, sample in samples.items():
         arrays[f"{who}|counted"] = np.array(sample.counted)
         arrays[f"{who}|units"] = np.array(sample.units)
-        for name, own in sample.targets.items():
+        for name, answers in sample.targets.items():
             for part in ("unit", "group", "hit"):
-                arrays[f"{who}|{part}|{name}"] = getattr(own, part)
+                arrays[f"{who}|{part}|{name}"] = getattr(answers, part)
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
@@ -185,7 +185,7 @@ def read_samples(path: Path) -> dict[str, Sample]:
                 name.removeprefix(f"{who}|unit|") for name in kept if name.startswith(f"{who}|unit|")
             ]
             targets = {
-                name: Answers(*(kept[f"{who}|{part}|{name}"] for part in ("unit", "group", "hit"))) for name in names
+                name: Hits(*(kept[f"{who}|{part}|{name}"] for part in ("unit", "group", "hit"))) for name in names
             }
             samples[who] = Sample(str(kept[f"{who}|counted"]), int(kept[f"{who}|units"]), targets)
     except (ValueError, KeyError, OSError, EOFError) as error:

@@ -173,7 +173,7 @@ def _reason(error: Exception) -> str:
 
 
 def new_labels(
-    known: dict[str, dict[str, int]],
+    counts: dict[str, dict[str, int]],
     seen: dict[str, dict[str, int]],
     rules: DriftRules,
     rare: Mapping[str, int] | None = None,
@@ -185,7 +185,7 @@ def new_labels(
     probability n / (n + m): a Poisson count whose rate is itself only known from f.
 
     Args:
-        known: Per column how many listings of the whole reference have each label (rows, where there are none).
+        counts: Per column how many listings of the whole reference have each label (rows, where there are none).
         seen: The same of the current photos.
         rules: The false alarm rate; half of it is shared evenly by the columns.
         rare: Per column how many labels were taken away from both sides for their rarity. Each stands for one seen
@@ -194,13 +194,13 @@ def new_labels(
     from scipy.stats import nbinom
 
     findings = []
-    columns = [column for column in seen if seen[column] and known.get(column)]
+    columns = [column for column in seen if seen[column] and counts.get(column)]
     for column in columns:
-        fresh = {label: count for label, count in seen[column].items() if label not in known[column]}
+        fresh = {label: count for label, count in seen[column].items() if label not in counts[column]}
         if not fresh:
             continue
-        once = sum(count == 1 for count in known[column].values()) + (rare or {}).get(column, 0)
-        n, m = sum(known[column].values()), sum(seen[column].values())
+        once = sum(count == 1 for count in counts[column].values()) + (rare or {}).get(column, 0)
+        n, m = sum(counts[column].values()), sum(seen[column].values())
         count = sum(fresh.values())
         by_chance = nbinom(once + 1, n / (n + m))
         limit = float(by_chance.ppf(1 - rules.false_alarm_rate / (2 * len(columns))))
@@ -331,10 +331,10 @@ def _groups(table: pd.DataFrame) -> np.ndarray:
 
 def _number(name: str, kind: str, values: np.ndarray, size: int, least: float) -> _Signal:
     present = np.isfinite(values)
-    own = values[:size][present[:size]]
+    present_values = values[:size][present[:size]]
     # The floors keep one odd photo from counting as drift where the reference does not vary at all.
-    scale = max(own.std(), 0.05 * abs(own.mean()), 0.01) if len(own) else 1.0
-    standard = np.clip((values - own.mean()) / scale, -OUTLIER, OUTLIER) if len(own) else values
+    scale = max(present_values.std(), 0.05 * abs(present_values.mean()), 0.01) if len(present_values) else 1.0
+    standard = np.clip((values - present_values.mean()) / scale, -OUTLIER, OUTLIER) if len(present_values) else values
     order = np.flatnonzero(present)[np.argsort(standard[present], kind="stable")]
     gaps = np.diff(standard[order])
 
@@ -378,10 +378,10 @@ def _mix(name: str, kind: str, cells: pd.Series, size: int, least: float) -> _Si
 
 def _embedding(points: np.ndarray, size: int, least: float) -> _Signal:
     present = np.isfinite(points).all(axis=1)
-    own = points[:size][present[:size]]
+    present_points = points[:size][present[:size]]
     points = np.where(present[:, None], points, 0.0)
-    if len(own):
-        standard = (points - own.mean(axis=0)) / np.maximum(own.std(axis=0), 1e-9)  # (rows, dim)
+    if len(present_points):
+        standard = (points - present_points.mean(axis=0)) / np.maximum(present_points.std(axis=0), 1e-9)  # (rows, dim)
         points = np.clip(standard, -OUTLIER, OUTLIER)
 
     upper = np.triu_indices(points.shape[1])
@@ -440,16 +440,16 @@ def nearest_photos(points: np.ndarray, groups: np.ndarray) -> np.ndarray:
     Rows that hold something that is no number are nobody's neighbours, and have row 0 as theirs.
     """
     rows = np.flatnonzero(np.isfinite(points).all(axis=1))
-    own = points[rows]
+    chosen = points[rows]
     count = min(NEAREST, len(rows) - 1)
-    found = np.zeros((len(points), max(count, 0)), np.int64)
-    squared = (own**2).sum(axis=1)
+    neighbours = np.zeros((len(points), max(count, 0)), np.int64)
+    squared = (chosen**2).sum(axis=1)
     for start in range(0, len(rows), PORTION):
         part = slice(start, start + PORTION)
-        apart = squared[part, None] + squared - 2 * own[part] @ own.T
+        apart = squared[part, None] + squared - 2 * chosen[part] @ chosen.T
         apart[groups[rows[part], None] == groups[rows]] = np.inf
-        found[rows[part]] = rows[np.argpartition(apart, count - 1, axis=1)[:, :count]] if count > 0 else 0
-    return found
+        neighbours[rows[part]] = rows[np.argpartition(apart, count - 1, axis=1)[:, :count]] if count > 0 else 0
+    return neighbours
 
 
 def _side_by_side(reference: pd.DataFrame, current: pd.DataFrame) -> np.ndarray:

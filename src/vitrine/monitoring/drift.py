@@ -187,9 +187,11 @@ def compare(
 
 def judge(before: Side, now: Side, rules: DriftRules) -> Drift:
     """Whether one side has moved away from the other, without writing anything."""
-    found = detect(before.table, now.table, rules)
+    detected = detect(before.table, now.table, rules)
     rare = _rare_by_column(before.rare)
-    return _decide([*new_labels(before.labels, now.labels, rules, rare), *found.findings], found.skipped, found.broken)
+    return _decide(
+        [*new_labels(before.labels, now.labels, rules, rare), *detected.findings], detected.skipped, detected.broken
+    )
 
 
 def compare_with_model(
@@ -260,7 +262,7 @@ def describe(
     if predictions is not None:
         outcome = tasks.get(predictions.task).signals(predictions)
         projection = projection or _principal_components(outcome.embeddings)
-        columns |= _answers(measured["image"].tolist(), outcome, projection)
+        columns |= _prediction_columns(measured["image"].tolist(), outcome, projection)
     counts = {name: _label_counts(values, catalog.table.get("listing")) for name, values in labels.items()}
     return Side(pd.DataFrame(columns), counts, len(catalog), catalog.data_version, model, projection)
 
@@ -302,7 +304,7 @@ def cleaned(current: Catalog, out: Path, reference: str) -> Catalog:
     """New photos cleaned as those of a reference were: without what cannot be read, copies and stray spellings.
 
     Rare labels stay, since a new one among them may be the news; `compare` takes those away that the reference's
-    cleaning did. Near copies stay in listings of authenticity, whose tags look alike.
+    cleaning did. Near copies stay where listings are judged, whose tags look alike.
 
     Args:
         current: The new photos; rows may be unusable.
@@ -362,7 +364,7 @@ def _label_counts(column: pd.Series, listings: pd.Series | None) -> dict[str, in
     return {str(label): int(count) for label, count in counts.items()}
 
 
-def _answers(images: list[str], outcome: PhotoPredictions, projection: Projection) -> dict[str, Any]:
+def _prediction_columns(images: list[str], outcome: PhotoPredictions, projection: Projection) -> dict[str, Any]:
     """Predicted labels, confidences and reduced embeddings of some photos; unknown where the model did not answer."""
     if outcome.embeddings.shape[1:] != projection.mean.shape:
         raise InputError(
@@ -376,7 +378,8 @@ def _answers(images: list[str], outcome: PhotoPredictions, projection: Projectio
     for question in outcome.targets:
         best = question.scores[rows].argmax(axis=1)
         columns[f"predicted:{question.name}"] = [
-            question.labels[label] if known else "" for label, known in zip(best, answered, strict=True)
+            question.labels[label] if label_is_known else ""
+            for label, label_is_known in zip(best, answered, strict=True)
         ]
         confidence = question.confidence[rows].astype(np.float64)
         columns[f"confidence:{question.name}"] = np.where(answered, confidence, np.nan)

@@ -128,8 +128,8 @@ def map_page(before: "Side", now: "Side", path: Path) -> bool:
     named = [name for name in table if kind_of(str(name)) in ("labels", "predictions") and name != "readable"]
     shown = table[["side", *named]].astype(object).fillna("")
     captions = [
-        [photo, *dict.fromkeys(filter(None, said))]
-        for photo, said in zip(table["photo"], shown.itertuples(index=False), strict=True)
+        [photo, *dict.fromkeys(filter(None, labels))]
+        for photo, labels in zip(table["photo"], shown.itertuples(index=False), strict=True)
     ]
     write_map(
         path,

@@ -94,19 +94,19 @@ def request(
     """
     uri = files.join(files.absolute(registry), FILE)
     now = now or datetime.now(UTC)
-    known, tag = _read(uri)
-    if said := _done(known, state, data, learnt, failed):
-        return said
+    earlier, tag = _read(uri)
+    if refusal := _done(earlier, state, data, learnt, failed):
+        return refusal
     if start is None:
         return Request(False, "a retraining is due; no Kubeflow endpoint is given, so start it by hand.")
-    for other in known:
+    for other in earlier:
         # Either way: a claim of a clock that was ahead would else hold until that time has come.
         if not other.run and abs(now - datetime.fromisoformat(other.at)) < CLAIM_LASTS:
             return Request(False, f"monitor {other.monitor} is starting a retraining at this moment.")
     if going := busy():
         return Request(False, f"retraining run {going} is still going; the next monitor decides.")
     claim = Retraining(state, reason, monitor, now.isoformat(timespec="seconds"), data=data)
-    kept = [other for other in known if other.run][-KEPT:]
+    kept = [other for other in earlier if other.run][-KEPT:]
     try:
         pointer.replace(uri, _json([*kept, claim]), tag)
     except pointer.ChangedError:
@@ -121,17 +121,17 @@ def request(
 
 
 def _done(
-    known: Sequence[Retraining], state: str, data: str, learnt: Collection[str], failed: Callable[[str], bool]
+    earlier: Sequence[Retraining], state: str, data: str, learnt: Collection[str], failed: Callable[[str], bool]
 ) -> Request | None:
     """Why there is nothing to start, by what was done before."""
     if data and data in learnt:
         return Request(False, f"the models in use learnt from this data already (version {data}).", known=True)
-    runs = [entry.run for entry in known if entry.run and entry.state == state]
+    runs = [entry.run for entry in earlier if entry.run and entry.state == state]
     if runs and not failed(runs[-1]):
         return Request(False, f"this state of the data was retrained on before, by run {runs[-1]}.")
     if len(runs) > REPEATS:
         return Request(False, f"{len(runs)} retrainings on this state of the data failed, the last is run {runs[-1]}.")
-    same = [entry.run for entry in known if entry.run and data and entry.data == data and entry.state != state]
+    same = [entry.run for entry in earlier if entry.run and data and entry.data == data and entry.state != state]
     if same and not failed(same[-1]):
         return Request(False, f"run {same[-1]} learnt from this data before (version {data}).", known=True)
     return None
@@ -145,8 +145,8 @@ def retrainings(registry: str) -> list[Retraining]:
 def _change(uri: str, claim: Retraining, by: Retraining | None) -> None:
     """Replaces a claim, whatever others wrote meanwhile."""
     for _ in range(ATTEMPTS):
-        known, tag = _read(uri)
-        others = [entry for entry in known if entry != claim]
+        earlier, tag = _read(uri)
+        others = [entry for entry in earlier if entry != claim]
         try:
             pointer.replace(uri, _json([*others, by] if by else others), tag)
         except pointer.ChangedError:

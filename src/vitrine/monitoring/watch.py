@@ -68,26 +68,26 @@ def watch(
         wanted = f"champion of {task}" if task else "champion"
         raise InputError(f"{registry}: no {wanted} with a drift reference; run a training pipeline first")
     with files.new_folder(out) as folder:
-        found = {
+        drifts = {
             name: compare_with_model(reference, photos, folder / name, looks=len(references))
             for name, reference in references.items()
         }
-        look = _look(photos, run_id, found)
-        pointer.append(files.join(reports, HISTORY), json.dumps(asdict(look), ensure_ascii=False))
-        decision = {"drifted": look.drifted, "reason": look.reason, "photos": photos.address}
+        latest = _look(photos, run_id, drifts)
+        pointer.append(files.join(reports, HISTORY), json.dumps(asdict(latest), ensure_ascii=False))
+        decision = {"drifted": latest.drifted, "reason": latest.reason, "photos": photos.address}
         files.write_json(folder / DECISION, decision)
         write_sheet(photos, folder / LABEL)
-        page(look, found, history(reports)).write(folder / "report.html")
+        page(latest, drifts, history(reports)).write(folder / "report.html")
     run = run_folder(reports, run_id)
-    whole = all(drift.findings and not drift.broken for drift in found.values())
-    tone = "bad" if look.drifted else "good" if whole else "warn"
-    figures = {f"{name}: signals that moved": _moved(drift) for name, drift in found.items()}
-    note = Note("drift", "Drift", [look.reason], tone, figures, due=["retraining"] if look.drifted else ())
+    whole = all(drift.findings and not drift.broken for drift in drifts.values())
+    tone = "bad" if latest.drifted else "good" if whole else "warn"
+    figures = {f"{name}: signals that moved": _moved(drift) for name, drift in drifts.items()}
+    note = Note("drift", "Drift", [latest.reason], tone, figures, due=["retraining"] if latest.drifted else ())
     write_note(out, note, out / "report.html", inherit=[journal])
     publish(out, run)
-    for name in found:  # a summary page links these
+    for name in drifts:  # a summary page links these
         files.copy_folder(out / name, files.join(run, name))
-    return "drift" if look.drifted else "no drift", {name: ratio for name, (_, ratio) in look.furthest.items()}
+    return "drift" if latest.drifted else "no drift", {name: ratio for name, (_, ratio) in latest.furthest.items()}
 
 
 def find_references(registry: str, tasks: list[str]) -> dict[str, str]:
@@ -108,20 +108,20 @@ def history(reports: str) -> list[Look]:
     return looks
 
 
-def page(look: Look, found: dict[str, Drift], looks: list[Look]) -> Page:
+def page(latest: Look, drifts: dict[str, Drift], history_of_looks: list[Look]) -> Page:
     """The decision, each task's comparison, and all looks over time."""
-    unsure = any(drift.broken for drift in found.values())
-    verdict, tone = ("Drift", "bad") if look.drifted else ("No drift", "warn" if unsure else "good")
+    unsure = any(drift.broken for drift in drifts.values())
+    verdict, tone = ("Drift", "bad") if latest.drifted else ("No drift", "warn" if unsure else "good")
     result = Page(
-        "Monitor", f"{look.photos:,} new photos · data version {look.data_version or 'unknown'}", verdict, tone
+        "Monitor", f"{latest.photos:,} new photos · data version {latest.data_version or 'unknown'}", verdict, tone
     )
-    result.text(look.reason)
-    result.tiles(Tile(f"{name}: signals that moved", _moved(drift)) for name, drift in found.items())
+    result.text(latest.reason)
+    result.tiles(Tile(f"{name}: signals that moved", _moved(drift)) for name, drift in drifts.items())
     result.heading("By model", "What was compared, signal by signal, is on the page of each.")
-    result.table(["model", "decision"], [(name, drift.reason) for name, drift in found.items()])
-    result.links((name, f"{name}/report.html", "the full comparison") for name in found)
+    result.table(["model", "decision"], [(name, drift.reason) for name, drift in drifts.items()])
+    result.links((name, f"{name}/report.html", "the full comparison") for name in drifts)
     result.heading("Over time", "The furthest signal of each look, in thresholds: beyond 1 is drift. Bars end at 3.")
-    shown = looks[-SHOWN:]
+    shown = history_of_looks[-SHOWN:]
     worst = [max(other.furthest.values(), key=lambda pair: pair[1], default=("nothing", 0.0)) for other in shown]
     result.bars(
         (
@@ -140,13 +140,13 @@ def page(look: Look, found: dict[str, Drift], looks: list[Look]) -> Page:
     return result
 
 
-def _look(photos: Catalog, run_id: str, found: dict[str, Drift]) -> Look:
-    moved = {name: drift for name, drift in found.items() if drift.drifted}
-    unsure = {name: drift for name, drift in found.items() if drift.broken}
-    first = next(iter((moved or unsure or found).values()))
-    among = f" ({', '.join(moved)})" if moved and len(found) > 1 else ""
+def _look(photos: Catalog, run_id: str, drifts: dict[str, Drift]) -> Look:
+    moved = {name: drift for name, drift in drifts.items() if drift.drifted}
+    unsure = {name: drift for name, drift in drifts.items() if drift.broken}
+    first = next(iter((moved or unsure or drifts).values()))
+    among = f" ({', '.join(moved)})" if moved and len(drifts) > 1 else ""
     furthest = {
-        name: (drift.findings[0].signal, drift.findings[0].ratio) for name, drift in found.items() if drift.findings
+        name: (drift.findings[0].signal, drift.findings[0].ratio) for name, drift in drifts.items() if drift.findings
     }
     return Look(
         datetime.now(UTC).isoformat(timespec="seconds"),

@@ -125,13 +125,13 @@ def aligned(first: Photo, second: Photo, start: Warp) -> Alignment | None:
     best = min(tried, key=lambda each: each[1])
     if best[1] > FAR:
         return None
-    found = _measured(first, second, rim, *best)
-    if found is not None and found.lit and found.moved:
+    alignment = _measured(first, second, rim, *best)
+    if alignment is not None and alignment.lit and alignment.moved:
         # Levels that were clipped pull a photo aside: one in its place that is nearly as good is where it lies.
         for each in tried:
             if each[0] is UPRIGHT and each[1] <= FAR:
                 return _measured(first, second, rim, *each)
-    return found
+    return alignment
 
 
 def start_of(first: Sequence[float], second: Sequence[float]) -> Warp:
@@ -287,8 +287,8 @@ def _tone(source: Photo, target: Photo, both: NDArray[np.bool_]) -> tuple[float,
     """
     one, other = (source[both][::EVERY] @ LUMA), (target[both][::EVERY] @ LUMA)
     mean = float(one.mean())
-    told = ~((one > NEARLY_WHITE) & (other > NEARLY_WHITE))
-    one, other = one[told], other[told]
+    informative = ~((one > NEARLY_WHITE) & (other > NEARLY_WHITE))
+    one, other = one[informative], other[informative]
     if len(one) < 30:
         return 1.0, 0.0
     best = (1.0, 0.0)

@@ -35,19 +35,19 @@ def write_catalog_map(
     Returns:
         How many photos it shows.
     """
-    found = _findings(evidence)
-    rows = _shown(evidence, (found != "").any(axis=1).to_numpy())
+    findings = _findings(evidence)
+    rows = _shown(evidence, (findings != "").any(axis=1).to_numpy())
     if not len(rows):
         return 0
-    table, found = evidence.table.iloc[rows], found.iloc[rows]
+    table, findings = evidence.table.iloc[rows], findings.iloc[rows]
     labels = _labels(evidence.normal).iloc[rows]
     captions = [
-        [str(image), f"Row {row + 1}", *filter(None, said), *filter(None, told)]
-        for image, row, said, told in zip(
-            table["image"], rows, labels.itertuples(index=False), found.itertuples(index=False), strict=True
+        [str(image), f"Row {row + 1}", *filter(None, shown_labels), *filter(None, finding)]
+        for image, row, shown_labels, finding in zip(
+            table["image"], rows, labels.itertuples(index=False), findings.itertuples(index=False), strict=True
         )
     ]
-    colourings = [Colouring(str(name), columns[name].tolist()) for columns in (labels, found) for name in columns]
+    colourings = [Colouring(str(name), columns[name].tolist()) for columns in (labels, findings) for name in columns]
     colourings = [colouring for colouring in colourings if len(set(colouring.values)) > 1]
     catalog = evidence.catalog
     few = "" if len(rows) == len(evidence.table) else f" of {len(evidence.table):,}"

@@ -194,7 +194,7 @@ def clean_catalog(
         min_class_count: Photos a class needs. Rarer categories are cut to the parent that has enough, rarer attribute
             labels blanked; a row goes only if nothing is left of its labels.
         near_duplicates: Also drop re-encoded, resized and slightly cropped copies.
-        drop_views_below: Drop listings with fewer photos (authenticity paper, Section 2.2: six); 0 keeps all.
+        drop_views_below: Drop listings with fewer photos (Yang et al. 2020, Section 2.2: six); 0 keeps all.
         drop_disordered: Drop listings whose views are out of order or repeated (the same section).
         drop_suspects: Drop rows with a label that the photo contradicts (see `vitrine.quality.label_noise`). They are
             looked for once, so that cleaning a cleaned catalog with it again may find others.
@@ -212,14 +212,14 @@ def clean_catalog(
         raise InputError("clean: min_class_count and drop_views_below cannot be negative")
     settings = load_settings(rules)
     with new_folder(out) as folder:
-        looks = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
-        links = copy_links(catalog, looks, settings.near_duplicate_distance, workers)
-        suspects = _suspects(catalog, looks, links, settings) if drop_suspects else None
-        looks = looks[ASKED]  # the signatures alone are most of the table
+        photo_table = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
+        links = copy_links(catalog, photo_table, settings.near_duplicate_distance, workers)
+        suspects = _suspects(catalog, photo_table, links, settings) if drop_suspects else None
+        photo_table = photo_table[ASKED]  # the signatures alone are most of the table
         table = catalog.table.drop(columns=["sha256", "duplicate_group"], errors="ignore")
         judged = {name: catalog.table[name] for name in ("duplicate_group",) if name in catalog.table}
         every = np.arange(len(catalog))
-        work = _Work(table, every, looks, links, settings, min_class_count, drop_views_below, suspects, judged)
+        work = _Work(table, every, photo_table, links, settings, min_class_count, drop_views_below, suspects, judged)
         steps = [
             _normalise,
             _drop_unusable_values,
@@ -243,10 +243,10 @@ def clean_catalog(
                 step(work)
             if seen == (len(work.drops), len(work.changes)):
                 break
-        digests = looks["sha256"].take(work.rows).reset_index(drop=True)
+        digests = photo_table["sha256"].take(work.rows).reset_index(drop=True)
         # Rows that only dropped ones tie together still share what they show, and must not part in a split.
         ties = [*links.exact, links.near, links.turned, *(chain(judged) for judged in work.judged.values())]
-        names = group_names(digests, linked(len(looks), ties)[work.rows])
+        names = group_names(digests, linked(len(photo_table), ties)[work.rows])
         kept = work.table.assign(sha256=digests, duplicate_group=names)
         write_catalog(replace(catalog, table=kept), folder)
         _write_dropped(catalog, work, folder)
@@ -376,17 +376,19 @@ def _suspects(catalog: Catalog, photos: pd.DataFrame, links: CopyLinks, settings
     normal = normalised(catalog.table, settings.no_label)
     groups = linked(len(photos), [*links.exact, links.near])
     features = label_features(catalog, photos, settings.embedding)
-    found = label_noise(normal, photos, groups, features, max_rows=settings.label_noise_rows).suspects
-    return found.drop_duplicates("row").set_index("row")
+    suspects = label_noise(normal, photos, groups, features, max_rows=settings.label_noise_rows).suspects
+    return suspects.drop_duplicates("row").set_index("row")
 
 
 def _drop_suspects(work: _Work) -> None:
     if work.suspects is None:
         return
     rows = np.flatnonzero(np.isin(work.rows, work.suspects.index))
-    own = work.suspects.loc[work.rows[rows]]
-    told = zip(own["column"], own["given"], own["suggested"], strict=True)
-    reasons = [f"{column.removeprefix(ATTRIBUTE_PREFIX)} {given} looks like {other}" for column, given, other in told]
+    of_rows = work.suspects.loc[work.rows[rows]]
+    suspect_labels = zip(of_rows["column"], of_rows["given"], of_rows["suggested"], strict=True)
+    reasons = [
+        f"{column.removeprefix(ATTRIBUTE_PREFIX)} {given} looks like {other}" for column, given, other in suspect_labels
+    ]
     work.drop(rows, "label_noise", reasons)
 
 
@@ -400,10 +402,10 @@ def _drop_incomplete(work: _Work) -> None:
 
 
 def _drop_disordered(work: _Work) -> None:
-    found = view_report(work.table, work.groups(work.links.exact)).of(DISORDERED, REPEATED, SAME_PHOTO)
-    if found.empty:
+    disordered = view_report(work.table, work.groups(work.links.exact)).of(DISORDERED, REPEATED, SAME_PHOTO)
+    if disordered.empty:
         return
-    first = found.drop_duplicates("listing")
+    first = disordered.drop_duplicates("listing")
     reasons = dict(zip(first["listing"], first["detail"], strict=True))
     rows = np.flatnonzero(work.table["listing"].isin(reasons))
     work.drop(rows, "disordered_views", [reasons[listing] for listing in work.table["listing"].iloc[rows]])
@@ -478,26 +480,26 @@ def _why(work: _Work) -> str:
 def _left_out(catalog: Catalog, work: _Work, rules: Collection[str]) -> list[LeftOut]:
     """The rows that some rules dropped, in their order."""
     images = catalog.table["image"]
-    found = [
+    left_out = [
         LeftOut(row + 1, str(images.iat[row]), f"{DROPPING[drops.rule]}: {reason}")
         for drops in work.drops
         if drops.rule in rules
         for row, reason in zip(drops.rows.tolist(), drops.reasons, strict=True)
     ]
-    return sorted(found, key=lambda own: int(own.row))
+    return sorted(left_out, key=lambda entry: int(entry.row))
 
 
 def _write_dropped(catalog: Catalog, work: _Work, folder: Path) -> None:
     rows = np.concatenate([np.empty(0, dtype=np.int64), *(drops.rows for drops in work.drops)])
     order = np.argsort(rows, kind="stable")
     none = pd.Series([], dtype=TEXT)
-    told = {
+    dropped = {
         "rule": pd.Series([drops.rule for drops in work.drops for _ in drops.rows], dtype=TEXT),
         "reason": pd.concat([none, *(drops.reasons for drops in work.drops)]),
         "evidence": pd.concat([none, *(drops.evidence for drops in work.drops)]),
     }
     table = catalog.table.iloc[rows[order]].reset_index(drop=True).assign(row=rows[order] + 1)
-    table = table.assign(**{name: values.iloc[order].reset_index(drop=True) for name, values in told.items()})
+    table = table.assign(**{name: values.iloc[order].reset_index(drop=True) for name, values in dropped.items()})
     pq.write_table(as_arrow(table, catalog.kinds), folder / "dropped.parquet")
 
 
@@ -536,8 +538,10 @@ def _page(catalog: Catalog, work: _Work, result: Cleaning) -> Page:
             _changes(page, catalog, kind, changes)
     for name, title in DROPPING.items():
         if result.dropped[name]:
-            own = [drops for drops in work.drops if drops.rule == name]
-            shown = [_shown(catalog, drops, place) for drops in own for place in range(min(len(drops.rows), EXAMPLES))]
+            of_rule = [drops for drops in work.drops if drops.rule == name]
+            shown = [
+                _shown(catalog, drops, place) for drops in of_rule for place in range(min(len(drops.rows), EXAMPLES))
+            ]
             note = f"{result.dropped[name]:,} rows; the first {min(len(shown), EXAMPLES)} here."
             page.heading(f"Dropped: {title.lower()}", note)
             page.photos(shown[:EXAMPLES])
@@ -549,17 +553,17 @@ def _changes(page: Page, catalog: Catalog, kind: str, changes: Sequence[Changes]
     page.heading(CHANGING[kind])
     if kind in ("contradicting", "merged"):
         rows = [
-            (row + 1, catalog.table["image"].iat[row], own.column, old or "–", new or "–")
-            for own in changes
-            for row, old, new in zip(own.rows[:SHOWN].tolist(), own.old[:SHOWN], own.new[:SHOWN], strict=True)
+            (row + 1, catalog.table["image"].iat[row], change.column, old or "–", new or "–")
+            for change in changes
+            for row, old, new in zip(change.rows[:SHOWN].tolist(), change.old[:SHOWN], change.new[:SHOWN], strict=True)
         ]
         page.table(("Row", "Photo", "Column", "Was", "Is"), sorted(rows), shown=SHOWN)
         return
     counts = pd.concat(
-        pd.DataFrame({"column": own.column, "old": own.old.to_numpy(), "new": own.new.to_numpy()})
+        pd.DataFrame({"column": change.column, "old": change.old.to_numpy(), "new": change.new.to_numpy()})
         .value_counts()
         .head(SHOWN)
-        for own in changes
+        for change in changes
     )
     counts = counts.groupby(level=[0, 1, 2]).sum().sort_values(ascending=False, kind="stable")
     page.table(

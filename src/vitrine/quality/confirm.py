@@ -146,42 +146,44 @@ def _pixel_digest(uri: str) -> str:
     return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
 
 
-def is_copy(found: Alignment, saved: float | None, changed: bool) -> bool:
+def is_copy(alignment: Alignment, saved: float | None, changed: bool) -> bool:
     """Whether what is left between two photos is what a copy leaves.
 
     Args:
-        found: How they lie over each other.
+        alignment: How they lie over each other.
         saved: See `left_once_saved`; None where one was moved.
         changed: Whether gain, size or an unknown coder stand between them.
     """
-    rest = sorted(zip(found.seen, found.plain, strict=True))  # the one that the other shows less of first
+    rest = sorted(zip(alignment.seen, alignment.plain, strict=True))  # the one that the other shows less of first
     if rest[1][0] < CONTAINED or (rest[0][0] < SHARED and rest[0][1] > PLAIN_REST):
         return False
     if (
-        found.correlation < CORRELATION
-        or found.strangers > STRANGERS
-        or found.usual > USUAL
-        or found.textured < TEXTURED
+        alignment.correlation < CORRELATION
+        or alignment.strangers > STRANGERS
+        or alignment.usual > USUAL
+        or alignment.textured < TEXTURED
     ):
         return False
     if saved is not None:
-        if saved <= SAVED_ALIKE and not (changed or found.lit):
-            return found.detail <= DETAIL
+        if saved <= SAVED_ALIKE and not (changed or alignment.lit):
+            return alignment.detail <= DETAIL
         if (
-            found.detail > DETAIL
-            or found.luma > LUMA_UNITS
-            or found.colour > COLOUR_UNITS
-            or (found.lit and found.grey)
+            alignment.detail > DETAIL
+            or alignment.luma > LUMA_UNITS
+            or alignment.colour > COLOUR_UNITS
+            or (alignment.lit and alignment.grey)
         ):
             return False
-        clear = found.lit and max(found.luma, found.colour) <= CLEAR_UNITS
+        clear = alignment.lit and max(alignment.luma, alignment.colour) <= CLEAR_UNITS
         return saved <= (SAVED_LIT if clear else SAVED_CHANGED if changed else SAVED)
-    if found.detail > MOVED_DETAIL or found.lit or found.mark is not None or found.grey:
+    if alignment.detail > MOVED_DETAIL or alignment.lit or alignment.mark is not None or alignment.grey:
         return False
-    rich = found.textured >= RICH
-    if not rich and found.correlation < MOVED_CORRELATION:
+    rich = alignment.textured >= RICH
+    if not rich and alignment.correlation < MOVED_CORRELATION:
         return False
-    return found.luma <= (RICH_LUMA if rich else MOVED_LUMA) and found.colour <= (RICH_COLOUR if rich else MOVED_COLOUR)
+    return alignment.luma <= (RICH_LUMA if rich else MOVED_LUMA) and alignment.colour <= (
+        RICH_COLOUR if rich else MOVED_COLOUR
+    )
 
 
 def same_picture(one: Planes, other: Planes, resized: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -226,7 +228,7 @@ def same_picture(one: Planes, other: Planes, resized: NDArray[np.bool_]) -> NDAr
 
 def _judged(task: Task) -> Verdicts:
     photos = {uri: _decoded(uri) for uri in dict.fromkeys([*task[0], *task[1]])}
-    found = np.zeros(len(task[0]), dtype=np.uint8)
+    verdicts = np.zeros(len(task[0]), dtype=np.uint8)
     pairs: list[tuple[Pixels, Pixels]] = []
     resized: list[bool] = []
     copies: list[bool] = []
@@ -251,8 +253,8 @@ def _judged(task: Task) -> Verdicts:
     if pairs:
         ones, others = (np.stack(side) for side in zip(*pairs, strict=True))
         pictures = same_picture(ones, others, np.array(resized))
-        found[places] = np.where(pictures, PICTURE, np.where(copies, COPY, DIFFERENT))
-    return found
+        verdicts[places] = np.where(pictures, PICTURE, np.where(copies, COPY, DIFFERENT))
+    return verdicts
 
 
 def compared(
@@ -261,32 +263,39 @@ def compared(
     """Whether two photos look alike, within a frame of each that seems to show the same, and whether one is a copy."""
     if _area(frame) < _area(other_frame):  # the second is laid over the one that shows less around the frame
         one, other, planes, frame, other_frame = other, one, planes[::-1], other_frame, frame
-    found = aligned(*planes, start_of(frame, other_frame))
-    if _is_moved_copy(found) or _is_moved_copy(_cut(one, other, planes)):
+    alignment = aligned(*planes, start_of(frame, other_frame))
+    if _is_moved_copy(alignment) or _is_moved_copy(_cut(one, other, planes)):
         return True, True
-    if found is None or found.moved >= IN_PLACE:
+    if alignment is None or alignment.moved >= IN_PLACE:
         return False, False
-    if not is_copy(found, 0.0, False):
+    if not is_copy(alignment, 0.0, False):
         return False, False
-    source, target = (other, one) if found.swapped else (one, other)
-    changed = found.lit or found.grey or found.mark is not None or one.size != other.size or one.lossy or other.lossy
-    saved = left_once_saved(source, target, found)
-    if not found.lit:
-        saved = min(saved, left_once_saved(target, source, found))
-    return True, is_copy(found, saved, changed)
+    source, target = (other, one) if alignment.swapped else (one, other)
+    changed = (
+        alignment.lit
+        or alignment.grey
+        or alignment.mark is not None
+        or one.size != other.size
+        or one.lossy
+        or other.lossy
+    )
+    saved = left_once_saved(source, target, alignment)
+    if not alignment.lit:
+        saved = min(saved, left_once_saved(target, source, alignment))
+    return True, is_copy(alignment, saved, changed)
 
 
-def _is_moved_copy(found: Alignment | None) -> bool:
-    if found is None or found.moved < (MOVED_RICH if found.textured >= RICH else MOVED):
+def _is_moved_copy(alignment: Alignment | None) -> bool:
+    if alignment is None or alignment.moved < (MOVED_RICH if alignment.textured >= RICH else MOVED):
         return False
-    return is_copy(found, None, False)
+    return is_copy(alignment, None, False)
 
 
 def _cut(one: Decoded, other: Decoded, planes: tuple[Pixels, Pixels]) -> Alignment | None:
     """The smaller photo laid over the middle of the larger one, as if all that was cut off or added were a rim."""
     if one.size[0] > other.size[0]:
         one, other, planes = other, one, planes[::-1]
-    shares = [own / larger for own, larger in zip(one.size, other.size, strict=True)]
+    shares = [edge / larger for edge, larger in zip(one.size, other.size, strict=True)]
     if not all(SHORTEST < share < 1 for share in shares):
         return None
     frame = [(1 - share) / 2 for share in shares] + [(1 + share) / 2 for share in shares]
@@ -297,35 +306,35 @@ def _area(frame: Frame) -> float:
     return (frame[2] - frame[0]) * (frame[3] - frame[1])
 
 
-def left_once_saved(source: Decoded, target: Decoded, found: Alignment) -> float:
+def left_once_saved(source: Decoded, target: Decoded, alignment: Alignment) -> float:
     """By how many levels two photos that lie in the same place differ once the one was made as the other is.
 
     It gets the other's size and brightness, and is saved with its quantization tables or not, whichever leaves less;
     where these are not known, noise that lies all over is allowed for. Means of small patches are judged, less a mark.
     """
     made = source.image.resize(target.image.size, Image.Resampling.LANCZOS)
-    if found.grey:
+    if alignment.grey:
         made = made.convert("L").convert("RGB")
     levels = np.asarray(made, dtype=np.float32)
-    if found.lit:
-        levels = np.clip(found.gain * levels + found.offset, 0, 255)
-    wanted = target.image.convert("L").convert("RGB") if found.grey else target.image
-    noisy = found.lit or source.size != target.size or source.lossy or target.lossy
-    least = _worst_patch(levels, wanted, found, noisy)
+    if alignment.lit:
+        levels = np.clip(alignment.gain * levels + alignment.offset, 0, 255)
+    wanted = target.image.convert("L").convert("RGB") if alignment.grey else target.image
+    noisy = alignment.lit or source.size != target.size or source.lossy or target.lossy
+    least = _worst_patch(levels, wanted, alignment, noisy)
     if target.whole and target.tables:
         data = io.BytesIO()
         photo = Image.fromarray(levels.round().astype(np.uint8))
         photo.save(data, "JPEG", qtables=target.tables, subsampling=target.sampling)
         again = np.asarray(Image.open(data).convert("RGB"), dtype=np.float32)
-        least = min(least, _worst_patch(again, wanted, found, noisy))
+        least = min(least, _worst_patch(again, wanted, alignment, noisy))
     return least
 
 
-def _worst_patch(levels: Pixels, wanted: Image.Image, found: Alignment, noisy: bool) -> float:
+def _worst_patch(levels: Pixels, wanted: Image.Image, alignment: Alignment, noisy: bool) -> float:
     patches = np.abs(cv2.blur(levels - np.asarray(wanted, dtype=np.float32), (PATCH, PATCH))).max(axis=2)
-    if found.mark is not None:
+    if alignment.mark is not None:
         height, width = patches.shape
-        left, top, right, bottom = found.mark
+        left, top, right, bottom = alignment.mark
         patches[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = 0
     worst = float(np.partition(patches.ravel(), -PATCH)[-PATCH])
     if noisy:

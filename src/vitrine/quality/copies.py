@@ -61,13 +61,13 @@ def spare_rows(
     for rows in groups:
         kept: dict[int, list[tuple[int, int]]] = {}  # by their first copies: place in the group and row
         for place, row in enumerate(rows.tolist()):
-            own = int(first[row])
-            photos = {own, *confirmed.of(own)}
+            first_row = int(first[row])
+            photos = {first_row, *confirmed.of(first_row)}
             copies = sorted(stays for photo in photos for stays in kept.get(photo, ()))[:TRIED]
-            alike = {own, *same.of(own)}
+            alike = {first_row, *same.of(first_row)}
             original = next((one for _, one in copies if spare(shown[row], shown[one], int(first[one]) in alike)), None)
             if original is None:
-                kept.setdefault(own, []).append((place, row))
+                kept.setdefault(first_row, []).append((place, row))
             else:
                 gone[row] = original
     return gone
@@ -111,5 +111,6 @@ def records(table: pd.DataFrame, photos: pd.DataFrame, rows: Rows) -> dict[int, 
     cells = [*(table[name].iloc[rows].tolist() for name in columns), sizes]
     values = zip(*cells, strict=True)
     return {
-        row: dict(zip([*columns, "size"], own, strict=True)) for row, own in zip(rows.tolist(), values, strict=True)
+        row: dict(zip([*columns, "size"], fields, strict=True))
+        for row, fields in zip(rows.tolist(), values, strict=True)
     }

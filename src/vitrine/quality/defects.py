@@ -55,32 +55,32 @@ def defects(photos: pd.DataFrame, settings: Settings) -> dict[str, Mask]:
         settings: Limits.
     """
     rows = np.flatnonzero(photos["readable"].to_numpy() & (photos["spread"].to_numpy() >= settings.blank_spread))
-    found = {name: np.zeros(len(photos), dtype=bool) for name in MASKS}
+    by_defect = {name: np.zeros(len(photos), dtype=bool) for name in MASKS}
     if len(rows) < FEWEST:
-        return found
+        return by_defect
 
     def measure(name: str) -> NDArray[np.float64]:
         return photos[name].to_numpy()[rows].astype(np.float64)
 
     highlights, focus = measure("highlights"), measure("focus")
     stretch = np.abs(np.log(measure("width") / measure("height")))
-    looks = signatures(photos)
-    detail = information(looks)[rows]
+    encoded = signatures(photos)
+    detail = information(encoded)[rows]
     masks = (
         highlights < settings.dark_highlights * _usual(highlights).middle,
-        _overexposed(looks[rows], measure("shadows"), measure("clipped"), measure("blown"), settings),
+        _overexposed(encoded[rows], measure("shadows"), measure("clipped"), measure("blown"), settings),
         focus < settings.blurred_focus * _usual(focus).high,
         stretch > max(_usual(stretch).middle + np.log(settings.odd_aspect), _usual(stretch).fence(FAR_OUT)),
         detail < settings.low_information * _usual(detail).middle,
         measure("borders") > settings.background_share,
     )
     for name, mask in zip(MASKS, masks, strict=True):
-        found[name][rows[mask]] = True
-    return found
+        by_defect[name][rows[mask]] = True
+    return by_defect
 
 
 def _overexposed(
-    looks: NDArray[np.uint8],
+    encoded: NDArray[np.uint8],
     shadows: NDArray[np.float64],
     clipped: NDArray[np.float64],
     blown: NDArray[np.float64],
@@ -91,7 +91,7 @@ def _overexposed(
     Colours at their limit tell: a ground is white, but what is overexposed is yellow or cyan before it is white. Where
     all of a photo has become white, so has its middle.
     """
-    luma = looks[:, : signature.LUMA**2].reshape(-1, signature.LUMA, signature.LUMA)
+    luma = encoded[:, : signature.LUMA**2].reshape(-1, signature.LUMA, signature.LUMA)
     middle = luma[:, MIDDLE, MIDDLE].reshape(len(luma), -1)
     white = (luma >= WHITE).reshape(len(luma), -1)
     on_white = (white[:, RIM].mean(axis=1) > ON_WHITE) & ((middle >= WHITE).mean(axis=1) < FILLED)
@@ -109,7 +109,7 @@ def _overexposed(
     return np.asarray(lifted & (coloured | gone) | veiled, dtype=bool)
 
 
-def information(looks: NDArray[np.uint8]) -> NDArray[np.int64]:
+def information(encoded: NDArray[np.uint8]) -> NDArray[np.int64]:
     """How many frequencies of a signature's luma cells show something, of 256: (n, LENGTH) -> (n,).
 
     Noise cancels within a cell, and a plain ground or a gradient has a handful of frequencies; a photo has a hundred.
@@ -117,8 +117,8 @@ def information(looks: NDArray[np.uint8]) -> NDArray[np.int64]:
     side = signature.LUMA
     waves = cv2.dct(np.eye(side, dtype=np.float32), flags=cv2.DCT_ROWS)  # one per column
     counts = [np.empty(0, dtype=np.int64)]
-    for start in range(0, len(looks), PORTION):
-        luma = looks[start : start + PORTION, : side * side].reshape(-1, side, side).astype(np.float32)
+    for start in range(0, len(encoded), PORTION):
+        luma = encoded[start : start + PORTION, : side * side].reshape(-1, side, side).astype(np.float32)
         counts.append((np.abs(waves.T @ luma @ waves) > SEEN).sum(axis=(1, 2)))
     return np.concatenate(counts)
 

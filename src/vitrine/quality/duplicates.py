@@ -63,8 +63,8 @@ def near_links(photos: pd.DataFrame, max_distance: int = MAX_DISTANCE) -> Links:
     max_distance = min(max_distance, next(upright for photos, upright, _ in REACH if len(rows) <= photos))
     first, second = near_pairs(photos["hash"].to_numpy(dtype=np.uint64)[rows], max_distance)
     left, right = rows[first], rows[second]
-    looks = signatures(photos)
-    same = signature.same_photo(looks, looks, left, right)
+    encoded = signatures(photos)
+    same = signature.same_photo(encoded, encoded, left, right)
     return left[same], right[same]
 
 
@@ -96,13 +96,13 @@ def turned_links(photos: pd.DataFrame) -> tuple[Rows, Rows, tuple[Turns, Turns]]
     Returns:
         Both rows of each link, and the turn (see `signature.turned`) that brings each to where they look alike.
     """
-    looks, rows = signatures(photos), _textured(photos)
+    encoded, rows = signatures(photos), _textured(photos)
     codes: list[NDArray[np.uint64]] = []
     owners: list[Rows] = []
     turns: list[Turns] = []
     for start in range(0, len(rows), PORTION):
         part = rows[start : start + PORTION]
-        low, canonical = signature.frequencies(looks[part]), signature.canonical_turns(looks[part])
+        low, canonical = signature.frequencies(encoded[part]), signature.canonical_turns(encoded[part])
         for turn in range(signature.TURNS):
             chosen = np.flatnonzero(canonical[:, turn])
             codes.append(signature.codes(signature.turned_frequencies(low[chosen], turn)))
@@ -121,8 +121,8 @@ def turned_links(photos: pd.DataFrame) -> tuple[Rows, Rows, tuple[Turns, Turns]]
         for other in range(signature.TURNS):
             pairs = np.flatnonzero((turned[first] == one) & (turned[second] == other))
             if len(pairs):
-                left = signature.turned(looks[owner[first[pairs]]], one)
-                right = signature.turned(looks[owner[second[pairs]]], other)
+                left = signature.turned(encoded[owner[first[pairs]]], one)
+                right = signature.turned(encoded[owner[second[pairs]]], other)
                 same[pairs] = signature.same_photo(left, right, np.arange(len(pairs)), np.arange(len(pairs)))
     first, second = first[same], second[same]
     return owner[first], owner[second], (turned[first], turned[second])

@@ -61,10 +61,10 @@ def embedder(
 
         trunk, (channels, _, _) = build_backbone(NET, EDGE, weights)
         pooled = nn.Sequential(trunk, nn.AdaptiveAvgPool2d(1)).to("cuda" if torch.cuda.is_available() else "cpu")
-        found = np.zeros((len(rows), channels), np.float32)
+        embeddings = np.zeros((len(rows), channels), np.float32)
         asked = np.flatnonzero(photos["readable"].to_numpy(bool)[rows])
         if not len(asked):
-            return found
+            return embeddings
         images = catalog.table["image"].iloc[rows[asked]]
         uris = [catalog.uri(image) for image in images]
         digests = photos["sha256"].iloc[rows[asked]].tolist()
@@ -79,10 +79,10 @@ def embedder(
         parts = np.array_split(np.arange(len(asked)), range(BATCH, len(asked), BATCH))
         done = 0
         for part, batch in store.batches(parts):
-            found[asked[part]] = store.normalised(batch, cpu).flatten(1).numpy()
+            embeddings[asked[part]] = store.normalised(batch, cpu).flatten(1).numpy()
             done += len(part)
             if progress is not None:
                 progress(done, len(asked))
-        return found
+        return embeddings
 
     return embed

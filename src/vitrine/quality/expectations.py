@@ -164,21 +164,21 @@ def _of_values(
             tally.rows += (places[: SHOWN - len(tally.rows)] + start).tolist()
             times = pd.Series(codes[places]).value_counts().head(SHOWN)
             tally.values.update(dict(zip(different[column].iloc[times.index], times.tolist(), strict=True)))
-    known = len(values) - values.null_count
+    filled = len(values) - values.null_count
     return [
-        tally.last if failure(tally.last) else _whole(tally, values, known, expectation)
+        tally.last if failure(tally.last) else _whole(tally, values, filled, expectation)
         for tally, expectation in zip(tallies, expectations, strict=True)
     ]
 
 
 def _whole(
-    tally: _Tally, values: pa.ChunkedArray, known: int, expectation: "Expectation"
+    tally: _Tally, values: pa.ChunkedArray, filled: int, expectation: "Expectation"
 ) -> "ExpectationValidationResult":
     """The result about all rows, made of those about the slices."""
-    total, missing = len(values), len(values) - known
-    share = tally.count / known * 100 if known else None
+    total, missing = len(values), len(values) - filled
+    share = tally.count / filled * 100 if filled else None
     result = tally.last
-    result.success = not known or (known - tally.count) / known >= float(expectation.mostly)
+    result.success = not filled or (filled - tally.count) / filled >= float(expectation.mostly)
     result.result = {
         "element_count": total,
         "unexpected_count": tally.count,

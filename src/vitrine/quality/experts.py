@@ -1,7 +1,7 @@
 """Experts who contradict each other about one item, and experts whose verdicts differ from the others' beyond chance.
 
-Verdicts are an expert's opinion: "different experts have different identification capabilities" (authenticity paper,
-Section 2.2). Where two of them judged the same item, a contradiction is a label that is wrong for certain.
+Verdicts are an expert's opinion: "different experts have different identification capabilities" (Yang et al.
+2020, Section 2.2). Where two of them judged the same item, a contradiction is a label that is wrong for certain.
 """
 
 from collections.abc import Collection
@@ -41,10 +41,10 @@ def disagreements(table: pd.DataFrame, copies: Indices | None = None, no_label: 
         return _no_disagreements()
     unit = _units(table)
     verdict = pd.factorize(table["verdict"])[0]
-    known = (table["verdict"] != "").to_numpy(dtype=bool)
-    found = []
+    has_verdict = (table["verdict"] != "").to_numpy(dtype=bool)
+    contradictions = []
     for tie, item, name in _ties(table, unit, copies, no_label):
-        rows = np.flatnonzero(known & (item >= 0))
+        rows = np.flatnonzero(has_verdict & (item >= 0))
         rows = rows[np.isin(item[rows], _with_several(item[rows], verdict[rows]))]
         if tie != "listing":  # what one listing contradicts itself in is said once
             rows = rows[np.isin(item[rows], _with_several(item[rows], unit[rows]))]
@@ -59,9 +59,9 @@ def disagreements(table: pd.DataFrame, copies: Indices | None = None, no_label: 
         rows_of = rows_of.assign(first=first).sort_values(["first", "row"], kind="stable")
         rows_of["item"] = pd.factorize(rows_of["item"])[0]
         rows_of["name"] = table[name].iloc[rows_of["first"]].array
-        found.append(rows_of.assign(tie=tie)[list(_no_disagreements())])
+        contradictions.append(rows_of.assign(tie=tie)[list(_no_disagreements())])
     texts = dict.fromkeys(["tie", "name", "expert", "verdict"], TEXT)
-    return pd.concat(found, ignore_index=True).astype(texts) if found else _no_disagreements()
+    return pd.concat(contradictions, ignore_index=True).astype(texts) if contradictions else _no_disagreements()
 
 
 def expert_rates(table: pd.DataFrame) -> pd.DataFrame:
@@ -160,9 +160,9 @@ def _ties(
     if "user" in table and "description" in table:
         text = table["description"].str.replace(r"\s+", " ", regex=True).str.strip().str.lower()
         user, words = pd.factorize(table["user"])[0], pd.factorize(text)[0]
-        told = (table["user"] != "") & (text != "") & ~text.isin([word.lower() for word in no_label])
+        has_text = (table["user"] != "") & (text != "") & ~text.isin([word.lower() for word in no_label])
         both = user.astype(np.int64) * (int(words.max(initial=0)) + 1) + words
-        ties.append(("text", np.where(told, both, -1), "description"))
+        ties.append(("text", np.where(has_text, both, -1), "description"))
     if copies is not None:
         ties.append(("photo", copies, image))
     return ties

@@ -85,16 +85,16 @@ def framed_pairs(photos: pd.DataFrame, rows: Rows) -> Framed:
     none = np.empty(0, dtype=np.int64)
     if len(rows) < 2:
         return Framed(none, none, np.empty((0, 4), np.float32), np.empty((0, 4), np.float32))
-    looks = signatures(photos)[rows]
+    encoded = signatures(photos)[rows]
     bordered = photos[["left", "top", "right", "bottom"]].to_numpy(np.float32)[rows]
-    whole = _view(looks, np.broadcast_to(np.array(WHOLE, dtype=np.float32), bordered.shape))
-    cropped = _view(looks, np.broadcast_to(np.array(CROPPED, dtype=np.float32), bordered.shape))
-    within = _view(looks, _inner(bordered))
-    found = [_candidates(one, other) for one, other in ((whole, whole), (cropped, whole), (within, within))]
-    first, second, rest = (np.concatenate(column) for column in zip(*(each[:3] for each in found), strict=True))
-    one, other = (np.concatenate(column) for column in zip(*(each[3:] for each in found), strict=True))
+    whole = _view(encoded, np.broadcast_to(np.array(WHOLE, dtype=np.float32), bordered.shape))
+    cropped = _view(encoded, np.broadcast_to(np.array(CROPPED, dtype=np.float32), bordered.shape))
+    within = _view(encoded, _inner(bordered))
+    candidates = [_candidates(one, other) for one, other in ((whole, whole), (cropped, whole), (within, within))]
+    first, second, rest = (np.concatenate(column) for column in zip(*(each[:3] for each in candidates), strict=True))
+    one, other = (np.concatenate(column) for column in zip(*(each[3:] for each in candidates), strict=True))
     # Of each pair's frames the best. A crop is laid over the whole as well as a shift and a zoom can, and not quite.
-    handicap = np.where(np.arange(len(rest)) < len(found[0][0]), WHOLE_HANDICAP, np.float32(1))
+    handicap = np.where(np.arange(len(rest)) < len(candidates[0][0]), WHOLE_HANDICAP, np.float32(1))
     best = np.lexsort((rest * handicap, np.maximum(first, second), np.minimum(first, second)))
     low, high = np.minimum(first, second)[best], np.maximum(first, second)[best]
     fresh = np.ones(len(best), dtype=bool)
@@ -114,12 +114,12 @@ def _inner(boxes: Floats) -> Floats:
     return np.concatenate([boxes[:, :2] + WITHIN * sides, boxes[:, 2:] - WITHIN * sides], axis=1).astype(np.float32)
 
 
-def _view(looks: NDArray[np.uint8], frames: Floats) -> _View:
-    luma = looks[:, : LUMA * LUMA].reshape(-1, 1, LUMA, LUMA).astype(np.float32)
-    chroma = looks[:, LUMA * LUMA :].reshape(-1, 2, CHROMA, CHROMA).astype(np.float32) - 128
+def _view(encoded: NDArray[np.uint8], frames: Floats) -> _View:
+    luma = encoded[:, : LUMA * LUMA].reshape(-1, 1, LUMA, LUMA).astype(np.float32)
+    chroma = encoded[:, LUMA * LUMA :].reshape(-1, 2, CHROMA, CHROMA).astype(np.float32) - 128
     luma = _resampled(luma, frames)[:, 0]
     spread = np.maximum(luma.std(axis=(1, 2)), 1.0)
-    return _View(frames, luma, spread, _resampled(chroma, frames).reshape(len(looks), -1), _descriptors(luma))
+    return _View(frames, luma, spread, _resampled(chroma, frames).reshape(len(encoded), -1), _descriptors(luma))
 
 
 def _resampled(planes: Floats, frames: Floats) -> Floats:
@@ -173,11 +173,11 @@ def _nearest(asked: Floats, among: Floats, itself: bool) -> Rows:
     """The nearest few of each, (n, few); with `itself` the same photo is none of them."""
     count = min(NEIGHBOURS + itself, len(among))
     if len(among) <= BRUTE_FORCE:
-        found = [np.empty((0, count), dtype=np.int64)]
+        neighbours = [np.empty((0, count), dtype=np.int64)]
         for start in range(0, len(asked), PORTION):
             likeness = asked[start : start + PORTION] @ among.T
-            found.append(np.argpartition(-likeness, count - 1, axis=1)[:, :count])
-        return np.concatenate(found)
+            neighbours.append(np.argpartition(-likeness, count - 1, axis=1)[:, :count])
+        return np.concatenate(neighbours)
     import faiss
 
     # Time grows as n^1.5: lists as many as the square root, of which a fixed number is looked into.

@@ -216,8 +216,8 @@ def column_findings(
         cells = side[list(mixes)].astype(object).fillna("")
         cells = cells.map(lambda cell: str(cell).replace("|", "/"))  # Evidently compares whole cells
         sides.append(pd.concat([side[list(numbers)], cells.add_prefix("attr:")], axis=1))
-    found = detect(sides[0], sides[1], DriftRules()).findings
-    return [replace(finding, signal=finding.signal.removeprefix("attr:")) for finding in found]
+    findings = detect(sides[0], sides[1], DriftRules()).findings
+    return [replace(finding, signal=finding.signal.removeprefix("attr:")) for finding in findings]
 
 
 def _rules(page: Page, changes: list[RuleChange]) -> None:
@@ -280,13 +280,13 @@ def _labels(page: Page, difference: Difference) -> None:
 
 
 def _label_sentence(change: LabelChange) -> str:
-    said = [f"{_title(change.column)}: {change.before:,} labels before, {change.now:,} now; "]
-    said.append("the mix has changed." if change.moved else "the mix is about the same.")
+    sentences = [f"{_title(change.column)}: {change.before:,} labels before, {change.now:,} now; "]
+    sentences.append("the mix has changed." if change.moved else "the mix is about the same.")
     for names, what in ((change.appeared, "New"), (change.vanished, "Gone")):
         if names:
             more = f" and {len(names) - 8:,} more" if len(names) > 8 else ""
-            said.append(f" {what}: {', '.join(names[:8])}{more}.")
-    return "".join(said)
+            sentences.append(f" {what}: {', '.join(names[:8])}{more}.")
+    return "".join(sentences)
 
 
 def _photos(page: Page, changes: tuple[MeasureChange, ...]) -> None:

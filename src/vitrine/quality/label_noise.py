@@ -121,7 +121,7 @@ def label_noise(
     drawn = {name: np.sort(rows[lowest(order[rows], max_rows)]) for name, rows in labelled.items()}
     asked = np.unique(np.concatenate([np.zeros(0, np.int64), *drawn.values()]))
     seen = [view(asked) for view in features or [looks_of(photos)]] if len(asked) else []
-    found: list[pd.DataFrame] = []
+    parts: list[pd.DataFrame] = []
     columns: list[Reliability] = []
     for done, (name, rows) in enumerate(drawn.items()):
         if len(rows):
@@ -133,11 +133,11 @@ def label_noise(
                 with threadpool_limits(1):  # thousands of short calls, which threads that wait for a core hold up
                     suspects, reliability = _judged(column, labels, views, groups, dealt, len(labelled[name]))
                 suspects["row"] = rows[suspects["row"]]
-                found.append(suspects)
+                parts.append(suspects)
                 columns.append(reliability)
         if progress is not None:
             progress(done + 1, len(names))
-    every = pd.concat([_no_suspects(), *(frame for frame in found if len(frame))], ignore_index=True)
+    every = pd.concat([_no_suspects(), *(frame for frame in parts if len(frame))], ignore_index=True)
     every = every.sort_values(
         ["confident", "margin", "row", "column"], ascending=[False, False, True, True], ignore_index=True
     )
@@ -160,10 +160,10 @@ def out_of_fold(views: Sequence[NDArray[np.floating]], labels: Rows, folds: Rows
         labels: Given classes, (photos,).
         folds: Numbers from 0 on, (photos,).
     """
-    found = [_by_view(features, labels, folds) for features in views]
-    if len(found) == 1:
-        return found[0]
-    return pooled([np.log(np.maximum(own, 1e-12)) for own in found], labels)
+    by_view = [_by_view(features, labels, folds) for features in views]
+    if len(by_view) == 1:
+        return by_view[0]
+    return pooled([np.log(np.maximum(view_probabilities, 1e-12)) for view_probabilities in by_view], labels)
 
 
 def _by_view(features: NDArray[np.floating], labels: Rows, folds: Rows) -> Probabilities:
@@ -173,8 +173,8 @@ def _by_view(features: NDArray[np.floating], labels: Rows, folds: Rows) -> Proba
     model = PCA(min(COMPONENTS, *features.shape), svd_solver="covariance_eigh")
     points = model.fit_transform(features).astype(np.float32)
     variance = model.explained_variance_
-    known = variance >= 1e-6 * variance[0]
-    points, scale = points[:, known], np.sqrt(np.maximum(variance[known], 1e-12)).astype(np.float32)
+    varies = variance >= 1e-6 * variance[0]
+    points, scale = points[:, varies], np.sqrt(np.maximum(variance[varies], 1e-12)).astype(np.float32)
     linear = np.zeros((len(labels), int(labels.max()) + 1), dtype=np.float32)
     near = np.zeros_like(linear)
     for fold in range(int(folds.max()) + 1):
@@ -208,8 +208,8 @@ def pooled(scores: Sequence[NDArray[np.floating]], labels: Rows) -> Probabilitie
     given = views[:, rows, labels].mean(axis=1)
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        said = _log_softmax(np.tensordot(weights, views, 1))
-        return -float(said[rows, labels].mean()), (np.exp(said) * views).sum(axis=2).mean(axis=1) - given
+        logs = _log_softmax(np.tensordot(weights, views, 1))
+        return -float(logs[rows, labels].mean()), (np.exp(logs) * views).sum(axis=2).mean(axis=1) - given
 
     start = np.full(len(views), 1 / len(views))
     best = minimize(loss, start, jac=True, bounds=[(0.0, 5.0)] * len(views), method="L-BFGS-B").x
@@ -236,11 +236,11 @@ def confident(probabilities: Probabilities, labels: Rows, suspect: Rows, other: 
 
     t_j is the mean of p_j over the rows labelled j (Eq. 1 of the paper).
     """
-    own = probabilities[np.arange(len(labels)), labels]
-    usual = np.bincount(labels, own, probabilities.shape[1]) / np.maximum(
+    self_confidence = probabilities[np.arange(len(labels)), labels]
+    usual = np.bincount(labels, self_confidence, probabilities.shape[1]) / np.maximum(
         np.bincount(labels, minlength=probabilities.shape[1]), 1
     )
-    return (probabilities[suspect, other] >= usual[other]) & (own[suspect] < usual[labels[suspect]])
+    return (probabilities[suspect, other] >= usual[other]) & (self_confidence[suspect] < usual[labels[suspect]])
 
 
 def least_odds(classes: int) -> float:
@@ -290,16 +290,16 @@ def _judged(
         why = f"the photos tell too little: {shares[0]} guessed right, {shares[1]} by always the commonest label"
         return none(why, accuracy, majority)
     suspect, other = doubted(probabilities, labels)
-    own, best = probabilities[suspect, labels[suspect]], probabilities[suspect, other]
+    given_probability, best = probabilities[suspect, labels[suspect]], probabilities[suspect, other]
     frame = pd.DataFrame(
         {
             "row": rows[suspect],
             "column": pd.Series([column] * len(suspect), dtype=TEXT),
             "given": pd.Series(texts[labels[suspect]], dtype=TEXT),
             "suggested": pd.Series(texts[other], dtype=TEXT),
-            "self_confidence": own,
+            "self_confidence": given_probability,
             "probability": best,
-            "margin": np.log(best / np.maximum(own, 1e-9)),
+            "margin": np.log(best / np.maximum(given_probability, 1e-9)),
             "confident": confident(probabilities, labels, suspect, other),
         }
     )

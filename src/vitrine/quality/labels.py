@@ -59,11 +59,11 @@ def agreed(column: str, values: Sequence[str]) -> tuple[str, bool]:
         The label all copies support ("" where they contradict; of category paths the common part), and whether they
         contradict. A finer path refines a coarser one, and more labels complete fewer.
     """
-    known = [value for value in values if value]
-    if not known or all(value == known[0] for value in known):
-        return (known[0] if known else ""), False
+    filled = [value for value in values if value]
+    if not filled or all(value == filled[0] for value in filled):
+        return (filled[0] if filled else ""), False
     if column == "category":
-        paths = sorted((value.split("/") for value in known), key=len)
+        paths = sorted((value.split("/") for value in filled), key=len)
         longest = paths[-1]
         if all(longest[: len(path)] == path for path in paths):
             return "/".join(longest), False
@@ -72,7 +72,7 @@ def agreed(column: str, values: Sequence[str]) -> tuple[str, bool]:
             common += 1
         return "/".join(longest[:common]), True
     if column.startswith(ATTRIBUTE_PREFIX):
-        sets = sorted((labels_of(value) for value in known), key=len)
+        sets = sorted((labels_of(value) for value in filled), key=len)
         if all(set(labels) <= set(sets[-1]) for labels in sets):
             return "|".join(sets[-1]), False
     return "", True

@@ -58,11 +58,11 @@ def copy_links(catalog: Catalog, photos: pd.DataFrame, max_distance: int, worker
         photos = _with_whole_digests(catalog, photos, workers)
         _, by_pixels = exact_links(photos)
         left, right, frames = candidate_links(photos, max_distance)
-        found = confirmed(_uris(catalog, left), _uris(catalog, right), workers, frames=frames)
-        near, pictures = ((left[found >= least], right[found >= least]) for least in (COPY, PICTURE))
+        copies = confirmed(_uris(catalog, left), _uris(catalog, right), workers, frames=frames)
+        near, pictures = ((left[copies >= least], right[copies >= least]) for least in (COPY, PICTURE))
         left, right, turns = turned_links(photos)
-        found = confirmed(_uris(catalog, left), _uris(catalog, right), workers, turns)
-        turned = left[found >= COPY], right[found >= COPY]
+        copies = confirmed(_uris(catalog, left), _uris(catalog, right), workers, turns)
+        turned = left[copies >= COPY], right[copies >= COPY]
     links = {"pixels": by_pixels, "near": near, "pictures": pictures, "turned": turned}
     try:
         with files.atomic_write(path) as temporary:
@@ -82,11 +82,11 @@ def _with_whole_digests(catalog: Catalog, photos: pd.DataFrame, workers: int | N
     asked = contents[contents["pixels"].duplicated(keep=False)]
     if asked.empty:
         return photos
-    found = pixel_digests(_uris(catalog, asked.index.to_numpy()), workers)
-    digests = dict(zip(asked["sha256"], found, strict=True))
+    digest_of = pixel_digests(_uris(catalog, asked.index.to_numpy()), workers)
+    digests = dict(zip(asked["sha256"], digest_of, strict=True))
     rows = np.flatnonzero(photos["sha256"].isin(digests).to_numpy(dtype=bool))
     pixels = photos["pixels"].copy()
-    pixels.iloc[rows] = [digests[own] for own in photos["sha256"].iloc[rows]]
+    pixels.iloc[rows] = [digests[photo_digest] for photo_digest in photos["sha256"].iloc[rows]]
     return photos.copy(deep=False).assign(pixels=pixels)
 
 

@@ -47,9 +47,9 @@ def keyword_hits(table: pd.DataFrame, settings: Settings) -> pd.Series:
         where = described if number < len(settings.keywords) else described & judged
         whole_word = rf"(?:^|\W){re.escape(word)}(?:\W|$)"
         holds = pd.Series(texts, dtype=TEXT).str.contains(whole_word, case=False, regex=True).to_numpy(dtype=bool)
-        found = where & holds[codes]
-        if 0 < found.sum() <= max(1, settings.keyword_max_share * where.sum()):
-            hits[found & (hits < 0)] = number
+        matched = where & holds[codes]
+        if 0 < matched.sum() <= max(1, settings.keyword_max_share * where.sum()):
+            hits[matched & (hits < 0)] = number
     return pd.Series([*words, ""], dtype=TEXT).take(hits).set_axis(table.index)
 
 
@@ -67,11 +67,11 @@ def repeated_text(table: pd.DataFrame, no_label: Collection[str]) -> NDArray[np.
     text, texts = _folded(table["description"])
     user, users = _folded(table["user"])
     none = {word.casefold() for word in no_label} | {""}
-    told = ~np.isin(text, np.flatnonzero([value in none for value in texts]))
-    told &= ~np.isin(user, np.flatnonzero([value == "" for value in users]))
+    has_text = ~np.isin(text, np.flatnonzero([value in none for value in texts]))
+    has_text &= ~np.isin(user, np.flatnonzero([value == "" for value in users]))
     unit = units(table)
     frame = pd.DataFrame({"unit": unit, "user": user, "text": text, "labels": label_counts(table)})
-    frame = frame.assign(row=np.arange(len(table)))[told]
+    frame = frame.assign(row=np.arange(len(table)))[has_text]
     listings = frame.groupby(["user", "text", "unit"], sort=False, as_index=False).agg(
         labels=("labels", "sum"), photos=("labels", "size"), first=("row", "min")
     )

@@ -51,11 +51,11 @@ def gradients(luma: Features, side: int, directions: int) -> Features:
     upper_share = angle - lower
     lower = lower.astype(np.int8) % directions
     step = LUMA // side
-    found = np.empty((len(luma), side, side, directions), dtype=np.float32)
+    histograms = np.empty((len(luma), side, side, directions), dtype=np.float32)
     for direction in range(directions):
         share = (lower == direction) * (1 - upper_share) + ((lower + 1) % directions == direction) * upper_share
-        found[..., direction] = (strength * share).reshape(-1, side, step, side, step).sum(axis=(2, 4))
-    flat = found.reshape(len(luma), -1)
+        histograms[..., direction] = (strength * share).reshape(-1, side, step, side, step).sum(axis=(2, 4))
+    flat = histograms.reshape(len(luma), -1)
     return np.sqrt(flat / (flat.sum(axis=1, keepdims=True) + 1e-6))
 
 

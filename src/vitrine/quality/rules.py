@@ -133,12 +133,12 @@ def evaluate(evidence: Evidence) -> tuple[dict[str, Finding], "list[ExpectationV
     Returns:
         What each found, and what Great Expectations says of the rules that it judged.
     """
-    found, results = _tabular(evidence)
+    findings, results = _tabular(evidence)
     for name, rule in RULES.items():
         finding = rule(evidence)
         if finding is not None:
-            found[name] = finding
-    return {name: found[name] for name in evidence.settings.rules if name in found}, results
+            findings[name] = finding
+    return {name: findings[name] for name in evidence.settings.rules if name in findings}, results
 
 
 # Rules over single cells: Great Expectations judges them.
@@ -151,7 +151,7 @@ def _tabular(evidence: Evidence) -> tuple[dict[str, Finding], "list[ExpectationV
     outcome = [unexpected(result) for result in results]
     readable = int(evidence.photos["readable"].sum())
     totals = {"unusable_values": len(frame), "unsafe_text": len(frame), "missing_photos": len(frame)}
-    found: dict[str, Finding] = {}
+    findings: dict[str, Finding] = {}
     for rule in dict.fromkeys(spec[0] for spec in specs):
         parts = [(spec[2]["column"], *result) for spec, result in zip(specs, outcome, strict=True) if spec[0] == rule]
         rows = sorted({row for _, _, listed in parts for row in listed})
@@ -160,13 +160,13 @@ def _tabular(evidence: Evidence) -> tuple[dict[str, Finding], "list[ExpectationV
         count = len(rows) if complete else max(len(rows), *(count for _, count, _ in parts))
         details = tuple(f"{WORDS.get(column, column)}: {count}" for column, count, _ in parts if count)
         details = details if len(parts) > 1 else ()
-        found[rule] = Finding(count, totals.get(rule, readable), tuple(rows[:EXAMPLES]), details)
-    if "unreadable_photos" in found:
+        findings[rule] = Finding(count, totals.get(rule, readable), tuple(rows[:EXAMPLES]), details)
+    if "unreadable_photos" in findings:
         broken = np.flatnonzero(evidence.photos["problem"] == "unreadable")
         reasons = evidence.photos["error"].iloc[broken].str.replace(r"\s*\(.*", "", regex=True).value_counts()
         details = tuple(f"{reason}: {number}" for reason, number in reasons.items())
-        found["unreadable_photos"] = Finding(len(broken), len(frame), tuple(broken[:EXAMPLES].tolist()), details)
-    return found, results
+        findings["unreadable_photos"] = Finding(len(broken), len(frame), tuple(broken[:EXAMPLES].tolist()), details)
+    return findings, results
 
 
 def _frame(evidence: Evidence) -> pd.DataFrame:
@@ -276,7 +276,7 @@ def _contradictions(evidence: Evidence, groups: Groups) -> Finding:
     """Rows of one photo, and of one marked box in it, whose labels cannot all be right."""
     columns = [name for name in label_columns(evidence.normal) if name != "product"]
     shown = records(evidence.normal, evidence.photos, np.flatnonzero(groups >= 0))
-    found: list[int] = []
+    wrong_rows: list[int] = []
     details: list[str] = []
     for group in members(groups):
         rows = group.tolist()
@@ -288,10 +288,12 @@ def _contradictions(evidence: Evidence, groups: Groups) -> Finding:
             numbers = [row for row in rows if same_box(shown[row], shown[item])]
             wrong = [name for name in columns if agreed(name, [shown[row][name] for row in numbers])[1]]
             if wrong:
-                found += numbers
-                told = (f"{name}: {' / '.join(sorted({shown[row][name] for row in numbers} - {''}))}" for name in wrong)
-                details.append(f"row {numbers[0] + 1}: {'; '.join(told)}")
-    rows = sorted(set(found))
+                wrong_rows += numbers
+                sentences = (
+                    f"{name}: {' / '.join(sorted({shown[row][name] for row in numbers} - {''}))}" for name in wrong
+                )
+                details.append(f"row {numbers[0] + 1}: {'; '.join(sentences)}")
+    rows = sorted(set(wrong_rows))
     return Finding(len(rows), len(evidence.table), tuple(rows[:EXAMPLES]), tuple(details[:8]))
 
 
@@ -307,18 +309,20 @@ def _spellings(evidence: Evidence) -> Finding | None:
         if name != "product":
             cells = pd.DataFrame({"given": evidence.table[name], "normal": evidence.normal[name]}).value_counts()
             for (given, normal), count in cells.items():
-                for label, own in _written(name, str(given), str(normal)):
+                for label, label_given in _written(name, str(given), str(normal)):
                     ways = written.setdefault((name, label), {})
-                    ways[own] = ways.get(own, 0) + int(count)
+                    ways[label_given] = ways.get(label_given, 0) + int(count)
     if not written:
         return None
     several = {key: ways for key, ways in written.items() if len(ways) > 1}
     details = []
     rows: set[int] = set()
     for (column, label), ways in several.items():
-        told = ", ".join(f"{own} {count:,}" for own, count in sorted(ways.items(), key=lambda way: (-way[1], way[0])))
+        spelled = ", ".join(
+            f"{spelling} {count:,}" for spelling, count in sorted(ways.items(), key=lambda way: (-way[1], way[0]))
+        )
         number = NUMBERS.get(len(ways), str(len(ways)))
-        details.append(f"{column.removeprefix(ATTRIBUTE_PREFIX)} {label}: {number} spellings ({told})")
+        details.append(f"{column.removeprefix(ATTRIBUTE_PREFIX)} {label}: {number} spellings ({spelled})")
         given = evidence.table[column]
         odd = [cell for cell in given.unique() if (set(_ways(column, cell)) & set(ways)) - {label}]
         rows |= set(np.flatnonzero(given.isin(odd))[:EXAMPLES].tolist())
@@ -336,8 +340,8 @@ def _written(column: str, given: str, normal: str) -> list[tuple[str, str]]:
     def plain(label: str) -> str:
         return re.sub(r"\s*/\s*", "/", " ".join(label.split())).casefold()
 
-    known = {plain(label): label for label in _ways(column, normal)}
-    return [(known[plain(own)], own) for own in _ways(column, given) if own and plain(own) in known]
+    usual = {plain(label): label for label in _ways(column, normal)}
+    return [(usual[plain(label)], label) for label in _ways(column, given) if label and plain(label) in usual]
 
 
 def _leakage(evidence: Evidence) -> Finding | None:
@@ -358,9 +362,9 @@ def _leakage(evidence: Evidence) -> Finding | None:
         "photo (near copies)": evidence.near,
         "photo (mirrored or turned)": evidence.turned,
     }.items():
-        known = (groups >= 0) & (given != "")
-        splits = pd.Series(given[known]).groupby(groups[known]).nunique()
-        bad = np.isin(groups, splits.index[splits > 1].to_numpy()) & known
+        grouped = (groups >= 0) & (given != "")
+        splits = pd.Series(given[grouped]).groupby(groups[grouped]).nunique()
+        bad = np.isin(groups, splits.index[splits > 1].to_numpy()) & grouped
         if bad.any():
             details.append(f"{name}: {int((splits > 1).sum())} over two splits, {int(bad.sum())} rows")
         leaking |= bad
@@ -408,11 +412,11 @@ def _of_views(evidence: Evidence, kind: str) -> Finding | None:
     """Listings with one kind of problem, of those that show several different views."""
     if not evidence.views.listings:
         return None
-    found = evidence.views.of(kind)
-    first = found.head(8)
+    of_kind = evidence.views.of(kind)
+    first = of_kind.head(8)
     details = tuple(f"{name} {detail}" for name, detail in zip(first["listing"], first["detail"], strict=True))
-    rows = tuple(found["row"].head(EXAMPLES).tolist())
-    return Finding(int(found["listing"].nunique()), evidence.views.listings, rows, details)
+    rows = tuple(of_kind["row"].head(EXAMPLES).tolist())
+    return Finding(int(of_kind["listing"].nunique()), evidence.views.listings, rows, details)
 
 
 def _label_noise(evidence: Evidence) -> Finding | None:
@@ -432,12 +436,14 @@ def _label_noise(evidence: Evidence) -> Finding | None:
 def _expert_disagreement(evidence: Evidence) -> Finding | None:
     if "verdict" not in evidence.normal or not (judged := (evidence.normal["verdict"] != "").to_numpy(bool)).any():
         return None
-    found = disagreements(evidence.normal, evidence.exact, evidence.settings.no_label)
-    count = int(found.groupby("tie")["item"].nunique().sum())
-    items = found.groupby(["tie", "item"], sort=False).agg(name=("name", "first"), says=("verdict", " / ".join))
+    contradictions = disagreements(evidence.normal, evidence.exact, evidence.settings.no_label)
+    count = int(contradictions.groupby("tie")["item"].nunique().sum())
+    items = contradictions.groupby(["tie", "item"], sort=False).agg(
+        name=("name", "first"), says=("verdict", " / ".join)
+    )
     details = tuple(f"{row.name[:60]}: {row.says}" for row in items.head(8).itertuples(index=False))
     total = len(np.unique(units(evidence.normal)[judged]))
-    return Finding(count, total, tuple(found["row"].head(EXAMPLES).tolist()), details)
+    return Finding(count, total, tuple(contradictions["row"].head(EXAMPLES).tolist()), details)
 
 
 def _deviating_experts(evidence: Evidence) -> Finding | None:

@@ -222,8 +222,8 @@ def write_photo_table(
     done = 0
     with files.new_folder(out) as folder, pq.ParquetWriter(folder / FILE, TABLE) as writer:
         for batch in _scanned(catalog, images, workers, progress):
-            own = names.slice(done, len(batch))
-            writer.write_batch(pa.record_batch([own, *batch.columns], schema=writer.schema))
+            batch_names = names.slice(done, len(batch))
+            writer.write_batch(pa.record_batch([batch_names, *batch.columns], schema=writer.schema))
             done += len(batch)
     return done
 
@@ -234,18 +234,18 @@ def read_photo_table(catalog: Catalog, folders: Sequence[Path]) -> pd.DataFrame:
     Raises:
         InputError: if a shard cannot be read, or a photo of the catalog is in none of them.
     """
-    table, looks = _read_shards([Path(folder) / FILE for folder in folders])
+    table, encoded = _read_shards([Path(folder) / FILE for folder in folders])
     images = pa.chunked_array([pa.array(catalog.table["image"], pa.large_string())])
     if not table["image"].equals(images):
         places = pd.Index(table["image"].to_pandas()).get_indexer(catalog.table["image"])
         if (places < 0).any():
             lacking = catalog.table["image"].iat[int(np.argmin(places))]
             raise InputError(f"{folders[0]}: the photo table lacks {lacking!r}; scan this catalog again")
-        table, looks = table.take(pa.array(places)), looks[places]
+        table, encoded = table.take(pa.array(places)), encoded[places]
     photos = _frame(table.drop_columns("image"))
     # One piece, which `signatures` need not copy: it is most of the table.
     kind = SCHEMA.field("signature").type
-    column = pa.FixedSizeBinaryArray.from_buffers(kind, len(looks), [None, pa.py_buffer(looks)])
+    column = pa.FixedSizeBinaryArray.from_buffers(kind, len(encoded), [None, pa.py_buffer(encoded)])
     photos["signature"] = pd.array(column, dtype=pd.ArrowDtype(kind))
     pa.default_memory_pool().release_unused()  # what decoding the files took
     return photos
@@ -262,14 +262,14 @@ def _read_shards(paths: Sequence[Path]) -> tuple[pa.Table, NDArray[np.uint8]]:
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{path}: cannot be read as a photo table ({_line(error)})") from error
     names = [name for name in TABLE.names if name != "signature"]
-    looks = np.empty((sum(file.metadata.num_rows for file in opened), signature.LENGTH), dtype=np.uint8)
+    encoded = np.empty((sum(file.metadata.num_rows for file in opened), signature.LENGTH), dtype=np.uint8)
     filled = 0
     for file in opened:
         for group in range(file.num_row_groups):
             for chunk in file.read_row_group(group, ["signature"])["signature"].chunks:
-                looks[filled : filled + len(chunk)] = _bytes_of(chunk)
+                encoded[filled : filled + len(chunk)] = _bytes_of(chunk)
                 filled += len(chunk)
-    return pa.concat_tables(file.read(names) for file in opened), looks
+    return pa.concat_tables(file.read(names) for file in opened), encoded
 
 
 def scan_photo(uri: str) -> Scan:
@@ -346,13 +346,13 @@ HASH = Scan._fields.index("hash")
 def _scan_batch(uris: Sequence[str | None], cache: ScanCache | None) -> list[Scan]:
     """Scans some photos; the bytes and the working copies of all of them are held."""
     values, contents = zip(*(_read(uri) for uri in uris), strict=True)
-    known = cache.known([row["sha256"] for row in values if "sha256" in row]) if cache else {}
+    cached = cache.known([row["sha256"] for row in values if "sha256" in row]) if cache else {}
     fresh: dict[tuple[int, ...], list[tuple[dict[str, Any], Pixels]]] = {}
     for uri, row, data in zip(uris, values, contents, strict=True):
         if data is None:
             continue
-        if found := known.get(row["sha256"]):
-            row |= dict(zip(CACHED, found, strict=True))
+        if cached_row := cached.get(row["sha256"]):
+            row |= dict(zip(CACHED, cached_row, strict=True))
             row |= {"readable": bool(row["readable"]), "hash": row["hash"] + 2**63}
         else:
             pixels = _decoded(row, data)
@@ -362,10 +362,10 @@ def _scan_batch(uris: Sequence[str | None], cache: ScanCache | None) -> list[Sca
             row["extension_matches"] = _extension_matches(str(uri), row["format"])
     if fresh:
         rows = [row for same in fresh.values() for row, _ in same]
-        seen = [look for same in fresh.values() for look in _seen([pixels for _, pixels in same])]
+        seen = [measured for same in fresh.values() for measured in _seen([pixels for _, pixels in same])]
         measures = _measures(seen)
-        for row, *own in zip(rows, *measures.values(), strict=True):
-            row |= zip(measures, own, strict=True)
+        for row, *row_values in zip(rows, *measures.values(), strict=True):
+            row |= zip(measures, row_values, strict=True)
     return [Scan(**row) for row in values]
 
 
@@ -451,17 +451,17 @@ def _seen(photos: Sequence[Pixels]) -> Iterator[Seen]:
         colours = signature.cell_colours(tall, len(some))
         edges = _edges(grey, len(some))
         greys = grey.reshape(len(some), height, width)
-        for own, cells, sharpness, bend in zip(greys, colours, *edges, strict=True):
-            levels = cv2.calcHist([own], [0], None, [256], [0, 256]).ravel()
-            yield Seen((height, width), cells, levels, sharpness, bend / max(_slope(own), 1e-3), _box(own))
+        for luma, cells, sharpness, bend in zip(greys, colours, *edges, strict=True):
+            levels = cv2.calcHist([luma], [0], None, [256], [0, 256]).ravel()
+            yield Seen((height, width), cells, levels, sharpness, bend / max(_slope(luma), 1e-3), _box(luma))
 
 
 def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
     """The measures of some photos by their names."""
-    colours = np.stack([look.colours for look in seen])  # (n, 32, 32, 3)
-    levels = np.stack([look.levels for look in seen]).astype(np.float64)  # (n, 256)
+    colours = np.stack([photo.colours for photo in seen])  # (n, 32, 32, 3)
+    levels = np.stack([photo.levels for photo in seen]).astype(np.float64)  # (n, 256)
     cells = signature.smoothed(colours)  # (n, 3, 256)
-    looks = signature.signatures_of(cells)
+    encoded = signature.signatures_of(cells)
     shares = levels / levels.sum(axis=1, keepdims=True)
     darker = np.cumsum(shares, axis=1)  # up to each level
     brightness = shares @ GREY
@@ -474,29 +474,29 @@ def _measures(seen: Sequence[Seen]) -> dict[str, list[Any]]:
     red, green, blue = (np.ascontiguousarray(colours[..., channel]).reshape(len(seen), -1) for channel in range(3))
     coloured = np.minimum(np.minimum(red, green), blue) < WHITISH
     at_limit = (np.maximum(np.maximum(red, green), blue) >= NEARLY_WHITE) & coloured
-    sizes, boxes = np.array([look.size for look in seen]), np.array([look.box for look in seen])
+    sizes, boxes = np.array([photo.size for photo in seen]), np.array([photo.box for photo in seen])
     empty = boxes[:, 2:] == 0  # of one plain colour
     within = np.where(empty[:, :1], (0, 0, 1, 1), boxes / sizes[:, [1, 0, 1, 0]])
     return {
         "readable": [True] * len(seen),
-        "pixels": [_digest(repr(look.size).encode(), look.colours, look.levels) for look in seen],
-        "hash": signature.hashes(looks).tolist(),
+        "pixels": [_digest(repr(photo.size).encode(), photo.colours, photo.levels) for photo in seen],
+        "hash": signature.hashes(encoded).tolist(),
         "brightness": brightness.tolist(),
         "contrast": contrast.tolist(),
         "spread": np.maximum(contrast, spread).tolist(),
-        "sharpness": [look.sharpness for look in seen],
+        "sharpness": [photo.sharpness for photo in seen],
         "entropy": (-(shares * np.log2(np.where(levels, shares, 1))).sum(axis=1)).tolist(),
         "colourfulness": (
             np.sqrt(np.maximum(opponent, 0)) + 0.3 * np.linalg.norm(OPPONENT @ means, axis=(1, 2))
         ).tolist(),
         "borders": (1 - np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) / np.prod(sizes, axis=1)).tolist(),
-        "focus": [look.focus for look in seen],
+        "focus": [photo.focus for photo in seen],
         "shadows": (darker < 0.01).sum(axis=1).tolist(),
         "highlights": (darker < 0.99).sum(axis=1).tolist(),
         "clipped": shares[:, NEARLY_WHITE:].sum(axis=1).tolist(),
         "blown": (at_limit.sum(axis=1) / coloured.sum(axis=1).clip(1)).tolist(),
         **{name: column.tolist() for name, column in zip(("left", "top", "right", "bottom"), within.T, strict=True)},
-        "signature": [look.tobytes() for look in looks],
+        "signature": [photo_signature.tobytes() for photo_signature in encoded],
     }
 
 
@@ -513,8 +513,10 @@ def _edges(grey: NDArray[np.uint8], count: int) -> tuple[list[float], list[float
     if not edges.size:
         return [0.0] * count, [0.0] * count
     pixels = edges[0].size
-    power = [cv2.norm(own, cv2.NORM_L2SQR) / pixels for own in edges]
-    variance = [own - (cv2.sumElems(edge)[0] / pixels) ** 2 for own, edge in zip(power, edges, strict=True)]
+    power = [cv2.norm(edge, cv2.NORM_L2SQR) / pixels for edge in edges]
+    variance = [
+        mean_square - (cv2.sumElems(edge)[0] / pixels) ** 2 for mean_square, edge in zip(power, edges, strict=True)
+    ]
     return variance, power
 
 

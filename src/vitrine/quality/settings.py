@@ -84,15 +84,15 @@ def _merged(base: dict[str, Any], over: dict[str, Any], where: str) -> dict[str,
     for name, value in over.items():
         if name not in base and name not in ("warn_above", "fail_above"):
             raise InputError(f"{where}: unknown setting {name!r} (known: {', '.join(base)})")
-        known = base.get(name)
-        if isinstance(known, dict) and isinstance(value, dict):
-            result[name] = _merged(known, value, where)
+        default = base.get(name)
+        if isinstance(default, dict) and isinstance(value, dict):
+            result[name] = _merged(default, value, where)
         elif (
-            known is not None
+            default is not None
             and value is not None
-            and isinstance(known, dict | list | str) != isinstance(value, dict | list | str)
+            and isinstance(default, dict | list | str) != isinstance(value, dict | list | str)
         ):
-            raise InputError(f"{where}: {name}: {value!r} is not of the kind of {known!r}")
+            raise InputError(f"{where}: {name}: {value!r} is not of the kind of {default!r}")
         else:
             result[name] = value
     return result

@@ -135,12 +135,12 @@ def canonical_turns(signatures: NDArray[np.uint8]) -> NDArray[np.bool_]:
     across = np.linspace(-1, 1, LUMA, dtype=np.float32)
     contrast = np.maximum(luma.std(axis=(1, 2)), 1.0)
     right, down = luma.mean(axis=1) @ across / LUMA / contrast, luma.mean(axis=2) @ across / LUMA / contrast
-    found = np.empty((len(signatures), TURNS), dtype=bool)
+    is_canonical = np.empty((len(signatures), TURNS), dtype=bool)
     for turn in range(TURNS):
         x, y = (-right if turn & 1 else right), (-down if turn & 2 else down)
         x, y = (y, x) if turn & 4 else (x, y)
-        found[:, turn] = (x >= -UNCLEAR) & (y >= -UNCLEAR) & (x >= y - UNCLEAR)
-    return found
+        is_canonical[:, turn] = (x >= -UNCLEAR) & (y >= -UNCLEAR) & (x >= y - UNCLEAR)
+    return is_canonical
 
 
 def turned(signatures: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
@@ -195,14 +195,16 @@ def _nearly(
     first: NDArray[np.uint8], second: NDArray[np.uint8], left: NDArray[np.int64], right: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Which pairs a small shift and zoom could explain, by the linear part alone: cheap enough for all pairs."""
-    own, place = np.unique(left, return_inverse=True)[:2]
-    one = _normalised(first[own]).reshape(-1, LUMA, LUMA)
+    distinct, place = np.unique(left, return_inverse=True)[:2]
+    one = _normalised(first[distinct]).reshape(-1, LUMA, LUMA)
     down, across = np.gradient(one, axis=(1, 2))[:2]
     span = np.linspace(-1, 1, LUMA, dtype=np.float32)
-    slopes = np.stack([across, down, across * span, down * span[:, None]], axis=-1).reshape(len(own), LUMA * LUMA, 4)
+    slopes = np.stack([across, down, across * span, down * span[:, None]], axis=-1).reshape(
+        len(distinct), LUMA * LUMA, 4
+    )
     normal = slopes.swapaxes(1, 2) @ slopes + 0.01 * LUMA * LUMA * np.eye(4, dtype=np.float32)
     inverse = np.linalg.inv(normal)[place]
-    difference = one.reshape(len(own), LUMA * LUMA)[place] - _normalised(second[right])
+    difference = one.reshape(len(distinct), LUMA * LUMA)[place] - _normalised(second[right])
     target = np.einsum("nij,ni->nj", slopes[place], difference)
     explained = np.einsum("nj,njk,nk->n", target, inverse, target)
     rest = np.einsum("ni,ni->n", difference, difference) - explained

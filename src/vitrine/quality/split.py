@@ -112,10 +112,12 @@ def split_catalog(
         settings = load_settings()
         ties = named(catalog.table, settings.no_label)
         if not {"sha256", "duplicate_group"} <= set(ties.columns):
-            looks = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
-            links = copy_links(catalog, looks, settings.near_duplicate_distance, workers)
-            groups = linked(len(looks), [*links.exact, links.near, links.turned])
-            digests = looks["sha256"].where(looks["readable"], "")  # a copied error page is no copy of a photo
+            photo_table = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
+            links = copy_links(catalog, photo_table, settings.near_duplicate_distance, workers)
+            groups = linked(len(photo_table), [*links.exact, links.near, links.turned])
+            digests = photo_table["sha256"].where(
+                photo_table["readable"], ""
+            )  # a copied error page is no copy of a photo
             ties = ties.assign(sha256=digests, duplicate_group=group_names(digests, groups))
         assignment = assign(ties, ratios, respect, seed, measured, gallery)
         table = catalog.table.assign(split=assignment.split)
@@ -155,10 +157,10 @@ def assign(
     conflicts: list[int] = []
     if respect and "split" in table:
         came = table["split"].map({name: number for number, name in enumerate(SPLITS)})
-        known = came.notna().to_numpy() & dealt
+        came_with = came.notna().to_numpy() & dealt
         lowest, highest = np.full(count, 99), np.full(count, -1)
-        np.minimum.at(lowest, groups[known], came[known].astype(int))
-        np.maximum.at(highest, groups[known], came[known].astype(int))
+        np.minimum.at(lowest, groups[came_with], came[came_with].astype(int))
+        np.maximum.at(highest, groups[came_with], came[came_with].astype(int))
         given = np.where(highest < 0, -1, np.where(lowest == highest, highest, 0))
         conflicts = np.flatnonzero(((highest >= 0) & (lowest != highest))[groups]).tolist()
         split = np.where(given >= 0, given, split)
@@ -178,24 +180,24 @@ def assign(
 def parted(table: pd.DataFrame, split: pd.Series) -> dict[str, int]:
     """By column of `TIES`, how many of its values stand in two splits; rows of no split are not asked."""
     dealt = (split != "").to_numpy(dtype=bool)
-    found = {}
+    parts = {}
     for column in TIES:
         if column in table:
-            names, own = table[column].to_numpy(dtype=object)[dealt], split.to_numpy(dtype=object)[dealt]
-            known = pd.DataFrame({"name": names, "split": own})
-            known = known[known["name"] != ""].drop_duplicates()
-            found[column] = int(known["name"].duplicated().groupby(known["name"]).any().sum())
-    return found
+            names, splits = table[column].to_numpy(dtype=object)[dealt], split.to_numpy(dtype=object)[dealt]
+            pairs = pd.DataFrame({"name": names, "split": splits})
+            pairs = pairs[pairs["name"] != ""].drop_duplicates()
+            parts[column] = int(pairs["name"].duplicated().groupby(pairs["name"]).any().sum())
+    return parts
 
 
 def _copies_of(table: pd.DataFrame, of: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(rows,) those that show the same photo as one of some rows, themselves included."""
-    found = of.copy()
+    copies = of.copy()
     for column in COPIES:
         if column in table and of.any():
             names = table[column].to_numpy(dtype=object)
-            found |= pd.Series(names).isin(set(names[of]) - {""}).to_numpy()
-    return found
+            copies |= pd.Series(names).isin(set(names[of]) - {""}).to_numpy()
+    return copies
 
 
 def groups_of(table: pd.DataFrame) -> NDArray[np.int64]:
@@ -228,7 +230,7 @@ def _draw(seed: int, name: str) -> float:
 
 def _strata(table: pd.DataFrame, groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """The groups of each class that every split should know, the smallest class first: leaves, verdicts, attributes."""
-    found: dict[tuple[str, str], NDArray[np.int64]] = {("", ""): np.unique(groups)}
+    strata: dict[tuple[str, str], NDArray[np.int64]] = {("", ""): np.unique(groups)}
     for column in table.columns:
         if column in ("category", "verdict") or column.startswith(ATTRIBUTE_PREFIX):
             cells = table[column].to_numpy(dtype=object)
@@ -236,10 +238,10 @@ def _strata(table: pd.DataFrame, groups: NDArray[np.int64]) -> list[NDArray[np.i
                 members_ = groups[rows]
                 for label in labels_of(cell) if column.startswith(ATTRIBUTE_PREFIX) else [cell]:
                     if label:
-                        before = found.get((column, label), np.empty(0, dtype=np.int64))
-                        found[column, label] = np.union1d(before, members_)
+                        before = strata.get((column, label), np.empty(0, dtype=np.int64))
+                        strata[column, label] = np.union1d(before, members_)
     return [
-        found[key] for key in sorted(found, key=lambda key: (len(found[key]), key)) if len(found[key]) >= MIN_GROUPS
+        strata[key] for key in sorted(strata, key=lambda key: (len(strata[key]), key)) if len(strata[key]) >= MIN_GROUPS
     ]
 
 
@@ -340,12 +342,12 @@ def costs(ties: pd.DataFrame, split: pd.Series, ratios: Sequence[float]) -> str:
     shares = [float((dealt == name).mean()) if len(dealt) else 0.0 for name in SPLITS]
     off = max(abs(share - asked) for share, asked in zip(shares, ratios, strict=True))
     lacking = 0
-    for name in ("category", "verdict", *(str(own) for own in ties if str(own).startswith(ATTRIBUTE_PREFIX))):
+    for name in ("category", "verdict", *(str(tie) for tie in ties if str(tie).startswith(ATTRIBUTE_PREFIX))):
         if name in ties:
-            known = ties[name].ne("").to_numpy(dtype=bool) & split.ne("").to_numpy(dtype=bool)
-            found = pd.crosstab(ties[name][known], split[known]).reindex(columns=SPLITS, fill_value=0)
-            wanted = found[[own for own, ratio in zip(SPLITS, ratios, strict=True) if ratio > 0]]
-            lacking += int(((found.sum(axis=1) >= MIN_GROUPS) & (wanted == 0).any(axis=1)).sum())
+            tied = ties[name].ne("").to_numpy(dtype=bool) & split.ne("").to_numpy(dtype=bool)
+            counts = pd.crosstab(ties[name][tied], split[tied]).reindex(columns=SPLITS, fill_value=0)
+            wanted = counts[[split_name for split_name, ratio in zip(SPLITS, ratios, strict=True) if ratio > 0]]
+            lacking += int(((counts.sum(axis=1) >= MIN_GROUPS) & (wanted == 0).any(axis=1)).sum())
     got = " / ".join(percent(share) for share in shares)
     asked_for = " / ".join(percent(ratio) for ratio in ratios)
     verb = "is" if lacking == 1 else "are"
@@ -356,8 +358,8 @@ def costs(ties: pd.DataFrame, split: pd.Series, ratios: Sequence[float]) -> str:
 
 def _tied(names: pd.Series) -> int:
     """Rows whose value another row has too."""
-    known = names[names != ""]
-    return int(known.duplicated(keep=False).sum())
+    filled = names[names != ""]
+    return int(filled.duplicated(keep=False).sum())
 
 
 def _balance(table: pd.DataFrame, column: str) -> Iterable[tuple[str, int, int, int, int]]:

@@ -93,8 +93,8 @@ def suite_frame(table: pd.DataFrame, photos: pd.DataFrame, suite: Suite) -> pd.D
             named = []
         for name in named:
             if name not in columns:
-                known = ", ".join(columns)
-                raise InputError(f"{suite.name}: expectation {number}: no column {name!r} (columns: {known})")
+                names = ", ".join(columns)
+                raise InputError(f"{suite.name}: expectation {number}: no column {name!r} (columns: {names})")
         wanted += named if named and not getattr(expectation, "row_condition", None) else columns
     return pd.DataFrame(
         {name: _column(table, photos, name) for name in columns if name in set(wanted)}, index=table.index
@@ -114,7 +114,7 @@ def judge_suite(
         InputError: if the suite names a column that there is not, or an expectation cannot be judged.
     """
     results = judge(suite_frame(table, photos, suite), suite.expectations)
-    found: dict[str, tuple[RuleSettings, Finding]] = {}
+    findings: dict[str, tuple[RuleSettings, Finding]] = {}
     for number, (expectation, result) in enumerate(zip(suite.expectations, results, strict=True), 1):
         if problem := failure(result):
             kind = expectation.expectation_type
@@ -125,7 +125,7 @@ def judge_suite(
         severity = suite.severities[number - 1]
         name = base = f"suite:{expectation.expectation_type}({','.join(domain(expectation))})"
         again = 2
-        while name in found:
+        while name in findings:
             name, again = f"{base}#{again}", again + 1
         rule = RuleSettings(
             suite.titles[number - 1],
@@ -133,8 +133,8 @@ def judge_suite(
             limit if severity == "warning" else None,
             limit if severity == "error" else None,
         )
-        found[name] = rule, finding
-    return found, results
+        findings[name] = rule, finding
+    return findings, results
 
 
 def great_expectations_page(results: "Sequence[ExpectationValidationResult]", suite: str, data: str) -> str:
@@ -205,9 +205,9 @@ def _expectation(entry: Any, where: str) -> "tuple[Expectation, str]":
     severity = meta.get("severity", "warning")
     if severity not in SEVERITIES:
         raise InputError(f"{where} ({kind}): severity {severity!r} is not one of {', '.join(SEVERITIES)}")
-    known = {name: entry[name] for name in ("description", "notes") if entry.get(name)}
+    words = {name: entry[name] for name in ("description", "notes") if entry.get(name)}
     try:
-        return ExpectationConfiguration(type=kind, kwargs=kwargs, meta=meta, **known).to_domain_obj(), severity
+        return ExpectationConfiguration(type=kind, kwargs=kwargs, meta=meta, **words).to_domain_obj(), severity
     except GreatExpectationsError as error:
         raise InputError(f"{where}: {_line(error)}") from error
     except (TypeError, ValueError, AttributeError, KeyError) as error:  # pydantic's errors among them
@@ -229,25 +229,25 @@ def _title(expectation: "Expectation") -> str:
 
 def _column(table: pd.DataFrame, photos: pd.DataFrame, name: str) -> pd.Series:
     if name in table:
-        values, known = table[name], None
+        values, readable = table[name], None
     else:
-        own = name.removeprefix(PHOTO)
-        values, known = photos[own], None if own in ALWAYS_KNOWN else photos["readable"].to_numpy()
+        photo_column = name.removeprefix(PHOTO)
+        values, readable = photos[photo_column], None if photo_column in ALWAYS_KNOWN else photos["readable"].to_numpy()
     if isinstance(values.dtype, pd.ArrowDtype):  # numbers as Great Expectations expects them
         values = pa.chunked_array(values.array.__arrow_array__()).to_pandas().set_axis(values.index)
     if values.dtype == TEXT:
         values = values.mask(values == "")
     elif values.dtype.kind in "iuf":  # Great Expectations is slow with narrower numbers
-        values = values.astype("float64" if values.dtype.kind == "f" or known is not None else "int64")
-    return values if known is None else values.where(known)
+        values = values.astype("float64" if values.dtype.kind == "f" or readable is not None else "int64")
+    return values if readable is None else values.where(readable)
 
 
 def _is_nested(column: pd.Series) -> bool:
     """Whether cells hold lists or the like, which Great Expectations cannot judge."""
     if isinstance(column.dtype, pd.ArrowDtype):
         return bool(pa.types.is_nested(column.dtype.pyarrow_dtype))
-    known = column[column.notna()].head(1) if column.dtype == object else column.head(0)
-    return any(pd.api.types.is_list_like(value) for value in known)
+    sample = column[column.notna()].head(1) if column.dtype == object else column.head(0)
+    return any(pd.api.types.is_list_like(value) for value in sample)
 
 
 def _finding(result: "ExpectationValidationResult") -> Finding:

@@ -118,19 +118,19 @@ def validate_catalog(
     """
     settings = load_settings(rules)
     settings = replace(settings, embedding=settings.embedding or as_map)
-    own = read_suite(suite) if suite else None
+    user_suite = read_suite(suite) if suite else None
     before = read_revision(previous) if previous else None
     with new_folder(report) as folder:
-        looks = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
-        links = copy_links(catalog, looks, settings.near_duplicate_distance, workers)
-        features = label_features(catalog, looks, settings.embedding, progress)
-        evidence = gather(catalog, looks, links, settings, features)
-        looks = evidence.photos
+        photo_table = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
+        links = copy_links(catalog, photo_table, settings.near_duplicate_distance, workers)
+        features = label_features(catalog, photo_table, settings.embedding, progress)
+        evidence = gather(catalog, photo_table, links, settings, features)
+        photo_table = evidence.photos
         findings, judged = evaluate(evidence)
         results = [judge(name, settings.rules[name], finding) for name, finding in findings.items()]
-        if own is not None:
-            found, of_suite = judge_suite(own, catalog.table, looks)
-            results += [judge(name, rule, finding) for name, (rule, finding) in found.items()]
+        if user_suite is not None:
+            rule_findings, of_suite = judge_suite(user_suite, catalog.table, photo_table)
+            results += [judge(name, rule, finding) for name, (rule, finding) in rule_findings.items()]
             judged = [*judged, *of_suite]
         passed = all(result.passed or result.severity != "error" for result in results)
         validation = Validation(passed, len(catalog), catalog.data_version, results)
@@ -145,12 +145,12 @@ def validate_catalog(
         gone = [(row, str(catalog.table["image"].iat[row])) for row in why.index[why != ""]]
         write_left_out(folder / LEFT_OUT, [LeftOut(row + 1, image, why.iat[row]) for row, image in gone])
         labelled = _labelled(catalog.table, evidence.normal)
-        summary, sampled = summarise(labelled, looks, catalog.data_version), sample(labelled, looks)
+        summary, sampled = summarise(labelled, photo_table, catalog.data_version), sample(labelled, photo_table)
         write_revision(folder, summary, sampled)
         version = f"data version {catalog.data_version or 'unknown'}"
-        name = f"vitrine and {own.name}" if own else "vitrine"
+        name = f"vitrine and {user_suite.name}" if user_suite else "vitrine"
         (folder / EXPECTATIONS).write_text(great_expectations_page(judged, name, version), encoding="utf-8")
-        page = _page(catalog, evidence.normal, looks, validation, evidence.noise)
+        page = _page(catalog, evidence.normal, photo_table, validation, evidence.noise)
         attached = [
             ("Rows that cannot be used", LEFT_OUT, "With the reason of each, as a table."),
             ("Great Expectations' page", EXPECTATIONS, "The rules about single cells, as that library shows them."),
@@ -160,7 +160,7 @@ def validate_catalog(
             difference_sections(page, compare(before, revision(content, summary, sampled), rows))
             if before.sample is not None:
                 apart = distances(before.sample, sampled)
-                distance_section(page, apart, labelled, looks, lambda row: _photo(catalog, looks, row))
+                distance_section(page, apart, labelled, photo_table, lambda row: _photo(catalog, photo_table, row))
                 if evidently_page(apart, folder / EVIDENTLY):
                     said = "How photos and labels are distributed, then and now."
                     attached.append(("Evidently's page", EVIDENTLY, said))
@@ -187,9 +187,9 @@ def judge(name: str, rule: RuleSettings, finding: Finding) -> RuleResult:
     if exceeded:
         severity, threshold = exceeded[0]
     else:
-        known = [(level, limit) for level, limit in limits if limit is not None]
-        severity = known[0][0] if known else "info"
-        threshold = known[-1][1] if known else None
+        limited = [(level, limit) for level, limit in limits if limit is not None]
+        severity = limited[0][0] if limited else "info"
+        threshold = limited[-1][1] if limited else None
     return RuleResult(
         name,
         rule.title,

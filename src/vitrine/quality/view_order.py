@@ -1,4 +1,4 @@
-"""Views out of order, repeated or missing (authenticity paper, Section 2.2: "incomplete or in an incorrect order").
+"""Views out of order, repeated or missing (Yang et al. 2020, Section 2.2: "incomplete or in an incorrect order").
 
 Users upload the views of an item in a fixed order, so a listing whose photos come in another order has most likely a
 photo under the wrong view. What is usual is learned from the catalog itself; `extra` photos come as they like.
@@ -69,15 +69,15 @@ def view_report(table: pd.DataFrame, copies: Indices | None = None) -> ViewRepor
     listings = len(np.unique(shown.listing))
     usual = _usual(first, listings)
     order, share = _usual_order(first, usual)
-    found = [_repeated(shown)]
+    parts = [_repeated(shown)]
     if copies is not None:
-        found.append(_same_photo(shown, copies))
+        parts.append(_same_photo(shown, copies))
     if len(order):
-        found.append(_disordered(first, order))
+        parts.append(_disordered(first, order))
     if len(usual):
-        found.append(_missing(first, usual))
+        parts.append(_missing(first, usual))
     names = tuple(str(shown.views[view]) for view in (order if len(order) else usual))
-    return ViewReport(listings, names, share, _frame(found))
+    return ViewReport(listings, names, share, _frame(parts))
 
 
 def _shown(table: pd.DataFrame) -> _Shown | None:
@@ -116,9 +116,9 @@ def _usual_order(first: _Shown, usual: Indices) -> tuple[Indices, float]:
     """The order of the usual views that most listings with all of them follow, and how many do; none without one."""
     if len(usual) < 2:
         return np.empty(0, dtype=np.int64), 0.0
-    known = _part(first, np.isin(first.view, usual))
-    whole = np.bincount(known.listing, minlength=len(first.listings)) == len(usual)
-    orders = known.view[whole[known.listing]].reshape(-1, len(usual))  # (listings, views)
+    usual_views = _part(first, np.isin(first.view, usual))
+    whole = np.bincount(usual_views.listing, minlength=len(first.listings)) == len(usual)
+    orders = usual_views.view[whole[usual_views.listing]].reshape(-1, len(usual))  # (listings, views)
     if not len(orders):
         return np.empty(0, dtype=np.int64), 0.0
     weights = np.uint64(len(usual)) ** np.arange(len(usual), dtype=np.uint64)  # one number an order, up to 15 views
@@ -131,11 +131,11 @@ def _usual_order(first: _Shown, usual: Indices) -> tuple[Indices, float]:
 def _disordered(first: _Shown, order: Indices) -> pd.DataFrame:
     place = np.full(len(first.views), -1, dtype=np.int64)
     place[order] = np.arange(len(order))
-    known = _part(first, place[first.view] >= 0)
-    places = place[known.view]
-    back = (places[1:] < places[:-1]) & (known.listing[1:] == known.listing[:-1])
-    wrong = np.isin(known.listing, known.listing[1:][back])
-    listing, places, row = known.listing[wrong], places[wrong], known.row[wrong]
+    placed = _part(first, place[first.view] >= 0)
+    places = place[placed.view]
+    back = (places[1:] < places[:-1]) & (placed.listing[1:] == placed.listing[:-1])
+    wrong = np.isin(placed.listing, placed.listing[1:][back])
+    listing, places, row = placed.listing[wrong], places[wrong], placed.row[wrong]
     names, starts, inverse = np.unique(listing, return_index=True, return_inverse=True)
     sequences = np.full((len(names), len(order)), -1, dtype=np.int16)
     sequences[inverse, np.arange(len(listing)) - starts[inverse]] = places
@@ -204,8 +204,8 @@ def _problems(shown: _Shown, listing: Indices, row: Indices, kind: str, detail: 
     return pd.DataFrame(columns).astype({"listing": TEXT})
 
 
-def _frame(found: list[pd.DataFrame]) -> pd.DataFrame:
-    if not found:
+def _frame(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    if not parts:
         dtypes = {"listing": TEXT, "row": "int64", "kind": TEXT, "detail": TEXT}
         return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes.items()})
-    return pd.concat(found).sort_values(["kind", "row"], kind="stable", ignore_index=True)
+    return pd.concat(parts).sort_values(["kind", "row"], kind="stable", ignore_index=True)

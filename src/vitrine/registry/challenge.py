@@ -55,7 +55,7 @@ def challenge(
     task = chosen.name
     candidate, candidate_id = files.read_json(Path(evaluation) / METRICS), content_hash(Path(model))
     samples = read_samples(Path(evaluation) / SAMPLES)
-    own, constant = samples.get("own"), samples.get("constant")
+    candidate_sample, constant = samples.get("own"), samples.get("constant")
     champion = registry.champion(task)
     against, others = None, None
     if champion is not None and champion.content != candidate_id:
@@ -74,8 +74,8 @@ def challenge(
         rules,
         candidate_id=candidate_id,
         champion_id=champion.content if champion else "",
-        over_constant=_interval(own, constant),
-        over_champion=_interval(own, others),
+        over_constant=_interval(candidate_sample, constant),
+        over_champion=_interval(candidate_sample, others),
     )
     if only_compare:
         decision = replace(decision, promote=False, reason=f"Only compared. The gate would say: {decision.reason}")
@@ -94,8 +94,8 @@ def challenge(
     return decision
 
 
-def _interval(own: Sample | None, other: Sample | None) -> Interval | None:
-    return None if own is None or other is None else difference(own, other)
+def _interval(sample: Sample | None, other: Sample | None) -> Interval | None:
+    return None if sample is None or other is None else difference(sample, other)
 
 
 def _page(task: str, decision: Decision, champion: str, data_version: str) -> Page:

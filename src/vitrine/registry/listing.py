@@ -17,7 +17,7 @@ def list_versions(root: str, task: str = "") -> Iterator[str]:
     for name in _tasks(task):
         champion = registry.champion(name)
         versions = [registry.version(name, version) for version in registry.versions(name)]
-        for version in sorted(versions, key=lambda found: (found.promoted_at, found.version)):
+        for version in sorted(versions, key=lambda entry: (entry.promoted_at, entry.version)):
             used = champion is not None and champion.version == version.version
             yield f"{'*' if used else ' '} {name} {_told(version)}"
 

@@ -38,8 +38,8 @@ def read(uri: str) -> tuple[bytes | None, str]:
     bucket, key = files.split_s3(uri)
     for left in reversed(range(READS)):
         try:
-            found = files.s3_client().get_object(Bucket=bucket, Key=key)
-            return found["Body"].read(), found["ETag"]
+            response = files.s3_client().get_object(Bucket=bucket, Key=key)
+            return response["Body"].read(), response["ETag"]
         except ClientError as error:
             if error.response["Error"]["Code"] in ABSENT:
                 return None, ""

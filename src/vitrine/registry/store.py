@@ -195,14 +195,14 @@ class Registry:
             if state.champion is None:
                 return []
             left = [name for name in state.retired if files.exists(files.join(self._version(task, name), RECORD))]
-            known = [self.version(task, name) for name in self.versions(task) if name not in left]
-            known.sort(key=lambda version: (version.promoted_at, version.version))
+            kept_versions = [self.version(task, name) for name in self.versions(task) if name not in left]
+            kept_versions.sort(key=lambda version: (version.promoted_at, version.version))
             spare = {state.champion.version, state.champion.previous}
-            old = known[:-keep] if keep else []
+            old = kept_versions[:-keep] if keep else []
             doomed = [
-                found.version
-                for found in old
-                if found.version not in spare and datetime.fromisoformat(found.promoted_at) < since
+                version.version
+                for version in old
+                if version.version not in spare and datetime.fromisoformat(version.promoted_at) < since
             ]
             if not doomed and not left:
                 return []
@@ -225,7 +225,7 @@ class Registry:
         """Every decision, oldest first."""
         uri = self._file(task, "history.jsonl")
         data, _ = pointer.read(uri)
-        found: dict[Any, dict[str, Any]] = {}
+        by_time: dict[Any, dict[str, Any]] = {}
         try:
             for number, text in enumerate((data or b"").decode().split("\n")):
                 if not text:
@@ -238,11 +238,11 @@ class Registry:
                     raise ValueError("a version that is no name")
                 # The next promotion adds a line that it misses; the one it is of may only have been slow.
                 key = (line["version"], line["at"]) if "version" in line else number
-                if key not in found or "replaced" in line:
-                    found[key] = line
+                if key not in by_time or "replaced" in line:
+                    by_time[key] = line
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{uri}: cannot be read ({error})") from error
-        return list(found.values())
+        return list(by_time.values())
 
     def version(self, task: str, version: str) -> Champion:
         """What is known of a stored version: what its champion was, when it was first promoted.
@@ -330,10 +330,10 @@ class Registry:
 
     def _parsed(self, task: str, data: bytes, uri: str) -> Champion:
         try:
-            found = parse_json(data)
-            found = {key: value for key, value in found.items() if key != "retired"}
-            model = self._version(task, found["version"])  # the root may be mounted elsewhere than when promoted
-            champion = Champion(**{**found, "task": task, "model": model})
+            fields = parse_json(data)
+            fields = {key: value for key, value in fields.items() if key != "retired"}
+            model = self._version(task, fields["version"])  # the root may be mounted elsewhere than when promoted
+            champion = Champion(**{**fields, "task": task, "model": model})
             for name, value in asdict(champion).items():
                 if name != "metrics" and not isinstance(value, str):
                     raise ValueError(f"{name} is no text")
@@ -345,10 +345,10 @@ class Registry:
         return champion
 
     def _check_known(self, task: str, version: str, state: "_State") -> None:
-        known = [name for name in self.versions(task) if name not in state.retired]
-        if version not in known:
+        existing = [name for name in self.versions(task) if name not in state.retired]
+        if version not in existing:
             raise InputError(
-                f"{self._file(task, 'versions')}: has no {version} (it has: {', '.join(known[-10:]) or 'none'})"
+                f"{self._file(task, 'versions')}: has no {version} (it has: {', '.join(existing[-10:]) or 'none'})"
             )
 
     def _remove_left(self, task: str, since: datetime) -> None:
@@ -389,7 +389,7 @@ class _State:
 
 
 def headline(registry: str) -> list[str]:
-    """The first figure of each champion: `taxonomy macro_top1 0.912`."""
+    """The first figure of each champion: `TASK macro_top1 0.912`."""
     champions = [Registry(registry).champion(task) for task in tasks.names()]
     return [f"{best.task} {figure(best)}" for best in champions if best and figure(best)]
 

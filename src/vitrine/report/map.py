@@ -142,8 +142,8 @@ def _packed(values: NDArray[Any]) -> str:
 
 def _coded(colouring: Colouring, order: NDArray[np.int64]) -> dict[str, Any]:
     """Names, the commonest first, and of each photo the place of its own, counted from 1."""
-    found = Counter(filter(None, colouring.values)).most_common()
-    named = sorted(found, key=lambda item: (-item[1], item[0]))[:NAMES]
+    counted_values = Counter(filter(None, colouring.values)).most_common()
+    named = sorted(counted_values, key=lambda item: (-item[1], item[0]))[:NAMES]
     places = {name: place for place, (name, _) in enumerate(named, start=1)}
     codes = np.array([places.get(colouring.values[i], 0) for i in order])
     return {

@@ -1,6 +1,6 @@
 """Exact nearest neighbours by inner product, reading a byte per component: bounds first, then the few that matter.
 
-One query is answered as fast as the memory can be read, so the gallery is read as int8 codes (a quarter of float32).
+One query is searched as fast as the memory can be read, so the gallery is read as int8 codes (a quarter of float32).
 What rounding can have changed is bounded, and whatever could still be among the k best is scored again in float32.
 """
 
@@ -56,11 +56,11 @@ def search_exact(
         queries: Unit vectors (m, dim) float32.
         vectors: Unit vectors (n, dim) float32; may be memory-mapped.
         codes: `encode(vectors)`; None: score everything in float32.
-        k: At least 1; answers are min(k, rows alive).
-        alive: (n,) bool, rows that may be answers.
+        k: At least 1; there are min(k, rows alive) results.
+        alive: (n,) bool, rows that may be results.
 
     Returns:
-        Rows (m, answers) int64 and scores (m, answers) float32.
+        Rows (m, results) int64 and scores (m, results) float32.
     """
     rows = len(vectors) if alive is None else int(alive.sum())
     k = min(k, rows)
@@ -70,18 +70,18 @@ def search_exact(
     for start in range(0, len(queries), QUERIES_AT_ONCE):
         few = queries[start : start + QUERIES_AT_ONCE]
         parts.append(_bounded(few, vectors, codes, k, alive) if codes else _all(few, vectors, k, alive))
-    found, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return found, scores
+    row_ids, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return row_ids, scores
 
 
 def best_of(
     rows: np.ndarray, query: np.ndarray, vectors: np.ndarray, codes: Codes, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k best of some rows for one unit vector, exactly; few of the float32 vectors are read."""
-    own = encode(query[None])
+    code = encode(query[None])
     scale, slack = codes.scale[rows], codes.slack[rows]
-    near = (codes.code[rows] @ (own.code[0] * own.scale[0])) * scale
-    doubt = own.slack[0] * (1 + slack) + slack + ROUNDING
+    near = (codes.code[rows] @ (code.code[0] * code.scale[0])) * scale
+    doubt = code.slack[0] * (1 + slack) + slack + ROUNDING
     kept = rows
     if len(rows) > k:
         kept = rows[near + doubt >= np.partition(near - doubt, len(rows) - k)[len(rows) - k]]
@@ -102,22 +102,22 @@ def best_first(rows: np.ndarray, scores: np.ndarray, k: int) -> tuple[np.ndarray
 def _bounded(
     queries: np.ndarray, vectors: np.ndarray, codes: Codes, k: int, alive: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    own = encode(queries)
-    near = _approximate(own, codes)  # (m, n)
+    query_codes = encode(queries)
+    near = _approximate(query_codes, codes)  # (m, n)
     if alive is not None:
         near[:, torch.from_numpy(~alive)] = -torch.inf
-    answers = []
+    hits = []
     for i, approximate in enumerate(near.numpy()):
-        doubt = own.slack[i] * (1 + codes.slack) + codes.slack + ROUNDING  # (n,)
+        doubt = query_codes.slack[i] * (1 + codes.slack) + codes.slack + ROUNDING  # (n,)
         least = torch.from_numpy(approximate - doubt).topk(k).values[-1].item()
         rows = np.flatnonzero(approximate + doubt >= least)
         if len(rows) > max(k, len(vectors) // 4):
-            found, scores = _all(queries[i : i + 1], vectors, k, alive)
-            answers.append((found[0], scores[0]))
+            row_ids, scores = _all(queries[i : i + 1], vectors, k, alive)
+            hits.append((row_ids[0], scores[0]))
         else:
-            answers.append(best_first(rows, vectors[rows] @ queries[i], k))
-    found, scores = (np.stack(column) for column in zip(*answers, strict=True))
-    return found, scores
+            hits.append(best_first(rows, vectors[rows] @ queries[i], k))
+    row_ids, scores = (np.stack(column) for column in zip(*hits, strict=True))
+    return row_ids, scores
 
 
 def _approximate(queries: Codes, gallery: Codes) -> Tensor:
@@ -143,9 +143,9 @@ def _all(queries: np.ndarray, vectors: np.ndarray, k: int, alive: np.ndarray | N
     if alive is not None:
         scores[:, torch.from_numpy(~alive)] = -torch.inf
     worst = scores.topk(k, dim=1).values[:, -1:]
-    answers = []
+    hits = []
     for i in range(len(queries)):
         rows = torch.nonzero(scores[i] >= worst[i])[:, 0].numpy()
-        answers.append(best_first(rows, scores[i].numpy()[rows], k))
-    found, best = (np.stack(column) for column in zip(*answers, strict=True))
-    return found, best
+        hits.append(best_first(rows, scores[i].numpy()[rows], k))
+    row_ids, best = (np.stack(column) for column in zip(*hits, strict=True))
+    return row_ids, best

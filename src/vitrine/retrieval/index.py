@@ -20,14 +20,14 @@ from vitrine.retrieval.segment import Segment, in_order, mapped, unit_rows, writ
 CONTENTS = "index.json"
 FORMAT = 1
 NAME = re.compile(r"(segment|removed)-[A-Za-z0-9_]+(\.npy)?")  # of what index.json may name
-CANDIDATES = 50  # approximate answers looked at again, for each that is wanted
+CANDIDATES = 50  # approximate neighbours ranked exactly again, for each that is wanted
 LEAST_CANDIDATES = 1000
 THIN = 0.2  # share of a segment that a category or what was removed leaves; below, exact search looks at it alone
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One answer; `score` is the cosine, `place` where the photo stands in the index (`Index.uri_at`)."""
+    """One result; `score` is the cosine, `place` where the photo stands in the index (`Index.uri_at`)."""
 
     image: str
     uri: str
@@ -83,17 +83,17 @@ class Index:
         """
         name, _, row = place.partition("/")
         for segment, alive in zip(self.segments, self._alive, strict=True):
-            known = segment.folder.name == name and row.isascii() and row.isdigit() and int(row[:12]) < len(alive)
-            if known and alive[int(row[:12])]:
+            exists = segment.folder.name == name and row.isascii() and row.isdigit() and int(row[:12]) < len(alive)
+            if exists and alive[int(row[:12])]:
                 return str(segment.rows["uri"].iloc[int(row[:12])])
         raise InputError(f"{self.folder}: holds no photo at {place!r}")
 
     def embeddings_of(self, product: str) -> np.ndarray:
         """Of the photos of a product, (n, dim), of length 1; none for one that is not here."""
-        found = [np.empty((0, self.dim), np.float32)]
+        embeddings = [np.empty((0, self.dim), np.float32)]
         for segment, alive in zip(self.segments, self._alive, strict=True):
-            found.append(segment.vectors[(segment.rows["product"] == product).to_numpy() & alive])
-        return np.concatenate(found)
+            embeddings.append(segment.vectors[(segment.rows["product"] == product).to_numpy() & alive])
+        return np.concatenate(embeddings)
 
     @classmethod
     def create(cls, folder: Path) -> "Index":
@@ -112,8 +112,8 @@ class Index:
             InputError: if the features do not fit the index.
         """
         added = self._write(table, batches)
-        known = set(table["uri"])
-        removed = self._without([segment.rows["uri"].isin(known).to_numpy() for segment in self.segments])
+        uris = set(table["uri"])
+        removed = self._without([segment.rows["uri"].isin(uris).to_numpy() for segment in self.segments])
         self._replace([*self.segments, added], removed)
 
     def remove(self, products: Sequence[str] = (), images: Sequence[str] = ()) -> int:
@@ -157,20 +157,20 @@ class Index:
         if not np.isfinite(queries).all():
             raise InputError(f"{self.folder}: a query's embedding is not finite")
         count = max(candidates or CANDIDATES * k, k, 0 if candidates else LEAST_CANDIDATES)
-        found: list[list[tuple[int, int, float]]] = [[] for _ in queries]
+        hits_of_query: list[list[tuple[int, int, float]]] = [[] for _ in queries]
         anything = False
         for number, (segment, alive) in enumerate(zip(self.segments, self._alive, strict=True)):
             part = segment.slice_of(category)
             if not alive[part].any():
                 continue
             anything = True
-            for answers, (rows, scores) in zip(
-                found, _search_segment(segment, alive, part, queries, k, exact, count), strict=True
+            for hits, (rows, scores) in zip(
+                hits_of_query, _search_segment(segment, alive, part, queries, k, exact, count), strict=True
             ):
-                answers += [(number, int(row), float(score)) for row, score in zip(rows, scores, strict=True)]
+                hits += [(number, int(row), float(score)) for row, score in zip(rows, scores, strict=True)]
         if not anything:
             raise InputError(f"{self.folder}: no photo in category {category!r}")
-        return [[self._hit(*best) for best in sorted(own, key=lambda answer: -answer[2])[:k]] for own in found]
+        return [[self._hit(*best) for best in sorted(hits, key=lambda hit: -hit[2])[:k]] for hits in hits_of_query]
 
     def compact(self) -> None:
         """Writes all photos that are left into one segment; what was removed is gone, later searches are faster."""
@@ -202,9 +202,9 @@ class Index:
         return added
 
     def _hit(self, segment: int, row: int, score: float) -> Hit:
-        known = self.segments[segment].rows.iloc[row]
+        row_values = self.segments[segment].rows.iloc[row]
         place = f"{self.segments[segment].folder.name}/{row}"
-        return Hit(known["image"], known["uri"], known["product"], known["category"], score, place)
+        return Hit(row_values["image"], row_values["uri"], row_values["product"], row_values["category"], score, place)
 
     def _read_alive(self, segment: Segment) -> np.ndarray:
         segment.check()
@@ -243,15 +243,15 @@ def _search_segment(
     allowed = np.zeros(len(alive), bool)
     allowed[part] = alive[part]
     near = approximate.candidates(segment.product_codes, queries, int(count / share))
-    answers = []
+    hits = []
     for i, rows in enumerate(near):
         rows = np.sort(rows[rows >= 0])
         rows = rows[allowed[rows]]
         if len(rows) < min(k, allowed.sum()):  # what is near lies in other categories
-            answers += _exactly(segment, alive, part, queries[i : i + 1], k)
+            hits += _exactly(segment, alive, part, queries[i : i + 1], k)
         else:
-            answers.append(best_of(rows, queries[i], segment.vectors, segment.codes, k))
-    return answers
+            hits.append(best_of(rows, queries[i], segment.vectors, segment.codes, k))
+    return hits
 
 
 def _exactly(
@@ -268,6 +268,6 @@ def _gathered(segments: Sequence[Segment], table: pd.DataFrame, rows_at_once: in
         some = table.iloc[start : start + rows_at_once]
         batch = np.empty((len(some), segments[0].vectors.shape[1]), np.float32)
         for number in some["segment"].unique():
-            own = (some["segment"] == number).to_numpy()
-            batch[own] = segments[number].vectors[some["row"].to_numpy()[own]]
+            of_segment = (some["segment"] == number).to_numpy()
+            batch[of_segment] = segments[number].vectors[some["row"].to_numpy()[of_segment]]
         yield batch

@@ -1,4 +1,4 @@
-"""Recall@k and top-k accuracy of retrieval, from where each query's best right answer stands.
+"""Recall@k and top-k accuracy of retrieval, from the rank of each query's first relevant item.
 
 Tied scores have no order, so a hit among ties counts with the probability that a random order would give it: when all
 embeddings are equal, recall is chance, not 1.
@@ -18,14 +18,14 @@ QUERIES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where the best right answer of each query stands among the gallery. One entry per query that has one.
+    """The rank of each query's first relevant item in the gallery. One entry per query that has one.
 
     Attributes:
-        query: (n,) which queries have a right answer in the gallery; the others are left out.
-        above: (n,) answers with a higher score; infinite where the embedding is not a number.
-        tied: (n,) answers with the same score, itself included.
+        query: (n,) which queries have a relevant item in the gallery; the others are left out.
+        above: (n,) items with a higher score; infinite where the embedding is not a number.
+        tied: (n,) items with the same score, itself included.
         right: (n,) how many of those are right.
-        left_out: Queries without a right answer.
+        left_out: Queries without a relevant item.
     """
 
     query: np.ndarray
@@ -35,9 +35,9 @@ class Ranks:
     left_out: int
 
     def hits(self, k: int) -> np.ndarray:
-        """(n,) probability that a right answer is among the first k.
+        """(n,) probability that a relevant item is among the first k.
 
-        Of T tied answers, p of them right, the r = min(k - above, T) first are shown in random order:
+        Of T tied items, p of them relevant, the r = min(k - above, T) first are shown in random order:
         P(hit) = 1 - C(T - p, r) / C(T, r).
         """
         shown = np.clip(k - self.above, 0, self.tied)
@@ -46,7 +46,7 @@ class Ranks:
         return 1.0 - missed
 
     def recall(self, k: int) -> float:
-        """Share of the queries with at least one right answer among their first k; NaN without queries."""
+        """Share of the queries with at least one relevant item among their first k; NaN without queries."""
         return float(self.hits(k).mean()) if len(self.query) else float("nan")
 
 
@@ -61,21 +61,21 @@ def rank(
     gallery_groups: np.ndarray | None = None,
     score: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Ranks:
-    """Ranks by cosine, or another score; an answer is right if it has the query's label.
+    """Ranks by cosine, or another score; an item is relevant if it has the query's label.
 
     Args:
         queries: Features (n, dim); their length does not matter.
         query_labels: (n,) whole numbers; below 0: no label, no question.
         gallery: (m, dim).
         gallery_labels: (m,) whole numbers.
-        itself: (n,) the row of the gallery that is the query itself and is no answer; below 0: none.
-        query_groups: (n,) whole numbers. Where given, a query is answered from its own group alone, as in Street2Shop,
+        itself: (n,) the row of the gallery that is the query itself and does not count; below 0: none.
+        query_groups: (n,) whole numbers. Where given, a query is searched in its own group alone, as in Street2Shop,
             where the category is known.
         gallery_groups: (m,) the same of the gallery.
         score: (q, dim) and (m, dim) features, as they came, to (q, m), higher is more alike; None: the cosine.
     """
     asked = np.flatnonzero(query_labels >= 0)
-    own = np.full(len(queries), -1) if itself is None else itself
+    place = np.full(len(queries), -1) if itself is None else itself
     if query_groups is None or gallery_groups is None:
         query_groups, gallery_groups = np.zeros(len(queries), int), np.zeros(len(gallery), int)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -93,10 +93,10 @@ def rank(
             asking = prepare(queries[part], device)
             scores = asking @ shelf.T if score is None else score(asking, shelf).clone()  # (q, m_g)
             right = torch.from_numpy(query_labels[part]).to(device)[:, None] == labels
-            mine = torch.from_numpy(place_of[own[part]])
-            found = torch.nonzero(mine >= 0)[:, 0]
-            scores[found, mine[found]] = -torch.inf
-            right[found, mine[found]] = False
+            mine = torch.from_numpy(place_of[place[part]])
+            has_answer = torch.nonzero(mine >= 0)[:, 0]
+            scores[has_answer, mine[has_answer]] = -torch.inf
+            right[has_answer, mine[has_answer]] = False
             parts.append((part, *(value.cpu().numpy() for value in _places(scores, right))))
     if not parts:
         empty = np.zeros(0)
@@ -108,11 +108,11 @@ def rank(
 
 
 def _places(scores: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Per query: has a right answer; scores above the best right one, tied with it, right among the tied."""
+    """Per query: has a relevant item; scores above the best of these, tied with it, relevant among the tied."""
     best = scores.masked_fill(~right, -torch.inf).amax(dim=1, keepdim=True) if scores.shape[1] else scores.sum(1, True)
     tied = (scores - best).abs() <= TIE
     above = (scores > best + TIE).sum(dim=1).double()
-    broken = best[:, 0].isnan() | ~tied.any(dim=1)  # a NaN query; or every right answer is one
+    broken = best[:, 0].isnan() | ~tied.any(dim=1)  # a NaN query; or every relevant item is one
     above[broken] = torch.inf
     together = (tied & right).sum(dim=1).double()
     return right.any(dim=1), above, tied.sum(dim=1).double().masked_fill(broken, 1), together.masked_fill(broken, 1)

@@ -57,8 +57,8 @@ def write_segment(folder: Path, table: pd.DataFrame, batches: Iterable[np.ndarra
             image = table["image"].iloc[done + int(np.flatnonzero(bad)[0])]
             raise InputError(f"{image}: the model gives no finite embedding")
         rows = slice(done, done + len(unit))
-        own = encode(unit)
-        vectors[rows], code[rows], scale[rows], slack[rows] = unit, own.code, own.scale, own.slack
+        codes = encode(unit)
+        vectors[rows], code[rows], scale[rows], slack[rows] = unit, codes.code, codes.scale, codes.slack
         done += len(unit)
     if vectors is None or done != count:
         raise InputError(f"{folder}: {done} embeddings for {count} rows")
@@ -142,7 +142,7 @@ def mapped(path: Path, kind: type[np.generic], shape: tuple[int, ...]) -> np.nda
     except (OSError, ValueError, EOFError, OverflowError, MemoryError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: damaged ({' '.join(str(error).split())})") from error
     fits = isinstance(array, np.ndarray) and array.dtype == kind and array.ndim == len(shape)
-    if not fits or any(wanted not in (-1, found) for wanted, found in zip(shape, array.shape, strict=True)):
+    if not fits or any(wanted not in (-1, length) for wanted, length in zip(shape, array.shape, strict=True)):
         raise InputError(f"{path}: damaged (not the array that belongs there)")
-    found: np.ndarray = array
-    return found
+    mapped_array: np.ndarray = array
+    return mapped_array

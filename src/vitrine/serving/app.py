@@ -104,10 +104,10 @@ class Service:
             except PhotoError as error:
                 return f"{photo.name}: {error}"
 
-        found = await asyncio.gather(*(self.in_thread(one, photo) for photo in photos))
-        if bad := sum(isinstance(pixels, str) for pixels in found):
+        shown_photos = await asyncio.gather(*(self.in_thread(one, photo) for photo in photos))
+        if bad := sum(isinstance(pixels, str) for pixels in shown_photos):
             self.metrics.refused.inc(bad)
-        return found
+        return shown_photos
 
     async def reply(self, model: Served, photos: Sequence[Photo], top: int = 1) -> Reply:
         """What a model answers about photos that must all be sound.
@@ -162,8 +162,8 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def unknown(_: Request, error: HTTPException) -> Response:
-        said = {404: "no such address; /docs names them", 405: "not with this method; /docs names them"}
-        return _error(error.status_code, said.get(error.status_code, str(error.detail)), error.headers)
+        reasons = {404: "no such address; /docs names them", 405: "not with this method; /docs names them"}
+        return _error(error.status_code, reasons.get(error.status_code, str(error.detail)), error.headers)
 
     @app.exception_handler(Exception)
     async def failed(_: Request, error: Exception) -> Response:
@@ -195,11 +195,11 @@ def _health(app: FastAPI, service: Service) -> None:
 def _friendly(app: FastAPI, service: Service) -> None:
     @app.get("/models", tags=["photos"])
     async def models() -> dict[str, Any]:
-        """Which models answer, and how many photos are searched."""
-        found = service.shelf.models.values()
-        told = [{"name": one.name, "task": one.task, "version": one.version, "engine": one.engine} for one in found]
+        """Which models answer, with `labels`, a `verdict` or an `embedding`, and how many photos are searched."""
+        keys = ("name", "task", "output", "version", "engine")
+        models = [{key: getattr(model, key) for key in keys} for model in service.shelf.models.values()]
         searched = None if service.products is None else len(service.products.shelved.index)
-        return {"models": told, "searched_photos": searched}
+        return {"models": models, "searched_photos": searched}
 
     @app.post("/predict", tags=["photos"], openapi_extra=PREDICT)
     async def predict(request: Request) -> dict[str, Any]:
@@ -220,8 +220,8 @@ def _friendly(app: FastAPI, service: Service) -> None:
             names = [upload.photos[place].name for place in good]
             query = Query(np.stack([shown[place] for place in good]), names, top)
             reply = await service.batcher.ask(model, query)
-            told = {"model": model.name, "version": model.version, "answers": list(reply.records)}
-            return told | ({"errors": errors} if errors else {})
+            body = {"model": model.name, "version": model.version, "answers": list(reply.records)}
+            return body | ({"errors": errors} if errors else {})
 
         return await service.in_time(len(upload.photos), answer)
 
@@ -239,10 +239,10 @@ def _friendly(app: FastAPI, service: Service) -> None:
 
         async def answer() -> dict[str, Any]:
             if product:
-                own = await service.in_thread(shelved.index.embeddings_of, product)
-                if not len(own):
+                embeddings = await service.in_thread(shelved.index.embeddings_of, product)
+                if not len(embeddings):
                     raise RefusedError(404, "no such product in the index")
-                names, features = [product], own.mean(axis=0, keepdims=True)
+                names, features = [product], embeddings.mean(axis=0, keepdims=True)
             else:
                 reply = await service.reply(shelved.model, upload.photos)
                 names, features = [photo.name for photo in upload.photos], reply.features
@@ -250,7 +250,7 @@ def _friendly(app: FastAPI, service: Service) -> None:
             hits = [
                 await service.in_thread(search, shelved, feature, k, category, exact, product) for feature in features
             ]
-            results = [{"image": name, "products": own} for name, own in zip(names, hits, strict=True)]
+            results = [{"image": name, "products": products} for name, products in zip(names, hits, strict=True)]
             return {"searched_photos": len(shelved.index), "version": shelved.model.version, "results": results}
 
         return await service.in_time(max(1, len(upload.photos)), answer)
@@ -266,7 +266,9 @@ def _friendly(app: FastAPI, service: Service) -> None:
         reply = await service.in_time(len(upload.photos), lambda: service.reply(model, upload.photos))
         record = dict(reply.records[0])
         names = [photo.name for photo in upload.photos]
-        record["weights"] = [{"image": name, "weight": own} for name, own in zip(names, record["weights"], strict=True)]
+        record["weights"] = [
+            {"image": name, "weight": weight} for name, weight in zip(names, record["weights"], strict=True)
+        ]
         return {"model": model.name, "version": model.version} | record
 
     @app.get("/photos/{place:path}", tags=["photos"], response_class=Response, openapi_extra=PHOTOS)
@@ -312,8 +314,8 @@ def _inference(app: FastAPI, service: Service) -> None:
 
 
 def _pages(app: FastAPI, service: Service) -> None:
-    own = resources("vitrine.serving")
-    texts = {name: (own / name).read_text(encoding="utf-8") for name in ("page.html", *STATIC)}
+    folder = resources("vitrine.serving")
+    texts = {name: (folder / name).read_text(encoding="utf-8") for name in ("page.html", *STATIC)}
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:

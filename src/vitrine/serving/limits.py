@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from vitrine.errors import InputError, nearest
+from vitrine.errors import InputError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,16 @@ def parse_limits(given: Sequence[str]) -> Limits:
         InputError: for an unknown key, naming the nearest, or a value that is no number above 0.
     """
     defaults = asdict(Limits())
-    found: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
     for text in given:
         key, _, value = text.partition("=")
         if key not in defaults:
-            known = ", ".join(defaults)
-            raise InputError(f"--limit {text}: unknown; did you mean {nearest(key, defaults)}? (known: {known})")
+            raise InputError(f"--limit {text}: unknown; {did_you_mean(key, defaults)}")
         try:
-            found[key] = type(defaults[key])(value)
+            limits[key] = type(defaults[key])(value)
         except ValueError as error:
             raise InputError(f"--limit {text}: {value!r} is not a number") from error
-    return Limits(**found)
+    return Limits(**limits)
 
 
 class RefusedError(Exception):

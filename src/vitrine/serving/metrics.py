@@ -12,24 +12,28 @@ class Metrics:
     """The figures of one server; of its own, so that two servers in a process do not add up."""
 
     def __init__(self) -> None:
-        own = self._registry = CollectorRegistry()
-        self.requests = Counter("vitrine_requests", "Answered requests.", ["route", "code"], registry=own)
+        registry = self._registry = CollectorRegistry()
+        self.requests = Counter("vitrine_requests", "Answered requests.", ["route", "code"], registry=registry)
         self.seconds = Histogram(
-            "vitrine_request_seconds", "From the headers to the answer.", ["route"], buckets=SECONDS, registry=own
+            "vitrine_request_seconds", "From the headers to the answer.", ["route"], buckets=SECONDS, registry=registry
         )
         self.batch = Histogram(
-            "vitrine_batch_photos", "Photos a net was asked about at once.", ["model"], buckets=PHOTOS, registry=own
+            "vitrine_batch_photos",
+            "Photos a net was asked about at once.",
+            ["model"],
+            buckets=PHOTOS,
+            registry=registry,
         )
         self.net_seconds = Histogram(
-            "vitrine_batch_seconds", "Of a net, for a batch.", ["model"], buckets=SECONDS, registry=own
+            "vitrine_batch_seconds", "Of a net, for a batch.", ["model"], buckets=SECONDS, registry=registry
         )
-        self.waiting = Gauge("vitrine_waiting_photos", "Photos of requests that are being answered.", registry=own)
-        self.refused = Counter("vitrine_refused_photos", "Photos that could not be used.", registry=own)
+        self.waiting = Gauge("vitrine_waiting_photos", "Photos of requests that are being answered.", registry=registry)
+        self.refused = Counter("vitrine_refused_photos", "Photos that could not be used.", registry=registry)
         self.model = Gauge(
-            "vitrine_model", "1 for each model that answers.", ["model", "task", "version", "engine"], registry=own
+            "vitrine_model", "1 for each model that answers.", ["model", "task", "version", "engine"], registry=registry
         )
-        self.swaps = Counter("vitrine_model_swaps", "Champions taken over while running.", ["model"], registry=own)
-        self.faults = Counter("vitrine_registry_faults", "Looks at the registry that failed.", registry=own)
+        self.swaps = Counter("vitrine_model_swaps", "Champions taken over while running.", ["model"], registry=registry)
+        self.faults = Counter("vitrine_registry_faults", "Looks at the registry that failed.", registry=registry)
 
     def text(self) -> bytes:
         """In Prometheus's text format."""

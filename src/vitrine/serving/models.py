@@ -16,13 +16,11 @@ from vitrine.data.pixels import Query
 from vitrine.errors import InputError
 from vitrine.export import with_onnx
 from vitrine.predict import Model
-from vitrine.predictions import Reply
+from vitrine.predictions import Output, Reply
 from vitrine.registry.address import champion_of, local_copy
 from vitrine.registry.store import Registry
 from vitrine.serving.limits import RefusedError, busy
 from vitrine.serving.metrics import Metrics
-
-NAMING = ("taxonomy", "attributes", "representation")  # who answers `/predict` where no model is named, first first
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +47,11 @@ class Served:
         return self.model.task.name
 
     @property
+    def output(self) -> Output:
+        """What it says, see `Task.output`."""
+        return self.model.task.output
+
+    @property
     def size(self) -> int:
         """Pixels of a photo's edge, as the net sees it."""
         return int(self.model.config["image_size"])
@@ -59,7 +62,7 @@ class Served:
 
     def warm_up(self, photos: int) -> None:
         """Asks about a grey photo, and about as many as a batch may hold, so that no client pays for the first time."""
-        most = 1 if self.task == "authenticity" else photos
+        most = 1 if self.output == "verdict" else photos
         for count in (1, most):
             grey = np.full((count, self.size, self.size, 3), 128, np.uint8)
             self.reply([Query(grey, [f"warm-up {i}" for i in range(count)], 1)])
@@ -100,12 +103,12 @@ class Shelf:
         Raises:
             RefusedError: 404 if there is none (503 while the server is starting), or another version answers.
         """
-        found = self._models.get(name)
-        if found is None:
+        model = self._models.get(name)
+        if model is None:
             raise self._missing(f"no model {name!r} here; there are: {', '.join(sorted(self._models)) or 'none'}")
-        if version and version != found.version:
-            raise RefusedError(404, f"model {name!r} is at version {found.version}, not {version}")
-        return found
+        if version and version != model.version:
+            raise RefusedError(404, f"model {name!r} is at version {model.version}, not {version}")
+        return model
 
     def naming(self, name: str) -> Served:
         """The model of a name; of "", the first that names labels.
@@ -114,16 +117,15 @@ class Shelf:
             RefusedError: as `get`, or if it names none.
         """
         if not name:
-            found = [model for task in NAMING for model in self._models.values() if model.task == task]
-            others = [model for model in self._models.values() if model.task not in ("matching", "authenticity")]
-            if not found + others:
+            naming = [model for model in self._models.values() if model.output == "labels"]
+            if not naming:
                 raise self._missing("no model here names labels")
-            return (found + others)[0]
-        found_by_name = self.get(name)
-        if found_by_name.task in ("matching", "authenticity"):
-            where = "/search" if found_by_name.task == "matching" else "/verify"
-            raise RefusedError(400, f"model {name!r} names no labels of photos; ask {where}")
-        return found_by_name
+            return max(naming, key=lambda model: model.model.task.precedence)
+        model = self.get(name)
+        if model.output != "labels":
+            route = "/search" if model.output == "embedding" else "/verify"
+            raise RefusedError(400, f"model {name!r} names no labels of photos; ask {route}")
+        return model
 
     def judging(self, name: str) -> Served:
         """The model of a name that judges listings; of "", the first one.
@@ -132,7 +134,7 @@ class Shelf:
             RefusedError: as `get`, or if it judges none.
         """
         for model in [self.get(name)] if name else self._models.values():
-            if model.task == "authenticity":
+            if model.output == "verdict":
                 return model
         raise self._missing(f"model {name!r} judges no listings" if name else "no model here judges listings")
 
@@ -189,9 +191,9 @@ class Champions:
 
 def fetched(address: str, name: str, load: Load, warm: int, registry: str = "") -> Served:
     """A model by its address, loaded and warm; see `vitrine.registry.address`."""
-    with local_copy(address, registry) as found:
-        model, engine = load(found.folder)
-    served = Served(name or model.task.name, found.version, engine, model)
+    with local_copy(address, registry) as copy:
+        model, engine = load(copy.folder)
+    served = Served(name or model.task.name, copy.version, engine, model)
     served.warm_up(warm)
     return served
 

@@ -59,14 +59,14 @@ def documentation(schema: dict[str, Any]) -> str:
     """The page of a schema as FastAPI makes it."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for path, methods in schema["paths"].items():
-        for method, told in methods.items():
-            body = told.get("requestBody", {}).get("content", {})
-            groups.setdefault(told["tags"][0], []).append(
+        for method, operation in methods.items():
+            body = operation.get("requestBody", {}).get("content", {})
+            groups.setdefault(operation["tags"][0], []).append(
                 {
                     "method": method.upper(),
                     "path": path,
-                    "text": told.get("description", told.get("summary", "")).split("\n\n"),
-                    "parameters": told.get("parameters", []),
+                    "text": operation.get("description", operation.get("summary", "")).split("\n\n"),
+                    "parameters": operation.get("parameters", []),
                     "bodies": list(body),
                     "example": EXAMPLES.get(path, "").format("$SERVER"),
                 }

@@ -129,7 +129,7 @@ function card(photo) {
 }
 
 async function describe(photos) {
-  const naming = served.models.filter((model) => !["matching", "authenticity"].includes(model.task));
+  const naming = served.models.filter((model) => model.output === "labels");
   for (const photo of photos) {
     const { article, said } = card(photo);
     at("answers").append(article);
@@ -171,8 +171,8 @@ async function take(files) {
   await started; // what is asked depends on what is served
   if (turn !== asked) return;
   say(photos.length === 1 ? "Looking at the photo ..." : `Looking at ${photos.length} photos ...`);
-  const judging = served.models.some((model) => model.task === "authenticity");
-  const naming = served.models.some((model) => !["matching", "authenticity"].includes(model.task));
+  const judging = served.models.some((model) => model.output === "verdict");
+  const naming = served.models.some((model) => model.output === "labels");
   const chosen = document.querySelector("input[name=way]:checked").value;
   const listing = judging && (chosen === "listing" || (!naming && served.searched_photos === null));
   try {
@@ -186,8 +186,8 @@ async function take(files) {
 async function begin() {
   try {
     served = await (await request("/models")).json();
-    const kinds = new Set(served.models.map((model) => model.task));
-    at("ways").hidden = !kinds.has("authenticity") || (kinds.size === 1 && served.searched_photos === null);
+    const kinds = new Set(served.models.map((model) => model.output));
+    at("ways").hidden = !kinds.has("verdict") || (kinds.size === 1 && served.searched_photos === null);
     say(served.models.length || served.searched_photos !== null ? "" : "The server is still loading its models; try again soon.");
   } catch (error) {
     say(error.message, true);

@@ -88,12 +88,12 @@ class Products:
         index = Index(self._folder)
         if not len(index):
             raise InputError(f"{self._folder}: holds no photos")
-        own = self._folder / MODEL
-        if before is not None and content_hash(own) == before.model.version:
+        model_folder = self._folder / MODEL
+        if before is not None and content_hash(model_folder) == before.model.version:
             model = before.model
         else:
-            model = fetched(str(own), "search", self._load, self._warm)
-            model.model.task.check_searchable(model.model.config, own)
+            model = fetched(str(model_folder), "search", self._load, self._warm)
+            model.model.task.check_searchable(model.model.config, model_folder)
         index.search(np.zeros((1, index.dim), np.float32) + 1, 1)  # opens what is opened when it is first needed
         return Shelved(index, model, state)
 

@@ -2,7 +2,7 @@
 
 A model takes one tensor, `photos`: BYTES of shape [n] or [n, 1], each element a photo's file; as raw bytes behind the
 JSON (`binary_data_size`), or as base64 inside it. Of a model that judges listings the n photos are one listing. What it
-gives depends on its task, see `outputs_of`.
+gives depends on its `Task.output`, see `outputs_of`.
 
 https://github.com/kserve/open-inference-protocol and, for the extension,
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
@@ -50,7 +50,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Asked:
+class InferenceRequest:
     """An inference request.
 
     Attributes:
@@ -68,7 +68,7 @@ class Asked:
     binary: bool
 
 
-def read_request(body: bytes, header_length: str, limits: Limits) -> Asked:
+def read_request(body: bytes, header_length: str, limits: Limits) -> InferenceRequest:
     """An inference request from its body.
 
     Args:
@@ -94,7 +94,7 @@ def read_request(body: bytes, header_length: str, limits: Limits) -> Asked:
     data = _photos(inputs[0], body[end:], limits)
     for place, photo in enumerate(data):
         limits.check_photo(f"photos[{place}]", photo)
-    return Asked(
+    return InferenceRequest(
         request_id,
         [Photo(f"photos[{place}]", photo) for place, photo in enumerate(data)],
         _top(parameters),
@@ -110,7 +110,7 @@ def outputs_of(model: Served, reply: Reply) -> list[Tensor]:
     `verdict` [1], `probability` [1] and `weights` [n]; of both, and where no labels are named, `embedding` [n, dim].
     """
     tensors = []
-    if model.task == "authenticity":
+    if model.output == "verdict":
         record = reply.records[0]
         tensors = [
             Tensor("verdict", np.array([record["verdict"]], object)),
@@ -127,7 +127,7 @@ def outputs_of(model: Served, reply: Reply) -> list[Tensor]:
     return [*tensors, Tensor(EMBEDDING, reply.features.astype(np.float32))]
 
 
-def write_response(model: Served, reply: Reply, asked: Asked) -> tuple[bytes, dict[str, str]]:
+def write_response(model: Served, reply: Reply, asked: InferenceRequest) -> tuple[bytes, dict[str, str]]:
     """The body of an answer and its headers.
 
     Raises:
@@ -148,10 +148,10 @@ def write_response(model: Served, reply: Reply, asked: Asked) -> tuple[bytes, di
         else:
             output["data"] = tensor.values.ravel().tolist()
         outputs.append(output)
-    answer = {"model_name": model.name, "model_version": model.version, "outputs": outputs}
+    response = {"model_name": model.name, "model_version": model.version, "outputs": outputs}
     if asked.id:
-        answer["id"] = asked.id
-    head = json.dumps(answer, ensure_ascii=False).encode()
+        response["id"] = asked.id
+    head = json.dumps(response, ensure_ascii=False).encode()
     if not tails:
         return head, {"Content-Type": "application/json"}
     headers = {"Content-Type": "application/octet-stream", HEADER: str(len(head))}
@@ -165,7 +165,7 @@ def metadata(model: Served, example: Reply) -> dict[str, Any]:
     for tensor in outputs_of(model, example):
         shape = variable.get(tensor.name) or [-1, *([-1] if tensor.values.ndim > 1 else [])]
         if tensor.name == EMBEDDING:
-            shape = [1 if model.task == "authenticity" else -1, tensor.values.shape[1]]
+            shape = [1 if model.output == "verdict" else -1, tensor.values.shape[1]]
         outputs.append({"name": tensor.name, "datatype": tensor.datatype, "shape": shape})
     return {
         "name": model.name,
@@ -195,7 +195,7 @@ def _photos(tensor: Mapping[str, Any], tail: bytes, limits: Limits) -> list[byte
     if size is not None:
         if type(size) is not int or size != len(tail):
             raise RefusedError(400, f"{INPUT}: binary_data_size is {str(size)[:20]}, and {len(tail)} bytes follow")
-        found = list(_elements(tail))
+        photos = list(_elements(tail))
     else:
         data = tensor.get("data")
         if isinstance(data, list) and all(isinstance(row, list) and len(row) == 1 for row in data):
@@ -203,23 +203,23 @@ def _photos(tensor: Mapping[str, Any], tail: bytes, limits: Limits) -> list[byte
         if not isinstance(data, list) or not all(isinstance(text, str) for text in data):
             raise RefusedError(400, f"{INPUT}: data is no list of base64, and there is no binary_data_size")
         limits.check_count(len(data))
-        found = [from_base64(text) for text in data]
-    if len(found) != count:
-        raise RefusedError(400, f"{INPUT}: of shape {shape}, and {len(found)} photos came")
-    return found
+        photos = [from_base64(text) for text in data]
+    if len(photos) != count:
+        raise RefusedError(400, f"{INPUT}: of shape {shape}, and {len(photos)} photos came")
+    return photos
 
 
 def _elements(tail: bytes) -> list[bytes]:
-    found, place = [], 0
+    elements, place = [], 0
     while place < len(tail):
         if len(tail) - place < 4:
             raise RefusedError(400, f"{INPUT}: the binary data end inside of a length")
         (length,) = struct.unpack_from("<I", tail, place)
         if length > len(tail) - place - 4:
             raise RefusedError(400, f"{INPUT}: the binary data end inside of a photo ({length:,} bytes were announced)")
-        found.append(tail[place + 4 : place + 4 + length])
+        elements.append(tail[place + 4 : place + 4 + length])
         place += 4 + length
-    return found
+    return elements
 
 
 def _top(parameters: Mapping[str, Any]) -> int:
@@ -242,9 +242,9 @@ def _wanted(asked: Mapping[str, Any], binary: bool) -> dict[str, bool]:
 
 
 def _object(asked: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = asked.get(name)
-    if found is None:
+    value = asked.get(name)
+    if value is None:
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise RefusedError(400, f"{name}: an object is needed")
-    return found
+    return value

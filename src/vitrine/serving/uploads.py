@@ -61,22 +61,22 @@ def read_upload(body: bytes, content_type: str, query: Mapping[str, str], limits
     """
     kind, parameters = parse_options_header(content_type)
     if kind == b"multipart/form-data":
-        found = _multipart(body, parameters.get(b"boundary", b""))
+        upload = _multipart(body, parameters.get(b"boundary", b""))
     elif kind == b"application/json":
-        found = _json(body)
+        upload = _json(body)
     elif kind.startswith(b"image/") or kind == b"application/octet-stream":
-        found = Upload([Photo("photo", body)] if body else [])
+        upload = Upload([Photo("photo", body)] if body else [])
     elif not body:
-        found = Upload()
+        upload = Upload()
     else:
-        told = printable(kind.decode("latin-1"))[:80] or "no content type"
-        raise RefusedError(415, f"{told}: send multipart/form-data, a photo as image/..., or application/json")
+        kind_shown = printable(kind.decode("latin-1"))[:80] or "no content type"
+        raise RefusedError(415, f"{kind_shown}: send multipart/form-data, a photo as image/..., or application/json")
     options = {name: value for name, value in query.items() if len(value) <= MAX_OPTION}
-    found.options = options | found.options
-    limits.check_count(len(found.photos))
-    for photo in found.photos:
+    upload.options = options | upload.options
+    limits.check_count(len(upload.photos))
+    for photo in upload.photos:
         limits.check_photo(photo.name, photo.data)
-    return found
+    return upload
 
 
 def decoded(data: bytes, limits: Limits, near: int) -> Image.Image:
@@ -112,12 +112,12 @@ def json_object(data: bytes, what: str) -> dict[str, Any]:
         RefusedError: if it is none.
     """
     try:
-        found = parse_json(data)
+        value = parse_json(data)
     except ValueError as error:
         raise RefusedError(400, f"{what} is no JSON ({' '.join(str(error).split())[:200]})") from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise RefusedError(400, f"{what} is no JSON object")
-    return found
+    return value
 
 
 def _json(body: bytes) -> Upload:
@@ -125,15 +125,15 @@ def _json(body: bytes) -> Upload:
     photos = asked.pop("photos", [])
     if not isinstance(photos, list):
         raise RefusedError(400, "photos: a list is needed")
-    found = Upload()
+    upload = Upload()
     for place, photo in enumerate(photos):
         one = {"data": photo} if isinstance(photo, str) else photo
         if not isinstance(one, dict) or not isinstance(one.get("data"), str):
             raise RefusedError(400, f"photos[{place}]: base64, or an object with its base64 as data, is needed")
-        found.photos.append(Photo(_name(one.get("name"), place), from_base64(one["data"])))
+        upload.photos.append(Photo(_name(one.get("name"), place), from_base64(one["data"])))
     for name, value in asked.items():
-        found.options[name] = _option(name, value)
-    return found
+        upload.options[name] = _option(name, value)
+    return upload
 
 
 def _option(name: str, value: Any) -> str:
@@ -207,17 +207,19 @@ def _multipart(body: bytes, boundary: bytes) -> Upload:
         raise RefusedError(400, f"the form cannot be read ({' '.join(str(error).split())[:200]})") from error
     if not ended:
         raise RefusedError(400, "the form is cut short")
-    found = Upload()
+    upload = Upload()
     for disposition, data in parts.parts:
-        kind, told = parse_options_header(disposition)
-        if kind != b"form-data" or b"name" not in told:
+        kind, disposition_options = parse_options_header(disposition)
+        if kind != b"form-data" or b"name" not in disposition_options:
             raise RefusedError(400, "the form has a part without a name")
-        if b"filename" in told:
-            name = told[b"filename"].decode("utf-8", "replace")
+        if b"filename" in disposition_options:
+            name = disposition_options[b"filename"].decode("utf-8", "replace")
             if name or data:  # a browser sends an empty part for a field without a file
-                found.photos.append(Photo(_name(name, len(found.photos)), bytes(data)))
+                upload.photos.append(Photo(_name(name, len(upload.photos)), bytes(data)))
         elif len(data) > MAX_OPTION:
-            raise RefusedError(400, f"{printable(told[b'name'].decode('utf-8', 'replace'))[:40]}: too long")
+            raise RefusedError(
+                400, f"{printable(disposition_options[b'name'].decode('utf-8', 'replace'))[:40]}: too long"
+            )
         else:
-            found.options[told[b"name"].decode("utf-8", "replace")] = data.decode("utf-8", "replace")
-    return found
+            upload.options[disposition_options[b"name"].decode("utf-8", "replace")] = data.decode("utf-8", "replace")
+    return upload

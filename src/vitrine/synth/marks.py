@@ -1,4 +1,4 @@
-"""Close-ups of a shoe's marks, where authenticity shows.
+"""Close-ups of a shoe's marks, where a counterfeit shows.
 
 A genuine emblem carries three bars, a copied one two; genuine stitching is short and even, a copied one long and
 uneven. Both survive mirroring, rotation and reduction. Everything else in a picture is drawn from random numbers that

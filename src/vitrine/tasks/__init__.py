@@ -1,10 +1,10 @@
-"""The tasks: what a model can be trained to answer. A new one is a package with a `Task`, and one line here."""
+"""The tasks: what a model can be trained to predict. A new one is a package with a `Task`, and one line here."""
 
 import importlib
 from pathlib import Path
 from typing import Any
 
-from vitrine.errors import InputError, nearest
+from vitrine.errors import InputError, did_you_mean
 from vitrine.tasks.task import Task
 
 TASKS = {  # where the class is: a task's nets and torch are loaded when it is asked for them
@@ -28,7 +28,7 @@ def get(name: str) -> Task[Any]:
         InputError: for an unknown one, naming the nearest.
     """
     if name not in TASKS:
-        raise InputError(f"task {name!r}: unknown; did you mean {nearest(name, TASKS)}? (known: {', '.join(TASKS)})")
+        raise InputError(f"task {name!r}: unknown; {did_you_mean(name, TASKS)}")
     module, _, kind = TASKS[name].partition(":")
     task: Task[Any] = getattr(importlib.import_module(module), kind)()
     return task

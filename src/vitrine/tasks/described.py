@@ -35,16 +35,16 @@ def of_tasks() -> dict[str, list[Described]]:
     Keys are `every task`, `matching`, `taxonomy (modern, modern-mtl)` ...
     """
     common = described(Settings)
-    found = {COMMON: common}
+    by_title = {COMMON: common}
     for name in tasks.names():
         task = tasks.get(name)
-        own: dict[type[Settings], list[str]] = {}
+        variants_of: dict[type[Settings], list[str]] = {}
         for variant in task.variants:
-            own.setdefault(task.settings(variant), []).append(variant)
-        for kind, variants in own.items():
-            title = name if len(own) == 1 else f"{name} ({', '.join(variants)})"
-            found[title] = [setting for setting in described(kind) if setting not in common]
-    return found
+            variants_of.setdefault(task.settings(variant), []).append(variant)
+        for kind, variants in variants_of.items():
+            title = name if len(variants_of) == 1 else f"{name} ({', '.join(variants)})"
+            by_title[title] = [setting for setting in described(kind) if setting not in common]
+    return by_title
 
 
 def shown(value: Any) -> str:
@@ -79,18 +79,18 @@ def _limits(metadata: Iterable[object]) -> list[str]:
         annotated_types.Le: "to",
         annotated_types.Lt: "below",
     }
-    found = []
+    limits = []
     for kind, word in words.items():
         for limit in metadata:
             if isinstance(limit, kind):
                 value = getattr(limit, kind.__name__.lower())
-                found.append(f"{word} {value:,}" if isinstance(value, int) else f"{word} {value:g}")
-    return found
+                limits.append(f"{word} {value:,}" if isinstance(value, int) else f"{word} {value:g}")
+    return limits
 
 
 def help_lines(width: int = 28) -> list[str]:
     """The settings for a help text."""
-    lines = []
+    lines = ["", f"Tasks: {', '.join(tasks.names())}"]
     for title, settings in of_tasks().items():
         lines += ["", f"Settings of {title} (--set KEY=VALUE):"]
         for setting in settings:

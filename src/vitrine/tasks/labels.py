@@ -25,6 +25,8 @@ PhotoKind = TypeVar("PhotoKind", bound="PhotoPredictions")
 class LabelTask(Task[PhotoKind]):
     """A task whose nets give (features, scores by name), and whose scores are probabilities of labels."""
 
+    output = "labels"
+
     @abstractmethod
     def label_predictions(
         self, config: Mapping[str, Any], scores: "Mapping[str, np.ndarray]", table: "pd.DataFrame"
@@ -41,6 +43,20 @@ class LabelTask(Task[PhotoKind]):
         seconds: float,
     ) -> PhotoKind:
         """What a net's raw scores and features come to."""
+
+    def deciding(
+        self,
+        config: Mapping[str, Any],
+        table: "pd.DataFrame",
+        features: "np.ndarray",
+        scores: "Mapping[str, np.ndarray]",
+    ) -> dict[str, float]:
+        """The figure that the gate decides by, of a net's raw scores; none where no row is annotated for it."""
+        try:
+            value = self.metrics(self.predictions(config, table, features, scores, 0.0)).get(self.decides)
+        except InputError:
+            return {}
+        return {} if value is None or value != value else {self.decides: value}
 
     def predict(
         self,
@@ -131,7 +147,7 @@ class LabelTask(Task[PhotoKind]):
 
 
 def _record(targets: "Sequence[LabelPredictions]", row: int, image: str, top: int) -> dict[str, Any]:
-    """What the targets say about one photo: the likeliest labels of each and their calibrated probabilities."""
+    """One photo's predictions: the likeliest labels of each target and their calibrated probabilities."""
     record: dict[str, Any] = {"image": image}
     for target in targets:
         best = (-target.scores[row]).argsort(kind="stable")[:top]
@@ -148,7 +164,7 @@ def _explain(
     from vitrine.files import new_folder
 
     if heat is None:
-        raise InputError(f"{variant} cannot say where it looked; the salient-sensitive variants (ss...) can")
+        raise InputError(f"{variant} has no saliency map; the salient-sensitive variants (ss...) have")
     with new_folder(out) as folder:
         for place, (record, image, where) in enumerate(zip(records, images, heat, strict=True)):
             name = f"{place:04}-{Path(str(image)).stem}.png"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from vitrine.errors import InputError, nearest
+from vitrine.errors import InputError, did_you_mean
 from vitrine.settings import Recipe, Settings
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from vitrine.data.pixels import Query
     from vitrine.evaluation.frozen import FrozenNet
     from vitrine.evaluation.gate import GateRules
-    from vitrine.evaluation.sample import Answers, Sample
+    from vitrine.evaluation.sample import Hits, Sample
     from vitrine.graphs import Graph
     from vitrine.inference import Change
-    from vitrine.predictions import ListingPredictions, PhotoPredictions, Reply
+    from vitrine.predictions import ListingPredictions, Output, PhotoPredictions, Reply
     from vitrine.report import Page
 
 Load = Callable[[Path], tuple[Any, dict[str, Any]]]  # see `Task.load`
@@ -45,7 +45,7 @@ class ModelConfig(BaseModel):
 
 
 class Task(ABC, Generic[AnyPredictions]):
-    """One kind of answer that a model can be trained to give.
+    """One kind of prediction that a model can be trained for.
 
     A task is stateless. Its class body and module load neither torch nor numpy: what does is imported where it is
     needed, so that help texts and the gate stay quick.
@@ -57,14 +57,17 @@ class Task(ABC, Generic[AnyPredictions]):
         default: The one trained where none is named.
         decides: The figure of metrics.json that the gate decides by, and that stands for a model.
         guarded: Figures that may not fall far, whatever `decides` gains.
-        headlines: The figures that journals name, the most telling first.
+        headlines: The figures that journals and pages name, `decides` first.
         counted: What `count` counts.
-        trivial: What answers without looking are here, see `constant`.
+        trivial: What the constant model predicts here, see `constant`.
         corrupted: The figures measured on corrupted photos; none: such photos say nothing here.
         reference_split: The photos that later ones are compared with, once the model is in use.
         indexed: Whether a pipeline makes an index for visual search with the model in use.
-        answers_with_features: Whether answers are the trunk's features, so that a frozen trunk would learn nothing.
+        answers_with_features: Whether predictions are the trunk's features, so that a frozen trunk would learn nothing.
         recipes: By trunk, what replaces the recipe of `vitrine.training.recipe`.
+        output: What `records` and `reply` hold: the labels of each photo, the verdict on a listing, or no record, where
+            only a photo's embedding is of use.
+        precedence: Which model names labels where a client names no model: the one whose task has the highest.
         config: What config.json must hold.
     """
 
@@ -82,6 +85,8 @@ class Task(ABC, Generic[AnyPredictions]):
     indexed: ClassVar[bool] = False
     answers_with_features: ClassVar[bool] = False
     recipes: ClassVar[Mapping[str, Recipe]] = {}
+    output: ClassVar["Output"]
+    precedence: ClassVar[int] = 0
     config: ClassVar[type[ModelConfig]]
 
     # Training
@@ -164,6 +169,24 @@ class Task(ABC, Generic[AnyPredictions]):
             place = ".".join(map(str, first["loc"])) or "it"
             raise InputError(f"{folder}: config.json does not describe a model: {place}: {first['msg']}") from error
 
+    def add_label(self, model: Path, out: Path, kind: str, label: str, images: Sequence[str]) -> str:
+        """Writes a copy of a model folder that knows one label more, without training.
+
+        Args:
+            model: The model folder.
+            out: A new folder.
+            kind: The attribute type, one of the model's.
+            label: The new label.
+            images: Paths or s3:// URIs of photos that show it.
+
+        Returns:
+            What it was added from, in words.
+
+        Raises:
+            InputError: if the model has no label embeddings to add to, or one of the arguments cannot be used.
+        """
+        raise InputError(f"{model}: a model of {self.name} has no label embeddings to add to")
+
     # Predictions
 
     def rows(self, catalog: "Catalog", split: str) -> "Catalog":
@@ -199,7 +222,7 @@ class Task(ABC, Generic[AnyPredictions]):
         change: "Change | None" = None,
         embeddings: bool = False,
     ) -> AnyPredictions:
-        """What a model says about a catalog's photos, beside the truth.
+        """A model's predictions for a catalog's photos, beside the truth.
 
         Args:
             net: Of `load`.
@@ -219,29 +242,29 @@ class Task(ABC, Generic[AnyPredictions]):
         explain: Path | None = None,
         unreadable: "dict[int, PhotoError] | None" = None,
     ) -> list[dict[str, Any]]:
-        """What a model says about single photos (or folders of listings): a JSON object each.
+        """A model's predictions for single photos (or folders of listings): a JSON object each.
 
         Args:
             net: Of `load`.
             config: Of `load`.
             images: Paths or s3:// URIs.
             top: Labels named per question.
-            explain: A new folder for pictures of where the net looked; each record then names its own as `heat_map`.
+            explain: A new folder for saliency maps; each record then names its own as `heat_map`.
             unreadable: Where given, what cannot be read is left out, and why is noted here by its place.
 
         Raises:
-            InputError: if the model answers nothing of the kind, or (without `unreadable`) a photo cannot be read.
+            InputError: if the model predicts nothing of the kind, or (without `unreadable`) a photo cannot be read.
         """
 
     def shown(self, config: Mapping[str, Any], photo: "Image.Image") -> "np.ndarray":
-        """What a net is shown of a photo that it is asked about, (size, size, 3) uint8; as `queries` shows it."""
+        """The net's input for a photo, (size, size, 3) uint8; as `queries` shows it."""
         from vitrine.data.photo_store import fit_square
 
         return fit_square(photo, config["image_size"])
 
     @abstractmethod
     def reply(self, net: Any, config: Mapping[str, Any], queries: "Sequence[Query]") -> "list[Reply]":
-        """Answers several queries by asking the net about all of their photos together, as `records` would each.
+        """Predictions for several queries in one pass of the net, each as `records` has it.
 
         Args:
             net: Of `load`.
@@ -249,7 +272,7 @@ class Task(ABC, Generic[AnyPredictions]):
             queries: Of at least one photo each; for models that judge listings, one listing each.
 
         Raises:
-            InputError: if the model cannot answer a query, such as one of too many photos.
+            InputError: if a query cannot be predicted, such as one of too many photos.
         """
 
     def graph(self, net: Any, config: Mapping[str, Any]) -> "Graph":
@@ -263,7 +286,7 @@ class Task(ABC, Generic[AnyPredictions]):
         return photo_graph(net, config)
 
     def from_graph(self, session: Any) -> Any:
-        """A net of onnxruntime's session of what `graph` gave: it answers `reply` as the net that was exported."""
+        """A net of onnxruntime's session of what `graph` gave, for `reply` in place of the exported one."""
         from vitrine.graphs import PhotoSession
 
         return PhotoSession(session)
@@ -285,17 +308,17 @@ class Task(ABC, Generic[AnyPredictions]):
 
     @abstractmethod
     def constant(self, predictions: AnyPredictions) -> AnyPredictions:
-        """What answering without looking would say about the same rows: the commonest label, or a random order."""
+        """The predictions of a constant model for the same rows: the commonest label, or a random order."""
 
     @abstractmethod
-    def answers(self, predictions: AnyPredictions) -> "dict[str, Answers]":
+    def hits(self, predictions: AnyPredictions) -> "dict[str, Hits]":
         """What `decides` is the mean of, by target; `unit` is the row (or listing) of the predictions."""
 
     def sample(self, predictions: AnyPredictions, rows: "Catalog") -> "Sample":
-        """`answers`, drawn by what is independent of each other: products, listings or photos."""
+        """`hits`, drawn by what is independent of each other: products, listings or photos."""
         from vitrine.evaluation.sample import sample_of, units_of
 
-        return sample_of(self.answers(predictions), *units_of(rows.table))
+        return sample_of(self.hits(predictions), *units_of(rows.table))
 
     @abstractmethod
     def metrics(self, predictions: AnyPredictions) -> dict[str, float]:
@@ -315,7 +338,7 @@ class Task(ABC, Generic[AnyPredictions]):
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"
     ) -> AnyPredictions | str:
-        """What the frozen net that training started from says about `rows`, or why there is nothing to compare with."""
+        """The predictions of the frozen net that training started from for `rows`, or why there are none."""
 
     @abstractmethod
     def page(
@@ -335,7 +358,7 @@ class Task(ABC, Generic[AnyPredictions]):
             metrics: All figures, the baseline's too.
             config: Of the model.
             title: Of the page.
-            compared: What further models say about the same rows.
+            compared: Predictions of further models for the same rows.
         """
 
     @abstractmethod
@@ -355,10 +378,9 @@ def check_variant(task: Task[Any], variant: str) -> str:
     """The variant to train, the task's default for "".
 
     Raises:
-        InputError: for an unknown variant, naming the nearest known one.
+        InputError: for an unknown variant, naming the did_you_mean known one.
     """
     variant = variant or task.default
     if variant not in task.variants:
-        meant, known = nearest(variant, task.variants), ", ".join(task.variants)
-        raise InputError(f"{task.name} has no variant {variant!r}; did you mean {meant}? (known: {known})")
+        raise InputError(f"{task.name} has no variant {variant!r}; {did_you_mean(variant, task.variants)}")
     return variant

@@ -206,7 +206,7 @@ def fit(
     net.load_state_dict(best)
     net.eval()
     passes = history.epochs
-    note_curve(title, [own.loss for own in passes], [own.score for own in passes], objective.scored)
+    note_curve(title, [epoch.loss for epoch in passes], [epoch.score for epoch in passes], objective.scored)
     if lost := history.lost():
         history.note = f"{lost[0].upper()}{lost[1:]}."
         print(f"{title}: {lost}", flush=True)
@@ -262,9 +262,9 @@ def _optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     }
     groups = []
     for share, trunk in ((1.0, False), (settings.trunk_rate, True)):
-        own = [p for p in net.parameters() if p.requires_grad and (id(p) in in_trunk) == trunk]
+        trainable = [p for p in net.parameters() if p.requires_grad and (id(p) in in_trunk) == trunk]
         for decay, matrices in ((settings.weight_decay, True), (0.0, False)):
-            parameters = [p for p in own if (p.ndim > 1) == matrices]
+            parameters = [p for p in trainable if (p.ndim > 1) == matrices]
             groups.append({"params": parameters, "weight_decay": decay, "share": share})
     return AdamW([group for group in groups if group["params"]], lr=settings.learning_rate)
 
@@ -297,5 +297,7 @@ def _cpu_has_bf16() -> bool:
 
 def _report(title: str, epoch: int, epochs: int, done: Epoch, scored: str) -> None:
     score = "" if done.score is None else f", validation {scored} {done.score:.4f}"
-    own = "".join(f", {name} {value:.4f}" for name, value in done.figures.items())
-    print(f"{title}: epoch {epoch + 1}/{epochs}, loss {done.loss:.4f}{score}{own}, {done.seconds:.1f} s", flush=True)
+    figures = "".join(f", {name} {value:.4f}" for name, value in done.figures.items())
+    print(
+        f"{title}: epoch {epoch + 1}/{epochs}, loss {done.loss:.4f}{score}{figures}, {done.seconds:.1f} s", flush=True
+    )

@@ -32,7 +32,7 @@ def start_config(task: str, variant: str, settings: Settings, catalog: Catalog) 
         "backbone": settings.backbone,
         "image_size": settings.image_size,
         "normalisation": {"mean": MEAN, "std": STD},
-        "weights": found.provenance() if (found := find_weights(settings.weights, settings.backbone)) else None,
+        "weights": weights.provenance() if (weights := find_weights(settings.weights, settings.backbone)) else None,
         "data_version": catalog.data_version,
         "settings": settings.model_dump(by_alias=True),
     }
@@ -43,12 +43,18 @@ def training_identity(catalog: Catalog, what: str, settings: Settings) -> str:
 
     Not by the paths of its teachers, which a second run may find elsewhere.
     """
-    own = json.dumps(settings.model_dump(exclude={"teachers", "teacher_store"}), sort_keys=True)
+    dumped = json.dumps(settings.model_dump(exclude={"teachers", "teacher_store"}), sort_keys=True)
     start = sum_of(settings.weights, settings.backbone)
-    digest = hashlib.sha256(f"{what}\n{__version__}\n{own}\n{start}\n".encode())
+    digest = hashlib.sha256(f"{what}\n{__version__}\n{dumped}\n{start}\n".encode())
     digest.update(absolute(catalog.root).encode())
     digest.update(catalog.table.to_csv(index=False).encode())
     return digest.hexdigest()
+
+
+def calibration_rows(catalog: Catalog) -> np.ndarray:
+    """The validation rows, or where there are none the training rows, (n,)."""
+    split = catalog.table["split"].to_numpy()
+    return np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
 
 
 def finish(
@@ -59,6 +65,7 @@ def finish(
     store: PhotoStore,
     notes: str,
     targets: Callable[[Mapping[str, Any], pd.DataFrame], Sequence[LabelTarget]],
+    deciding: Callable[[Mapping[str, Any], pd.DataFrame, np.ndarray, Mapping[str, np.ndarray]], Mapping[str, float]],
     measured: Callable[[Mapping[str, Any], pd.DataFrame], Sequence[LabelTarget]] | None = None,
 ) -> None:
     """Calibrates on the validation photos (the training photos where there are none) and writes the model folder.
@@ -71,11 +78,11 @@ def finish(
         store: Its photos.
         notes: Markdown that ends the card.
         targets: config and rows to each target's name, the rows' true labels, and the labels that can be predicted.
-        measured: The same with the labels that rows are measured by, where some may be one of several; None: `targets`.
+        deciding: config, rows, their features and raw scores to the figure that the gate decides by, by name.
+        measured: As `targets`, with the labels that rows are measured by; None: the same ones.
     """
-    split = catalog.table["split"].to_numpy()
-    rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
-    _, scores = run_net(net, store, rows)
+    rows = calibration_rows(catalog)
+    features, scores = run_net(net, store, rows)
     table = catalog.table.iloc[rows]
     metrics: dict[str, float] = {}
     temperatures: dict[str, float] = {}
@@ -84,18 +91,19 @@ def finish(
     exact = {name: truth for name, truth, _ in (measured or targets)(config, table)}
     for name, truth, labels in targets(config, table):
         matrix = label_matrix(truth, labels)
-        answers = scores[name]
+        logits = scores[name]
         if config["settings"].get("prior"):
             counts = label_matrix(attribute_truth(train, name), labels).sum(axis=0)
-            temperatures[name], offsets = fit_prior(answers, matrix, counts)
-            answers, priors[name] = answers / temperatures[name] + offsets, offsets.tolist()
+            temperatures[name], offsets = fit_prior(logits, matrix, counts)
+            logits, priors[name] = logits / temperatures[name] + offsets, offsets.tolist()
         else:
-            temperatures[name] = fit_temperature(answers, matrix)
-        accuracy, count = labelled_accuracy(answers, exact[name], labels)
+            temperatures[name] = fit_temperature(logits, matrix)
+        accuracy, count = labelled_accuracy(logits, exact[name], labels)
         if accuracy is not None:
             metrics[f"validation/{name}/top1"] = accuracy
             metrics[f"validation/{name}/count"] = float(count)
     config = config | {"temperatures": temperatures} | ({"priors": priors} if priors else {})
+    metrics |= {f"validation/{name}": value for name, value in deciding(config, table, features, scores).items()}
     save_model(out, net, config, metrics, notes)
 
 

@@ -88,7 +88,7 @@ def trained_part(net: nn.Module, store: PhotoStore, settings: Settings) -> Itera
         store: The photos.
         settings: Resolved.
     """
-    trunk = next((own for name, own in net.named_modules() if name.rpartition(".")[2] == "trunk"), None)
+    trunk = next((module for name, module in net.named_modules() if name.rpartition(".")[2] == "trunk"), None)
     layers = trunk_layers(trunk, settings) if trunk is not None else 0
     inside = getattr(net, "salient_layer", None)
     if inside is not None:  # what is learnt inside the trunk sees maps of layers before it
@@ -154,10 +154,10 @@ def trunk_layers(trunk: nn.Module, settings: Settings) -> int:
         return len(trunk) if isinstance(trunk, nn.Sequential) else 1
     if settings.trunk != "upper":
         return 0
-    found = middle(trunk, settings.image_size) if isinstance(trunk, nn.Sequential) else 0
-    if not found:
+    cut = middle(trunk, settings.image_size) if isinstance(trunk, nn.Sequential) else 0
+    if not cut:
         print(f"trunk=upper: {settings.backbone} has no middle to cut it at; all of it is tuned", flush=True)
-    return found
+    return cut
 
 
 def _suitable(weights: str) -> str:

@@ -113,8 +113,8 @@ def average(parameters: Iterable[nn.Parameter]) -> None:
     flat = torch.cat([grad.flatten() for grad in grads])
     distributed.all_reduce(flat)
     flat /= size()
-    for grad, own in zip(grads, flat.split([grad.numel() for grad in grads]), strict=True):
-        grad.copy_(own.view_as(grad))
+    for grad, part in zip(grads, flat.split([grad.numel() for grad in grads]), strict=True):
+        grad.copy_(part.view_as(grad))
 
 
 def agreed(
@@ -123,11 +123,11 @@ def agreed(
     """The first process's score and figures: GPUs round differently, and all must choose the same epoch."""
     if size() == 1:
         return score, dict(figures)
-    told = torch.tensor(
+    flags = torch.tensor(
         [float("nan") if score is None else score, *figures.values()], device=device, dtype=torch.double
     )
-    distributed.broadcast(told, 0)
-    first, *others = told.tolist()
+    distributed.broadcast(flags, 0)
+    first, *others = flags.tolist()
     return None if score is None else first, dict(zip(figures, others, strict=True))
 
 
@@ -178,12 +178,12 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, part: Tensor, count: int) -> Tensor:
-        ctx.lengths = [len(own) for own in torch.empty(count).tensor_split(size())]
+        ctx.lengths = [len(part) for part in torch.empty(count).tensor_split(size())]
         longest = max(ctx.lengths)
         padded = torch.cat([part, part.new_zeros(longest - len(part), *part.shape[1:])]).contiguous()
         gathered = [torch.empty_like(padded) for _ in ctx.lengths]
         distributed.all_gather(gathered, padded)
-        return torch.cat([own[:length] for own, length in zip(gathered, ctx.lengths, strict=True)])
+        return torch.cat([part[:length] for part, length in zip(gathered, ctx.lengths, strict=True)])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:

@@ -1,6 +1,6 @@
 """Alibaba Large-scale Image Search Challenge, 2015 (tianchi.aliyun.com, race 231510): Taobao's product photos.
 
-The matching paper takes its pairs of user and shop photos, the taxonomy paper its training photos.
+Wang et al. (2016) take its pairs of user and shop photos, Chen et al. (2019) its training photos.
 """
 
 import re

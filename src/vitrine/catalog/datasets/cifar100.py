@@ -73,9 +73,9 @@ def _names(root: str, name: str) -> list[str]:
     """The names of a list, one a line; they become folders too."""
     uri = files.join(root, name)
     names = [label(line) for line in files.read_bytes(uri).decode(errors="replace").split("\n") if line.strip()]
-    for found in names:
-        if "/" in found or found.startswith("."):
-            raise InputError(f"{uri}: {found!r} cannot be the name of a folder")
+    for member in names:
+        if "/" in member or member.startswith("."):
+            raise InputError(f"{uri}: {member!r} cannot be the name of a folder")
     return names
 
 

@@ -34,7 +34,7 @@ def read(root: str, photos: Sequence[str]) -> pd.DataFrame:
     names = [name for name in names if PurePosixPath(name).name.startswith(BOXES_ONLY)] or names
     contents = {name: read_json(root, name) for name in names}
     marked = {
-        name: found for name, found in contents.items() if isinstance(found, dict) and KEYS.keys() <= found.keys()
+        name: parsed for name, parsed in contents.items() if isinstance(parsed, dict) and KEYS.keys() <= parsed.keys()
     }
     if not marked:
         raise InputError(f"{root}: no JSON file with {', '.join(KEYS)} there")
@@ -50,18 +50,20 @@ def _rows(name: str, content: Mapping[str, Any], photos: Mapping[str, Sequence[s
     for category in categories:
         parts = (part(str(category.get("supercategory") or "")), part(str(category["name"])))
         paths[category["id"]] = "/".join(dict.fromkeys(filter(None, parts)))
-    known = {image["id"]: _photo(name, str(image["file_name"]), photos) for image in images}
+    photo_of = {image["id"]: _photo(name, str(image["file_name"]), photos) for image in images}
     split = _split(name)
     rows = []
     for i, marked in enumerate(annotations):
-        for key, of in (("image_id", known), ("category_id", paths)):
+        for key, of in (("image_id", photo_of), ("category_id", paths)):
             if marked[key] not in of:
                 raise InputError(f"{name}: annotations: entry {i + 1}: no {key} {marked[key]!r} in the file")
         corner = _box(marked.get("bbox"), f"{name}: annotations: entry {i + 1}")
         path = paths[marked["category_id"]]
-        rows.append({"image": known[marked["image_id"]], "bbox": corner, "category": path, "split": split})
-    bare = known.keys() - {marked["image_id"] for marked in annotations}
-    rows += [{"image": known[image], "bbox": "", "category": "", "split": split} for image in known if image in bare]
+        rows.append({"image": photo_of[marked["image_id"]], "bbox": corner, "category": path, "split": split})
+    bare = photo_of.keys() - {marked["image_id"] for marked in annotations}
+    rows += [
+        {"image": photo_of[image], "bbox": "", "category": "", "split": split} for image in photo_of if image in bare
+    ]
     return rows
 
 
@@ -80,13 +82,13 @@ def _photo(name: str, file: str, photos: Mapping[str, Sequence[str]]) -> str:
     `train2017/1.jpg` for `instances_train2017.json`.
     """
     tail = "/" + file.replace("\\", "/").removeprefix("./").lstrip("/").lower()
-    found = [photo for photo in photos.get(tail.rpartition("/")[2], ()) if f"/{photo.lower()}".endswith(tail)]
-    if len(found) > 1:
+    candidates = [photo for photo in photos.get(tail.rpartition("/")[2], ()) if f"/{photo.lower()}".endswith(tail)]
+    if len(candidates) > 1:
         folder, stem = name.rpartition("/")[0], PurePosixPath(name).stem
-        beside = [photo for photo in found if photo.rpartition("/")[0] == folder]
-        meant = [photo for photo in found if (own := PurePosixPath(photo).parent.name) and own in stem]
-        found = beside or meant
-    return found[0] if len(found) == 1 else file
+        beside = [photo for photo in candidates if photo.rpartition("/")[0] == folder]
+        meant = [photo for photo in candidates if (parent := PurePosixPath(photo).parent.name) and parent in stem]
+        candidates = beside or meant
+    return candidates[0] if len(candidates) == 1 else file
 
 
 def _split(name: str) -> str:

@@ -124,7 +124,7 @@ def read_flags(data: Iterable[bytes], width: int, file: str, *, named: bool = Fa
         InputError: if a line has too few or other flags, or the rows are not as many as announced.
     """
     names: list[str] = []
-    found: list[NDArray[np.int32]] = []
+    parts: list[NDArray[np.int32]] = []
     head: list[bytes] = []  # the lines before the rows
     rows = 0
     for portion in _portions(data, file):
@@ -134,12 +134,12 @@ def read_flags(data: Iterable[bytes], width: int, file: str, *, named: bool = Fa
         if portion:
             before, at = _parse_flags(portion, width, file, len(head) + rows + 1, named)
             names += before
-            found.append(at + np.array([[rows], [0]], dtype=np.int32))
+            parts.append(at + np.array([[rows], [0]], dtype=np.int32))
             rows += portion.count(b"\n")
     if counted and (not head or head[0].split() != [b"%d" % rows]):
-        said = head[0].decode(errors="replace").strip() if head else ""
-        raise InputError(f"{file}: has {rows} rows, and its first line says {said!r}")
-    return Flags(rows, names, np.concatenate(found, axis=1) if found else np.empty((2, 0), dtype=np.int32))
+        first_line = head[0].decode(errors="replace").strip() if head else ""
+        raise InputError(f"{file}: has {rows} rows, and its first line says {first_line!r}")
+    return Flags(rows, names, np.concatenate(parts, axis=1) if parts else np.empty((2, 0), dtype=np.int32))
 
 
 def _parse_flags(

@@ -141,8 +141,8 @@ def parse_aligned(text: str, described: TableFile, skipped: list[int] | None = N
         raise ValueError(f"has {len(rows)} rows, and its first line says {announced!r}")
     if bad := {line_of(described, row): len(cells) for row, cells in enumerate(rows) if len(cells) != len(columns)}:
         if skipped is None:
-            told = "; ".join(f"line {line} has {cells} columns, not {len(columns)}" for line, cells in bad.items())
-            raise BadLinesError(list(bad), told)
+            broken = "; ".join(f"line {line} has {cells} columns, not {len(columns)}" for line, cells in bad.items())
+            raise BadLinesError(list(bad), broken)
         skipped += bad
         rows = [cells for cells in rows if len(cells) == len(columns)]
     return pd.DataFrame(dict(zip(columns, zip(*rows, strict=True), strict=True)) if rows else {})
@@ -164,9 +164,9 @@ def recoded(table: pd.DataFrame, column: str, words: Mapping[str, str], describe
         return [words[cell] for cell in cells]
     except KeyError:
         row = next(i for i, cell in enumerate(cells) if cell not in words)
-        known = ", ".join(words) if len(words) <= 8 else f"the {len(words)} known"
+        allowed = ", ".join(words) if len(words) <= 8 else f"the {len(words)} known"
         raise InputError(
-            f"{described.file}: line {line_of(described, row)}: {column} {cells[row]!r} is not one of {known}"
+            f"{described.file}: line {line_of(described, row)}: {column} {cells[row]!r} is not one of {allowed}"
         ) from None
 
 

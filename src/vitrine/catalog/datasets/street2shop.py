@@ -37,19 +37,19 @@ def read(root: str, photos: Sequence[str]) -> pd.DataFrame:
     rows: list[tuple[str, ...]] = []
     splits: dict[str, set[str]] = {}
     for name in names:
-        if found := PAIRS.fullmatch(name):
-            split, category = found.groups()
+        if matched := PAIRS.fullmatch(name):
+            split, category = matched.groups()
             for photo, product, marked in _entries(root, name, ["bbox"]):
                 rows.append((_image(photo, photo_of), product, "user", category, marked, split))
                 splits.setdefault(product, set()).add(split)
     if not rows:
         raise InputError(f"{root}: no {FOLDER}/train_pairs_<category>.json there; unpack photos.tar and meta.zip")
     for name in names:
-        if found := RETRIEVAL.fullmatch(name):
+        if matched := RETRIEVAL.fullmatch(name):
             for photo, product, _ in _entries(root, name, []):
                 mine = splits.get(product, set())
                 split = next(iter(mine)) if len(mine) == 1 else ""
-                rows.append((_image(photo, photo_of), product, "shop", found[1], "", split))
+                rows.append((_image(photo, photo_of), product, "shop", matched[1], "", split))
     return pd.DataFrame(rows, columns=COLUMNS).drop_duplicates(ignore_index=True)
 
 
@@ -74,14 +74,14 @@ def _box(marked: Any) -> str:
 
 
 def _by_number(root: str, photos: Sequence[str]) -> dict[int, str]:
-    found: dict[int, str] = {}
+    name_of: dict[int, str] = {}
     for photo in photos:
         if (stem := PurePosixPath(photo).stem).isdecimal():
             number = int(stem)
-            if number in found:
-                raise InputError(f"{root}: {found[number]!r} and {photo!r} are both photo {number}; keep one of them")
-            found[number] = photo
-    return found
+            if number in name_of:
+                raise InputError(f"{root}: {name_of[number]!r} and {photo!r} are both photo {number}; keep one of them")
+            name_of[number] = photo
+    return name_of
 
 
 def _image(number: int, photo_of: dict[int, str]) -> str:

@@ -1,4 +1,4 @@
-"""Listings judged by experts, laid out as YSneaker is described (Yang et al., authenticity paper, Section 2).
+"""Listings judged by experts, laid out as YSneaker is described (Yang et al. 2020, Section 2).
 
 No public copy of the data set was found: a table of listings and a folder of photos per listing is what its description
 amounts to.
@@ -42,16 +42,18 @@ def read(root: str, photos: Sequence[str]) -> pd.DataFrame:
         if not listing:
             raise InputError(f"{uri}: row {row} names no listing")
         if verdict not in VERDICTS:
-            known = ", ".join(filter(None, VERDICTS))
-            raise InputError(f"{uri}: row {row} (listing {listing!r}): verdict {verdict!r} is not one of {known}")
+            allowed = ", ".join(filter(None, VERDICTS))
+            raise InputError(f"{uri}: row {row} (listing {listing!r}): verdict {verdict!r} is not one of {allowed}")
     if (twice := table["listing"].duplicated()).any():
         raise InputError(f"{uri}: listing {table['listing'][twice.idxmax()]!r} stands twice")
     shown: dict[str, list[str]] = {}
     for photo in photos:
         shown.setdefault(photo.rpartition("/")[0].rpartition("/")[2], []).append(photo)
     images = [shown.get(listing, [f"{listing}/"]) for listing in table["listing"]]  # a listing without photos: no match
-    rows = table.loc[table.index.repeat([len(found) for found in images]), list(COLUMNS)].reset_index(drop=True)
-    rows["image"] = [image for found in images for image in found]
+    rows = table.loc[table.index.repeat([len(photos_of_row) for photos_of_row in images]), list(COLUMNS)].reset_index(
+        drop=True
+    )
+    rows["image"] = [image for photos_of_row in images for image in photos_of_row]
     stems = [image.rpartition("/")[2].rpartition(".")[0] for image in rows["image"]]
     views = {stem: _view(stem) for stem in set(stems)}
     rows["view"] = [views[stem] for stem in stems]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from vitrine.catalog import Catalog
     from vitrine.evaluation.frozen import FrozenNet
-    from vitrine.evaluation.sample import Answers
+    from vitrine.evaluation.sample import Hits
     from vitrine.inference import Change
     from vitrine.predictions import LabelPredictions, PhotoPredictions
     from vitrine.report import Page
@@ -53,6 +53,7 @@ class Attributes(LabelTask["PhotoPredictions"]):
     guarded = re.compile(r"attr:.+/recall@1")
     headlines = ("recall@1", "recall@3", "recall@5", "f1@1")
     corrupted = ("recall@1", "recall@3", "recall@5", "f1@1")
+    precedence = 1
     config = AttributesConfig
 
     def settings(self, variant: str) -> type[Settings]:
@@ -82,11 +83,17 @@ class Attributes(LabelTask["PhotoPredictions"]):
         from vitrine.tasks.attributes import fit
 
         if variant == "student":
-            fit.train_student(catalog, out, settings, folder, self.load)
+            fit.train_student(catalog, out, settings, folder, self)
         elif variant == "teacher":
-            fit.train_teacher(catalog, out, settings, folder)
+            fit.train_teacher(catalog, out, settings, folder, self)
         else:
-            fit.train_bce(catalog, out, settings, folder)
+            fit.train_bce(catalog, out, settings, folder, self)
+
+    def add_label(self, model: Path, out: Path, kind: str, label: str, images: Sequence[str]) -> str:
+        """See `vitrine.tasks.attributes.new_label`."""
+        from vitrine.tasks.attributes.new_label import add_label
+
+        return str(add_label(model, out, kind, label, images, self.load))
 
     def build(self, config: Mapping[str, Any]) -> "nn.Module":
         """See `Task`."""
@@ -153,13 +160,13 @@ class Attributes(LabelTask["PhotoPredictions"]):
 
         return attribute_metrics(predictions)
 
-    def answers(self, predictions: "PhotoPredictions") -> "dict[str, Answers]":
+    def hits(self, predictions: "PhotoPredictions") -> "dict[str, Hits]":
         """Of every type, all labels together."""
         from vitrine.evaluation.metrics import true_ranks
-        from vitrine.evaluation.sample import Answers
+        from vitrine.evaluation.sample import Hits
 
-        asked = [own for own in predictions.targets if any(own.truth)]
-        return {own.name: Answers.of_ranks(true_ranks(own), 1, by_class=False) for own in asked}
+        asked = [target for target in predictions.targets if any(target.truth)]
+        return {target.name: Hits.of_ranks(true_ranks(target), 1, by_class=False) for target in asked}
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"
@@ -169,12 +176,14 @@ class Attributes(LabelTask["PhotoPredictions"]):
         from vitrine.evaluation.frozen import fitted, label_scores, rows_to_fit
         from vitrine.tasks.attributes.predictions import label_targets
 
-        known = fitted(frozen, lambda part: self.photos(config, part), rows_to_fit(catalog))
-        if known is None:
+        regression = fitted(frozen, lambda part: self.photos(config, part), rows_to_fit(catalog))
+        if regression is None:
             return f"{catalog.address} has no training rows to fit a regression on"
-        targets = [(name, label_matrix(truth, own)) for name, truth, own in label_targets(config, known.rows.table)]
+        targets = [
+            (name, label_matrix(truth, labels)) for name, truth, labels in label_targets(config, regression.rows.table)
+        ]
         features = frozen.features(self.photos(config, rows))
-        scores = label_scores(known, features, targets)
+        scores = label_scores(regression, features, targets)
         plain = {"labels": config["labels"], "temperatures": dict.fromkeys(config["labels"], 1.0)}
         return self.predictions(plain, rows.table, features, scores, 0.0)
 

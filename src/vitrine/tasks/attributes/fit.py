@@ -23,14 +23,14 @@ from vitrine.tasks.attributes.objective import bce_objective, classes_of, studen
 from vitrine.tasks.attributes.predictions import label_targets
 from vitrine.tasks.attributes.settings import BceSettings, StudentSettings, TeacherSettings
 from vitrine.tasks.attributes.teacher_embeddings import teacher_embeddings
-from vitrine.tasks.task import Load
+from vitrine.tasks.labels import LabelTask
 from vitrine.training.engine import fit
 from vitrine.training.model import finish, start_config, training_identity, training_notes
 from vitrine.training.objective import Objective
 from vitrine.training.recipe import train_net, trained_part
 
 
-def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder: Path) -> None:
+def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder: Path, task: LabelTask[Any]) -> None:
     """Trains a teacher of `settings.type`; checkpoints go into `folder`."""
     kind = _known_type(catalog, settings.type)
     classes = classes_of(catalog, kind)
@@ -49,6 +49,7 @@ def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder
         store,
         training_notes(history),
         label_targets,
+        task.deciding,
     )
 
 
@@ -73,9 +74,9 @@ def _try_gammas(catalog: Catalog, store: PhotoStore, settings: TeacherSettings, 
     epochs = settings.gamma_epochs or max(1, settings.epochs // 3)
     tried: dict[float, float] = {}
     for gamma in settings.gammas:
-        own = settings.model_copy(update={"gamma": gamma, "epochs": epochs, "gammas": ()})
+        tried_settings = settings.model_copy(update={"gamma": gamma, "epochs": epochs, "gammas": ()})
         title = f"teacher {settings.type}, gamma {gamma:g}"
-        _, history = _fit_teacher(catalog, store, own, folder / f"gamma-{gamma:g}", title)
+        _, history = _fit_teacher(catalog, store, tried_settings, folder / f"gamma-{gamma:g}", title)
         score = history.best_score()
         if score is None:
             raise InputError(f"--set gammas: {catalog.address} has no validation photo annotated for {settings.type}")
@@ -83,7 +84,7 @@ def _try_gammas(catalog: Catalog, store: PhotoStore, settings: TeacherSettings, 
     return tried
 
 
-def train_bce(catalog: Catalog, out: Path, settings: BceSettings, folder: Path) -> None:
+def train_bce(catalog: Catalog, out: Path, settings: BceSettings, folder: Path, task: LabelTask[Any]) -> None:
     """Trains a logistic output per label, of one attribute type or of all; checkpoints go into `folder`."""
     kinds = [_known_type(catalog, settings.type)] if settings.type else _teachable(catalog)
     labels = {kind: classes_of(catalog, kind) for kind in kinds}
@@ -104,21 +105,22 @@ def train_bce(catalog: Catalog, out: Path, settings: BceSettings, folder: Path) 
         store,
         training_notes(history),
         label_targets,
+        task.deciding,
     )
 
 
-def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder: Path, load: Load) -> None:
+def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder: Path, task: LabelTask[Any]) -> None:
     """Trains the student of `settings.teachers`, or of teachers trained first; checkpoints go into `folder`."""
     further = _further_catalogs(settings.unlabelled)
     given = [Path(text) for text in settings.teachers]
-    paths = given or _train_teachers(catalog, settings, folder)
+    paths = given or _train_teachers(catalog, settings, folder, task)
     torch.manual_seed(settings.seed)
     labels: dict[str, list[str]] = {}
     dictionaries: dict[str, torch.Tensor] = {}
     embedded: dict[str, np.ndarray] = {}
     soup = _Soup()
     for path in paths:
-        teacher, config = load(path)
+        teacher, config = task.load(path)
         if not isinstance(teacher, AttributeNet):
             raise InputError(f"{path}: a {config['variant']} net has no embeddings to learn from; name a teacher")
         if len(teacher.kinds) != 1:
@@ -126,13 +128,16 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
         kind = teacher.kinds[0]
         if kind in labels:
             raise InputError(f"{path}: a second teacher of {kind}")
-        own = PhotoStore.of_catalog(catalog, config["image_size"], settings.workers, further=further)
+        teacher_store = PhotoStore.of_catalog(catalog, config["image_size"], settings.workers, further=further)
         labels[kind] = config["labels"][kind]
         dictionaries[kind] = teacher.dictionaries[0].detach().cpu()
         soup.add(teacher, config)
-        with trained_part(teacher, own, _start_of(config)) as shown:
+        with trained_part(teacher, teacher_store, _start_of(config)) as shown:
             embedded[kind], computed = teacher_embeddings(path, teacher, shown)
-        print(f"teacher {kind}: {len(labels[kind])} classes, {computed} of {len(own)} photos embedded", flush=True)
+        print(
+            f"teacher {kind}: {len(labels[kind])} classes, {computed} of {len(teacher_store)} photos embedded",
+            flush=True,
+        )
     widths = {len(dictionary[0]) for dictionary in dictionaries.values()}
     if len(widths) > 1:
         raise InputError(f"--set teachers: their embeddings differ in length ({', '.join(map(str, sorted(widths)))})")
@@ -159,7 +164,7 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
         "labels": labels,
         "further_data": [source.data_version for source in further],
     }
-    finish(out, net, config, catalog, store, training_notes(history), label_targets)
+    finish(out, net, config, catalog, store, training_notes(history), label_targets, task.deciding)
 
 
 class _Soup:
@@ -178,10 +183,10 @@ class _Soup:
         """One more teacher."""
         start = config.get("weights") or {}
         self.starts.append((config["backbone"], config["image_size"], start.get("sha256", "")))
-        self.branches.append({key: own.detach().cpu() for key, own in teacher.branches[0].state_dict().items()})
+        self.branches.append({key: tensor.detach().cpu() for key, tensor in teacher.branches[0].state_dict().items()})
         if self.starts[-1] == self.starts[0]:
-            for key, own in teacher.trunk.state_dict().items():
-                self.trunk[key] = self.trunk.get(key, 0) + own.detach().cpu().double()
+            for key, tensor in teacher.trunk.state_dict().items():
+                self.trunk[key] = self.trunk.get(key, 0) + tensor.detach().cpu().double()
 
     def made_of(self, settings: Settings) -> bool:
         """Whether all teachers began where this student would."""
@@ -190,48 +195,48 @@ class _Soup:
 
     def pour_into(self, student: AttributeNet) -> None:
         """Fills the trunk and the branches, which stand in the teachers' order."""
-        own = student.trunk.state_dict()
+        state = student.trunk.state_dict()
         count = len(self.starts)
-        student.trunk.load_state_dict({key: (self.trunk[key] / count).to(own[key].dtype) for key in own})
+        student.trunk.load_state_dict({key: (self.trunk[key] / count).to(state[key].dtype) for key in state})
         for branch, learnt in zip(student.branches, self.branches, strict=True):
             branch.load_state_dict(learnt)
 
 
 def _start_of(config: Mapping[str, Any]) -> Settings:
     """Which part of a finished net was trained."""
-    own = {key: config[key] for key in ("backbone", "image_size")}
-    return Settings.model_validate(own | {"trunk": config["settings"].get("trunk", "scratch")})
+    start = {key: config[key] for key in ("backbone", "image_size")}
+    return Settings.model_validate(start | {"trunk": config["settings"].get("trunk", "scratch")})
 
 
 def _further_catalogs(named: Sequence[str]) -> list[Catalog]:
     """Each catalog; of one that was split, only its training photos."""
-    found = []
+    catalogs = []
     for name in named:
         catalog = read_catalog(name)
         if "split" in catalog.table:
             catalog = catalog.with_table(catalog.table[~catalog.table["split"].isin(["validation", "test"])])
         if not len(catalog):
             raise InputError(f"--set unlabelled: {name} has no training photo")
-        found.append(catalog)
-    return found
+        catalogs.append(catalog)
+    return catalogs
 
 
-def _train_teachers(catalog: Catalog, settings: StudentSettings, folder: Path) -> list[Path]:
+def _train_teachers(catalog: Catalog, settings: StudentSettings, folder: Path, task: LabelTask[Any]) -> list[Path]:
     """A teacher for each attribute type with something to learn; those that are finished already are kept."""
     common = settings.model_dump(include=set(TeacherSettings.model_fields) - {"type"})
     kinds = [_known_type(catalog, settings.type)] if settings.type else _teachable(catalog)
     paths: list[Path] = []
     for kind in kinds:
-        own = TeacherSettings(**common, type=kind)
+        teacher_settings = TeacherSettings(**common, type=kind)
         place = f"{len(paths)}"
         if settings.teacher_store:
-            path = Path(settings.teacher_store) / teacher_key(catalog, own)
+            path = Path(settings.teacher_store) / teacher_key(catalog, teacher_settings)
         else:
             path = folder / "teachers" / place
         if path.exists():
             print(f"teacher {kind}: is there already, in {path}", flush=True)
         else:
-            train_teacher(catalog, path, own, folder / f"teacher-{place}")
+            train_teacher(catalog, path, teacher_settings, folder / f"teacher-{place}", task)
         paths.append(path)
     return paths
 
@@ -243,9 +248,9 @@ def teacher_key(catalog: Catalog, settings: TeacherSettings) -> str:
     """
     columns = ["image", "split", ATTRIBUTE_PREFIX + settings.type, "sha256"]
     table = catalog.table[[name for name in columns if name in catalog.table]]
-    own = json.dumps(settings.model_dump(), sort_keys=True)
+    dumped = json.dumps(settings.model_dump(), sort_keys=True)
     start = sum_of(settings.weights, settings.backbone)
-    digest = hashlib.sha256(f"{__version__}\n{own}\n{start}\n{absolute(catalog.root)}\n".encode())
+    digest = hashlib.sha256(f"{__version__}\n{dumped}\n{start}\n{absolute(catalog.root)}\n".encode())
     digest.update(table.to_csv(index=False).encode())
     return digest.hexdigest()[:24]
 
@@ -262,10 +267,10 @@ def _teachable(catalog: Catalog) -> Sequence[str]:
 
 
 def _known_type(catalog: Catalog, kind: str) -> str:
-    known = attribute_types(catalog.table)
-    if kind not in known and (not kind or ATTRIBUTE_PREFIX + kind not in catalog.table):
+    types = attribute_types(catalog.table)
+    if kind not in types and (not kind or ATTRIBUTE_PREFIX + kind not in catalog.table):
         raise InputError(
             f"--set type={kind}: {catalog.address} has no attribute type of that name (it has: "
-            f"{', '.join(known) or 'none'})"
+            f"{', '.join(types) or 'none'})"
         )
     return kind

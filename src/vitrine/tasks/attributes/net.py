@@ -40,7 +40,10 @@ class AttributeNet(nn.Module):
         self.trunk, (channels, _, _) = build_backbone(backbone, image_size, weights)
         self.branches = nn.ModuleList([nn.Linear(channels, embedding_dim) for _ in labels])
         self.dictionaries = nn.ParameterList(
-            [nn.Parameter(torch.randn(len(own), embedding_dim) * embedding_dim**-0.5) for own in labels.values()]
+            [
+                nn.Parameter(torch.randn(len(classes), embedding_dim) * embedding_dim**-0.5)
+                for classes in labels.values()
+            ]
         )
 
     def embed(self, photos: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -73,7 +76,7 @@ class LogisticNet(nn.Module):
         super().__init__()
         self.kinds = tuple(labels)
         self.trunk, (channels, _, _) = build_backbone(backbone, image_size, weights)
-        self.outputs = nn.ModuleList([nn.Linear(channels, len(own)) for own in labels.values()])
+        self.outputs = nn.ModuleList([nn.Linear(channels, len(classes)) for classes in labels.values()])
 
     def forward(self, photos: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Normalised photos (n, 3, h, w) to pooled features (n, channels) and, per type, logits (n, classes)."""

@@ -16,11 +16,11 @@ from torch.nn import functional as F
 from vitrine import files
 from vitrine.blocks.cosine import cosines
 from vitrine.data.photo_store import PhotoStore
-from vitrine.errors import InputError, nearest
+from vitrine.errors import InputError, did_you_mean
 from vitrine.inference import run_net
 from vitrine.model import save_model
-from vitrine.tasks.attributes import Attributes
 from vitrine.tasks.attributes.net import AttributeNet
+from vitrine.tasks.task import Load
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Addition:
         )
 
 
-def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[str]) -> Addition:
-    """Writes a copy of a teacher's or student's model folder that can answer one label more.
+def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[str], load: Load) -> Addition:
+    """Writes a copy of a teacher's or student's model folder that can predict one label more.
 
     Args:
         model: The model folder.
@@ -56,19 +56,17 @@ def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[st
         kind: The attribute type, one of the model's.
         label: The new label.
         images: Paths or s3:// URIs of photos that show it.
+        load: Of the task.
 
     Raises:
         InputError: if the model has no label embeddings, does not know the type, knows the label already, or a photo
             cannot be read.
     """
-    net, config = Attributes().load(model)
+    net, config = load(model)
     if not isinstance(net, AttributeNet):
         raise InputError(f"{model}: a model of {config['task']}/{config['variant']} has no label embeddings to add to")
     if kind not in net.kinds:
-        known = ", ".join(net.kinds)
-        raise InputError(
-            f"--type {kind}: {model} has no such type; did you mean {nearest(kind, net.kinds)}? (it has: {known})"
-        )
+        raise InputError(f"--type {kind}: {model} has no such type; {did_you_mean(kind, net.kinds, 'it has')}")
     labels = list(config["labels"][kind])
     label = label.strip()
     if not label or "|" in label:
@@ -78,12 +76,12 @@ def add_label(model: Path, out: Path, kind: str, label: str, images: Sequence[st
     store = PhotoStore([str(image) for image in images], config["image_size"])
     embedded = torch.from_numpy(run_net(net, store, np.arange(len(store)), embeddings=True)[1][kind])
     place = net.kinds.index(kind)
-    known = net.dictionaries[place].detach().cpu()
-    centre = centre_of(embedded) * known.norm(dim=1).mean()  # as long as the others, though only directions count
-    net.dictionaries[place] = nn.Parameter(torch.cat([known, centre.unsqueeze(0)]), requires_grad=False)
-    closeness = cosines(centre.unsqueeze(0), known)[0]
+    dictionary = net.dictionaries[place].detach().cpu()
+    centre = centre_of(embedded) * dictionary.norm(dim=1).mean()  # as long as the others, though only directions count
+    net.dictionaries[place] = nn.Parameter(torch.cat([dictionary, centre.unsqueeze(0)]), requires_grad=False)
+    closeness = cosines(centre.unsqueeze(0), dictionary)[0]
     closest = int(closeness.argmax())
-    added = Addition(len(store), recognised(embedded, known), labels[closest], float(closeness[closest]))
+    added = Addition(len(store), recognised(embedded, dictionary), labels[closest], float(closeness[closest]))
     config["labels"][kind] = [*labels, label]
     if prior := config.get("priors", {}).get(kind):
         prior.append(float(np.mean(prior)))  # how often the new label comes, nobody has said
@@ -107,9 +105,9 @@ def recognised(embedded: Tensor, dictionary: Tensor) -> int | None:
         return None
     others = torch.ones(len(embedded), dtype=torch.bool)
     count = 0
-    for i, own in enumerate(embedded):
+    for i, embedding in enumerate(embedded):
         others[i] = False
         candidates = torch.cat([dictionary, centre_of(embedded[others]).unsqueeze(0)])
-        count += int(cosines(own.unsqueeze(0), candidates).argmax()) == len(dictionary)
+        count += int(cosines(embedding.unsqueeze(0), candidates).argmax()) == len(dictionary)
         others[i] = True
     return count

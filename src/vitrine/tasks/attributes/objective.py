@@ -32,11 +32,11 @@ def classes_of(catalog: Catalog, kind: str) -> list[str]:
     Raises:
         InputError: if there are fewer than two; a net cannot learn to tell one value apart.
     """
-    found = labels_seen(catalog.of_split("train").table, kind)
-    if len(found) < 2:
-        what = f"one value ({found[0]!r})" if found else "no label"
+    classes = labels_seen(catalog.of_split("train").table, kind)
+    if len(classes) < 2:
+        what = f"one value ({classes[0]!r})" if classes else "no label"
         raise InputError(f"{catalog.address}: attr:{kind} has {what} among training photos; there is nothing to learn")
-    return found
+    return classes
 
 
 def teacher_objective(
@@ -85,10 +85,12 @@ def bce_objective(
     the most annotated photos.
     """
     split = catalog.table["split"].to_numpy()
-    matrices = {kind: label_matrix(attribute_truth(catalog.table, kind), own) for kind, own in labels.items()}
+    matrices = {kind: label_matrix(attribute_truth(catalog.table, kind), classes) for kind, classes in labels.items()}
     train = {kind: matrix * (split == "train")[:, None] for kind, matrix in matrices.items()}
-    rows_of_class = {kind: [np.flatnonzero(own[:, i]) for i in range(own.shape[1])] for kind, own in train.items()}
-    steps = _steps(max(int(own.any(axis=1).sum()) for own in train.values()), settings)
+    rows_of_class = {
+        kind: [np.flatnonzero(matrix[:, i]) for i in range(matrix.shape[1])] for kind, matrix in train.items()
+    }
+    steps = _steps(max(int(matrix.any(axis=1).sum()) for matrix in train.values()), settings)
     parts = [len(part) for part in np.array_split(np.arange(max(settings.batch_size, len(labels))), len(labels))]
 
     def batches(epoch: int, first_step: int) -> Iterable[tuple[np.ndarray, Tensor]]:
@@ -123,7 +125,7 @@ def student_objective(
 ) -> Objective[np.ndarray]:
     """The student: weighted cosine distillation (Eq. 4) on all training photos, annotated or not.
 
-    What a teacher is asked about a photo is how it places the photo as it is. The student sees it under another view
+    A teacher embeds the photo as it is. The student sees it under another view
     each time, or corrupted, and is to place that alike.
 
     Args:
@@ -175,7 +177,7 @@ def _mean_top1(net: nn.Module, store: Inputs, matrices: Mapping[str, np.ndarray]
     validation = np.flatnonzero(split == "validation")
     if not len(validation):
         return None
-    answers = run_net(net, store, validation)[1]
-    scores = [top1_accuracy(answers[kind], matrix[validation]) for kind, matrix in matrices.items()]
-    known = [value for value in scores if value is not None]
-    return float(np.mean(known)) if known else None
+    logits = run_net(net, store, validation)[1]
+    scores = [top1_accuracy(logits[kind], matrix[validation]) for kind, matrix in matrices.items()]
+    measured = [value for value in scores if value is not None]
+    return float(np.mean(measured)) if measured else None

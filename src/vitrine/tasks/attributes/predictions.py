@@ -1,4 +1,4 @@
-"""From a net's scores to calibrated answers for every attribute type, beside the truth."""
+"""From a net's logits to calibrated predictions of every attribute type, beside the truth."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,14 +12,14 @@ from vitrine.predictions import LabelPredictions
 
 
 def label_targets(config: Mapping[str, Any], table: pd.DataFrame) -> list[LabelTarget]:
-    """Each attribute type of the net: its name, the true labels of every row, the labels it can answer."""
+    """Each attribute type of the net: its name, the true labels of every row, the labels it can predict."""
     return [(kind, attribute_truth(table, kind), labels) for kind, labels in config["labels"].items()]
 
 
 def label_predictions(
     config: Mapping[str, Any], scores: Mapping[str, np.ndarray], table: pd.DataFrame, temperatures: Mapping[str, float]
 ) -> list[LabelPredictions]:
-    """What the net answered, per attribute type, beside the truth."""
+    """The net's predictions, per attribute type, beside the truth."""
     asked = []
     for kind, truth, labels in label_targets(config, table):
         prior = np.asarray(config.get("priors", {}).get(kind, 0.0))

@@ -1,4 +1,4 @@
-"""What teachers say about photos, computed once and kept: a file per teacher, an embedding per photo.
+"""Teachers' embeddings of photos, computed once and kept: a file per teacher, an embedding per photo.
 
 A photo is known by its content (the SHA-256 that cleaning noted, else its address; and its size and time of change),
 not by its place in a table; a teacher by its tensors. So a changed photo or a retrained teacher is never answered from
@@ -38,16 +38,16 @@ def teacher_embeddings(folder: Path, teacher: AttributeNet, store: Inputs) -> tu
     names = np.array(
         [hashlib.blake2b(content.encode(), digest_size=NAME_BYTES).hexdigest() for content in store.contents]
     )
-    known = _read(cache, len(teacher.dictionaries[0][0]))
-    missing = np.array([row for row, name in enumerate(names) if name not in known], np.int64)
+    embeddings = _read(cache, len(teacher.dictionaries[0][0]))
+    missing = np.array([row for row, name in enumerate(names) if name not in embeddings], np.int64)
     if len(missing):
         # Once for each content, however many rows show it.
         _, first = np.unique(names[missing], return_index=True)
         missing = missing[np.sort(first)]
         answered = run_net(teacher, store, missing, embeddings=True)[1][teacher.kinds[0]]
-        known |= dict(zip(names[missing].tolist(), answered, strict=True))
-        _write(cache, known)
-    return np.stack([known[name] for name in names.tolist()]), len(missing)
+        embeddings |= dict(zip(names[missing].tolist(), answered, strict=True))
+        _write(cache, embeddings)
+    return np.stack([embeddings[name] for name in names.tolist()]), len(missing)
 
 
 def _name_of(folder: Path, size: int) -> str:
@@ -69,13 +69,13 @@ def _read(cache: Path, dim: int) -> dict[str, np.ndarray]:
     return dict(zip(names.tolist(), embeddings, strict=True))
 
 
-def _write(cache: Path, known: dict[str, np.ndarray]) -> None:
-    embeddings = np.stack(list(known.values()))
+def _write(cache: Path, by_name: dict[str, np.ndarray]) -> None:
+    embeddings = np.stack(list(by_name.values()))
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         if not make_room(cache.parent, "*.npz", embeddings.nbytes, MAX_CACHE_BYTES, keep=cache.stem):
             return
         with files.atomic_write(cache) as temporary, temporary.open("wb") as handle:
-            np.savez(handle, photos=np.array(list(known)), embeddings=embeddings)
+            np.savez(handle, photos=np.array(list(by_name)), embeddings=embeddings)
     except OSError:  # a read-only or full disk: the cache is only ever a convenience
         return

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vitrine.catalog.photos import PhotoError
     from vitrine.data.pixels import Query
     from vitrine.evaluation.frozen import FrozenNet
-    from vitrine.evaluation.sample import Answers, Sample
+    from vitrine.evaluation.sample import Hits, Sample
     from vitrine.graphs import Graph
     from vitrine.inference import Change
     from vitrine.predictions import ListingPredictions, PhotoPredictions, Reply
@@ -54,7 +54,8 @@ class Authenticity(Task["ListingPredictions"]):
     headlines = ("accuracy", "f1", "auc")
     counted = "listings"
     trivial = "the commonest verdict for every listing"
-    reference_split = "test"  # a net is surer of the few listings that it learnt than of any to come
+    reference_split = "test"  # a net is overconfident on the few listings that it was trained on
+    output = "verdict"
     config = AuthenticityConfig
 
     def settings(self, variant: str) -> type[Settings]:
@@ -160,21 +161,21 @@ class Authenticity(Task["ListingPredictions"]):
 
         from vitrine.tasks.authenticity.metrics import judged
 
-        known = judged(predictions).authentic
-        share = float(known.mean()) if len(known) else 0.5
+        authentic = judged(predictions).authentic
+        share = float(authentic.mean()) if len(authentic) else 0.5
         probability = np.full(len(predictions.listings), share, np.float32)
         return replace(predictions, probability=probability, attention=None, photo_probability=None, maps=None)
 
-    def answers(self, predictions: "ListingPredictions") -> "dict[str, Answers]":
+    def hits(self, predictions: "ListingPredictions") -> "dict[str, Hits]":
         """Whether each listing of known verdict is judged rightly."""
         import numpy as np
 
-        from vitrine.evaluation.sample import Answers
+        from vitrine.evaluation.sample import Hits
         from vitrine.tasks.authenticity.metrics import judged
 
-        known = judged(predictions)
-        right = (known.probability >= 0.5) == known.authentic
-        return {"verdict": Answers(known.rows, np.zeros(len(known.rows), np.int64), right.astype(np.float64))}
+        listings = judged(predictions)
+        right = (listings.probability >= 0.5) == listings.authentic
+        return {"verdict": Hits(listings.rows, np.zeros(len(listings.rows), np.int64), right.astype(np.float64))}
 
     def sample(self, predictions: "ListingPredictions", rows: "Catalog") -> "Sample":
         """Drawn by listings."""
@@ -182,7 +183,7 @@ class Authenticity(Task["ListingPredictions"]):
 
         from vitrine.evaluation.sample import sample_of
 
-        return sample_of(self.answers(predictions), "listings", np.arange(len(predictions.listings)))
+        return sample_of(self.hits(predictions), "listings", np.arange(len(predictions.listings)))
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"

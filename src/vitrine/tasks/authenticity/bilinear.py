@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.bilinear import BilinearPooling
-from vitrine.tasks.authenticity.net import Answer, ListingNet, energy
+from vitrine.tasks.authenticity.net import ListingNet, ListingOutput, energy
 
 
 class BilinearNet(ListingNet):
@@ -22,8 +22,8 @@ class BilinearNet(ListingNet):
         self.pooling = BilinearPooling(channels)
         self.classifier = nn.Linear(self.pooling.dim, 2)
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`."""
         cells = self.trunk(photos)
         pooled = self.pooling(cells, lengths)  # (b, c * c)
-        return Answer(self.classifier(pooled), pooled, maps=energy(cells))
+        return ListingOutput(self.classifier(pooled), pooled, maps=energy(cells))

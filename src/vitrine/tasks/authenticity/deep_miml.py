@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.bag_pooling import max_pooling
-from vitrine.tasks.authenticity.net import LABELS, Answer, ListingNet, energy
+from vitrine.tasks.authenticity.net import LABELS, ListingNet, ListingOutput, energy
 
 SUB_CONCEPTS = 20  # per label, as in the paper
 
@@ -23,12 +23,12 @@ class DeepMimlNet(ListingNet):
         self.trunk, (channels, _, _) = build_backbone(config["backbone"], config["image_size"], weights)
         self.sub_concepts = nn.Sequential(nn.Linear(channels, len(LABELS) * SUB_CONCEPTS), nn.ReLU())
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`."""
         cells = self.trunk(photos)
         matches = self.sub_concepts(cells.mean(dim=(2, 3)))  # (m, 2 * sub-concepts)
         photo_logits = matches.unflatten(1, (len(LABELS), SUB_CONCEPTS)).amax(dim=2)  # (m, 2)
-        return Answer(
+        return ListingOutput(
             max_pooling(photo_logits, lengths),
             max_pooling(matches, lengths),
             photo_logits=photo_logits,

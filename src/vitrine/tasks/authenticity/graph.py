@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vitrine.errors import InputError
 from vitrine.graphs import FEATURES, PHOTOS, Graph, SessionNet, example_photos
-from vitrine.tasks.authenticity.net import Answer
+from vitrine.tasks.authenticity.net import ListingOutput
 from vitrine.tasks.authenticity.ssa import SsaNet
 
 MASK, LOGITS, ATTENTION = "mask", "logits", "attention"
@@ -58,12 +58,12 @@ def listing_graph(net: nn.Module, config: Mapping[str, Any]) -> Graph:
 class ListingSession(SessionNet):
     """For what `listing_graph` made, asked listing by listing, so that no padding goes through the trunk."""
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`; it does not say where inside of the photos it looked."""
-        answers = [
-            self.ask(photos=own.contiguous().unsqueeze(0).numpy(), mask=np.ones((1, len(own)), bool))
-            for own in photos.split(lengths.tolist())
+        outputs = [
+            self.ask(photos=part.contiguous().unsqueeze(0).numpy(), mask=np.ones((1, len(part)), bool))
+            for part in photos.split(lengths.tolist())
         ]
-        attention = torch.cat([own[ATTENTION][0] for own in answers]) if ATTENTION in self.names else None
-        logits, features = (torch.cat([own[name] for own in answers]) for name in (LOGITS, FEATURES))
-        return Answer(logits, features, attention)
+        attention = torch.cat([output[ATTENTION][0] for output in outputs]) if ATTENTION in self.names else None
+        logits, features = (torch.cat([output[name] for output in outputs]) for name in (LOGITS, FEATURES))
+        return ListingOutput(logits, features, attention)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,10 @@ import torch
 from scipy.special import expit
 from torch import nn
 
-from vitrine import files
 from vitrine.blocks.logistic import fit_logistic
 from vitrine.catalog import Catalog
-from vitrine.catalog.photos import PHOTO_ENDINGS, PhotoError
+from vitrine.catalog.listing_folder import photos_in
+from vitrine.catalog.photos import PhotoError
 from vitrine.data.bags import MAX_PHOTOS, Bag, bags_of, packed, rows_of
 from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
@@ -25,20 +24,20 @@ from vitrine.evaluation.frozen import FrozenNet, fitted, rows_to_fit
 from vitrine.predictions import LabelPredictions, ListingPredictions, PhotoPredictions, Reply
 from vitrine.tasks.authenticity.decision import ASK, AUTHENTIC, COUNTERFEIT, verdicts
 from vitrine.tasks.authenticity.metrics import VIEW_LISTINGS
-from vitrine.tasks.authenticity.net import LABELS, Answer
+from vitrine.tasks.authenticity.net import LABELS, ListingOutput
 
 BATCH = 128  # photos
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Raw answers about listings, in order; per listing one row or one array over its photos.
+class RawOutputs:
+    """Uncalibrated outputs for listings, in order; per listing one row or one array over its photos.
 
     Attributes:
         score: Of authentic against counterfeit, (listings,).
         features: (listings, d).
-        attention: Weights of the photos.
-        photo_score: Of each photo alone.
+        attention: Attention weights of the photos.
+        photo_score: Logits of each photo alone.
         maps: (photos, h, w), each photo's largest value 1 (or all 0).
     """
 
@@ -49,8 +48,8 @@ class Asked:
     maps: list[np.ndarray] | None
 
 
-def ask(net: nn.Module, store: Inputs, bags: Sequence[Bag], views: Sequence[str]) -> Asked:
-    """What a net says about some listings, in evaluation mode.
+def ask(net: nn.Module, store: Inputs, bags: Sequence[Bag], views: Sequence[str]) -> RawOutputs:
+    """A net's outputs for some listings, in evaluation mode.
 
     Args:
         net: A `ListingNet`.
@@ -61,19 +60,19 @@ def ask(net: nn.Module, store: Inputs, bags: Sequence[Bag], views: Sequence[str]
     device = next(net.parameters()).device
     was_training = net.training
     net.eval()
-    answers: list[Answer] = []
+    outputs: list[ListingOutput] = []
     batches = packed([len(bag) for bag in bags], BATCH)
     with torch.inference_mode():
         for batch, (_, pixels) in zip(batches, store.batches(rows_of(bags, batch) for batch in batches), strict=True):
             photos = store.normalised(pixels, device)
-            own = [bags[i] for i in batch]
-            lengths = torch.tensor([len(bag) for bag in own])
-            answers.append(net(photos, lengths, view_numbers(own, views).to(device)))
+            batch_bags = [bags[i] for i in batch]
+            lengths = torch.tensor([len(bag) for bag in batch_bags])
+            outputs.append(net(photos, lengths, view_numbers(batch_bags, views).to(device)))
     net.train(was_training)
     ends = np.cumsum([len(bag) for bag in bags])[:-1]
 
     def joined(name: str) -> np.ndarray | None:
-        parts = [getattr(answer, name) for answer in answers]
+        parts = [getattr(output, name) for output in outputs]
         return None if parts[0] is None else torch.cat(parts).float().cpu().numpy()
 
     def per_listing(values: np.ndarray | None) -> list[np.ndarray] | None:
@@ -84,7 +83,7 @@ def ask(net: nn.Module, store: Inputs, bags: Sequence[Bag], views: Sequence[str]
     assert features is not None
     if maps is not None:
         maps = maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
-    return Asked(
+    return RawOutputs(
         logits[:, 0] - logits[:, 1],
         features,
         per_listing(joined("attention")),
@@ -105,11 +104,12 @@ def could_be_judged(bags: list[Bag], table: pd.DataFrame) -> list[Bag]:
         return set(bag.views) - {""}, set(tops[bag.rows]) - {""} if tops is not None else set()
 
     decided = [kinds(bag) for bag in bags if bag.verdict]
-    known = [set().union(*(own[i] for own in decided)) for i in range(2)]
+    seen = [set().union(*(views_and_tops[i] for views_and_tops in decided)) for i in range(2)]
 
     def fits(bag: Bag) -> bool:
         return all(
-            not own or not of_decided or own & of_decided for own, of_decided in zip(kinds(bag), known, strict=True)
+            not values or not of_decided or values & of_decided
+            for values, of_decided in zip(kinds(bag), seen, strict=True)
         )
 
     return [bag for bag in bags if bag.verdict or fits(bag)]
@@ -122,7 +122,7 @@ def view_numbers(bags: Sequence[Bag], views: Sequence[str]) -> torch.Tensor:
 
 
 def judge(net: nn.Module, config: Mapping[str, Any], catalog: Catalog) -> ListingPredictions:
-    """What a loaded model says about every listing of a catalog, decided or not."""
+    """A model's predictions for every listing of a catalog, decided or not."""
     bags = bags_of(catalog.table)
     started = time.perf_counter()
     store = PhotoStore.of_catalog(catalog, config["image_size"])
@@ -135,7 +135,7 @@ def judge(net: nn.Module, config: Mapping[str, Any], catalog: Catalog) -> Listin
 def _predictions(
     bags: Sequence[Bag],
     catalog: Catalog,
-    asked: Asked,
+    asked: RawOutputs,
     probability: np.ndarray,
     photo_probability: list[np.ndarray] | None,
     config: Mapping[str, Any],
@@ -169,12 +169,12 @@ def judge_by_view(net: nn.Module, config: Mapping[str, Any], rows: Catalog) -> d
         return {}
     names = table["listing"].where(table["listing"] != "", table["image"]) if "listing" in table else table["image"]
     table = table.assign(verdict=table["verdict"].groupby(names).transform("max"))
-    found = {}
+    by_view = {}
     for view in sorted(set(table["view"]) - {""}):
         shown = (table["view"] == view) & (table["verdict"] != "")
         if names[shown].nunique() >= VIEW_LISTINGS:
-            found[view] = judge(net, config, rows.with_table(table[shown]))
-    return found
+            by_view[view] = judge(net, config, rows.with_table(table[shown]))
+    return by_view
 
 
 def count_listings(catalog: Catalog) -> dict[str, int]:
@@ -211,32 +211,34 @@ def frozen_verdicts(
     decided = (
         (catalog.table["verdict"] != "").to_numpy() if "verdict" in catalog.table else np.zeros(len(catalog), bool)
     )
-    known = fitted(frozen, photos, rows_to_fit(catalog, decided))
-    if known is None:
+    frozen_fit = fitted(frozen, photos, rows_to_fit(catalog, decided))
+    if frozen_fit is None:
         return f"{catalog.address} has no decided training listings to fit a regression on"
-    fitted_bags = [bag for bag in bags_of(known.rows.table) if bag.verdict]
-    means = np.stack([known.features[bag.rows].mean(axis=0) for bag in fitted_bags])
+    fitted_bags = [bag for bag in bags_of(frozen_fit.rows.table) if bag.verdict]
+    means = np.stack([frozen_fit.features[bag.rows].mean(axis=0) for bag in fitted_bags])
     truth = np.array([[bag.verdict == label for label in LABELS] for bag in fitted_bags])
     train = np.array([bag.split == "train" for bag in fitted_bags])
     regression = fit_logistic(means[train], truth[train].astype(np.float32), (means[~train], truth[~train]))
     bags, features = bags_of(rows.table), frozen.features(photos(rows))
     means = np.stack([features[bag.rows].mean(axis=0) for bag in bags])
     scores = regression.scores(means)
-    asked = Asked(scores[:, 0] - scores[:, 1], means, None, None, None)
+    asked = RawOutputs(scores[:, 0] - scores[:, 1], means, None, None, None)
     return _predictions(bags, rows, asked, expit(asked.score.astype(np.float64)), None, config, 0.0)
 
 
 def by_photo(predictions: ListingPredictions) -> PhotoPredictions:
-    """Predictions about listings as those about their photos: the verdict, how sure it is, the listing's embedding.
+    """Predictions for listings as those for their photos: the verdict, its confidence, the listing's embedding.
 
     Chance is drawn by whole listings (see `vitrine.evaluation.shift`), so that repeating does not sharpen it.
     """
     labels = (AUTHENTIC, COUNTERFEIT, ASK)
     photos = np.repeat(np.arange(len(predictions.listings)), [len(images) for images in predictions.images])
-    said = np.array([labels.index(verdict) for verdict in verdicts(predictions.probability, predictions.thresholds)])
+    predicted = np.array(
+        [labels.index(verdict) for verdict in verdicts(predictions.probability, predictions.thresholds)]
+    )
     sure = np.maximum(predictions.probability, 1 - predictions.probability)
     truth = [[predictions.truth[i]] if predictions.truth[i] else [] for i in photos.tolist()]
-    target = LabelPredictions("verdict", labels, np.eye(len(labels))[said[photos]], sure[photos], truth)
+    target = LabelPredictions("verdict", labels, np.eye(len(labels))[predicted[photos]], sure[photos], truth)
     images = [image for photos_of in predictions.images for image in photos_of]
     return PhotoPredictions(predictions.task, images, [target], predictions.embeddings[photos], predictions.seconds)
 
@@ -278,10 +280,10 @@ def predict_listings(
     bags = bags_of(rows)
     store = PhotoStore(rows["image"].tolist(), config["image_size"], unreadable=unreadable)
     asked = ask(net, store, bags, config["views"])
-    said = _verdicts(net, store, bags, config, asked)
+    judged = _verdicts(net, store, bags, config, asked)
     lines = {
-        bag.listing: {"listing": bag.listing} | _told(answer, rows["image"].iloc[bag.rows].tolist())
-        for bag, answer in zip(bags, said, strict=True)
+        bag.listing: {"listing": bag.listing} | _told(verdict, rows["image"].iloc[bag.rows].tolist())
+        for bag, verdict in zip(bags, judged, strict=True)
     }
     spoilt = set(rows["listing"].iloc[list(unreadable or ())])
     return [lines[str(folder)] for folder in folders if str(folder) not in spoilt]
@@ -306,9 +308,9 @@ def reply_about_listings(net: nn.Module, config: Mapping[str, Any], queries: Seq
     store = Pixels(np.concatenate([query.pixels for query in queries]))
     asked = ask(net, store, bags, config["views"])
     replies = []
-    for i, (query, answer) in enumerate(zip(queries, _verdicts(net, store, bags, config, asked), strict=True)):
-        weights = [round(float(weight), 4) for weight in answer.weights]
-        replies.append(Reply([_told(answer, query.names) | {"weights": weights}], asked.features[i : i + 1]))
+    for i, (query, verdict) in enumerate(zip(queries, _verdicts(net, store, bags, config, asked), strict=True)):
+        weights = [round(float(weight), 4) for weight in verdict.weights]
+        replies.append(Reply([_told(verdict, query.names) | {"weights": weights}], asked.features[i : i + 1]))
     return replies
 
 
@@ -322,39 +324,39 @@ class _Verdict:
 
 
 def _verdicts(
-    net: nn.Module, store: Inputs, bags: Sequence[Bag], config: Mapping[str, Any], asked: Asked
+    net: nn.Module, store: Inputs, bags: Sequence[Bag], config: Mapping[str, Any], asked: RawOutputs
 ) -> list[_Verdict]:
     probability = calibrated(asked.score, config, "listing")
-    said = verdicts(probability, config["thresholds"])
+    decided = verdicts(probability, config["thresholds"])
     weights = photo_weights(net, store, bags, config, asked)
-    return [_Verdict(*own) for own in zip(said, map(float, probability), weights, strict=True)]
+    return [_Verdict(*fields) for fields in zip(decided, map(float, probability), weights, strict=True)]
 
 
-def _told(answer: _Verdict, images: Sequence[str]) -> dict[str, Any]:
+def _told(verdict: _Verdict, images: Sequence[str]) -> dict[str, Any]:
     """The verdict, and the fewest photos that hold half of the weight, heaviest first."""
-    order = np.argsort(-answer.weights, kind="stable")
-    order = order[: int(np.searchsorted(np.cumsum(answer.weights[order]), 0.5 - 1e-9)) + 1]
+    order = np.argsort(-verdict.weights, kind="stable")
+    order = order[: int(np.searchsorted(np.cumsum(verdict.weights[order]), 0.5 - 1e-9)) + 1]
     return {
-        "verdict": answer.verdict,
-        "probability": round(answer.probability, 4),
-        "deciding_photos": [{"image": images[k], "weight": round(float(answer.weights[k]), 4)} for k in order],
+        "verdict": verdict.verdict,
+        "probability": round(verdict.probability, 4),
+        "deciding_photos": [{"image": images[k], "weight": round(float(verdict.weights[k]), 4)} for k in order],
     }
 
 
 def photo_weights(
-    net: nn.Module, store: Inputs, bags: Sequence[Bag], config: Mapping[str, Any], asked: Asked
+    net: nn.Module, store: Inputs, bags: Sequence[Bag], config: Mapping[str, Any], asked: RawOutputs
 ) -> list[np.ndarray]:
-    """How much each photo had to do with the answer on its listing: per listing (photos,), summing to 1.
+    """The weight of each photo in its listing's verdict: per listing (photos,), summing to 1.
 
-    The attention where a system has one; else how far the photo alone leans to the answer, where it judges single
-    photos; else how far the answer falls when the photo is left out. All the same where no photo speaks for the answer.
+    The attention weights where a system has any; else the margin of the photo's own probability, where it judges single
+    photos; else how far the probability falls when the photo is left out (occlusion). Uniform where no photo counts.
     """
     if asked.attention is not None:
         return asked.attention
     sure = calibrated(asked.score, config, "listing")
     towards = np.where(sure >= 0.5, 1, -1)
     if asked.photo_score is not None:
-        leaning = [calibrated(own, config, "photo") - 0.5 for own in asked.photo_score]
+        leaning = [calibrated(photo_scores, config, "photo") - 0.5 for photo_scores in asked.photo_score]
     else:
         without = [
             replace(bag, rows=np.delete(bag.rows, k), views=bag.views[:k] + bag.views[k + 1 :])
@@ -367,24 +369,8 @@ def photo_weights(
             np.array([sure[i] - next(left) for _ in range(len(bag))] if len(bag) > 1 else [0.0])
             for i, bag in enumerate(bags)
         ]
-    weights = [np.maximum(sign * own, 0) for sign, own in zip(towards, leaning, strict=True)]
-    return [own / own.sum() if own.sum() > 0 else np.full(len(own), 1 / len(own)) for own in weights]
-
-
-def photos_in(folder: str) -> list[str]:
-    """The photos that lie directly in a folder, by name.
-
-    Raises:
-        InputError: if there is none.
-    """
-    if folder.lower().endswith(PHOTO_ENDINGS) and not Path(folder).is_dir():
-        raise InputError(f"{folder}: the model judges listings, not single photos; name folders of one listing each")
-    root = files.absolute(folder)
-    photos = [name for name in files.list_folder(root) if "/" not in name and not name.startswith(".")]
-    photos = [name for name in photos if name.lower().endswith(PHOTO_ENDINGS)]
-    if not photos:
-        raise InputError(f"{folder}: holds no photo; name the folder of one listing")
-    return [files.join(root, name) for name in photos]
+    weights = [np.maximum(sign * lean, 0) for sign, lean in zip(towards, leaning, strict=True)]
+    return [lean / lean.sum() if lean.sum() > 0 else np.full(len(lean), 1 / len(lean)) for lean in weights]
 
 
 def _view_of(image: str, views: Sequence[str]) -> str:

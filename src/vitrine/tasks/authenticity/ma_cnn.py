@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.bag_pooling import max_pooling
 from vitrine.blocks.channel_grouping import ChannelGrouping, channel_grouping_loss, part_features
-from vitrine.tasks.authenticity.net import LABELS, Answer, ListingNet
+from vitrine.tasks.authenticity.net import LABELS, ListingNet, ListingOutput
 
 PARTS = 4
 
@@ -27,13 +27,13 @@ class MaCnnNet(ListingNet):
         self.part_classifiers = nn.ModuleList([nn.Linear(channels, len(LABELS)) for _ in range(PARTS)])
         self.classifier = nn.Linear(PARTS * channels, len(LABELS))
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`."""
         cells = self.trunk(photos)
         attention = self.grouping(cells)  # (m, parts, h, w)
         parts = max_pooling(part_features(cells, attention), lengths)  # (b, parts, c)
         branches = tuple(classify(parts[:, i]) for i, classify in enumerate(self.part_classifiers))
-        return Answer(
+        return ListingOutput(
             self.classifier(parts.flatten(1)),
             parts.flatten(1),
             maps=attention.detach().amax(dim=1),

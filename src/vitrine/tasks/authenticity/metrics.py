@@ -1,6 +1,6 @@
 """How right a model is about listings, how honest its probability is, and what going to an expert changes.
 
-Figures are over the listings whose verdict is known; authentic is the positive class. A listing counts as answered
+Figures are over the listings whose verdict is known; authentic is the positive class. A listing counts as predicted
 authentic from a probability of one half on; `asked` and `decided_accuracy` use the model's own two thresholds instead.
 """
 
@@ -53,24 +53,24 @@ def listing_metrics(predictions: ListingPredictions) -> dict[str, float]:
     measured, and `seconds_per_1000_images`. What cannot be computed (the AUC of one class, say) is left out.
 
     Args:
-        predictions: The answers.
+        predictions: Of listings.
 
     Raises:
         InputError: if no listing has a verdict.
     """
-    known = judged(predictions)
-    if not len(known.rows):
+    listings = judged(predictions)
+    if not len(listings.rows):
         raise InputError(f"nothing to measure: none of {len(predictions.listings)} listings has a verdict")
-    figures = rates(known.probability, known.authentic)
-    decided = known.verdict != ASK
+    figures = rates(listings.probability, listings.authentic)
+    decided = listings.verdict != ASK
     figures["asked"] = float(1 - decided.mean())
-    right = known.verdict == np.where(known.authentic, AUTHENTIC, COUNTERFEIT)
+    right = listings.verdict == np.where(listings.authentic, AUTHENTIC, COUNTERFEIT)
     figures["decided_accuracy"] = float(right[decided].mean()) if decided.any() else float("nan")
-    figures["ece"] = calibration_error(known.probability, known.authentic)
+    figures["ece"] = calibration_error(listings.probability, listings.authentic)
     figures["attention_entropy"] = attention_entropy(predictions.attention or ())
     for view, weight in attention_by_view(predictions).items():
         figures[f"view:{view}/attention"] = weight
-    figures["count"] = float(len(known.rows))
+    figures["count"] = float(len(listings.rows))
     photos = sum(len(images) for images in predictions.images)
     figures["seconds_per_1000_images"] = 1000.0 * predictions.seconds / photos
     return {name: value for name, value in figures.items() if not np.isnan(value)}
@@ -84,28 +84,28 @@ def view_metrics(by_view: Mapping[str, ListingPredictions]) -> dict[str, float]:
     """
     figures: dict[str, float] = {}
     for view, alone in by_view.items():
-        known = judged(alone)
-        if len(known.rows) >= VIEW_LISTINGS:
-            measured = rates(known.probability, known.authentic)
+        listings = judged(alone)
+        if len(listings.rows) >= VIEW_LISTINGS:
+            measured = rates(listings.probability, listings.authentic)
             figures |= {f"view:{view}/{name}": measured[name] for name in RATES}
-            figures[f"view:{view}/count"] = float(len(known.rows))
+            figures[f"view:{view}/count"] = float(len(listings.rows))
     return {name: value for name, value in figures.items() if not np.isnan(value)}
 
 
 def rates(probability: np.ndarray, authentic: np.ndarray) -> dict[str, float]:
-    """Accuracy, precision, recall, F1 and AUC; authentic is positive and answered from a probability of 0.5 on.
+    """Accuracy, precision, recall, F1 and AUC; authentic is positive and predicted from a probability of 0.5 on.
 
-    Precision is 0 where nothing was answered authentic; what has no listing to count is NaN.
+    Precision is 0 where nothing was predicted authentic; what has no listing to count is NaN.
 
     >>> found = rates(np.array([0.9, 0.6, 0.4, 0.2]), np.array([True, False, True, False]))
     >>> found["accuracy"], found["precision"], found["recall"], found["f1"], found["auc"]
     (0.5, 0.5, 0.5, 0.5, 0.75)
     """
-    said = probability >= 0.5
-    both, positives = float((said & authentic).sum()), float(authentic.sum())
-    answered = float(said.sum())
+    predicted = probability >= 0.5
+    both, positives = float((predicted & authentic).sum()), float(authentic.sum())
+    answered = float(predicted.sum())
     return {
-        "accuracy": float((said == authentic).mean()),
+        "accuracy": float((predicted == authentic).mean()),
         "precision": both / answered if answered else 0.0,
         "recall": both / positives if positives else float("nan"),
         "f1": 2 * both / (answered + positives) if answered + positives else float("nan"),
@@ -133,9 +133,9 @@ def attention_by_view(predictions: ListingPredictions) -> dict[str, float]:
     """Per view, in order of the name, the mean share of attention its photos get in the listings that have it."""
     shares: dict[str, list[float]] = {}
     for weights, views in zip(predictions.attention or (), predictions.views, strict=bool(predictions.attention)):
-        own: dict[str, float] = {}
+        share_of: dict[str, float] = {}
         for weight, view in zip(weights, views, strict=True):
-            own[view] = own.get(view, 0.0) + float(weight)
-        for view, share in own.items():
+            share_of[view] = share_of.get(view, 0.0) + float(weight)
+        for view, share in share_of.items():
             shares.setdefault(view, []).append(share)
     return {view: float(np.mean(shares[view])) for view in sorted(shares) if view}

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.bag_pooling import max_pooling
-from vitrine.tasks.authenticity.net import LABELS, Answer, ListingNet, energy
+from vitrine.tasks.authenticity.net import LABELS, ListingNet, ListingOutput, energy
 
 
 class MiCnnNet(ListingNet):
@@ -29,16 +29,16 @@ class MiCnnNet(ListingNet):
         self.concepts = nn.Sequential(nn.Linear(channels, config["hidden"]), nn.ReLU())
         self.classifier = nn.Linear(config["hidden"], len(LABELS))
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`."""
         cells = self.trunk(photos)
         pooled = max_pooling(self.concepts(cells.mean(dim=(2, 3))), lengths)  # (b, hidden)
-        return Answer(self.classifier(pooled), pooled, maps=energy(cells))
+        return ListingOutput(self.classifier(pooled), pooled, maps=energy(cells))
 
-    def loss(self, answer: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def loss(self, output: ListingOutput, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """See `ListingNet`; the transport cost comes on top."""
         labels = F.normalize(self.classifier.weight.detach().float(), dim=1)
         distance = (labels[0] - labels[1]).square().sum()  # in [0, 4]
-        moved = (answer.logits.float().softmax(dim=1)[:, 0] - target).abs()  # (b,)
+        moved = (output.logits.float().softmax(dim=1)[:, 0] - target).abs()  # (b,)
         transport = distance * (weight * moved).sum() / weight.sum().clamp(min=1e-12)
-        return super().loss(answer, lengths, target, weight) + transport
+        return super().loss(output, lengths, target, weight) + transport

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.bag_pooling import max_pooling
-from vitrine.tasks.authenticity.net import LABELS, Answer, ListingNet, energy, regression_loss
+from vitrine.tasks.authenticity.net import LABELS, ListingNet, ListingOutput, energy, regression_loss
 
 
 class MiNet(ListingNet):
@@ -33,11 +33,11 @@ class MiNet(ListingNet):
 
     def instances(self, cells: Tensor) -> list[Tensor]:
         """Feature maps (m, c, h, w) to x1, x2, x3, (m, width) each."""
-        x, found = cells.mean(dim=(2, 3)), []
+        x, levels = cells.mean(dim=(2, 3)), []
         for layer in self.layers:
             x = layer(x)
-            found.append(x)
-        return found
+            levels.append(x)
+        return levels
 
 
 class InstanceSpace(MiNet):
@@ -47,13 +47,13 @@ class InstanceSpace(MiNet):
         super().__init__(config, weights)
         self.score = nn.Linear(self.widths[-1], 1)  # of counterfeit
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`."""
         cells = self.trunk(photos)
         last = self.instances(cells)[-1]
         scores = self.score(last)  # (m, 1)
         photo_logits = torch.cat([torch.zeros_like(scores), scores], dim=1)
-        return Answer(
+        return ListingOutput(
             max_pooling(photo_logits, lengths),
             max_pooling(last, lengths),
             photo_logits=photo_logits,
@@ -68,32 +68,32 @@ class EmbeddedSpace(MiNet):
         super().__init__(config, weights)
         self.classifier = nn.Linear(self.widths[-1], len(LABELS))
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`."""
         cells = self.trunk(photos)
         pooled = max_pooling(self.instances(cells)[-1], lengths)
-        return Answer(self.classifier(pooled), pooled, maps=energy(cells))
+        return ListingOutput(self.classifier(pooled), pooled, maps=energy(cells))
 
 
 class DeepSupervision(MiNet):
-    """`mi-net-ds`: each of the three layers is pooled and classified; all are judged, the mean of them answers."""
+    """`mi-net-ds`: each of the three layers is pooled and classified; the loss is over all, their mean predicts."""
 
     def __init__(self, config: Mapping[str, Any], weights: str = "none") -> None:
         super().__init__(config, weights)
         self.classifiers = nn.ModuleList([nn.Linear(width, len(LABELS)) for width in self.widths])
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`."""
         cells = self.trunk(photos)
         pooled = [max_pooling(x, lengths) for x in self.instances(cells)]
         branches = tuple(classify(x) for classify, x in zip(self.classifiers, pooled, strict=True))
         mean = torch.stack(branches).float().softmax(dim=2).mean(dim=0)  # (b, 2)
         logits = mean.clamp(min=torch.finfo(torch.float32).tiny).log()
-        return Answer(logits, pooled[-1], maps=energy(cells), branches=branches)
+        return ListingOutput(logits, pooled[-1], maps=energy(cells), branches=branches)
 
-    def loss(self, answer: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """The mean of the branches' regressions; their mean answer is not judged."""
-        terms = [regression_loss(logits, target, weight) for logits in answer.branches]
+    def loss(self, output: ListingOutput, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """The mean of the branches' regressions; their mean is not part of the loss."""
+        terms = [regression_loss(logits, target, weight) for logits in output.branches]
         return torch.stack(terms).mean()
 
 
@@ -108,8 +108,8 @@ class ResidualConnections(MiNet):
         """One width, so that they can be added."""
         return hidden, hidden, hidden
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`."""
         cells = self.trunk(photos)
         pooled = torch.stack([max_pooling(x, lengths) for x in self.instances(cells)]).sum(dim=0)  # (b, hidden)
-        return Answer(self.classifier(pooled), pooled, maps=energy(cells))
+        return ListingOutput(self.classifier(pooled), pooled, maps=energy(cells))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vitrine.blocks.attention_pooling import AttentionPooling
 from vitrine.blocks.backbones import build_backbone
-from vitrine.tasks.authenticity.net import Answer, ListingNet, energy
+from vitrine.tasks.authenticity.net import ListingNet, ListingOutput, energy
 
 
 class MilAttentionNet(ListingNet):
@@ -25,9 +25,9 @@ class MilAttentionNet(ListingNet):
         self.attention = AttentionPooling(config["hidden"], config["attention"])
         self.score = nn.Linear(config["hidden"], 1)  # of authentic
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`."""
         cells = self.trunk(photos)
         pooled, attention = self.attention(self.embedding(cells.mean(dim=(2, 3))), lengths)
         score = self.score(pooled)  # (b, 1)
-        return Answer(torch.cat([score, torch.zeros_like(score)], dim=1), pooled, attention, maps=energy(cells))
+        return ListingOutput(torch.cat([score, torch.zeros_like(score)], dim=1), pooled, attention, maps=energy(cells))

@@ -1,4 +1,4 @@
-"""What every system for listings is: all photos side by side in, one answer a listing out."""
+"""What every system for listings is: all photos side by side in, one verdict a listing out."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ LABELS = ("authentic", "counterfeit")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """About b listings of m photos in all.
+class ListingOutput:
+    """What a net predicts for b listings of m photos in all.
 
     Attributes:
         logits: One column for each of `LABELS`, (b, 2).
         features: Before the classifier, (b, d).
-        attention: Weights of the photos, summing to 1 within a listing, (m,).
-        photo_logits: What each photo alone says, (m, 2).
-        maps: Where inside the photos the system looked, (m, h, w), not negative, in no unit.
-        branches: Further (b, 2) answers that training judges as well.
+        attention: Attention weights of the photos, summing to 1 within a listing, (m,).
+        photo_logits: Logits of each photo alone, (m, 2).
+        maps: Class activation maps of the photos, (m, h, w), not negative, in no unit.
+        branches: Logits (b, 2) of further branches, which the loss is over too.
         penalty: A scalar that training adds to the loss.
     """
 
@@ -35,7 +35,7 @@ class Answer:
 class ListingNet(nn.Module):
     """A system: made of `(config, weights)`, where config holds backbone, image_size, views and the layers' sizes."""
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """Normalised photos (m, 3, h, w), of listings of `lengths` (b,) (on the CPU), showing `views` (m,) or None.
 
         Raises:
@@ -43,18 +43,18 @@ class ListingNet(nn.Module):
         """
         raise NotImplementedError
 
-    def loss(self, answer: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def loss(self, output: ListingOutput, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """The regression of Section 5.2 on P(authentic): undecided listings have the target 0.5.
 
         Args:
-            answer: Of this net.
+            output: Of this net.
             lengths: (b,), on the CPU.
             target: P(authentic) as the experts have it, (b,).
             weight: Of each listing, (b,).
         """
-        terms = [regression_loss(logits, target, weight) for logits in (answer.logits, *answer.branches)]
+        terms = [regression_loss(logits, target, weight) for logits in (output.logits, *output.branches)]
         loss = torch.stack(terms).mean()
-        return loss if answer.penalty is None else loss + answer.penalty
+        return loss if output.penalty is None else loss + output.penalty
 
 
 def regression_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -69,17 +69,17 @@ def energy(features: Tensor) -> Tensor:
     return features.detach().float().square().mean(dim=1)
 
 
-def evidence(features: Tensor, classifier: nn.Linear, answers: Tensor) -> Tensor:
-    """Class activation (Zhou et al., 2016): what each cell adds to the score of its photo's answer against the other.
+def evidence(features: Tensor, classifier: nn.Linear, labels: Tensor) -> Tensor:
+    """Class activation (Zhou et al., 2016): what each cell adds to the logit of its photo's class against the other.
 
     Args:
         features: (m, c, h, w).
         classifier: c to 2, which follows the mean over cells.
-        answers: The answered label of each photo, (m,), int64.
+        labels: The predicted class of each photo, (m,), int64.
 
     Returns:
         (m, h, w); what speaks for the other label is 0.
     """
     weight = classifier.weight.detach().float()
-    towards = (weight - weight.flip(0))[answers]  # (m, c)
+    towards = (weight - weight.flip(0))[labels]  # (m, c)
     return torch.einsum("mchw,mc->mhw", features.detach().float(), towards).clamp(min=0)

@@ -78,17 +78,17 @@ def objective(
     def loss(epoch: int, step: int, indices: ListingBatch, views: Sequence[Tensor], device: torch.device) -> Tensor:
         lengths = torch.from_numpy(sizes[indices])
         numbers = view_numbers([bags[i] for i in indices], config["views"]).to(device)
-        answer = net(views[0], lengths, numbers)
+        output = net(views[0], lengths, numbers)
         if "prototypes" not in parts:
-            return net.loss(answer, lengths, targets[indices].to(device), weights[indices].to(device))
-        own = verdicts[indices].to(device)
-        known = own != UNLABELLED
+            return net.loss(output, lengths, targets[indices].to(device), weights[indices].to(device))
+        batch_verdicts = verdicts[indices].to(device)
+        is_decided = batch_verdicts != UNLABELLED
         judged = sum(
-            F.cross_entropy(logits.float(), own, ignore_index=UNLABELLED, reduction="sum")
-            for logits in (answer.logits, *answer.branches)
+            F.cross_entropy(logits.float(), batch_verdicts, ignore_index=UNLABELLED, reduction="sum")
+            for logits in (output.logits, *output.branches)
         )
-        pull = parts["prototypes"](answer.features, own)
-        return judged / known.sum().clamp(min=1) + settings.lambda_ * pull
+        pull = parts["prototypes"](output.features, batch_verdicts)
+        return judged / is_decided.sum().clamp(min=1) + settings.lambda_ * pull
 
     noted: dict[str, float] = {}
 

@@ -38,36 +38,36 @@ def listing_page(
     """The page of an evaluation of listings.
 
     Args:
-        predictions: The answers; at least one listing has a verdict.
+        predictions: At least one listing has a verdict.
         catalog: The listings' photos and who judged them.
         metrics: `listing_metrics` of it.
         config: The model's config.json: its costs, and its training curve.
         title: Of the page.
     """
-    known = judged(predictions)
+    listings = judged(predictions)
     costs = _costs(config)
     page = Page(
         title,
-        f"{config['variant']} · {len(known.rows):,} listings, {sum(map(len, predictions.images)):,} photos · data "
+        f"{config['variant']} · {len(listings.rows):,} listings, {sum(map(len, predictions.images)):,} photos · data "
         f"{catalog.data_version or 'of unknown version'} · {metrics['seconds_per_1000_images']:.1f} s per 1,000 photos",
     )
-    page.verdict, page.tone = _verdict(known, metrics)
-    _tiles(page, known, metrics, costs)
+    page.verdict, page.tone = _verdict(listings, metrics)
+    _tiles(page, listings, metrics, costs)
     add_baseline(page, metrics)
-    _answers(page, known, predictions, costs)
-    _what_decided(page, predictions, known, metrics)
+    _verdict_counts(page, listings, predictions, costs)
+    _attention(page, predictions, listings, metrics)
     _views(page, metrics)
-    page.heading("All figures", "Authentic is the positive class, answered from a probability of 50 % on.")
-    _all_figures(page, known, metrics)
+    page.heading("All figures", "Authentic is the positive class, predicted from a probability of 50 % on.")
+    _all_figures(page, listings, metrics)
     page.heading(
         "Can the probability be believed?",
         "Left: how many authentic listings pass for how many counterfeits that pass with them. Middle: points on the "
         "dashed line are honest. Right: where the thresholds cut.",
     )
-    page.figure(_curves(known, predictions.thresholds, metrics), "ROC curve, calibration and probabilities")
-    _listings(page, known, predictions, catalog)
-    _experts(page, known, predictions, catalog)
-    _embeddings(page, known, predictions)
+    page.figure(_curves(listings, predictions.thresholds, metrics), "ROC curve, calibration and probabilities")
+    _listings(page, listings, predictions, catalog)
+    _experts(page, listings, predictions, catalog)
+    _embeddings(page, listings, predictions)
     _training(page, config.get("history") or [])
     return page
 
@@ -76,14 +76,14 @@ def listing_examples(
     predictions: ListingPredictions, catalog: Catalog, count: int, seed: int = SEED
 ) -> list[dict[str, object]]:
     """A few listings of known truth, drawn at random, by their deciding photo: `thumbnail`, `caption`, `tone`."""
-    known = judged(predictions)
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(known.rows))[:count])
+    listings = judged(predictions)
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(listings.rows))[:count])
     examples: list[dict[str, object]] = []
     for i in drawn.tolist():
-        row = int(known.rows[i])
+        row = int(listings.rows[i])
         image = predictions.images[row][_order(predictions, row)[0]]
-        tone, sign = {"right": ("good", "✓"), "wrong": ("bad", "✗"), "asked": ("warn", "?")}[_kind(known, i)]
-        lines = [f"{sign} {known.verdict[i]}", f"{percent(known.probability[i])} authentic"]
+        tone, sign = {"right": ("good", "✓"), "wrong": ("bad", "✗"), "asked": ("warn", "?")}[_kind(listings, i)]
+        lines = [f"{sign} {listings.verdict[i]}", f"{percent(listings.probability[i])} authentic"]
         lines += [] if tone == "good" else [f"is {predictions.truth[row]}"]
         examples.append({"thumbnail": thumbnail(catalog.uri(image)), "caption": lines, "tone": tone})
     return examples
@@ -96,11 +96,14 @@ def verdict_confusion(predictions: ListingPredictions) -> dict[str, Any]:
         `target`, `categories` (authentic, counterfeit, ask an expert) and `matrix` (rows are true; no listing truly
         is `ask an expert`), and `roc` (see `roc`).
     """
-    known = judged(predictions)
+    listings = judged(predictions)
     categories = [AUTHENTIC, COUNTERFEIT, ASK]
-    truth = np.where(known.authentic, AUTHENTIC, COUNTERFEIT)
-    matrix = [[int(((truth == true) & (known.verdict == said)).sum()) for said in categories] for true in categories]
-    curve = roc(known.probability, known.authentic)
+    truth = np.where(listings.authentic, AUTHENTIC, COUNTERFEIT)
+    matrix = [
+        [int(((truth == true) & (listings.verdict == predicted)).sum()) for predicted in categories]
+        for true in categories
+    ]
+    curve = roc(listings.probability, listings.authentic)
     return {"question": "verdict", "categories": categories, "matrix": matrix, "roc": curve}
 
 
@@ -109,22 +112,22 @@ def _costs(config: Mapping[str, Any]) -> Costs:
     return Costs(settings["accept_counterfeit"], settings["refuse_authentic"], settings["ask"])
 
 
-def _verdict(known: Judged, metrics: Mapping[str, float]) -> tuple[str, str]:
+def _verdict(listings: Judged, metrics: Mapping[str, float]) -> tuple[str, str]:
     if metrics["asked"] == 1:
         return "Asks an expert about every listing: it is never sure enough to decide", "bad"
     decided, right = 1 - metrics["asked"], metrics["decided_accuracy"]
     sentence = f"Decides {percent(decided)} of the listings by itself and is right about {percent(right)} of those"
-    commonest = max(known.authentic.mean(), 1 - known.authentic.mean())
+    commonest = max(listings.authentic.mean(), 1 - listings.authentic.mean())
     if metrics["accuracy"] <= commonest:
         return f"{sentence}; calling all listings the same would do as well", "bad"
     return sentence, "good" if right >= 0.9 else "warn"
 
 
-def _tiles(page: Page, known: Judged, metrics: Mapping[str, float], costs: Costs) -> None:
-    truth = np.where(known.authentic, AUTHENTIC, COUNTERFEIT).tolist()
-    paid = mean_cost(known.verdict.tolist(), truth, costs)
-    accepted = known.verdict[~known.authentic] == AUTHENTIC
-    refused = known.verdict[known.authentic] == COUNTERFEIT
+def _tiles(page: Page, listings: Judged, metrics: Mapping[str, float], costs: Costs) -> None:
+    truth = np.where(listings.authentic, AUTHENTIC, COUNTERFEIT).tolist()
+    paid = mean_cost(listings.verdict.tolist(), truth, costs)
+    accepted = listings.verdict[~listings.authentic] == AUTHENTIC
+    refused = listings.verdict[listings.authentic] == COUNTERFEIT
     page.tiles(
         [
             Tile("Left to an expert", percent(metrics["asked"]), hint="it is not sure enough"),
@@ -142,12 +145,12 @@ def _tiles(page: Page, known: Judged, metrics: Mapping[str, float], costs: Costs
                 "good" if paid < costs.ask else "bad",
                 f"asking about every listing costs {costs.ask:.2f}",
             ),
-            Tile("Right if it must decide all", percent(metrics["accuracy"]), hint=_interval(known, "accuracy")),
+            Tile("Right if it must decide all", percent(metrics["accuracy"]), hint=_interval(listings, "accuracy")),
         ]
     )
 
 
-def _answers(page: Page, known: Judged, predictions: ListingPredictions, costs: Costs) -> None:
+def _verdict_counts(page: Page, listings: Judged, predictions: ListingPredictions, costs: Costs) -> None:
     low, high = predictions.thresholds
     page.heading(
         "What it says, and what is true",
@@ -156,20 +159,20 @@ def _answers(page: Page, known: Judged, predictions: ListingPredictions, costs: 
         f"listing {costs.refuse_authentic:g} and asking {costs.ask:g}.",
     )
     rows = []
-    for name, truth in ((AUTHENTIC, known.authentic), (COUNTERFEIT, ~known.authentic)):
-        said = [int((known.verdict[truth] == verdict).sum()) for verdict in (AUTHENTIC, COUNTERFEIT, ASK)]
-        rows.append((f"is {name}", int(truth.sum()), *said))
+    for name, truth in ((AUTHENTIC, listings.authentic), (COUNTERFEIT, ~listings.authentic)):
+        counts = [int((listings.verdict[truth] == verdict).sum()) for verdict in (AUTHENTIC, COUNTERFEIT, ASK)]
+        rows.append((f"is {name}", int(truth.sum()), *counts))
     page.table(["", "listings", "says authentic", "says counterfeit", "asks an expert"], rows)
 
 
-def _what_decided(page: Page, predictions: ListingPredictions, known: Judged, metrics: Mapping[str, float]) -> None:
+def _attention(page: Page, predictions: ListingPredictions, listings: Judged, metrics: Mapping[str, float]) -> None:
     if predictions.attention is None:
-        page.heading("What decided")
+        page.heading("Attention weights")
         page.text("This system weighs no photos against each other.")
         return
     page.heading(
-        "What decided",
-        "Every listing shares out 100 % of attention among its photos. A view with more than an even share matters.",
+        "Attention weights",
+        "They show which photos drove the verdict; a listing's sum to 100 %. A view above an even share matters.",
     )
     entropy = metrics.get("attention_entropy")
     if entropy is not None and entropy > EVEN:
@@ -210,9 +213,9 @@ def _views(page: Page, metrics: Mapping[str, float]) -> None:
     page.table(["view", "listings", *RATES], rows)
 
 
-def _all_figures(page: Page, known: Judged, metrics: Mapping[str, float]) -> None:
+def _all_figures(page: Page, listings: Judged, metrics: Mapping[str, float]) -> None:
     names = [name for name in (*RATES, "auc") if name in metrics]
-    rows = [(name, percent(metrics[name]), _interval(known, name).removeprefix("95 %: ")) for name in names]
+    rows = [(name, percent(metrics[name]), _interval(listings, name).removeprefix("95 %: ")) for name in names]
     more = {"decided_accuracy": "right when it decides by itself", "ece": "calibration error"}
     rows += [(title, percent(metrics[name]), "") for name, title in more.items() if name in metrics]
     page.table(["figure", "value", "95 % interval"], rows)
@@ -222,27 +225,27 @@ def _share(metrics: Mapping[str, float], name: str) -> str:
     return percent(metrics[name]) if name in metrics else "–"
 
 
-def _interval(known: Judged, name: str) -> str:
+def _interval(listings: Judged, name: str) -> str:
     """95 % percentile bootstrap over listings."""
     random = np.random.default_rng(SEED)
     drawn = []
     for _ in range(DRAWS):
-        rows = random.integers(len(known.rows), size=len(known.rows))
-        drawn.append(rates(known.probability[rows], known.authentic[rows])[name])
+        rows = random.integers(len(listings.rows), size=len(listings.rows))
+        drawn.append(rates(listings.probability[rows], listings.authentic[rows])[name])
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     return f"95 %: {100 * low:.1f} – {100 * high:.1f}"
 
 
-def _kind(known: Judged, i: int) -> str:
-    if known.verdict[i] == ASK:
+def _kind(listings: Judged, i: int) -> str:
+    if listings.verdict[i] == ASK:
         return "asked"
-    return "right" if (known.verdict[i] == AUTHENTIC) == known.authentic[i] else "wrong"
+    return "right" if (listings.verdict[i] == AUTHENTIC) == listings.authentic[i] else "wrong"
 
 
-def _listings(page: Page, known: Judged, predictions: ListingPredictions, catalog: Catalog) -> None:
-    """Listings with their photos, the one that decided first and once more with the shade of where it looked."""
-    kinds = np.array([_kind(known, i) for i in range(len(known.rows))], dtype=object)
-    distance = np.abs(known.probability - 0.5)
+def _listings(page: Page, listings: Judged, predictions: ListingPredictions, catalog: Catalog) -> None:
+    """Listings with their photos, the heaviest first and once more shaded by its activation map."""
+    kinds = np.array([_kind(listings, i) for i in range(len(listings.rows))], dtype=object)
+    distance = np.abs(listings.probability - 0.5)
     random = np.random.default_rng(SEED)
     wrong = np.flatnonzero(kinds == "wrong")
     chosen = {
@@ -255,7 +258,7 @@ def _listings(page: Page, known: Judged, predictions: ListingPredictions, catalo
         "asked": ("Left to an expert", "An even sample."),
         "right": ("Right", "An even sample."),
     }
-    shade = "; shaded: what spoke for its answer" if predictions.maps is not None else ""
+    shade = "; shaded: the class activation map of its verdict" if predictions.maps is not None else ""
     for kind, (heading, note) in titles.items():
         rows = chosen[kind]
         page.heading(
@@ -265,15 +268,15 @@ def _listings(page: Page, known: Judged, predictions: ListingPredictions, catalo
         if not len(rows):
             page.text("None.")
         for i in rows[: SHOWN[kind]].tolist():
-            row = int(known.rows[i])
-            said = "asks an expert" if kind == "asked" else f"says {known.verdict[i]}"
-            sure = percent(known.probability[i])
-            page.text(f"{predictions.listings[row]}: {said} ({sure} authentic); is {predictions.truth[row]}.")
+            row = int(listings.rows[i])
+            words = "asks an expert" if kind == "asked" else f"says {listings.verdict[i]}"
+            sure = percent(listings.probability[i])
+            page.text(f"{predictions.listings[row]}: {words} ({sure} authentic); is {predictions.truth[row]}.")
             page.photos(_photos(predictions, row, catalog, {"wrong": "bad", "asked": "warn", "right": "good"}[kind]))
 
 
 def _order(predictions: ListingPredictions, row: int) -> np.ndarray:
-    """A listing's photos, the most decisive first: by attention, else by how sure each alone makes of the answer."""
+    """A listing's photos, the most decisive first: by attention weight, else by its own probability."""
     if predictions.attention is not None:
         weights = np.asarray(predictions.attention[row])
     elif predictions.photo_probability is not None:
@@ -295,33 +298,33 @@ def _photos(predictions: ListingPredictions, row: int, catalog: Catalog, tone: s
             lines.append(f"alone {percent(float(predictions.photo_probability[row][k]))} authentic")
         shown.append(Photo(thumbnail(uri), lines, tone if place == 0 else ""))
         if place == 0 and predictions.maps is not None:
-            shown.append(Photo(heat_thumbnail(uri, predictions.maps[row][k]), ["where it looked"], tone))
+            shown.append(Photo(heat_thumbnail(uri, predictions.maps[row][k]), ["saliency"], tone))
     return shown
 
 
-def _experts(page: Page, known: Judged, predictions: ListingPredictions, catalog: Catalog) -> None:
+def _experts(page: Page, listings: Judged, predictions: ListingPredictions, catalog: Catalog) -> None:
     """Verdicts by expert against the model, and products that experts contradict each other about."""
     table = catalog.table
     if "expert" not in table or "listing" not in table or not (table["expert"] != "").any():
         return
     named = table[(table["expert"] != "") & (table["listing"] != "")].drop_duplicates("listing")
     expert_of = dict(zip(named["listing"], named["expert"], strict=True))
-    experts = np.array([expert_of.get(predictions.listings[row], "") for row in known.rows.tolist()], dtype=object)
+    experts = np.array([expert_of.get(predictions.listings[row], "") for row in listings.rows.tolist()], dtype=object)
     page.heading(
         "Experts and the model",
         "An expert whom the model often contradicts judges differently from the others, or better than the model.",
     )
     rows = []
     for name in sorted(set(experts) - {""}):
-        own = experts == name
-        decided = own & (known.verdict != ASK)
-        agrees = (known.verdict == AUTHENTIC)[decided] == known.authentic[decided]
+        of_expert = experts == name
+        decided = of_expert & (listings.verdict != ASK)
+        agrees = (listings.verdict == AUTHENTIC)[decided] == listings.authentic[decided]
         rows.append(
             (
                 name,
-                int(own.sum()),
-                percent(known.authentic[own].mean()),
-                percent(float((known.verdict[own] == ASK).mean())),
+                int(of_expert.sum()),
+                percent(listings.authentic[of_expert].mean()),
+                percent(float((listings.verdict[of_expert] == ASK).mean())),
                 percent(float(agrees.mean())) if decided.any() else "–",
                 int((~agrees).sum()),
             )
@@ -331,8 +334,8 @@ def _experts(page: Page, known: Judged, predictions: ListingPredictions, catalog
         rows,
     )
     if "product" in table:
-        told = table[(table["product"] != "") & (table["verdict"] != "")].drop_duplicates("listing")
-        verdicts_of = told.groupby("product")["verdict"].agg(["size", "nunique"])
+        judged_items = table[(table["product"] != "") & (table["verdict"] != "")].drop_duplicates("listing")
+        verdicts_of = judged_items.groupby("product")["verdict"].agg(["size", "nunique"])
         several = verdicts_of[verdicts_of["size"] > 1]
         if len(several):
             page.text(
@@ -341,9 +344,9 @@ def _experts(page: Page, known: Judged, predictions: ListingPredictions, catalog
             )
 
 
-def _embeddings(page: Page, known: Judged, predictions: ListingPredictions) -> None:
+def _embeddings(page: Page, listings: Judged, predictions: ListingPredictions) -> None:
     page.heading("Embeddings", "Listings that lie close look alike to the model (t-SNE).")
-    rows = known.rows[np.sort(np.random.default_rng(SEED).permutation(len(known.rows))[:PROJECTED])]
+    rows = listings.rows[np.sort(np.random.default_rng(SEED).permutation(len(listings.rows))[:PROJECTED])]
     points = predictions.embeddings[rows].astype(np.float64)
     if len(rows) < 10 or not np.isfinite(points).all() or not points.std(axis=0).any():
         page.text("Not shown: there are fewer than 10 listings, or all of them have the same embedding.")
@@ -368,28 +371,30 @@ def _axes(axes: Any, title: str, x: str, y: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _curves(known: Judged, thresholds: tuple[float, float], metrics: Mapping[str, float]) -> "Figure":
+def _curves(listings: Judged, thresholds: tuple[float, float], metrics: Mapping[str, float]) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.4, 3.4), layout="constrained")
     roc, honest, spread = figure.subplots(1, 3)
-    order = np.argsort(-known.probability, kind="stable")
-    last = np.append(np.diff(known.probability[order]) != 0, True)  # ties are passed together
-    passed = [np.insert(np.cumsum(own[order])[last], 0, 0) for own in (known.authentic, ~known.authentic)]
+    order = np.argsort(-listings.probability, kind="stable")
+    last = np.append(np.diff(listings.probability[order]) != 0, True)  # ties are passed together
+    passed = [
+        np.insert(np.cumsum(positives[order])[last], 0, 0) for positives in (listings.authentic, ~listings.authentic)
+    ]
     up, down = (counts / max(1, counts[-1]) for counts in passed)
     roc.plot(down, up, color=ACCENT)
     roc.fill_between(down, up, color=ACCENT, alpha=0.08)
     roc.plot([0, 1], [0, 1], "--", color=SOFT, linewidth=1)
     area = f": area {metrics['auc']:.3f}" if "auc" in metrics else ""
     _axes(roc, f"ROC{area}", "counterfeits that pass", "authentic ones that pass")
-    bins = [entry for entry in reliability(known.probability, known.authentic) if entry[0]]
+    bins = [entry for entry in reliability(listings.probability, listings.authentic) if entry[0]]
     honest.plot([0, 1], [0, 1], "--", color=SOFT, linewidth=1)
     sizes = [20 + 300 * share for share, _, _ in bins]
     honest.scatter([mean for _, _, mean in bins], [true for _, true, _ in bins], s=sizes, color=ACCENT, alpha=0.8)
     honest.set(xlim=(-0.03, 1.03), ylim=(-0.05, 1.05))
     _axes(honest, f"Calibration: off by {100 * metrics['ece']:.1f} points", "says so authentic", "are authentic")
     edges = np.linspace(0, 1, 2 * BINS + 1)
-    parts = [known.probability[known.authentic], known.probability[~known.authentic]]
+    parts = [listings.probability[listings.authentic], listings.probability[~listings.authentic]]
     spread.hist(parts, edges, stacked=True, color=[GOOD, BAD], alpha=0.85, label=[AUTHENTIC, COUNTERFEIT])
     low, high = thresholds
     spread.axvspan(low, high, color=WARN, alpha=0.12, linewidth=0, label=ASK)

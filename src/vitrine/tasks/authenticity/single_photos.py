@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.bag_pooling import mean_pooling
 from vitrine.blocks.bilinear import BilinearPooling
-from vitrine.tasks.authenticity.net import Answer, ListingNet, energy, evidence, regression_loss
+from vitrine.tasks.authenticity.net import ListingNet, ListingOutput, energy, evidence, regression_loss
 
 Judged = tuple[Tensor, Tensor, Tensor]  # features (m, d), scores (m, 2), maps (m, h, w)
 
@@ -58,19 +58,19 @@ class EnsembleNet(ListingNet):
         """Each photo by itself."""
         raise NotImplementedError
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`."""
         features, photo_logits, maps = self.judge(photos, views)
         probabilities = mean_pooling(photo_logits.float().softmax(dim=1), lengths)  # (b, 2)
         logits = probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
-        return Answer(logits, mean_pooling(features, lengths), photo_logits=photo_logits, maps=maps)
+        return ListingOutput(logits, mean_pooling(features, lengths), photo_logits=photo_logits, maps=maps)
 
-    def loss(self, answer: Answer, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def loss(self, output: ListingOutput, lengths: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """The regression on every photo, each with its listing's target."""
-        assert answer.photo_logits is not None
-        counts, photos = lengths.to(target.device), len(answer.photo_logits)
-        target, weight = (own.repeat_interleave(counts, output_size=photos) for own in (target, weight))
-        return regression_loss(answer.photo_logits, target, weight)
+        assert output.photo_logits is not None
+        counts, photos = lengths.to(target.device), len(output.photo_logits)
+        target, weight = (per_listing.repeat_interleave(counts, output_size=photos) for per_listing in (target, weight))
+        return regression_loss(output.photo_logits, target, weight)
 
 
 class CnnNet(EnsembleNet):
@@ -114,7 +114,7 @@ class ViewNets(EnsembleNet):
         places = (views < 0).nonzero()[:, 0]
         if len(places):
             judged = [_alone_too(net, photos[places]) for net in self.nets]
-            features, logits, maps = (torch.stack([own[i] for own in judged]) for i in range(3))
+            features, logits, maps = (torch.stack([output[i] for output in judged]) for i in range(3))
             mean = logits.float().softmax(dim=2).mean(dim=0).log()
             parts.append((places, (features.mean(dim=0), mean, maps.mean(dim=0))))
         back = torch.cat([places for places, _ in parts]).argsort()

@@ -3,7 +3,7 @@
 `ssa-max` and `ssa-mean` pool by maximum and mean instead, and learn in the same way.
 
 Beyond the paper, the classifier of `ssa` also judges the maximum and the mean over the photos while it trains.
-Attention has to find the deciding photo and the trunk what decides, each from the other's answers, and from few
+Attention has to find the deciding photo and the trunk what decides, each from the other's output, and from few
 listings neither begins. A maximum and a mean teach the trunk without attention, and which of them does so differs from
 data to data (docs/authenticity.md has the measurement). Nothing changes once it is trained.
 """
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vitrine.blocks.attention_pooling import AttentionPooling
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.bag_pooling import max_pooling, mean_pooling
-from vitrine.tasks.authenticity.net import Answer, ListingNet, evidence
+from vitrine.tasks.authenticity.net import ListingNet, ListingOutput, evidence
 
 
 class SsaNet(ListingNet):
@@ -29,7 +29,7 @@ class SsaNet(ListingNet):
         self.attention = None if self.pooling else AttentionPooling(self.channels, config["attention"])
         self.classifier = nn.Linear(self.channels, 2)
 
-    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> Answer:
+    def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """See `ListingNet`."""
         features = self.trunk(photos)  # (m, c, h, w)
         each, attention = features.mean(dim=(2, 3)), None
@@ -41,5 +41,7 @@ class SsaNet(ListingNet):
         else:
             pooled = max_pooling(each, lengths) if self.pooling == "max" else mean_pooling(each, lengths)
         logits = self.classifier(pooled)
-        answers = logits.argmax(dim=1).repeat_interleave(lengths.to(logits.device), output_size=len(photos))
-        return Answer(logits, pooled, attention, maps=evidence(features, self.classifier, answers), branches=branches)
+        predicted = logits.argmax(dim=1).repeat_interleave(lengths.to(logits.device), output_size=len(photos))
+        return ListingOutput(
+            logits, pooled, attention, maps=evidence(features, self.classifier, predicted), branches=branches
+        )

@@ -47,9 +47,9 @@ def describe(catalog: Catalog, settings: AuthenticitySettings) -> dict[str, Any]
         InputError: if the training listings do not hold both verdicts, or a listing is unusable (see `bags_of`).
     """
     bags = could_be_judged([bag for bag in bags_of(catalog.table) if bag.split == "train"], catalog.table)
-    found = {bag.verdict for bag in bags if bag.verdict}
-    if len(found) < 2:
-        what = f"one verdict ({found.pop()!r})" if found else "no verdict"
+    verdicts = {bag.verdict for bag in bags if bag.verdict}
+    if len(verdicts) < 2:
+        what = f"one verdict ({verdicts.pop()!r})" if verdicts else "no verdict"
         raise InputError(
             f"{catalog.address}: verdict: there is {what} among training listings; there is nothing to learn"
         )

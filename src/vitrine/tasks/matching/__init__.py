@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vitrine.data.photo_store import PhotoStore
     from vitrine.data.pixels import Query
     from vitrine.evaluation.frozen import FrozenNet
-    from vitrine.evaluation.sample import Answers
+    from vitrine.evaluation.sample import Hits
     from vitrine.inference import Change
     from vitrine.predictions import Reply, RetrievalPredictions
     from vitrine.report import Page
@@ -52,7 +52,7 @@ class Matching(Task["RetrievalPredictions"]):
     default = "robust-softmax"
     decides = "top20"
     guarded = re.compile(r"top1|top5|category:.+/top20")
-    headlines = ("top1", "top5", "top20")
+    headlines = ("top20", "top1", "top5")
     indexed = True
     answers_with_features = True
     # Fewer passes than elsewhere: with each user photo come six others in its pairs.
@@ -61,6 +61,7 @@ class Matching(Task["RetrievalPredictions"]):
         "tuned": Recipe(4, 5e-3, 0.1),
         "scratch": Recipe(10, 1e-3, 1.0),
     }
+    output = "embedding"
     config = MatchingConfig
 
     def settings(self, variant: str) -> type[Settings]:
@@ -164,7 +165,7 @@ class Matching(Task["RetrievalPredictions"]):
         pixels = np.concatenate([query.pixels for query in queries])
         features, _ = run_net(net, Pixels(pixels), np.arange(len(pixels)))
         ends = np.cumsum([len(query) for query in queries])[:-1]
-        return [Reply([], own) for own in np.split(features, ends)]
+        return [Reply([], part) for part in np.split(features, ends)]
 
     def index_rows(self, catalog: "Catalog", config: Mapping[str, Any]) -> "pd.DataFrame":
         """Shop photos only, where the catalog tells domains; products are what the model was trained to tell apart."""
@@ -194,16 +195,16 @@ class Matching(Task["RetrievalPredictions"]):
 
         return constant_order(predictions)
 
-    def answers(self, predictions: "RetrievalPredictions") -> "dict[str, Answers]":
-        """Whether a shop photo of the same thing is among the first 20."""
+    def hits(self, predictions: "RetrievalPredictions") -> "dict[str, Hits]":
+        """Whether a shop photo of the same product is among the first 20."""
         import numpy as np
 
-        from vitrine.evaluation.sample import Answers
+        from vitrine.evaluation.sample import Hits
         from vitrine.tasks.matching.report import overall_ranks, queries_of
 
         ranks = overall_ranks(predictions)
         rows = queries_of(predictions)[ranks.query]
-        return {"search": Answers(rows, np.zeros(len(rows), np.int64), ranks.hits(20))}
+        return {"search": Hits(rows, np.zeros(len(rows), np.int64), ranks.hits(20))}
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"

@@ -79,10 +79,10 @@ def _pretrain(
     """Passes over the background set that stand in for what published weights bring along; 0 where there are some."""
     if settings.weights != "none" or not settings.pretraining:
         return 0
-    own = settings.model_copy(update={"epochs": settings.pretraining})
+    pretraining = settings.model_copy(update={"epochs": settings.pretraining})
     objective = pretraining_objective(module, store, plan.background, settings)
     what = f"{identity} pretraining"
-    fit(module, objective, own, folder / "pretraining.pt", what, f"matching {variant}, pretraining")
+    fit(module, objective, pretraining, folder / "pretraining.pt", what, f"matching {variant}, pretraining")
     return settings.pretraining
 
 

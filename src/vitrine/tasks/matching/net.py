@@ -40,9 +40,9 @@ class MatchingNet(nn.Module):
             return None
         first = category.partition("/")[0]
         place = self.categories.index(first) if first in self.categories else 0
-        found = self.similarities[place]
-        assert isinstance(found, PairSimilarity)
-        return found
+        similarity = self.similarities[place]
+        assert isinstance(similarity, PairSimilarity)
+        return similarity
 
     def scores(self, users: Tensor, shops: Tensor, category: str = "") -> Tensor:
         """How alike user photos (n, dim) and shop photos (m, dim) are, searched below a node: (n, m)."""

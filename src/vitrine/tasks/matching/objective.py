@@ -20,7 +20,7 @@ from vitrine.tasks.matching.pairs import Background, Pairable, Step, domain_rows
 from vitrine.tasks.matching.settings import MatchingSettings
 from vitrine.training.objective import Objective
 
-AT_ONCE = 256  # users whose answers are ranked together
+AT_ONCE = 256  # users whose galleries are ranked together
 ROBUST_FROM = 0.5  # share of the passes before far positive pairs are left out: a fresh net calls right ones far too
 SAMPLED = 512  # photos of each domain that the margin is measured on
 PASSES = 10  # of ft-similarity over the user photos, an epoch: its features stay, so a pass costs next to nothing
@@ -167,7 +167,7 @@ def siamese_objective(
         return {**validation.figures(), "positives_beyond_margin": beyond[0]}
 
     steps = len(steps_of_epoch(pairable, len(background.rows), ratio, settings.batch_size, settings.seed, 0))
-    # Published features find things as they come.
+    # Published features retrieve before any training.
     return Objective(
         steps,
         batches,
@@ -184,26 +184,26 @@ def siamese_objective(
 
 def step_rows(step: Step, pairable: Pairable, background: Background, hard: np.ndarray) -> np.ndarray:
     """The rows of a step's photos: users, their positives, their hard negatives user by user, background."""
-    own = hard[step.users]  # (n, K)
-    drawn = np.take_along_axis(own, (step.wrong * own.shape[1]).astype(np.int64), axis=1)  # (n, h)
+    candidates = hard[step.users]  # (n, K)
+    drawn = np.take_along_axis(candidates, (step.wrong * candidates.shape[1]).astype(np.int64), axis=1)  # (n, h)
     return np.concatenate([pairable.users[step.users], step.right, drawn.reshape(-1), background.rows[step.background]])
 
 
 def mine(module: TrainingModule, store: Inputs, pairable: Pairable, margin: float) -> float:
-    """Refreshes the hard negatives with the net as it is: the false positives of each user photo's first answers.
+    """Refreshes the hard negatives with the net as it is: false positives among each user photo's neighbours.
 
     Returns:
         The share of positive pairs that lie beyond the margin, which the robust loss leaves out.
     """
     features, _ = run_net(module.net, store, np.concatenate([pairable.users, pairable.shops]))
     users, shops = features[: len(pairable.users)], features[len(pairable.users) :]
-    unit_users, unit_shops = (F.normalize(torch.from_numpy(own), dim=1).numpy() for own in (users, shops))
+    unit_users, unit_shops = (F.normalize(torch.from_numpy(features), dim=1).numpy() for features in (users, shops))
     identity = pairable.identity[pairable.shops]
     beyond = pairs = 0
     for start in range(0, len(users), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        found = pairable.hard(unit_users[part] @ unit_shops.T, start, module.hard.shape[1])
-        module.hard[part] = torch.from_numpy(found).to(module.hard.device)
+        hardest = pairable.hard(unit_users[part] @ unit_shops.T, start, module.hard.shape[1])
+        module.hard[part] = torch.from_numpy(hardest).to(module.hard.device)
         right = pairable.identity[pairable.users[part]][:, None] == identity[None]
         beyond += int((right & (_distances(users[part], shops) > margin)).sum())
         pairs += int(right.sum())
@@ -211,7 +211,7 @@ def mine(module: TrainingModule, store: Inputs, pairable: Pairable, margin: floa
 
 
 def margin_of(net: MatchingNet, store: Inputs, pairable: Pairable, settings: MatchingSettings) -> float:
-    """m: the one asked for, or `margin_scale` times the median distance of user and shop photos of different things.
+    """m: the one asked for, or `margin_scale` times the median distance of user and shop photos of different products.
 
     Measured on the net as it is before the pairs are learnt: the paper's 40 is of the scale of its own net's features.
     """
@@ -244,7 +244,7 @@ def similarity_objective(
     categories: np.ndarray,
     settings: MatchingSettings,
 ) -> Objective[Chosen]:
-    """F. T. Similarity: the features stay, and two layers learn whether two of them are of the same thing.
+    """F. T. Similarity: the features stay, and two layers learn whether two of them are of the same product.
 
     Each user photo comes with a shop photo of its thing, a hard negative and one drawn from all of them. One net sees
     every pair, and each first-level category has its own, which sees the pairs inside it.
@@ -261,10 +261,10 @@ def similarity_objective(
     net.trunk.requires_grad_(False)
     mine(module, store, pairable, margin=float("inf"))
     rows = np.concatenate([pairable.users, pairable.shops])
-    found, _ = run_net(net, store, rows)
+    features_of_rows, _ = run_net(net, store, rows)
     place_of = np.full(int(rows.max()) + 1, -1)
     place_of[rows] = np.arange(len(rows))
-    features = scaled(F.normalize(torch.from_numpy(found), dim=1))
+    features = scaled(F.normalize(torch.from_numpy(features_of_rows), dim=1))
     hard = module.hard.cpu().numpy()
     units = max(2, settings.batch_size // 3)
 
@@ -290,15 +290,15 @@ def similarity_objective(
 
     def loss(epoch: int, step: int, batch: Chosen, views: Sequence[Tensor], device: torch.device) -> Tensor:
         users, shops, same = batch
-        left, right = (features[place_of[own]].to(device) for own in (users, shops))
+        left, right = (features[place_of[domain]].to(device) for domain in (users, shops))
         truth = torch.from_numpy(same).to(device).float()
         assert net.similarities is not None
         total = F.binary_cross_entropy_with_logits(net.similarities[0](left, right), truth)
         inside = np.where(categories[users] == categories[shops], categories[users], 0)
         for category in np.unique(inside[inside > 0]).tolist():
-            own = torch.from_numpy(inside == category).to(device)
-            score = net.similarities[category](left[own], right[own])
-            total = total + F.binary_cross_entropy_with_logits(score, truth[own], reduction="sum") / len(truth)
+            in_category = torch.from_numpy(inside == category).to(device)
+            score = net.similarities[category](left[in_category], right[in_category])
+            total = total + F.binary_cross_entropy_with_logits(score, truth[in_category], reduction="sum") / len(truth)
         return total
 
     def score() -> float | None:
@@ -316,5 +316,5 @@ def similarity_objective(
 
 
 def _same(pairable: Pairable, users: np.ndarray, step: Step, near: np.ndarray, far: np.ndarray) -> np.ndarray:
-    own = np.tile(pairable.identity[users], 3)
-    return np.asarray(own == pairable.identity[np.concatenate([step.right, near, far])])
+    identity = np.tile(pairable.identity[users], 3)
+    return np.asarray(identity == pairable.identity[np.concatenate([step.right, near, far])])

@@ -17,7 +17,7 @@ from vitrine.errors import InputError
 
 
 def identity_column(table: pd.DataFrame, named: str, root: str) -> str:
-    """The column that says which photos show the same thing.
+    """The column that names the product of each photo.
 
     Args:
         table: A catalog's.
@@ -30,9 +30,7 @@ def identity_column(table: pd.DataFrame, named: str, root: str) -> str:
     for column in (named,) if named else IDENTITIES:
         if column in table and (texts(table[column]) != "").any():
             return column
-    raise InputError(
-        f"{root}: {named or ' and '.join(IDENTITIES)}: no row has one; matching needs to know what is the same"
-    )
+    raise InputError(f"{root}: {named or ' and '.join(IDENTITIES)}: no row has one; matching needs product ids")
 
 
 def identities(table: pd.DataFrame, column: str) -> np.ndarray:
@@ -48,8 +46,8 @@ def domain_rows(table: pd.DataFrame, domain: str, splits: Sequence[str] = ()) ->
     domains = table.get("domain", pd.Series([""] * len(table), index=table.index))
     chosen = (domains == domain).to_numpy()
     if splits:
-        own = table.get("split", pd.Series([""] * len(table), index=table.index))
-        chosen = chosen & own.isin(list(splits)).to_numpy()
+        split_of = table.get("split", pd.Series([""] * len(table), index=table.index))
+        chosen = chosen & split_of.isin(list(splits)).to_numpy()
     return np.flatnonzero(chosen)
 
 
@@ -90,7 +88,7 @@ class Pairable:
         return cls(users[paired], shops, identity, int((~paired).sum()))
 
     def hard(self, scores: np.ndarray, first: int, count: int) -> np.ndarray:
-        """The false positives among the best answers: for some users the shop photos of other things, best first.
+        """Hard negatives: for some users the nearest shop photos of other products, nearest first.
 
         Args:
             scores: (q, m) of the users from `first` on with all shop photos.
@@ -98,7 +96,7 @@ class Pairable:
             count: K.
 
         Returns:
-            (q, K) rows; where fewer are of other things, the best repeat.
+            (q, K) rows; where fewer are of other products, the nearest repeat.
         """
         users = self.users[first : first + len(scores)]
         wrong = self.identity[users][:, None] != self.identity[self.shops][None]
@@ -128,7 +126,7 @@ class Background:
 def own_background(table: pd.DataFrame, identity: np.ndarray) -> Background:
     """The product set's own training photos, by the deepest level of the tree that does not tell every product apart.
 
-    A level with as many nodes as there are products says what is the same, which is for the pairs to teach; only where
+    A level with as many nodes as there are products names the product, which is for the pairs to teach; only where
     categories tell nothing apart are the products themselves the classes.
     """
     split = table.get("split", pd.Series([""] * len(table), index=table.index))
@@ -136,12 +134,14 @@ def own_background(table: pd.DataFrame, identity: np.ndarray) -> Background:
     if "domain" in table:
         chosen &= ((split == "train") | (table["domain"] == "shop")).to_numpy()
     paths = table["category"].astype(str).tolist() if "category" in table else [""] * len(table)
-    tree = CategoryTree([path for path, own in zip(paths, chosen, strict=True) if own])
-    things = len(np.unique(identity[chosen & (identity >= 0)]))
-    level = max((i for i in range(1, tree.depth + 1) if len(tree.level(i)) < things), default=min(1, tree.depth))
-    found = _labelled(np.flatnonzero(chosen), paths, tree, level, own=True)
-    if len(found.classes) > 1:
-        return found
+    tree = CategoryTree([path for path, is_chosen in zip(paths, chosen, strict=True) if is_chosen])
+    identity_count = len(np.unique(identity[chosen & (identity >= 0)]))
+    level = max(
+        (i for i in range(1, tree.depth + 1) if len(tree.level(i)) < identity_count), default=min(1, tree.depth)
+    )
+    background = _labelled(np.flatnonzero(chosen), paths, tree, level, own=True)
+    if len(background.classes) > 1:
+        return background
     rows = np.flatnonzero(chosen & (identity >= 0))
     numbers, labels = np.unique(identity[rows], return_inverse=True)
     return Background(rows, labels.astype(np.int64), tuple(map(str, numbers)), own=True)
@@ -160,8 +160,8 @@ def other_background(tables: Sequence[pd.DataFrame], first: int) -> Background:
         split = table.get("split", pd.Series([""] * len(table), index=table.index))
         chosen = np.flatnonzero(split.isin(["train", ""]).to_numpy())
         rows.append(len(paths) + chosen)
-        own = table["category"].astype(str) if "category" in table else [""] * len(table)
-        paths += [f"{number}/{path}" if path else "" for path in own]
+        categories = table["category"].astype(str) if "category" in table else [""] * len(table)
+        paths += [f"{number}/{path}" if path else "" for path in categories]
     every = np.concatenate(rows)
     tree = CategoryTree([paths[row] for row in every])
     return _labelled(every, paths, tree, tree.depth, own=False)
@@ -180,7 +180,7 @@ class Step:
 
     Attributes:
         users: (n,) places in `Pairable.users`.
-        right: (n,) rows of shop photos of the same thing.
+        right: (n,) rows of shop photos of the same product.
         wrong: (n, h) numbers in [0, 1) that draw each user's hard negatives.
         background: (b,) places in `Background.rows`.
     """
@@ -194,7 +194,7 @@ class Step:
 def steps_of_epoch(
     pairable: Pairable, background: int, ratio: tuple[int, int, int], batch_size: int, seed: int, epoch: int
 ) -> list[Step]:
-    """All user photos once, shuffled, each with a shop photo of its thing, and so many others as the ratio says.
+    """All user photos once, shuffled, each with a shop photo of its product, and negatives by the ratio.
 
     Args:
         pairable: The photos.
@@ -214,8 +214,8 @@ def steps_of_epoch(
         for thing in np.unique(pairable.identity[pairable.users[order]])
     }
     for place, user in enumerate(order):
-        own = by_identity[pairable.identity[pairable.users[user]]]
-        right[place] = own[random.integers(len(own))]
+        shops = by_identity[pairable.identity[pairable.users[user]]]
+        right[place] = shops[random.integers(len(shops))]
     wrong = random.random((len(order), hard))
     units = max(2, round(batch_size / (2 + hard + far)))
     cuts = [*range(0, len(order), units), len(order)]

@@ -25,7 +25,7 @@ class Plan:
     """What a training of matching is made of.
 
     Attributes:
-        column: The one that says what is the same.
+        column: The one that names the product.
         pairable: The training photos that form pairs.
         background: The photos that carry the softmax loss.
         further: Their catalogs, where these are others.
@@ -58,7 +58,7 @@ def plan(catalog: Catalog, variant: str, settings: MatchingSettings) -> Plan:
     notes = [
         f"{len(pairable.users):,} user photos to pair with {len(pairable.shops):,} shop photos by {column}"
         + (
-            f"; {pairable.left_out:,} user photos of things without a shop photo are left out"
+            f"; {pairable.left_out:,} user photos of products without a shop photo are left out"
             if pairable.left_out
             else ""
         ),
@@ -68,11 +68,11 @@ def plan(catalog: Catalog, variant: str, settings: MatchingSettings) -> Plan:
     return Plan(column, pairable, background, further, tuple(notes))
 
 
-def categories_of(table: pd.DataFrame, known: tuple[str, ...] = ()) -> tuple[tuple[str, ...], np.ndarray]:
+def categories_of(table: pd.DataFrame, model_categories: tuple[str, ...] = ()) -> tuple[tuple[str, ...], np.ndarray]:
     """The first-level categories after "", which stands for all, and each row's place among them, 0: not known."""
     paths = table["category"].astype(str) if "category" in table else pd.Series([""] * len(table))
     first = [path.partition("/")[0] for path in paths]
-    names = known or ("", *sorted(set(first) - {""}))
+    names = model_categories or ("", *sorted(set(first) - {""}))
     place = {name: i for i, name in enumerate(names)}
     return names, np.array([place.get(name, 0) for name in first], np.int64)
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 TOP = (1, 5, 20, 200)
 CURVE = (1, 2, 5, 10, 20, 50, 100, 200)
-SHELF = 2  # things a node's shop photos show at least, for a search in it to ask anything
-SHOWN, ANSWERS = 4, 6  # queries of a kind on the page, and answers to each
+SHELF = 2  # products a node's shop photos show at least, for a search in it to ask anything
+SHOWN, ANSWERS = 4, 6  # queries of a kind on the page, and neighbours of each
 MAPPED = 250  # photos of each domain in the map of features
 
 
@@ -34,35 +34,35 @@ def overall_ranks(predictions: RetrievalPredictions) -> Ranks:
 def node_ranks(predictions: RetrievalPredictions) -> dict[int, dict[str, Ranks]]:
     """By level and node, its queries against its own shop photos (the Street2Shop protocol).
 
-    Nodes whose shop photos show fewer than two things, or that no query with an answer asks about, are left out.
+    Nodes whose shop photos show fewer than two products, or with no query of a product that they show, are left out.
     """
     queries, gallery = _domains(predictions)
     tree = CategoryTree(predictions.paths)
-    things = np.asarray(predictions.product_ids, object)
-    found: dict[int, dict[str, Ranks]] = {}
+    products = np.asarray(predictions.product_ids, object)
+    by_level: dict[int, dict[str, Ranks]] = {}
     for level in range(1, tree.depth + 1):
         nodes = np.array([tree.node(path, level) if path else "" for path in predictions.paths], object)
-        own = {}
+        by_node = {}
         for node in tree.level(level):
             shelf = gallery[nodes[gallery] == node]
-            if len(set(things[shelf]) - {""}) >= SHELF:
+            if len(set(products[shelf]) - {""}) >= SHELF:
                 ranks = _ranks(predictions, queries[nodes[queries] == node], shelf, node)
                 if len(ranks.query):
-                    own[node] = ranks
-        if own:
-            found[level] = own
-    return found
+                    by_node[node] = ranks
+        if by_node:
+            by_level[level] = by_node
+    return by_level
 
 
 def matching_metrics(predictions: RetrievalPredictions) -> dict[str, float]:
     """`top1|top5|top20|top200` of the search among all shop photos, and of that within a category.
 
-    A query is a hit at k if one of the first k shop photos shows the same thing. `level<i>/top<k>` is the mean over all
+    A query is a hit at k if one of its first k shop photos shows its product. `level<i>/top<k>` is the mean over all
     queries searched within their node of that level, `category:<path>/top20` over those of one node. `count` are the
-    queries that have an answer; `without_answer` those whose thing no shop photo shows, which nothing could find.
+    queries whose product a shop photo shows; `without_answer` the others, which nothing could find.
 
     Raises:
-        InputError: if no query has an answer.
+        InputError: if no query's product is in the gallery.
     """
     ranks = overall_ranks(predictions)
     if not len(ranks.query):
@@ -72,10 +72,12 @@ def matching_metrics(predictions: RetrievalPredictions) -> dict[str, float]:
     values = {f"top{k}": ranks.recall(k) for k in TOP}
     for level, nodes in node_ranks(predictions).items():
         for k in TOP:
-            values[f"level{level}/top{k}"] = float(np.concatenate([own.hits(k) for own in nodes.values()]).mean())
-        values |= {f"category:{node}/top20": own.recall(20) for node, own in nodes.items()}
-        values |= {f"category:{node}/count": float(len(own.query)) for node, own in nodes.items()}
-        values[f"level{level}/count"] = float(sum(len(own.query) for own in nodes.values()))
+            values[f"level{level}/top{k}"] = float(
+                np.concatenate([ranks_of.hits(k) for ranks_of in nodes.values()]).mean()
+            )
+        values |= {f"category:{node}/top20": ranks_of.recall(20) for node, ranks_of in nodes.items()}
+        values |= {f"category:{node}/count": float(len(ranks_of.query)) for node, ranks_of in nodes.items()}
+        values[f"level{level}/count"] = float(sum(len(ranks_of.query) for ranks_of in nodes.values()))
     values["count"] = float(len(ranks.query))
     values["without_answer"] = float(ranks.left_out)
     values["shop_photos"] = float(len(_domains(predictions)[1]))
@@ -94,22 +96,22 @@ def matching_page(predictions: RetrievalPredictions, rows: Catalog, metrics: Map
     page.tiles(Tile(f"top-{k}", percent(metrics[f"top{k}"])) for k in TOP)
     add_baseline(page, metrics)
     if metrics["without_answer"]:
-        page.text(f"{metrics['without_answer']:,.0f} user photos of things that no shop photo shows are left out.")
+        page.text(f"{metrics['without_answer']:,.0f} user photos of products that no shop photo shows are left out.")
     nodes = node_ranks(predictions)
-    page.heading("Top-k accuracy", "Share of user photos with the same thing among the first k shop photos.")
+    page.heading("Top-k accuracy", "Share of user photos with the same product among the first k shop photos.")
     page.figure(_curve(ranks, nodes), "top-k accuracy against k")
     page.heading("Within a category", "The category of the query is known, and only its shop photos are searched.")
     page.table(
         ["category", "queries", *(f"top-{k}" for k in TOP)],
         [
-            (node, f"{len(own.query):,}", *(percent(own.recall(k)) for k in TOP))
+            (node, f"{len(ranks_of.query):,}", *(percent(ranks_of.recall(k)) for k in TOP))
             for level in nodes.values()
-            for node, own in level.items()
+            for node, ranks_of in level.items()
         ],
     )
     for hit, text in ((True, "Hits"), (False, "Misses")):
         page.heading(
-            text, f"Drawn at random; green: the same thing. Right within the first {ANSWERS}: {'yes' if hit else 'no'}."
+            text, f"Drawn at random; green: same product. Right within the first {ANSWERS}: {'yes' if hit else 'no'}."
         )
         grids = _grids(predictions, rows, ranks, hit)
         for photos in grids:
@@ -128,7 +130,7 @@ def matching_examples(predictions: RetrievalPredictions, rows: Catalog, count: i
     drawn = np.random.default_rng(0).permutation(len(ranks.query))[: count // 2]
     examples: list[dict[str, object]] = []
     for query in sorted(_domains(predictions)[0][ranks.query[drawn]].tolist()):
-        (first,), _ = _answers(predictions, query, gallery, 1)
+        (first,), _ = _nearest(predictions, query, gallery, 1)
         right = predictions.product_ids[first] == predictions.product_ids[query]
         for row, mark, tone in ((query, "?", ""), (first, "✓" if right else "✗", "good" if right else "bad")):
             picture = thumbnail(rows.uri(predictions.images[row]))
@@ -155,10 +157,10 @@ def _ranks(predictions: RetrievalPredictions, queries: np.ndarray, gallery: np.n
     return rank(features[queries], labels[queries], features[gallery], labels[gallery], score=compare)
 
 
-def _answers(
+def _nearest(
     predictions: RetrievalPredictions, query: int, gallery: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best answers to a query: rows, and how alike they are."""
+    """The nearest neighbours of a query: rows and their scores."""
     import torch
     from torch.nn import functional as F
 
@@ -176,8 +178,8 @@ def _curve(ranks: Ranks, nodes: Mapping[int, Mapping[str, Ranks]]) -> "Figure":
     figure = Figure(figsize=(7.2, 3.8), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(CURVE, [ranks.recall(k) for k in CURVE], marker="o", markersize=3, label="all shop photos")
-    for level, own in nodes.items():
-        hits = [np.concatenate([ranks.hits(k) for ranks in own.values()]).mean() for k in CURVE]
+    for level, by_node in nodes.items():
+        hits = [np.concatenate([ranks.hits(k) for ranks in by_node.values()]).mean() for k in CURVE]
         axes.plot(CURVE, hits, marker="o", markersize=3, label=f"within the category, level {level}")
     axes.set_xscale("log")
     axes.set(xlabel="k", ylabel="top-k accuracy", ylim=(0, 1.02))
@@ -193,11 +195,11 @@ def _grids(predictions: RetrievalPredictions, rows: Catalog, ranks: Ranks, hit: 
     drawn = np.random.default_rng(0).permutation(wanted)[:SHOWN]
     grids = []
     for query in queries[np.sort(drawn)].tolist():
-        found, scores = _answers(predictions, query, gallery, ANSWERS)
+        ranked, scores = _nearest(predictions, query, gallery, ANSWERS)
         photos = [
             Photo(thumbnail(rows.uri(predictions.images[query])), ["query", predictions.product_ids[query]], "warn")
         ]
-        for row, score in zip(found.tolist(), scores.tolist(), strict=True):
+        for row, score in zip(ranked.tolist(), scores.tolist(), strict=True):
             tone = "good" if predictions.product_ids[row] == predictions.product_ids[query] else "bad"
             photos.append(
                 Photo(
@@ -222,11 +224,11 @@ def _map(predictions: RetrievalPredictions) -> "Figure":
         if predictions.product_ids[row] and predictions.product_ids[row] in shop_place:
             other = shop_place[predictions.product_ids[row]]
             axes.plot([place[0], other[0]], [place[1], other[1]], color="0.8", linewidth=0.5, zorder=1)
-    for own, name, colour in (
+    for domain_rows, name, colour in (
         (slice(0, len(users)), "user", "tab:orange"),
         (slice(len(users), None), "shop", "tab:blue"),
     ):
-        axes.scatter(places[own, 0], places[own, 1], s=12, label=name, color=colour, zorder=2)
+        axes.scatter(places[domain_rows, 0], places[domain_rows, 1], s=12, label=name, color=colour, zorder=2)
     axes.set(xticks=[], yticks=[])
     axes.legend(frameon=False)
     return figure

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from vitrine.catalog import Catalog
     from vitrine.evaluation.frozen import FrozenNet
-    from vitrine.evaluation.sample import Answers
+    from vitrine.evaluation.sample import Hits
     from vitrine.predictions import LabelPredictions, RetrievalPredictions
     from vitrine.report import Page
 
@@ -63,7 +63,7 @@ class Representation(LabelTask["RetrievalPredictions"]):
         """See `Task`."""
         from vitrine.tasks.representation.fit import train_representation
 
-        train_representation(catalog, variant, out, settings, folder)
+        train_representation(catalog, variant, out, settings, folder, self)
 
     def build(self, config: Mapping[str, Any]) -> "nn.Module":
         """See `Task`."""
@@ -90,7 +90,7 @@ class Representation(LabelTask["RetrievalPredictions"]):
         if (gallery := gallery_rows(table)).any():  # it is searched, and what it shows may have been learnt
             asking = ~gallery
             targets = [
-                replace(target, truth=[truth if own else () for truth, own in zip(target.truth, asking, strict=True)])
+                replace(target, truth=[truth if asks else () for truth, asks in zip(target.truth, asking, strict=True)])
                 for target in targets
             ]
         paths = table["category"].astype(str).tolist() if "category" in table else [""] * len(table)
@@ -98,7 +98,7 @@ class Representation(LabelTask["RetrievalPredictions"]):
         return RetrievalPredictions(self.name, images, targets, features, seconds, paths=paths, asking=asking)
 
     def rows(self, catalog: "Catalog", split: str) -> "Catalog":
-        """Those of a split, and the gallery, which only answers.
+        """Those of a split, and the gallery, which holds no queries.
 
         Raises:
             InputError: if there are none of the split.
@@ -128,15 +128,15 @@ class Representation(LabelTask["RetrievalPredictions"]):
 
         return constant_order(predictions)
 
-    def answers(self, predictions: "RetrievalPredictions") -> "dict[str, Answers]":
+    def hits(self, predictions: "RetrievalPredictions") -> "dict[str, Hits]":
         """Of every level, whether the first photo found is of the same node."""
         import numpy as np
 
-        from vitrine.evaluation.sample import Answers
+        from vitrine.evaluation.sample import Hits
         from vitrine.tasks.representation.report import level_ranks
 
         return {
-            f"level{level}": Answers(ranks.query, np.zeros(len(ranks.query), np.int64), ranks.hits(1))
+            f"level{level}": Hits(ranks.query, np.zeros(len(ranks.query), np.int64), ranks.hits(1))
             for level, ranks in level_ranks(predictions).items()
         }
 

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,16 +12,17 @@ from vitrine.catalog import Catalog
 from vitrine.data.photo_store import PhotoStore
 from vitrine.inference import run_net
 from vitrine.model import save_model
+from vitrine.tasks.labels import LabelTask
 from vitrine.tasks.representation.net import build, describe, super_classes
 from vitrine.tasks.representation.objective import objective, training_module
 from vitrine.tasks.representation.settings import RepresentationSettings
 from vitrine.training.engine import fit
-from vitrine.training.model import start_config, training_identity, training_notes
+from vitrine.training.model import calibration_rows, start_config, training_identity, training_notes
 from vitrine.training.recipe import trained_part
 
 
 def train_representation(
-    catalog: Catalog, variant: str, out: Path, settings: RepresentationSettings, folder: Path
+    catalog: Catalog, variant: str, out: Path, settings: RepresentationSettings, folder: Path, task: LabelTask[Any]
 ) -> None:
     """Trains a variant; checkpoints go into `folder`. The instance weights are not kept."""
     config = start_config("representation", variant, settings, catalog)
@@ -33,13 +35,15 @@ def train_representation(
         module = training_module(net, catalog, config, settings)
         learnt = objective(module, catalog, shown, config, settings)
         history = fit(module, learnt, settings, folder / "checkpoint.pt", identity, f"representation {variant}")
-    split = catalog.table["split"].to_numpy()
-    rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
-    _, scores = run_net(net, store, rows)
+    rows = calibration_rows(catalog)
+    features, scores = run_net(net, store, rows)
     supers = super_classes(config, catalog.table)[rows]
     temperatures = {}
-    for name, own in scores.items():
-        temperatures[name] = fit_temperature(own, supers[:, None] == np.arange(own.shape[1]))
+    for name, logits in scores.items():
+        temperatures[name] = fit_temperature(logits, supers[:, None] == np.arange(logits.shape[1]))
     metrics = {f"validation/{name}": value for name, value in (history.kept.figures if history.kept else {}).items()}
     config |= {"temperatures": temperatures, "history": [asdict(epoch) for epoch in history.epochs]}
+    if len(catalog.of_split("validation")):  # all training photos against all others would take hours
+        deciding = task.deciding(config, catalog.table.iloc[rows], features, scores)
+        metrics |= {f"validation/{name}": value for name, value in deciding.items()}
     save_model(out, net, config, metrics, training_notes(history))

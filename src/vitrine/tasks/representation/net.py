@@ -46,12 +46,12 @@ def describe(catalog: Catalog, variant: str, level: int) -> dict[str, Any]:
         return {"level": 0, "classes": [], "leaves": []}
     if level > tree.depth:
         raise InputError(f"level={level}: the categories of {catalog.address} have {tree.depth} levels")
-    own = tree.depth if variant == "fine" else level or max(1, tree.depth - 1)
-    classes = list(tree.level(own))
+    depth = tree.depth if variant == "fine" else level or max(1, tree.depth - 1)
+    classes = list(tree.level(depth))
     if len(classes) < 2:
         what = f"one value ({classes[0]!r})" if classes else "no label"
-        raise InputError(f"{catalog.address}: category has {what} at level {own}; there is nothing to learn")
-    return {"level": own, "classes": classes, "leaves": list(tree.leaves)}
+        raise InputError(f"{catalog.address}: category has {what} at level {depth}; there is nothing to learn")
+    return {"level": depth, "classes": classes, "leaves": list(tree.leaves)}
 
 
 def build(config: Mapping[str, Any], weights: str = "none") -> RepresentationNet:

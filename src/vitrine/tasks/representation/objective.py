@@ -92,17 +92,17 @@ def objective(
     def loss(epoch: int, step: int, rows: np.ndarray, views: Sequence[Tensor], device: torch.device) -> Tensor:
         features, scores = net(views[0])
         total = features.new_zeros((), dtype=torch.float32)
-        known = labels[rows].to(device)
+        targets = labels[rows].to(device)
         if maskcon is not None:
-            total = total + maskcon(net.trunk, features, views[1], known, torch.from_numpy(rows).to(device))
-        if SUPER in scores and (known >= 0).any():
-            total = total + F.cross_entropy(scores[SUPER].float(), known, ignore_index=-1)
+            total = total + maskcon(net.trunk, features, views[1], targets, torch.from_numpy(rows).to(device))
+        if SUPER in scores and (targets >= 0).any():
+            total = total + F.cross_entropy(scores[SUPER].float(), targets, ignore_index=-1)
         if instances is not None:
             generator = torch.Generator().manual_seed(
                 int(np.random.default_rng((settings.seed, epoch, step)).integers(2**62))
             )
-            own = torch.from_numpy(group_of[rows]).to(device), torch.from_numpy(place_of[rows]).to(device)
-            term = instances(features, *own, generator)
+            group_and_place = torch.from_numpy(group_of[rows]).to(device), torch.from_numpy(place_of[rows]).to(device)
+            term = instances(features, *group_and_place, generator)
             total = total + (1.0 if variant == "indi" else lambda_at(epoch, settings)) * term
         return total
 
@@ -110,8 +110,8 @@ def objective(
         if len(validation) < 2:
             return {}
         features, _ = run_net(net, store, validation)
-        found = rank(features, supers[validation], features, supers[validation], itself=np.arange(len(validation)))
-        return {f"level{config['level']}/recall@1": found.recall(1)} if len(found.query) else {}
+        ranks = rank(features, supers[validation], features, supers[validation], itself=np.arange(len(validation)))
+        return {f"level{config['level']}/recall@1": ranks.recall(1)} if len(ranks.query) else {}
 
     views = 1 if maskcon is None else 2
     return Objective(steps, batches, loss, lambda: None, store, settings.seed, views, figures)

@@ -1,4 +1,4 @@
-"""From a net's scores to answers about the trained level and those above it."""
+"""From a net's logits to predictions of the trained level and those above it."""
 
 from collections.abc import Mapping
 from typing import Any

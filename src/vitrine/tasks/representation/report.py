@@ -9,7 +9,7 @@ from vitrine.catalog import Catalog
 from vitrine.catalog.tree import CategoryTree
 from vitrine.errors import InputError
 from vitrine.evaluation.beside import add_baseline
-from vitrine.evaluation.metrics import topk_accuracy
+from vitrine.evaluation.metrics import topk, true_ranks
 from vitrine.predictions import RetrievalPredictions
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
 from vitrine.retrieval.exact import best_first
@@ -27,17 +27,17 @@ QUERIES_SHOWN, ANSWERS_SHOWN = 8, 7
 def level_ranks(predictions: RetrievalPredictions) -> dict[int, Ranks]:
     """Per level, every labelled photo asked for among all others; levels where no photo has a partner are left out.
 
-    Photos that only answer (`RetrievalPredictions.asking`) are not asked for.
+    Photos that are in the gallery only (`RetrievalPredictions.asking`) are no queries.
     """
     tree = CategoryTree(predictions.paths)
-    found = {}
+    by_level = {}
     for level in range(1, tree.depth + 1):
         labels = level_labels(predictions, level)
         asked = labels if predictions.asking is None else np.where(predictions.asking, labels, -1)
         ranks = rank(predictions.embeddings, asked, predictions.embeddings, labels, itself=np.arange(len(labels)))
         if len(ranks.query):
-            found[level] = ranks
-    return found
+            by_level[level] = ranks
+    return by_level
 
 
 def level_labels(predictions: RetrievalPredictions, level: int) -> np.ndarray:
@@ -57,13 +57,13 @@ def representation_metrics(predictions: RetrievalPredictions) -> dict[str, float
     if not ranks:
         raise InputError(f"nothing to measure: no two of {len(predictions.images)} photos share a category")
     values: dict[str, float] = {}
-    for level, own in ranks.items():
-        values |= {f"level{level}/recall@{k}": own.recall(k) for k in RECALL_AT}
-        values[f"level{level}/count"] = float(len(own.query))
+    for level, level_rank in ranks.items():
+        values |= {f"level{level}/recall@{k}": level_rank.recall(k) for k in RECALL_AT}
+        values[f"level{level}/count"] = float(len(level_rank.query))
     values |= {f"recall@{k}": ranks[max(ranks)].recall(k) for k in RECALL_AT}
     for target in predictions.targets:
         if any(target.truth):
-            values |= {f"{target.name}/top{k}": topk_accuracy(target, k) for k in (1, 5)}
+            values |= {f"{target.name}/top{k}": topk(true_ranks(target), k) for k in (1, 5)}
     values["count"] = float(len(predictions.images) if predictions.asking is None else predictions.asking.sum())
     values["seconds_per_1000_images"] = 1000.0 * predictions.seconds / len(predictions.images)
     return values
@@ -87,8 +87,13 @@ def representation_page(
     page.table(
         ["level", "queries", "alone in their node", *(f"@{k}" for k in RECALL_AT)],
         [
-            (level, f"{len(own.query):,}", f"{own.left_out:,}", *(percent(own.recall(k)) for k in RECALL_AT))
-            for level, own in ranks.items()
+            (
+                level,
+                f"{len(level_rank.query):,}",
+                f"{level_rank.left_out:,}",
+                *(percent(level_rank.recall(k)) for k in RECALL_AT),
+            )
+            for level, level_rank in ranks.items()
         ],
     )
     page.figure(_curve(ranks), "recall against k, per level")
@@ -106,8 +111,8 @@ def _curve(ranks: Mapping[int, Ranks]) -> "Figure":
 
     figure = Figure(figsize=(7.2, 3.8), layout="constrained")
     axes = figure.add_subplot()
-    for level, own in ranks.items():
-        axes.plot(CURVE, [own.recall(k) for k in CURVE], marker="o", markersize=3, label=f"level {level}")
+    for level, level_rank in ranks.items():
+        axes.plot(CURVE, [level_rank.recall(k) for k in CURVE], marker="o", markersize=3, label=f"level {level}")
     axes.set_xscale("log")
     axes.set(xlabel="k", ylabel="recall@k", ylim=(0, 1.02))
     axes.grid(alpha=0.3)
@@ -123,11 +128,11 @@ def _grids(predictions: RetrievalPredictions, rows: Catalog, level: int, ranks: 
     for query in np.sort(drawn).tolist():
         scores = unit @ unit[query]
         scores[query] = -np.inf
-        found, cosines = best_first(np.arange(len(unit)), scores, ANSWERS_SHOWN)
+        ranked, cosines = best_first(np.arange(len(unit)), scores, ANSWERS_SHOWN)
         photos = [
             Photo(thumbnail(rows.uri(predictions.images[query])), ["query", _last(predictions.paths[query])], "warn")
         ]
-        for row, cosine in zip(found.tolist(), cosines.tolist(), strict=True):
+        for row, cosine in zip(ranked.tolist(), cosines.tolist(), strict=True):
             tone = "good" if labels[row] == labels[query] else "bad"
             caption = [_last(predictions.paths[row]), f"cosine {cosine:.3f}"]
             photos.append(Photo(thumbnail(rows.uri(predictions.images[row])), caption, tone))

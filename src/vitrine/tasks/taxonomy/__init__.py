@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vitrine.catalog import Catalog
     from vitrine.evaluation.frozen import FrozenNet
-    from vitrine.evaluation.sample import Answers
+    from vitrine.evaluation.sample import Hits
     from vitrine.predictions import LabelPredictions, PhotoPredictions
     from vitrine.report import Page
 
@@ -52,6 +52,7 @@ class Taxonomy(LabelTask["PhotoPredictions"]):
     guarded = re.compile(r"level\d+/macro_top1|attr:.+/(recall@1|top1)")
     headlines = ("macro_top1", "top1", "macro_top5", "top5")
     corrupted = ("top1", "top5")
+    precedence = 2
     config = TaxonomyConfig
 
     def settings(self, variant: str) -> type[Settings]:
@@ -86,7 +87,7 @@ class Taxonomy(LabelTask["PhotoPredictions"]):
         """See `Task`."""
         from vitrine.tasks.taxonomy.fit import train_taxonomy
 
-        train_taxonomy(catalog, variant, out, settings, folder, self.load)
+        train_taxonomy(catalog, variant, out, settings, folder, self)
 
     def build(self, config: Mapping[str, Any]) -> "nn.Module":
         """See `Task`."""
@@ -125,13 +126,13 @@ class Taxonomy(LabelTask["PhotoPredictions"]):
 
         return taxonomy_metrics(predictions)
 
-    def answers(self, predictions: "PhotoPredictions") -> "dict[str, Answers]":
+    def hits(self, predictions: "PhotoPredictions") -> "dict[str, Hits]":
         """Of every level, each class a group."""
         from vitrine.evaluation.metrics import true_ranks
-        from vitrine.evaluation.sample import Answers
+        from vitrine.evaluation.sample import Hits
 
-        levels = [own for own in predictions.targets if own.name.startswith("level") and any(own.truth)]
-        return {own.name: Answers.of_ranks(true_ranks(own), 1, by_class=True) for own in levels}
+        levels = [target for target in predictions.targets if target.name.startswith("level") and any(target.truth)]
+        return {target.name: Hits.of_ranks(true_ranks(target), 1, by_class=True) for target in levels}
 
     def baseline(
         self, frozen: "FrozenNet", config: Mapping[str, Any], catalog: "Catalog", rows: "Catalog"
@@ -143,19 +144,19 @@ class Taxonomy(LabelTask["PhotoPredictions"]):
         from vitrine.predictions import PhotoPredictions
         from vitrine.tasks.taxonomy.predictions import label_predictions, label_targets, separate_levels
 
-        known = fitted(frozen, lambda part: self.photos(config, part), rows_to_fit(catalog))
-        if known is None:
+        regression = fitted(frozen, lambda part: self.photos(config, part), rows_to_fit(catalog))
+        if regression is None:
             return f"{catalog.address} has no training rows to fit a regression on"
         levels = list(range(1, CategoryTree(config["leaves"]).depth))
         plain = {"leaves": config["leaves"], "labels": config["labels"], "levels": levels}
         targets = []
-        for name, truth, labels in label_targets(plain, known.rows.table):
+        for name, truth, labels in label_targets(plain, regression.rows.table):
             allowed = label_matrix(truth, labels)
             if not name.startswith("attr:"):  # a category cut short says nothing of what is below
                 allowed &= (allowed.sum(axis=1) == 1)[:, None]
             targets.append((name, allowed))
         features = frozen.features(self.photos(config, rows))
-        scores = label_scores(known, features, targets)
+        scores = label_scores(regression, features, targets)
         temperatures = dict.fromkeys(scores, 1.0)
         predicted = label_predictions(plain, scores, rows.table, temperatures)
         if levels:

@@ -18,7 +18,7 @@ class Balance:
     """What was chosen, and what each tau came to on the validation photos.
 
     Attributes:
-        tau: 0 = the net answers as it is.
+        tau: 0 = the net's own logits.
         offsets: tau log pi, taken from each leaf's score over its temperature, (leaves,).
         tried: tau -> (top-1, mean over leaves of the leaf's own top-1).
     """
@@ -42,14 +42,14 @@ def choose_balance(scores: np.ndarray, allowed: np.ndarray, counts: Sequence[flo
     """
     values = np.maximum(np.asarray(counts, np.float64), 1.0)
     logs = np.log(values / values.sum())
-    known = allowed.sum(axis=1) == 1
-    if not known.any():
+    certain = allowed.sum(axis=1) == 1
+    if not certain.any():
         return Balance(0.0, [0.0] * len(logs), {})
-    truth = allowed[known].argmax(axis=1)
-    own = scores[known].astype(np.float64) / fit_temperature(scores, allowed)
+    truth = allowed[certain].argmax(axis=1)
+    logits = scores[certain].astype(np.float64) / fit_temperature(scores, allowed)
     of_leaf = np.bincount(truth, minlength=len(logs))
     weights = 1 / (of_leaf[truth] * (of_leaf > 0).sum())  # of each photo in the mean over leaves
-    right = {tau: (own - tau * logs).argmax(axis=1) == truth for tau in TAUS}
+    right = {tau: (logits - tau * logs).argmax(axis=1) == truth for tau in TAUS}
     tried = {tau: (float(hits.mean()), float(weights @ hits)) for tau, hits in right.items()}
     cheap = [tau for tau in TAUS if tried[tau][0] >= tried[0.0][0] - TOP1_COST]
     best = max(cheap, key=lambda tau: (tried[tau][1], -tau))

@@ -10,7 +10,7 @@ from vitrine.catalog import Catalog
 from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
 from vitrine.model import load_config, load_tensors
-from vitrine.tasks.task import Load
+from vitrine.tasks.labels import LabelTask
 from vitrine.tasks.taxonomy.net import TaxonomyNet
 from vitrine.tasks.taxonomy.objective import balance, objective
 from vitrine.tasks.taxonomy.predictions import label_targets, labelled_targets
@@ -25,32 +25,34 @@ from vitrine.training.recipe import train_net
 
 
 def train_taxonomy(
-    catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path, load: Load
+    catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path, task: LabelTask[Any]
 ) -> None:
     """Trains a variant; checkpoints go into `folder`."""
     catalog = cut_catalog(catalog, settings.level)
     if SYSTEMS[variant].refined:
-        _train_refined(catalog, variant, out, settings, folder, load)
+        _train_refined(catalog, variant, out, settings, folder, task)
     else:
-        _train_net(catalog, variant, out, settings, folder)
+        _train_net(catalog, variant, out, settings, folder, task)
 
 
 def _start(catalog: Catalog, variant: str, settings: TaxonomySettings) -> dict[str, Any]:
     """The config of a net before it has learnt anything."""
-    own = {"hidden": settings.hidden, "salient_stage": settings.salient_stage}
-    known = describe(catalog, variant, settings.attributes)
-    return start_config("taxonomy", variant, settings, catalog) | own | known
+    sizes = {"hidden": settings.hidden, "salient_stage": settings.salient_stage}
+    described = describe(catalog, variant, settings.attributes)
+    return start_config("taxonomy", variant, settings, catalog) | sizes | described
 
 
-def _train_net(catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path) -> None:
+def _train_net(
+    catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path, task: LabelTask[Any]
+) -> None:
     config = _start(catalog, variant, settings)
     torch.manual_seed(settings.seed)
     net = build(config, settings.weights)
     assert isinstance(net, TaxonomyNet)
     if settings.start:
         earlier = Path(settings.start)
-        known = load_config(earlier)
-        new = warm_start(net, config, load_tensors(earlier), known, settings.start)
+        earlier_config = load_config(earlier)
+        new = warm_start(net, config, load_tensors(earlier), earlier_config, settings.start)
         print(f"taxonomy {variant}: goes on from {earlier}; {len(new)} leaves are new to it", flush=True)
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
     identity = training_identity(catalog, f"taxonomy/{variant}", settings)
@@ -60,29 +62,31 @@ def _train_net(catalog: Catalog, variant: str, out: Path, settings: TaxonomySett
 
     history = train_net(net, objective_on, store, settings, folder, identity, f"taxonomy {variant}")
     kept, noted = balance(net, catalog, store, config) if settings.balance else ({}, "")
-    finish(out, net, config | kept, catalog, store, training_notes(history) + noted, label_targets, labelled_targets)
+    notes = training_notes(history) + noted
+    finish(out, net, config | kept, catalog, store, notes, label_targets, task.deciding, labelled_targets)
 
 
 def _train_refined(
-    catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path, load: Load
+    catalog: Catalog, variant: str, out: Path, settings: TaxonomySettings, folder: Path, task: LabelTask[Any]
 ) -> None:
     """One net per level, each trained as the flat variant; then MCR on their validation scores."""
     config = _start(catalog, variant, settings)
     given = [Path(text) for text in settings.nets]
-    paths = given or _train_levels(catalog, variant, config["levels"], settings, folder)
-    net = join(config, [(str(path), *load(path)) for path in paths])
+    paths = given or _train_levels(catalog, variant, config["levels"], settings, folder, task)
+    net = join(config, [(str(path), *task.load(path)) for path in paths])
     net.to("cuda" if torch.cuda.is_available() else "cpu").to(memory_format=torch.channels_last)
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers)
     learnt = refine(net, catalog, store, config, settings)
     names = [*config["levels"], "leaf"]
-    for name, own in zip(names, learnt, strict=True):
-        print(f"taxonomy {variant}: MCR of level {name}: lambda {own.strength:g}", flush=True)
+    for name, refinement in zip(names, learnt, strict=True):
+        print(f"taxonomy {variant}: MCR of level {name}: lambda {refinement.strength:g}", flush=True)
     kept, noted = balance(net, catalog, store, config) if settings.balance else ({}, "")
-    finish(out, net, config | kept, catalog, store, mcr_notes(names, learnt) + noted, label_targets, labelled_targets)
+    notes = mcr_notes(names, learnt) + noted
+    finish(out, net, config | kept, catalog, store, notes, label_targets, task.deciding, labelled_targets)
 
 
 def _train_levels(
-    catalog: Catalog, variant: str, levels: list[int], settings: TaxonomySettings, folder: Path
+    catalog: Catalog, variant: str, levels: list[int], settings: TaxonomySettings, folder: Path, task: LabelTask[Any]
 ) -> list[Path]:
     """The nets of the coarser levels and of the leaves; those that are finished already are kept."""
     flat = variant.removesuffix("-mcr")
@@ -90,9 +94,9 @@ def _train_levels(
     for level in [*levels, 0]:
         path = folder / "levels" / str(level)
         if not path.exists():
-            own = settings.model_copy(update={"level": level})
+            level_settings = settings.model_copy(update={"level": level})
             checkpoints = folder / f"level-{level}"
-            _train_net(cut_catalog(catalog, level), flat, path, own, checkpoints)
+            _train_net(cut_catalog(catalog, level), flat, path, level_settings, checkpoints, task)
             shutil.rmtree(checkpoints, ignore_errors=True)
         paths.append(path)
     return paths

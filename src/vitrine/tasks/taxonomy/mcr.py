@@ -12,9 +12,9 @@ f is the vector of all nets' unnormalised scores, f_c the same with 0 outside R_
 - The sum in Eq. 2 runs over the level of c instead of R_c, so that the categories of a level share one distribution
   and Eq. 1 may compare them. Eq. 3 then falls apart into one convex problem per level.
 - W is drawn to W0 instead of 0: each category's own score, divided by its net's temperature. An infinite lambda leaves
-  the nets' own answers as they are, and few or noisy validation photos can do little harm.
+  the nets' own logits as they are, and few or noisy validation photos can do little harm.
 - lambda is chosen per level by cross-validation, infinity among the choices; it has to earn its place, and may not
-  lose answers on the training photos.
+  lose accuracy on the training photos.
 
 Scores of a level are centred per photo first: softmax does not see their mean, a regression on them would.
 """
@@ -67,9 +67,9 @@ class Refinement:
 
     Attributes:
         weights: W, (|C^j|, |Omega|) float32, 0 outside the related categories.
-        strength: lambda; infinite where the net's own answers stay as they are.
+        strength: lambda; infinite where the net's own logits stay as they are.
         losses: Mean -log P on held-out rows for each lambda tried.
-        hits: Share of held-out rows answered right, for each.
+        hits: Accuracy on held-out rows, for each.
     """
 
     weights: np.ndarray
@@ -80,7 +80,9 @@ class Refinement:
 
 def centred(scores: Sequence[np.ndarray]) -> np.ndarray:
     """The scores of all levels side by side, each level's mean taken out: (rows, |Omega|) float32."""
-    return np.concatenate([own - own.mean(axis=1, keepdims=True) for own in scores], axis=1, dtype=np.float32)
+    return np.concatenate(
+        [level_scores - level_scores.mean(axis=1, keepdims=True) for level_scores in scores], axis=1, dtype=np.float32
+    )
 
 
 def refine_level(
@@ -108,12 +110,14 @@ def refine_level(
             no fewer right than the nets alone. Photos of one source resemble each other: cross-validation among them
             does not see that the weights have learnt the source.
     """
-    known = np.flatnonzero(allowed.sum(axis=1) == 1)
-    features, labels = scores[known], allowed[known].argmax(axis=1)
-    own = structure.columns(level)
-    temperature = fit_temperature(features[:RELATED_ROWS, own], allowed[known[:RELATED_ROWS]]) if len(known) else 1.0
+    certain = np.flatnonzero(allowed.sum(axis=1) == 1)
+    features, labels = scores[certain], allowed[certain].argmax(axis=1)
+    columns = structure.columns(level)
+    temperature = (
+        fit_temperature(features[:RELATED_ROWS, columns], allowed[certain[:RELATED_ROWS]]) if len(certain) else 1.0
+    )
     anchor = np.zeros((structure.sizes[level], structure.total), np.float32)
-    anchor[np.arange(structure.sizes[level]), np.arange(own.start, own.stop)] = 1 / temperature
+    anchor[np.arange(structure.sizes[level]), np.arange(columns.start, columns.stop)] = 1 / temperature
     losses: dict[float, float] = {}
     hits: dict[float, float] = {}
     if strength is not None:
@@ -127,7 +131,7 @@ def refine_level(
         weights, _ = _fit_related(level, features, labels, anchor, structure, related, candidate, seed)
         if strength is not None or guard is None or _right(guard, weights) >= _right(guard, anchor):
             return Refinement(weights, candidate, losses, hits)
-    raise AssertionError("an infinite lambda loses no answers")
+    raise AssertionError("an infinite lambda loses no accuracy")
 
 
 def relevant(level: int, weights: np.ndarray, structure: Structure, related: int) -> np.ndarray:
@@ -142,15 +146,15 @@ def relevant(level: int, weights: np.ndarray, structure: Structure, related: int
         structure: Of the columns.
         related: K.
     """
-    own, size = structure.columns(level), structure.sizes[level]
-    strength = np.abs(weights[:, own])
+    columns, size = structure.columns(level), structure.sizes[level]
+    strength = np.abs(weights[:, columns])
     strength[np.arange(size), np.arange(size)] = np.inf
     nearest = np.argsort(-strength, axis=1, kind="stable")[:, :related]
     same = np.zeros((size, size), bool)
     np.put_along_axis(same, nearest, True, axis=1)
     mask = np.zeros((size, structure.total), bool)
-    mask[:, : own.start] = True
-    mask[:, own] = same
+    mask[:, : columns.start] = True
+    mask[:, columns] = same
     if level + 1 < len(structure.sizes):
         mask[:, structure.columns(level + 1)] = same[:, structure.parents[level + 1]]
     return mask
@@ -190,9 +194,9 @@ def fit_weights(
 
     first = held if start is None else start[mask].astype(np.float64)
     options = {"maxiter": ITERATIONS, "ftol": 1e-7, "gtol": 1e-5}
-    found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options).x
+    minimum = minimize(objective, first, jac=True, method="L-BFGS-B", options=options).x
     weights = np.zeros(mask.shape, np.float32)
-    weights[mask] = found
+    weights[mask] = minimum
     return weights
 
 
@@ -302,13 +306,13 @@ def _risen(losses: list[float]) -> bool:
 
 
 def _ranked(losses: dict[float, float], hits: dict[float, float]) -> list[float]:
-    """The lambdas that answer no fewer held-out rows right than the nets alone, lowest loss first; infinity is one."""
+    """The lambdas of no lower held-out accuracy than the nets alone, lowest loss first; infinity is one."""
     plain = hits[np.inf]
     return sorted((strength for strength in losses if hits[strength] >= plain), key=losses.__getitem__)
 
 
 def _right(photos: tuple[np.ndarray, np.ndarray], weights: np.ndarray) -> int:
-    """How many photos these weights answer right."""
+    """How many photos these weights predict right."""
     scores, allowed = photos
     return int(allowed[np.arange(len(scores)), (scores @ weights.T).argmax(axis=1)].sum())
 

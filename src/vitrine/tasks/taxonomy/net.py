@@ -85,7 +85,7 @@ class TaxonomyNet(nn.Module):
         scores = {LEAF: self.leaf(public)}
         scores.update({name: branch(public) for name, branch in self.levels.items()})
         if self.attributes is not None:
-            scores.update({f"attr:{kind}": own for kind, own in self.attributes(public).items()})
+            scores.update({f"attr:{kind}": logits for kind, logits in self.attributes(public).items()})
         if heat is not None:
             scores[HEAT] = heat
         return public, scores
@@ -101,7 +101,7 @@ class RefinedNets(nn.Module):
 
     Args:
         nets: The nets, the deepest level's last.
-        names: The task each one answers, `LEAF` last.
+        names: The task of each one, `LEAF` last.
         structure: The categories of these levels.
     """
 
@@ -112,23 +112,25 @@ class RefinedNets(nn.Module):
         self.sizes = structure.sizes
         for level, size in enumerate(structure.sizes):
             weights = torch.zeros(size, structure.total)
-            own = structure.columns(level)
-            weights[:, own] = torch.eye(size)
+            columns = structure.columns(level)
+            weights[:, columns] = torch.eye(size)
             self.register_buffer(f"weights{level}", weights)
 
     def plain(self, photos: Tensor) -> tuple[Tensor, list[Tensor], Tensor | None]:
         """The deepest net's features, each net's own scores, and the deepest net's heat map if it has one."""
-        own, features, heat = [], photos, None
+        level_scores, features, heat = [], photos, None
         for net in self.nets:
             features, scores = net(photos)
-            own.append(scores[LEAF])
+            level_scores.append(scores[LEAF])
             heat = scores.get(HEAT)
-        return features, own, heat
+        return features, level_scores, heat
 
     def forward(self, photos: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Normalised photos (n, 3, h, w) to the deepest net's features and the refined scores w_c . f_c per task."""
-        features, own, heat = self.plain(photos)
-        centred = torch.cat([scores.float() - scores.float().mean(dim=1, keepdim=True) for scores in own], dim=1)
+        features, level_scores, heat = self.plain(photos)
+        centred = torch.cat(
+            [scores.float() - scores.float().mean(dim=1, keepdim=True) for scores in level_scores], dim=1
+        )
         scores = {name: centred @ self.get_buffer(f"weights{i}").T for i, name in enumerate(self.names)}
         if heat is not None:
             scores[HEAT] = heat

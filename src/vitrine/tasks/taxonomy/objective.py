@@ -18,7 +18,7 @@ from vitrine.catalog import Catalog
 from vitrine.data.inputs import Inputs
 from vitrine.data.sampling import shuffled
 from vitrine.data.truth import label_matrix, labelled_accuracy
-from vitrine.errors import InputError, nearest
+from vitrine.errors import InputError, did_you_mean
 from vitrine.inference import run_net
 from vitrine.tasks.taxonomy.balance import choose_balance
 from vitrine.tasks.taxonomy.net import LEAF, TaxonomyNet
@@ -39,15 +39,21 @@ def objective(
         InputError: if the settings weigh a task that there is none of.
     """
     split = catalog.table["split"].to_numpy()
-    matrices = {name: label_matrix(own, labels) for name, own, labels in label_targets(config, catalog.table)}
+    matrices = {
+        name: label_matrix(true_labels, labels) for name, true_labels, labels in label_targets(config, catalog.table)
+    }
     labelled = np.any([matrix.any(axis=1) for matrix in matrices.values()], axis=0)
     train = np.flatnonzero((split == "train") & labelled)
-    leaves, truth = next((labels, own) for name, own, labels in labelled_targets(config, catalog.table) if name == LEAF)
-    validation = np.flatnonzero((split == "validation") & np.array([bool(own) for own in truth]))
-    known = [truth[row] for row in validation]
+    leaves, truth = next(
+        (labels, leaf_truth) for name, leaf_truth, labels in labelled_targets(config, catalog.table) if name == LEAF
+    )
+    validation = np.flatnonzero((split == "validation") & np.array([bool(names) for names in truth]))
+    true_leaves = [truth[row] for row in validation]
     weights = task_weights(matrices, train, settings)
-    categories = {name: torch.from_numpy(own) for name, own in matrices.items() if not name.startswith("attr:")}
-    states = {name: torch.from_numpy(_distribution(own)) for name, own in matrices.items() if name.startswith("attr:")}
+    categories = {name: torch.from_numpy(matrix) for name, matrix in matrices.items() if not name.startswith("attr:")}
+    states = {
+        name: torch.from_numpy(_distribution(matrix)) for name, matrix in matrices.items() if name.startswith("attr:")
+    }
     offsets = logit_offsets(_distribution(matrices[LEAF][train]).sum(axis=0).tolist(), settings.logit_adjustment)
     steps = len(shuffled(train, settings.batch_size, settings.seed, 0))
 
@@ -59,17 +65,17 @@ def objective(
         terms = []
         for name, allowed in categories.items():
             leaf = name == LEAF
-            own = scores[name] + offsets.to(device) if leaf and settings.logit_adjustment else scores[name]
+            logits = scores[name] + offsets.to(device) if leaf and settings.logit_adjustment else scores[name]
             smoothing = settings.label_smoothing if leaf else 0.0
-            terms.append(weights[name] * subtree_cross_entropy(own, allowed[rows].to(device), smoothing))
-        for name, own in states.items():
-            terms.append(weights[name] * annotated_cross_entropy(scores[name], own[rows].to(device)))
+            terms.append(weights[name] * subtree_cross_entropy(logits, allowed[rows].to(device), smoothing))
+        for name, distribution in states.items():
+            terms.append(weights[name] * annotated_cross_entropy(scores[name], distribution[rows].to(device)))
         return torch.stack(terms).sum()
 
     def score() -> float | None:
         if not len(validation):
             return None
-        return labelled_accuracy(run_net(net, store, validation)[1][LEAF], known, leaves)[0]
+        return labelled_accuracy(run_net(net, store, validation)[1][LEAF], true_leaves, leaves)[0]
 
     return Objective(steps, batches, loss, score, store, settings.seed, scored="leaf top1")
 
@@ -87,11 +93,15 @@ def balance(net: nn.Module, catalog: Catalog, store: Inputs, config: Mapping[str
     if not len(rows):
         return {}, ""
     counts = _distribution(allowed[split == "train"]).sum(axis=0)
-    found = choose_balance(run_net(net, store, rows)[1][LEAF], allowed[rows], counts)
-    lines = [f"| {tau:g} | {100 * top1:.1f} | {100 * macro:.1f} |" for tau, (top1, macro) in found.tried.items()]
-    chosen = f"tau = {found.tau:g}, the least that no other beats by more than a standard error of macro_top1\n"
+    balance_chosen = choose_balance(run_net(net, store, rows)[1][LEAF], allowed[rows], counts)
+    lines = [
+        f"| {tau:g} | {100 * top1:.1f} | {100 * macro:.1f} |" for tau, (top1, macro) in balance_chosen.tried.items()
+    ]
+    chosen = (
+        f"tau = {balance_chosen.tau:g}, the least that no other beats by more than a standard error of macro_top1\n"
+    )
     head = ["\n## Balance\n", chosen, "| tau | validation top1 | macro_top1 |", "| --- | --- | --- |"]
-    return {"balance": found.offsets}, "\n".join([*head, *lines, ""])
+    return {"balance": balance_chosen.offsets}, "\n".join([*head, *lines, ""])
 
 
 def task_weights(
@@ -107,8 +117,10 @@ def task_weights(
     Raises:
         InputError: if the settings weigh a task that there is none of.
     """
-    nodes = {name: own.shape[1] for name, own in matrices.items() if name.startswith("level")}
-    annotated = {name: int(own[train].any(axis=1).sum()) for name, own in matrices.items() if name.startswith("attr:")}
+    nodes = {name: matrix.shape[1] for name, matrix in matrices.items() if name.startswith("level")}
+    annotated = {
+        name: int(matrix[train].any(axis=1).sum()) for name, matrix in matrices.items() if name.startswith("attr:")
+    }
     weights = {
         LEAF: 1.0,
         **level_weights(nodes, matrices[LEAF].shape[1], settings.level_weight),
@@ -117,8 +129,7 @@ def task_weights(
     for text in settings.task_weights:
         name, _, value = text.rpartition("=")
         if name not in weights:
-            meant, known = nearest(name, weights), ", ".join(weights)
-            raise InputError(f"--set task_weights={text}: no such task; did you mean {meant}? (has: {known})")
+            raise InputError(f"--set task_weights={text}: no such task; {did_you_mean(name, weights, 'has')}")
         try:
             weights[name] = float(value)
         except ValueError as error:

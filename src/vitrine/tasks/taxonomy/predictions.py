@@ -1,4 +1,4 @@
-"""From a net's scores to answers about every level of the tree that never contradict each other, and the truth."""
+"""From a net's logits to predictions of every level of the tree that never contradict each other, and the truth."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from vitrine.tasks.taxonomy.systems import level_task
 
 
 def label_targets(config: Mapping[str, Any], table: pd.DataFrame) -> list[LabelTarget]:
-    """Each task of the net: its name, the labels that may be true of every row, the labels it can answer.
+    """Each task of the net: its name, the labels that may be true of every row, the labels it can predict.
 
     A category that stops at an inner node may be any node below it.
     """
@@ -45,22 +45,22 @@ def labelled_targets(config: Mapping[str, Any], table: pd.DataFrame) -> list[Lab
 def label_predictions(
     config: Mapping[str, Any], scores: Mapping[str, np.ndarray], table: pd.DataFrame, temperatures: Mapping[str, float]
 ) -> list[LabelPredictions]:
-    """What the net answered: every level of the tree, coarse to fine, then the attributes it learnt.
+    """The net's predictions: every level of the tree, coarse to fine, then the attributes it learnt.
 
-    A coarser level is answered by adding up the probabilities of the leaves below each node, so the levels agree: the
-    answers of a photo form one path wherever the likeliest leaf lies below the likeliest node.
+    A coarser level is predicted by adding up the probabilities of the leaves below each node, so the levels agree: the
+    predictions of a photo form one path wherever the likeliest leaf lies below the likeliest node.
     """
     tree = CategoryTree(config["leaves"])
     leaves = _leaf_probabilities(config, scores[LEAF], temperatures[LEAF])
     paths = _paths(table)
     asked = [
-        _question(f"level{level}", tree.level(level), leaves @ tree.membership(level), _truth(tree, paths, level))
+        _target(f"level{level}", tree.level(level), leaves @ tree.membership(level), _truth(tree, paths, level))
         for level in range(1, tree.depth + 1)
     ]
     for kind, labels in config["labels"].items():
         name = f"attr:{kind}"
         asked.append(
-            _question(name, labels, probabilities(scores[name], temperatures[name]), attribute_truth(table, kind))
+            _target(name, labels, probabilities(scores[name], temperatures[name]), attribute_truth(table, kind))
         )
     return asked
 
@@ -68,9 +68,9 @@ def label_predictions(
 def separate_levels(
     config: Mapping[str, Any], scores: Mapping[str, np.ndarray], table: pd.DataFrame, temperatures: Mapping[str, float]
 ) -> list[LabelPredictions]:
-    """What each level's own branch or net answers, the deepest last, as Eq. 1 has it: these may contradict each other.
+    """What each level's own branch or net predicts, the deepest last, as Eq. 1 has it: these may contradict each other.
 
-    Empty where only the leaves are answered.
+    Empty where only the leaves are predicted.
     """
     if not config.get("levels"):
         return []
@@ -79,10 +79,10 @@ def separate_levels(
     asked = []
     for level in [*config.get("levels", ()), tree.depth]:
         name = LEAF if level == tree.depth else level_task(level)
-        own = probabilities(scores[name], temperatures[name])
+        values = probabilities(scores[name], temperatures[name])
         if name == LEAF:
-            own = _leaf_probabilities(config, scores[LEAF], temperatures[LEAF])
-        asked.append(_question(f"level{level}", tree.level(level), own, _truth(tree, paths, level)))
+            values = _leaf_probabilities(config, scores[LEAF], temperatures[LEAF])
+        asked.append(_target(f"level{level}", tree.level(level), values, _truth(tree, paths, level)))
     return asked
 
 
@@ -96,7 +96,7 @@ def _leaf_probabilities(config: Mapping[str, Any], scores: np.ndarray, temperatu
     return probabilities(scores, temperature, -np.asarray(config.get("balance", 0.0)))
 
 
-def _question(name: str, labels: Sequence[str], scores: np.ndarray, truth: list[list[str]]) -> LabelPredictions:
+def _target(name: str, labels: Sequence[str], scores: np.ndarray, truth: list[list[str]]) -> LabelPredictions:
     return LabelPredictions(name, labels, scores, scores.max(axis=1), truth)
 
 

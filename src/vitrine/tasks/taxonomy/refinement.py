@@ -18,8 +18,9 @@ from vitrine.tasks.taxonomy.net import RefinedNets, TaxonomyNet, structure_of
 from vitrine.tasks.taxonomy.predictions import label_targets
 from vitrine.tasks.taxonomy.settings import TaxonomySettings
 from vitrine.tasks.taxonomy.systems import build
+from vitrine.training.model import calibration_rows
 
-GUARD_PHOTOS = 2000  # training photos on which MCR must not lose answers
+GUARD_PHOTOS = 2000  # training photos on which MCR must not lose accuracy
 SHARED = ("backbone", "image_size", "hidden", "salient", "salient_stage")
 
 
@@ -39,15 +40,15 @@ def join(config: Mapping[str, Any], nets: Sequence[tuple[str, nn.Module, Mapping
         raise InputError(f"--set nets: names {len(nets)} nets; the levels to learn are {', '.join(map(str, levels))}")
     whole = build(config)
     assert isinstance(whole, RefinedNets)
-    for level, own, (name, net, found) in zip(levels, whole.nets, nets, strict=True):
-        if not isinstance(net, TaxonomyNet) or found["levels"] or found["labels"]:
+    for level, part, (name, net, config_of) in zip(levels, whole.nets, nets, strict=True):
+        if not isinstance(net, TaxonomyNet) or config_of["levels"] or config_of["labels"]:
             raise InputError(f"{name}: is not the flat net of one level (a bcnn or sscnn)")
         for key in SHARED:
-            if found.get(key, 0) != config.get(key, 0):
-                raise InputError(f"{name}: has {key} {found.get(key, 0)}, not {config.get(key, 0)}")
-        if tuple(found["leaves"]) != tree.level(level):
+            if config_of.get(key, 0) != config.get(key, 0):
+                raise InputError(f"{name}: has {key} {config_of.get(key, 0)}, not {config.get(key, 0)}")
+        if tuple(config_of["leaves"]) != tree.level(level):
             raise InputError(f"{name}: does not answer the {len(tree.level(level))} categories of level {level}")
-        own.load_state_dict(net.state_dict())
+        part.load_state_dict(net.state_dict())
     return whole
 
 
@@ -60,7 +61,7 @@ def refine(
         What was learnt for each level.
     """
     split = catalog.table["split"].to_numpy()
-    rows = np.flatnonzero(split == ("validation" if (split == "validation").any() else "train"))
+    rows = calibration_rows(catalog)
     scores = plain_scores(net, store, rows)
     structure = structure_of(config["leaves"], config["levels"])
     others = np.random.default_rng(settings.seed).permutation(np.flatnonzero(split == "train"))[:GUARD_PHOTOS]
@@ -68,7 +69,7 @@ def refine(
     of_others = label_targets(config, catalog.table.iloc[np.sort(others)])
     learnt = []
     for level, (_, truth, labels) in enumerate(label_targets(config, catalog.table.iloc[rows])):
-        found = refine_level(
+        refined = refine_level(
             level,
             scores,
             label_matrix(truth, labels),
@@ -78,8 +79,8 @@ def refine(
             settings.seed,
             (seen, label_matrix(of_others[level][1], labels)),
         )
-        net.get_buffer(f"weights{level}").copy_(torch.from_numpy(found.weights))
-        learnt.append(found)
+        net.get_buffer(f"weights{level}").copy_(torch.from_numpy(refined.weights))
+        learnt.append(refined)
     return learnt
 
 
@@ -97,10 +98,12 @@ def mcr_notes(names: Sequence[object], learnt: Sequence[Refinement]) -> str:
         "| level | lambda | tried: loss, top-1 of held-out validation photos |",
         "| --- | --- | --- |",
     ]
-    for name, own in zip(names, learnt, strict=True):
-        tried = [f"{key:g}: {own.losses[key]:.4f}, {100 * own.hits[key]:.1f} %" for key in own.losses]
-        lines.append(f"| {name} | {own.strength:g} | {'; '.join(tried) or 'none'} |")
-    return "\n".join([*lines, "", "An infinite lambda leaves the nets' own answers as they are.", ""])
+    for name, refinement in zip(names, learnt, strict=True):
+        tried = [
+            f"{key:g}: {refinement.losses[key]:.4f}, {100 * refinement.hits[key]:.1f} %" for key in refinement.losses
+        ]
+        lines.append(f"| {name} | {refinement.strength:g} | {'; '.join(tried) or 'none'} |")
+    return "\n".join([*lines, "", "An infinite lambda leaves the nets' own logits as they are.", ""])
 
 
 class _Plain(nn.Module):
@@ -112,8 +115,9 @@ class _Plain(nn.Module):
 
     def forward(self, photos: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Normalised photos (n, 3, h, w) to features and the centred scores (n, m) per level."""
-        features, own, _ = self.net.plain(photos)
+        features, level_scores, _ = self.net.plain(photos)
         named = {
-            name: scores - scores.mean(dim=1, keepdim=True) for name, scores in zip(self.net.names, own, strict=True)
+            name: scores - scores.mean(dim=1, keepdim=True)
+            for name, scores in zip(self.net.names, level_scores, strict=True)
         }
         return features, named

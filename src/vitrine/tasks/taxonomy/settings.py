@@ -28,7 +28,7 @@ class TaxonomySettings(Settings):
 
 
 class BalancedTaxonomySettings(TaxonomySettings):
-    """ssmtl-ca, the default: chosen for how well it answers about every leaf, rare ones included."""
+    """ssmtl-ca, the default: chosen for its accuracy on every leaf, rare ones included."""
 
     balance: bool = Field(True, description="make up for common leaves as far as it costs at most 1 point of top1")
 

@@ -52,7 +52,7 @@ def describe(catalog: Catalog, variant: str, attributes: Sequence[str] = ()) -> 
         attributes: The attribute types to learn, for a variant that learns any; none = all there are.
 
     Returns:
-        `leaves`; `levels`, the coarser levels answered by a branch or a net of their own; `labels` of each attribute
+        `leaves`; `levels`, the coarser levels predicted by a branch or a net of their own; `labels` of each attribute
         type; `salient`; `refined`.
 
     Raises:
@@ -68,8 +68,8 @@ def describe(catalog: Catalog, variant: str, attributes: Sequence[str] = ()) -> 
         raise InputError(f"{catalog.address}: category has {what} among training photos; there is nothing to learn")
     labels = {}
     if system.attributes:
-        found = {kind: labels_seen(table, kind) for kind in attribute_types(table)}
-        labels = {kind: own for kind, own in found.items() if len(own) > 1}
+        seen = {kind: labels_seen(table, kind) for kind in attribute_types(table)}
+        labels = {kind: names for kind, names in seen.items() if len(names) > 1}
         unknown = [name for name in attributes if name not in labels]
         if unknown:
             raise InputError(

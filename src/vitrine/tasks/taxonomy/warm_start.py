@@ -44,23 +44,23 @@ def warm_start(
     for key in SHARED:
         if earlier[key] != config[key]:
             raise InputError(f"--set start={name}: has {key} {earlier[key]}, not {config[key]}")
-    own = net.state_dict()
+    state = net.state_dict()
     last = _last_layers(config)
     before = _last_layers(earlier)
-    for key, tensor in own.items():
+    for key, tensor in state.items():
         layer = key.rpartition(".")[0]
         if layer in last:
             if layer in before and tensors[key].shape[1:] == tensor.shape[1:]:
                 tree = not layer.startswith("attributes")
-                own[key] = _rows(tensor, last[layer], tensors[key], before[layer], tree)
+                state[key] = _rows(tensor, last[layer], tensors[key], before[layer], tree)
         elif key in tensors and tensors[key].shape == tensor.shape:
-            own[key] = tensors[key]
-    net.load_state_dict(own)
+            state[key] = tensors[key]
+    net.load_state_dict(state)
     return [leaf for leaf in config["leaves"] if leaf not in set(earlier["leaves"])]
 
 
 def _last_layers(config: Mapping[str, Any]) -> dict[str, Sequence[str]]:
-    """The labels that the rows of each last layer answer."""
+    """The labels of the rows of each last layer."""
     tree = CategoryTree(config["leaves"])
     layers: dict[str, Sequence[str]] = {"leaf.2": config["leaves"]}
     layers |= {f"levels.{level_task(level)}.2": tree.level(level) for level in config["levels"]}
@@ -71,24 +71,24 @@ def _last_layers(config: Mapping[str, Any]) -> dict[str, Sequence[str]]:
     return layers
 
 
-def _rows(fresh: Tensor, labels: Sequence[str], known: Tensor, known_labels: Sequence[str], tree: bool) -> Tensor:
+def _rows(fresh: Tensor, labels: Sequence[str], old: Tensor, known_labels: Sequence[str], tree: bool) -> Tensor:
     place = {label: i for i, label in enumerate(known_labels)}
     rows = []
-    for label, own in zip(labels, fresh, strict=True):
+    for label, row in zip(labels, fresh, strict=True):
         if label in place:
-            rows.append(known[place[label]])
+            rows.append(old[place[label]])
         else:
-            rows.append(_siblings(label, own, known, known_labels) if tree else own)
+            rows.append(_siblings(label, row, old, known_labels) if tree else row)
     return torch.stack(rows)
 
 
-def _siblings(label: str, fresh: Tensor, known: Tensor, known_labels: Sequence[str]) -> Tensor:
+def _siblings(label: str, fresh: Tensor, old: Tensor, known_labels: Sequence[str]) -> Tensor:
     """The mean row of the known labels below the nearest ancestor that has any; the fresh row where none has."""
     while "/" in label:
         label = label.rpartition("/")[0]
         near = [i for i, other in enumerate(known_labels) if other == label or other.startswith(f"{label}/")]
         if near:
-            return known[near].mean(dim=0)
+            return old[near].mean(dim=0)
     return fresh
 
 

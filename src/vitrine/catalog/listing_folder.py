@@ -1,0 +1,23 @@
+"""A listing that is no row of a catalog: a folder of its photos."""
+
+from pathlib import Path
+
+from vitrine import files
+from vitrine.catalog.photos import PHOTO_ENDINGS
+from vitrine.errors import InputError
+
+
+def photos_in(folder: str) -> list[str]:
+    """The photos that lie directly in a folder, by name.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if folder.lower().endswith(PHOTO_ENDINGS) and not Path(folder).is_dir():
+        raise InputError(f"{folder}: the model judges listings, not single photos; name folders of one listing each")
+    root = files.absolute(folder)
+    photos = [name for name in files.list_folder(root) if "/" not in name and not name.startswith(".")]
+    photos = [name for name in photos if name.lower().endswith(PHOTO_ENDINGS)]
+    if not photos:
+        raise InputError(f"{folder}: holds no photo; name the folder of one listing")
+    return [files.join(root, name) for name in photos]
