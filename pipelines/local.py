@@ -26,7 +26,7 @@ from kfp.local.status import Status
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec
 
 from pipelines.containers import in_containers
-from pipelines.form import SETTINGS
+from pipelines.form import FORM, SETTINGS
 from pipelines.packages import complete, load, parameters
 from pipelines.stages import LAST_LINES_OF
 from vitrine.catalog import read_catalog
@@ -35,7 +35,7 @@ from vitrine.files import absolute, exists, write_json
 from vitrine.journal import SIGN
 from vitrine.untrusted import printable
 
-PATHS = ("data_catalog", "data_remote", "out_registry", "out_reports")
+PATHS = ("data_catalog", "data_remote", "out_registry", "out_reports", "out_scores")
 AT_ONCE = 2  # steps of a loop that kfp.local runs side by side at most
 STARTS = re.compile(r"Executing task '([\w-]+)'")
 REUSED = re.compile(r"Task ([\w-]+) cache hit")
@@ -81,6 +81,8 @@ def run_pipeline(
     load(name)
     now = f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
     arguments: dict[str, Any] = {"out_registry": str(runs / "registry"), "out_reports": str(runs / "summaries")}
+    if "out_scores" in FORM[name]:
+        arguments["out_scores"] = str(runs / "scores" / "%Y-%m-%d")
     arguments |= parameters(name, overrides, path)
     arguments |= {key: absolute(arguments[key]) for key in PATHS if arguments.get(key)}
     own = {"checkpoints": str(runs / "checkpoints"), "endpoint": ""}  # drift only says that a retraining is due

@@ -84,24 +84,24 @@ def begin(
     )
     quality = {key: steps.text_at(whole[key]) for key in ("rules", "suite") if whole.get(key)}
     steps.check_rules(quality)
-    if pipeline == "monitor":
+    if pipeline in ("monitor", "score"):
         catalog = steps.name_period(catalog, period)
     state = steps.data_state(catalog, revision)
     table = files.join(files.absolute(reports), f"{TABLES}/{state}")
     run = run_folder(reports, run_id)
-    steps.keep_table(catalog, revision, remote, table, run, whole["packed"])
+    steps.keep_table(catalog, revision, remote, table, run, whole.get("packed", 0))
     files.write_bytes(files.join(run, POINTER), table.encode())
     asked = {key: value for key, value in zip(("variant", "backbone", "epochs"), how, strict=True) if value}
     steps.note_start(run, {**whole, **asked}, default_settings(pipeline))
     return Begun(
         table,
         state,
-        steps.shard_names(min(whole["shards"], SCAN_PODS)),
+        steps.shard_names(min(whole.get("shards", 1), SCAN_PODS)),
         whole,
         cleaning(pipeline, whole) | {"rules": quality.get("rules", "")},
         quality,
         {name: own for name, (_, _, own) in trainings(pipeline, whole, *how).items()},
-        held_by_step(whole["nodes"], gpus) if pipeline != "monitor" else 0,
+        held_by_step(whole["nodes"], gpus) if "nodes" in whole else 0,
     )
 
 
@@ -267,3 +267,12 @@ def detect_drift(
     """New photos against what the models in use learnt, after what was found of their quality; see the library's."""
     publish(results, run_folder(reports, run_id))
     return steps.detect_drift(table, registry, task, reports, run_id, out)
+
+
+def score(
+    table: str, state: str, scores: str, registry: str, reports: str, run_id: str, settings: Mapping[str, Any], period: str
+) -> tuple[str, dict[str, float]]:
+    """A table of answers for each task; their folder, and figures. See the library's."""
+    place = files.absolute(steps.name_period(scores, period))
+    run = run_folder(reports, run_id)
+    return place, steps.score(steps.named_tasks(settings["tasks"]), table, state, place, registry, run)

@@ -330,13 +330,26 @@ def _score(names: tuple[str, ...], top: int, explain: Path | None, address: str,
 @click.argument("model", type=PATH)
 @click.argument("out", type=PATH, required=False)
 @click.option("--onnx", "as_onnx", is_flag=True, required=True, help="As ONNX: the one format there is.")
-def export(model: Path, out: Path | None, as_onnx: bool) -> None:
-    """Write MODEL as one file for other runtimes, OUT (default: MODEL/model.onnx), and compare it with torch."""
+@click.option("--int8", "catalog", default="", help="In 8 bits, calibrated and measured on a CATALOG with splits.")
+@click.option("--max-loss", default=0.01, show_default=True, help="How far the figure that decides may fall in 8 bits.")
+def export(model: Path, out: Path | None, as_onnx: bool, catalog: str, max_loss: float) -> int:
+    """Write MODEL as one file for other runtimes, OUT (default: MODEL/model.onnx), and compare it with torch.
+
+    With --int8, exit code 1: it loses too much and is not written.
+    """
     from vitrine.export import export_onnx
 
     target = out or model / "model.onnx"
+    if catalog:
+        from vitrine.catalog import read_catalog
+        from vitrine.quantized import export_int8
+
+        kept = export_int8(model, read_catalog(catalog), target, max_loss)
+        _say(f"{target}: {kept.decision.reason} ({kept.bytes:,} bytes)")
+        return 0 if kept.decision.promote else 1
     largest = export_onnx(model, target)
     _say(f"{target}: differs from torch by {largest:.1e} at most")
+    return 0
 
 
 @cli.command("add-label")
@@ -416,7 +429,10 @@ def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: b
 @click.option("--registry", default="", help="Folder or s3:// prefix of a model registry, whose champions are served.")
 @click.option("--task", "wanted", multiple=True, help="Whose champion; may be repeated. Default: all.")
 @click.option("--index", type=PATH, help="Index that `vitrine index` wrote, to be searched.")
-@click.option("--engine", default="torch", show_default=True, type=click.Choice(["torch", "onnx"]))
+@click.option(
+    "--engine", default="torch", show_default=True, type=click.Choice(["torch", "onnx", "auto"]),
+    help="What asks the nets; auto measures both and takes the faster.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 is all.")
 @click.option("--port", default=8080, show_default=True)
 @click.option("--token-file", "token", type=PATH, help="File with a token that clients must present.")
@@ -426,7 +442,7 @@ def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: b
     "--limit", "limits", multiple=True, metavar="KEY=VALUE", help="Of requests (docs/serving.md); repeatable."
 )
 def serve(models: tuple[str, ...], host: str, port: int, limits: tuple[str, ...], **plan: Any) -> None:
-    """Answer over HTTP with MODELs (folders, s3:// prefixes, champion:TASK) and the champions of a registry."""
+    """Answer over HTTP with MODELs (folders, ONNX files, s3:// prefixes, champion:TASK) and a registry's champions."""
     from vitrine.serving.limits import parse_limits
     from vitrine.serving.run import Plan, Server
 

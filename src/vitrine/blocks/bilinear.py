@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vitrine.blocks.bag_pooling import padded
+from vitrine.blocks.bag_pooling import counted, padded
 
 MAX_CHANNELS = 512  # of the full form: 262,144 components
 SKETCH = 8192  # components of the compact form, as in Gao et al.
@@ -36,7 +36,7 @@ class BilinearPooling(nn.Module):
         """Maps (m, c, h, w) of listings of `lengths` (b,) to (b, dim) float32 of length 1."""
         with torch.autocast(features.device.type, enabled=False):
             cells = features.float().flatten(2).transpose(1, 2)  # (m, hw, c)
-            counts = lengths.to(features.device).view(-1, 1) * cells.shape[1]
+            counts = counted(lengths).to(features.device).view(-1, 1) * cells.shape[1]
             if self.sketch is None:
                 rows = padded(cells, lengths).flatten(1, 2)  # (b, longest * hw, c); padding adds nothing
                 sums = (rows.transpose(1, 2) @ rows).flatten(1)  # (b, c * c)

@@ -47,7 +47,7 @@ class BilinearJudge(nn.Module):
     def forward(self, photos: Tensor) -> Judged:
         """(m, 3, h, w) to features, scores and maps."""
         cells = self.trunk(photos)
-        features = self.pooling(cells, torch.ones(len(photos), dtype=torch.int64))
+        features = self.pooling(cells, torch.ones(len(photos), 1, dtype=torch.bool, device=cells.device))
         return features, self.classifier(features), energy(cells)
 
 
@@ -106,6 +106,8 @@ class ViewNets(EnsembleNet):
             views = torch.full((len(photos),), -1, device=photos.device)
         if len(self.nets) > self.views:
             views = views.where(views >= 0, self.views)
+        if torch.compiler.is_exporting():
+            return self._judge_by_all(photos, views)
         parts = []
         for number, net in enumerate(self.nets):
             places = (views == number).nonzero()[:, 0]
@@ -120,6 +122,20 @@ class ViewNets(EnsembleNet):
         back = torch.cat([places for places, _ in parts]).argsort()
         features, logits, maps = (torch.cat([judged[i] for _, judged in parts])[back] for i in range(3))
         return features, logits, maps
+
+    def _judge_by_all(self, photos: Tensor, views: Tensor) -> Judged:
+        """The same where shapes may not depend on views: every net looks at every photo, and that of its view counts."""
+        judged = [net(photos) for net in self.nets]
+        features, logits, maps = (torch.stack([own[i] for own in judged], dim=1) for i in range(3))  # (m, nets, ...)
+        place = views.clamp(min=0)
+        rows = torch.arange(len(photos), device=photos.device)
+        mean = logits.float().softmax(dim=2).mean(dim=1).log()
+        known = views >= 0
+        return (
+            features[rows, place].where(known[:, None], features.mean(dim=1)),
+            logits[rows, place].where(known[:, None], mean),
+            maps[rows, place].where(known[:, None, None], maps.mean(dim=1)),
+        )
 
 
 def _alone_too(net: nn.Module, photos: Tensor) -> Judged:

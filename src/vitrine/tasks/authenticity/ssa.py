@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vitrine.blocks.attention_pooling import AttentionPooling
 from vitrine.blocks.backbones import build_backbone
-from vitrine.blocks.bag_pooling import max_pooling, mean_pooling
+from vitrine.blocks.bag_pooling import max_pooling, mean_pooling, of_photos
 from vitrine.tasks.authenticity.net import Answer, ListingNet, evidence
 
 
@@ -41,5 +41,5 @@ class SsaNet(ListingNet):
         else:
             pooled = max_pooling(each, lengths) if self.pooling == "max" else mean_pooling(each, lengths)
         logits = self.classifier(pooled)
-        answers = logits.argmax(dim=1).repeat_interleave(lengths.to(logits.device), output_size=len(photos))
+        answers = of_photos(logits.argmax(dim=1), lengths, len(photos))
         return Answer(logits, pooled, attention, maps=evidence(features, self.classifier, answers), branches=branches)
