@@ -88,7 +88,7 @@ class Measured:
 
 
 class Serving:
-    """A server that runs: its port, and the processor time it has taken."""
+    """A server that runs: its port, and what it takes of the machine."""
 
     def __init__(self, port: int, process: "subprocess.Popen[bytes]") -> None:
         self.port = port
@@ -99,8 +99,13 @@ class Serving:
         fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
+    def memory(self) -> float:
+        """Resident MB."""
+        lines = Path(f"/proc/{self._pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
-def prepare(folder: Path, backbone: str, size: int) -> tuple[Path, list[bytes]]:
+
+def prepare(folder: Path, backbone: str, size: int, seed: int = 0) -> tuple[Path, list[bytes]]:
     """A model folder of random weights, and photos."""
     import torch
 
@@ -108,10 +113,10 @@ def prepare(folder: Path, backbone: str, size: int) -> tuple[Path, list[bytes]]:
     from vitrine.model import save_model
     from vitrine.synth import render_catalog
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = {
         "task": "taxonomy", "variant": "bcnn", "backbone": backbone, "image_size": size, "leaves": LEAVES, "labels": {},
-        "levels": [], "salient": False, "hidden": 256, "temperatures": {"leaf": 1.0},
+        "levels": [], "salient": False, "hidden": 256, "temperatures": {"leaf": 0.1},
     }  # fmt: skip
     save_model(folder / "model", tasks.get("taxonomy").build(config), config, {})
     render_catalog(folder / "shop", listings=8)

@@ -115,6 +115,11 @@ PLACES = {
     ),
     "keep": Setting(10, "Newest versions that stay, beside the one in use and the one before; 0 = all."),
     "model_registry": Setting("", "Address of a Kubeflow Model Registry that promotions are announced to."),
+    "serving": Setting(
+        "",
+        "What is rolled out anew after a promotion, deployment/NAME or inferenceservice/NAME in the run's namespace; "
+        "empty: servers follow the registry by themselves.",
+    ),
     "checkpoints": Setting(CHECKPOINTS, "Folder that stopped trainings go on from, on the volume below /mnt/vitrine."),
     "gpu": Setting(GPU, "Resource name of the training steps' GPUs."),
     "nodes": Setting(1, "Machines of each training step; more than one train through Kubeflow Trainer."),
@@ -367,6 +372,10 @@ def check(pipeline: str, given: Mapping[str, Any]) -> None:
             raise InputError(f"settings: {key}={settings[key]}: cannot be negative")
     if settings.get("nodes", 1) < 1:
         raise InputError(f"settings: nodes={settings['nodes']}: at least 1")
+    if "serving" in settings:
+        from pipelines.rollout import check_serving
+
+        check_serving(settings["serving"])
     if "min_value" in settings:
         _check_gate(pipeline, settings)
 

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,14 @@ from pipelines.form import GALLERY, TASKS, check, cleaning, default_settings, tr
 from pipelines.model_registry import announcer
 from pipelines.placement import Wanted
 from pipelines.placement import check as check_place
+from pipelines.rollout import roller
 from pipelines.trainjob import held_by_step
 from vitrine import files, journal, steps
+from vitrine.errors import InputError
 from vitrine.journal import publish, run_folder
+from vitrine.registry import Champion
 
+Teller = Callable[[Champion, Sequence[str]], None]  # of a champion, and of versions that were deleted
 # Names a file with the last lines of each step that failed, where somebody collects them.
 LAST_LINES_OF = "VITRINE_LAST_LINES"
 POINTER = "table.txt"  # in a run's folder: the address of its table
@@ -256,9 +260,30 @@ def judge(
     with tempfile.TemporaryDirectory() as folder:
         reference = Path(folder) / "reference"
         steps.drift_reference(model, table, reference)
-        keep, announce = int(settings["keep"]), announcer(settings["model_registry"])
+        keep = int(settings["keep"])
+        announce = _all_of(announcer(settings["model_registry"]), roller(settings["serving"]))
         steps.promote(task, model, evaluation, decision, reference, registry, run, keep, announce)
     return figures
+
+
+def _all_of(*tellers: Teller | None) -> Teller:
+    """Tells each; where one cannot, the others are told all the same.
+
+    Raises:
+        InputError: saying of each that could not.
+    """
+
+    def tell(champion: Champion, deleted: Sequence[str]) -> None:
+        wrong = []
+        for teller in filter(None, tellers):
+            try:
+                teller(champion, deleted)
+            except InputError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise InputError("; ".join(wrong))
+
+    return tell
 
 
 def detect_drift(

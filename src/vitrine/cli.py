@@ -416,12 +416,18 @@ def unindex(index: Path, names: tuple[str, ...], images: bool, compact: bool) ->
 @click.option("-k", "k", default=20, show_default=True, help="Answers wanted.")
 @click.option("--category", default="", help="Search below this node of the category tree only.")
 @click.option("--exact", is_flag=True, help="Compare with every photo, instead of nearly all.")
-def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: bool) -> None:
+@click.option("--html", "out", type=PATH, help="New folder for a page that shows what was found, as photos.")
+def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: bool, out: Path | None) -> None:
     """Print the most similar indexed photos of each IMAGE, one JSON line each."""
-    from vitrine.visual_search import search_photos
+    from vitrine.visual_search import search_page, search_photos
 
-    for line in search_photos(index, images, k, category, exact):
+    if out is not None and out.exists():
+        raise InputError(f"{out}: exists already; name a new folder")
+    answers = search_photos(index, images, k, category, exact)
+    for line in answers:
         click.echo(json_line(line))
+    if out is not None:
+        click.echo(printable(f"see {search_page(index, answers, out)}"), err=True)
 
 
 @cli.command()
@@ -485,6 +491,9 @@ REGISTRY = click.option(
     "--registry", default="runs/registry", show_default=True, help="Folder or s3:// prefix of the model registry."
 )
 MODEL_REGISTRY = click.option("--model-registry", default="", help="Address of a Kubeflow Model Registry to tell.")
+SERVING = click.option(
+    "--serving", default="", help="Also roll out deployment/NAME or inferenceservice/NAME, in $VITRINE_NAMESPACE."
+)
 REASON = click.option("--reason", default="Chosen by hand.", show_default=True, help="Kept in the history.")
 
 
@@ -515,6 +524,7 @@ def models_list(task: str, registry: str, history: bool) -> int:
 @click.option("--reference", type=PATH, help="Of a model folder: its drift reference.")
 @REASON
 @MODEL_REGISTRY
+@SERVING
 def models_promote(
     task: str,
     model: str,
@@ -523,6 +533,7 @@ def models_promote(
     reference: Path | None,
     reason: str,
     model_registry: str,
+    serving: str,
 ) -> None:
     """Put MODEL, a stored version or a model folder, in use for TASK, whatever the gate would say."""
     from vitrine.registry import Registry
@@ -536,7 +547,7 @@ def models_promote(
     else:
         champion = store.bring_back(task, model, reason)
     _say(f"{task}: {champion.version} is in use now")
-    _announce(model_registry, champion)
+    _announce(model_registry, champion, serving)
 
 
 @models.command("rollback")
@@ -544,13 +555,14 @@ def models_promote(
 @REGISTRY
 @REASON
 @MODEL_REGISTRY
-def models_rollback(task: str, registry: str, reason: str, model_registry: str) -> None:
+@SERVING
+def models_rollback(task: str, registry: str, reason: str, model_registry: str, serving: str) -> None:
     """Put the version before the one in use back in use for TASK. Again goes to the one before that."""
     from vitrine.registry import Registry
 
     champion = Registry(registry).rollback(task, reason)
     _say(f"{task}: {champion.version} is in use again")
-    _announce(model_registry, champion)
+    _announce(model_registry, champion, serving)
 
 
 @models.command("prune")
@@ -581,7 +593,11 @@ def models_announce(task: str, registry: str, model_registry: str) -> None:
     _announce(model_registry, champion)
 
 
-def _announce(address: str, champion: Any) -> None:
+def _announce(address: str, champion: Any, serving: str = "") -> None:
+    if serving:
+        from pipelines.rollout import roll_out_from_here
+
+        roll_out_from_here(serving, champion)
     if address:
         from pipelines.model_registry import ModelRegistry
 

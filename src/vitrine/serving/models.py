@@ -27,7 +27,7 @@ from vitrine.serving.metrics import Metrics
 NAMING = ("taxonomy", "attributes", "representation")  # who answers `/predict` where no model is named, first first
 
 FILE = ".onnx"
-VERSION = 12  # digits of a file's hash
+VERSION = 16  # digits of a file's hash, as of a folder's
 
 _log = logging.getLogger(__name__)
 
