@@ -192,7 +192,9 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
     },
     "score": {
         "packed": STEPS["packed"],
-        "tasks": Setting("attributes,taxonomy", "Whose models in use answer, comma separated; those without are noted."),
+        "tasks": Setting(
+            "attributes,taxonomy", "Whose models in use answer, comma separated; those without are noted."
+        ),
         "step_cpu": Setting("3", STEPS["step_cpu"].about),
         "step_memory": STEPS["step_memory"],
     },

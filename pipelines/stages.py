@@ -295,7 +295,14 @@ def detect_drift(
 
 
 def score(
-    table: str, state: str, scores: str, registry: str, reports: str, run_id: str, settings: Mapping[str, Any], period: str
+    table: str,
+    state: str,
+    scores: str,
+    registry: str,
+    reports: str,
+    run_id: str,
+    settings: Mapping[str, Any],
+    period: str,
 ) -> tuple[str, dict[str, float]]:
     """A table of answers for each task; their folder, and figures. See the library's."""
     place = files.absolute(steps.name_period(scores, period))

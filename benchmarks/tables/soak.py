@@ -76,7 +76,9 @@ def main() -> int:
             requests, label = friendly(photos)
             top = asyncio.run(load(server, requests, label, 32, TOP_SECONDS))
             rate = options.rate or options.load * len(top.seconds) / top.took / PHOTOS
-            print(f"{len(top.seconds) / top.took:.1f} photos a second at most; {rate:.2f} requests a second", flush=True)
+            print(
+                f"{len(top.seconds) / top.took:.1f} photos a second at most; {rate:.2f} requests a second", flush=True
+            )
             swap = (registry, versions, options.swap)
             seen = asyncio.run(soak(server, photos, expected, rate, options.clients, 60 * options.minutes, swap))
     lines = told(seen, options.minutes, rate)

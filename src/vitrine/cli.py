@@ -436,7 +436,10 @@ def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: b
 @click.option("--task", "wanted", multiple=True, help="Whose champion; may be repeated. Default: all.")
 @click.option("--index", type=PATH, help="Index that `vitrine index` wrote, to be searched.")
 @click.option(
-    "--engine", default="torch", show_default=True, type=click.Choice(["torch", "onnx", "auto"]),
+    "--engine",
+    default="torch",
+    show_default=True,
+    type=click.Choice(["torch", "onnx", "auto"]),
     help="What asks the nets; auto measures both and takes the faster.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 is all.")

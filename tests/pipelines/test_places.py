@@ -18,6 +18,7 @@ TRAINS = {
     "represent": {"train"},
     "match": {"train"},
     "monitor": set(),
+    "score": set(),
 }
 ENDS = ("start", "report-run")  # whose size no other step can say
 

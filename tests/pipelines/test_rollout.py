@@ -7,11 +7,11 @@ import yaml
 from json_server import JsonServer, Refused
 from kubernetes import client
 from kubernetes_validate import validate
+from test_manifests import MANIFESTS, documents
 
 from pipelines import rollout, stages
 from pipelines.form import check, default_settings, whole_settings
 from pipelines.rollout import check_serving, roll_out, roller
-from test_manifests import MANIFESTS, documents
 from vitrine.errors import InputError
 from vitrine.registry import Champion
 
@@ -35,7 +35,9 @@ class Kubernetes(JsonServer):
     def __init__(self):
         self.objects, self.failing, self.forbidden = {}, 0, False
         for path, (way, kind) in PATHS.items():
-            (self.objects[path],) = (one for one in documents(MANIFESTS / f"serving/{way}/serve.yaml") if one["kind"] == kind)
+            (self.objects[path],) = (
+                one for one in documents(MANIFESTS / f"serving/{way}/serve.yaml") if one["kind"] == kind
+            )
         super().__init__()
 
     def answer(self, asked):
@@ -99,7 +101,9 @@ def test_what_cannot_be_rolled_out_is_said(kubernetes):
         roller("deployment/vitrine-serve")(CHAMPION, [])
 
 
-@pytest.mark.parametrize("serving", ["vitrine", "pod/x", "deployment/", "deployment/../x", "Deployment/x", "deployment/A"])
+@pytest.mark.parametrize(
+    "serving", ["vitrine", "pod/x", "deployment/", "deployment/../x", "Deployment/x", "deployment/A"]
+)
 def test_what_names_nothing_is_refused_before_a_run_starts(serving):
     with pytest.raises(InputError, match="deployment/NAME"):
         check_serving(serving)

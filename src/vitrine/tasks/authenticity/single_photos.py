@@ -127,14 +127,14 @@ class ViewNets(EnsembleNet):
         """The same where shapes may not depend on views: every net looks at every photo, and that of its view counts."""
         judged = [net(photos) for net in self.nets]
         features, logits, maps = (torch.stack([own[i] for own in judged], dim=1) for i in range(3))  # (m, nets, ...)
-        place = views.clamp(min=0)
-        rows = torch.arange(len(photos), device=photos.device)
-        mean = logits.float().softmax(dim=2).mean(dim=1).log()
-        known = views >= 0
+        known = (views >= 0).unsqueeze(1)
+        own = (views.unsqueeze(1) == torch.arange(len(self.nets), device=views.device)).to(features.dtype)  # (m, nets)
+        share = own.where(known, 1 / len(self.nets))
+        mean = logits.softmax(dim=2).mean(dim=1).log()
         return (
-            features[rows, place].where(known[:, None], features.mean(dim=1)),
-            logits[rows, place].where(known[:, None], mean),
-            maps[rows, place].where(known[:, None, None], maps.mean(dim=1)),
+            torch.einsum("mn,mnd->md", share, features),
+            torch.einsum("mn,mnc->mc", own, logits).where(known, mean),
+            torch.einsum("mn,mnhw->mhw", share, maps),
         )
 
 
