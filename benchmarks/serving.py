@@ -5,8 +5,8 @@
         [--size 128] [--seconds 8] [--rounds 3] [--clients 1,8,32] [--sides bare,kserve,torch,onnx] [--rows 404683]
 
 All sides answer with the same net (of random weights), decode the same rendered photos with the same code and say the
-same; the others ask about one photo at a time (`_serving_sides.py`). Each is a process of its own, started in turns, one
-at a time, with as many threads as there are cores; the clients are one further process that sends photos over
+same; the others ask about one photo at a time (`_serving_sides.py`). Each is a process of its own, started in turns,
+one at a time, with as many threads as there are cores; the clients are one further process that sends photos over
 connections that stay open. Medians over the rounds: answers a second, processor time of the server for each, and the
 milliseconds within which half and 99 of 100 answers came; `differ` counts answers whose best label is not the first
 side's. `search` asks `/search` and `/predict` in turns, one client, over an index of random unit vectors.

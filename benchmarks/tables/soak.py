@@ -1,11 +1,11 @@
-"""Does a server stay whole while its champion changes? `vitrine serve` under load, another model promoted again and again.
+"""Does a server stay whole while its champion changes? `vitrine serve` under load, another model promoted each minute.
 
     python -m benchmarks.tables.soak [--minutes 20] [--swap 60] [--every 2] [--clients 16] [--load 0.5] [--rate 0]
         [--backbone mobilenet_v2] [--size 128] [--engine torch] [--out docs/results/soak.md]
 
-First the top load is measured (32 clients that ask again at once, 10 seconds). Then requests of three photos each come at
-the share `--load` of it (or `--rate` requests a second), whether or not those before are answered, while every `--swap`
-seconds the other of two models becomes the champion. Each answer names the version that gave it, and all of its figures
+First the top load is measured (32 clients that ask again at once, 10 seconds). Then requests of three photos each come
+at the share `--load` of it (or `--rate` requests a second), whether or not those before are answered, while every
+`--swap` seconds the other of two models becomes the champion. Each answer names the version that gave it, and all of its figures
 must be those that this model gives by itself: one that fits neither model is `mixed`. Counted are failures (any status
 but 200, a broken connection, no answer in 60 s), mixed answers, swaps that were seen, and the memory of the server: the
 slope of a straight line through its resident size, once a second, but for the first tenth of the time.

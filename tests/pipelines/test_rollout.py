@@ -97,7 +97,7 @@ def test_what_cannot_be_rolled_out_is_said(kubernetes):
     with pytest.raises(InputError, match="deployment/other in shop: 404"):
         roller("deployment/other")(CHAMPION, [])
     kubernetes.forbidden = True
-    with pytest.raises(InputError, match="403.*forbidden"):
+    with pytest.raises(InputError, match=r"403.*forbidden"):
         roller("deployment/vitrine-serve")(CHAMPION, [])
 
 

@@ -44,10 +44,8 @@ def test_the_faster_engine_is_kept(made, monkeypatch, caplog):
 
 def test_engines_are_measured_in_turns():
     class Slow:
-        config = {"image_size": 8}
-
         def __init__(self, seconds):
-            self.seconds, self.asked = seconds, []
+            self.config, self.seconds, self.asked = {"image_size": 8}, seconds, []
 
         def reply(self, queries):
             self.asked.append(len(queries[0]))

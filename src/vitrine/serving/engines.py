@@ -36,7 +36,7 @@ def load_onnx(folder: Path) -> tuple[Model, str]:
 
 
 def load_faster(folder: Path) -> tuple[Model, str]:
-    """With whichever of the two takes less time about one photo and about a batch, measured now; a GPU stays with torch."""
+    """With whichever takes less time about one photo and about a batch, measured now; on a GPU with torch."""
     plain = load_torch(folder)
     if next(plain[0].net.parameters()).is_cuda:
         return plain

@@ -1,4 +1,4 @@
-"""Systems that judge listings for other runtimes: listings side by side, padded, with a mask of the photos there are."""
+"""Systems that judge listings, for other runtimes: listings side by side, padded, with a mask of their photos."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -50,7 +50,7 @@ def listing_graph(net: ListingNet, config: Mapping[str, Any]) -> Graph:
     with torch.inference_mode():
         answer = net(photos[0], torch.tensor([3]))
     further = tuple(name for name in (ATTENTION, PHOTO_LOGITS) if getattr(answer, name) is not None)
-    axes = dict.fromkeys(inputs, {0: "listings", 1: "photos"})
+    axes = {name: {0: "listings", 1: "photos"} for name in inputs}
     outputs = (LOGITS, FEATURES, *further)
 
     def alone(own: Tensor) -> Mapping[str, Tensor]:

@@ -124,7 +124,7 @@ class ViewNets(EnsembleNet):
         return features, logits, maps
 
     def _judge_by_all(self, photos: Tensor, views: Tensor) -> Judged:
-        """The same where shapes may not depend on views: every net looks at every photo, and that of its view counts."""
+        """The same where shapes may not depend on views: every net looks at every photo; that of its view counts."""
         judged = [net(photos) for net in self.nets]
         features, logits, maps = (torch.stack([own[i] for own in judged], dim=1) for i in range(3))  # (m, nets, ...)
         known = (views >= 0).unsqueeze(1)
