@@ -7,6 +7,7 @@ the same behind the Open Inference Protocol. Both ask about one photo at a time,
 for modules last: an interpreter that has KServe's packages finds Vitrine and torch there.
 """
 
+import base64
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def serve_kserve(folder: Path, port: int) -> None:
         async def predict(self, payload: InferRequest, headers: Any = None, response_headers: Any = None) -> Any:
             (photo,) = payload.inputs[0].as_numpy().ravel()
             outputs = []
-            for question, said in asked.answer(photo, 1).items():
+            for question, said in asked.answer(base64.b64decode(photo), 1).items():
                 if question != "image":
                     output = InferOutput(question, [1, len(said)], "BYTES")
                     output.set_data_from_numpy(np.array([[one["label"] for one in said]], object), binary_data=False)

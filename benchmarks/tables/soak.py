@@ -5,10 +5,10 @@
 
 First the top load is measured (32 clients that ask again at once, 10 seconds). Then requests of three photos each come
 at the share `--load` of it (or `--rate` requests a second), whether or not those before are answered, while every
-`--swap` seconds the other of two models becomes the champion. Each answer names the version that gave it, and all of its figures
-must be those that this model gives by itself: one that fits neither model is `mixed`. Counted are failures (any status
-but 200, a broken connection, no answer in 60 s), mixed answers, swaps that were seen, and the memory of the server: the
-slope of a straight line through its resident size, once a second, but for the first tenth of the time.
+`--swap` seconds the other of two models becomes the champion. Each answer names the version that gave it, and all of
+its figures must be those that this model gives by itself: one that fits neither model is `mixed`. Counted are failures
+(any status but 200, a broken connection, no answer in 60 s), mixed answers, swaps that were seen, and the memory of the
+server: the slope of a straight line through its resident size, once a second, but for the first tenth of the time.
 
 Exit code 1: something failed, was mixed, or memory grows by 1 MB a minute or more.
 """
