@@ -22,7 +22,6 @@ KINDS = ("deployment", "inferenceservice")
 NAMED = re.compile(rf"({'|'.join(KINDS)})/([a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?)")
 ANNOTATION = "vitrine/champion-"  # and the task
 TRIES, WAIT = 5, 2.0  # seconds between two tries, doubled each time
-MERGE = "application/merge-patch+json"
 
 
 def check_serving(serving: str) -> None:
@@ -84,7 +83,7 @@ def roll_out(serving: str, champion: Champion, api: Any, namespace: str) -> None
     for attempt in range(TRIES):
         try:
             custom.patch_namespaced_custom_object(
-                group, version, namespace, plural, name, {"spec": spec}, _request_timeout=CALL, _content_type=MERGE
+                group, version, namespace, plural, name, {"spec": spec}, _request_timeout=CALL
             )
             print(f"{serving}: {champion.task} {champion.version} is being rolled out", flush=True)
             return

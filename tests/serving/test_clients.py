@@ -21,7 +21,6 @@ pytestmark = [
 MODELS = """
 import json, sys
 import yaml
-from kserve.models import V1beta1InferenceService as Root
 import kserve.models, kubernetes.client
 
 def kind_of(name):
@@ -39,28 +38,27 @@ def unknown(value, kind, place):
         found += unknown(value[key], model.openapi_types[keys[key]], f"{place}.{key}")
     return found
 
-objects = [one for one in yaml.safe_load_all(open(sys.argv[1])) if one["kind"] == "InferenceService"]
-objects[0]["spec"]["predictor"].update(json.loads(sys.argv[2]))
-print(json.dumps([unknown(one, "V1beta1InferenceService", "") for one in objects]))
+(service,) = [one for one in yaml.safe_load_all(open(sys.argv[1])) if one["kind"] == "InferenceService"]
+found = []
+for more in json.loads(sys.argv[2]):
+    own = json.loads(json.dumps(service))
+    own["spec"]["predictor"].update(more)
+    found.append(unknown(own, "V1beta1InferenceService", ""))
+print(json.dumps(found))
 """
 
 
-@pytest.mark.parametrize(
-    ("more", "unknown"),
-    [
-        ({}, []),
-        ({"annotations": {"vitrine/champion-taxonomy": "v"}}, []),  # as pipelines/rollout.py patches it
-        ({"minReplica": 1}, [".spec.predictor.minReplica"]),
-        ({"containers": [{"imag": "x"}]}, [".spec.predictor.containers[0].imag"]),
-    ],
-)
-def test_the_manifest_is_one_of_kserves_models(more, unknown):
+def test_the_manifest_is_one_of_kserves_models():
+    """As it stands, as pipelines/rollout.py patches it, and, so that this can fail, with keys that there are none of."""
     path = Path(__file__).parents[2] / "manifests/serving/kserve/serve.yaml"
-    command = [PYTHON, "-c", MODELS, str(path), json.dumps(more)]
+    patched, wrong = {"annotations": {"vitrine/champion-taxonomy": "v"}}, {"minReplica": 1}
+    cases = [{}, patched, wrong, {"containers": [{"imag": "x"}]}]
+    command = [PYTHON, "-c", MODELS, str(path), json.dumps(cases)]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads(done.stdout.splitlines()[-1]) == [unknown]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found == [[], [], [".spec.predictor.minReplica"], [".spec.predictor.containers[0].imag"]]
 
 
 @pytest.mark.parametrize(("name", "ways"), [("kserve", ("binary", "json")), ("triton", ("binary", "named"))])
