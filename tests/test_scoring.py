@@ -190,12 +190,12 @@ def test_the_step_writes_a_table_for_each_task_in_use(made, tmp_path, few):
     assert steps.score(*asked) == {"photos": 72.0, "answers lacking": 0.0}
     assert sorted(path.name for path in (tmp_path / "scores").iterdir()) == ["taxonomy.json", "taxonomy.parquet"]
     about = json.loads((tmp_path / "scores" / "taxonomy.json").read_text())
-    assert (about["task"], about["model"], about["photos"], about["unreadable"]) == ("taxonomy", version, 72, 0)
+    assert (about["task"], about["model"], about["photos"]) == ("taxonomy", version, 72)
     first = (tmp_path / "scores" / "taxonomy.parquet").read_bytes()
     said = json.loads((tmp_path / "run" / "score.json").read_text())
     assert said["decided"][0] == "attributes: no model is in use, so there is no table."
     assert f"72 photos by version {version}; 0 cannot be read." in said["decided"][1]
-    (tmp_path / "scores" / "taxonomy.json").unlink()  # as if the step had been stopped before its last word
+    (tmp_path / "scores" / "taxonomy.parquet").unlink()  # as if the step had been stopped before its last word
     steps.score(*asked)
     steps.score(*asked)
     assert "is there already" in json.loads((tmp_path / "run" / "score.json").read_text())["decided"][1]

@@ -83,6 +83,7 @@ def score_photos(
     top: int = 1,
     progress: Callable[[int, int], None] | None = None,
     state: str = "",
+    version: str = "",
 ) -> Scored:
     """As `score`, of photos that are known: what each is called, and where it is ("": at a path that is not safe).
 
@@ -96,6 +97,7 @@ def score_photos(
         progress: See `score`.
         state: Which state of the data this is, where the photos' places may be others for the next run, which is to go
             on with this one's parts.
+        version: What the model is called; by default as its address says.
 
     Raises:
         InputError: as `score`.
@@ -113,7 +115,8 @@ def score_photos(
         loaded = Model.load(found.folder)
         if loaded.task.name == "authenticity":
             raise InputError(f"{model}: judges listings; name their folders: vitrine predict MODEL FOLDER ...")
-        parts = _Parts(out, photos, found.version, top, state)
+        version = version or found.version
+        parts = _Parts(out, photos, version, top, state)
         done = parts.count()
         for number in range(done, len(parts.starts)):
             first = parts.starts[number]
@@ -121,7 +124,7 @@ def score_photos(
             if progress is not None:
                 progress(min(first + AT_ONCE, len(photos)), len(photos))
     unreadable = parts.finish(out, kind)
-    return Scored(len(photos), unreadable, min(done * AT_ONCE, len(photos)), found.version)
+    return Scored(len(photos), unreadable, min(done * AT_ONCE, len(photos)), version)
 
 
 def photos_of(source: str) -> Iterator[tuple[str, str]]:

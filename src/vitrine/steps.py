@@ -641,6 +641,7 @@ def score(names: Sequence[str], table: str, state: str, out: str, registry: str,
     """
     import json
 
+    from vitrine.registry.address import local_copy
     from vitrine.registry.store import Registry
     from vitrine.scoring import photos_in, score_photos
 
@@ -653,14 +654,14 @@ def score(names: Sequence[str], table: str, state: str, out: str, registry: str,
         target, account = (files.join(out, f"{name}{ending}") for ending in (".parquet", ".json"))
         if champion is None:
             decided.append(f"{name}: no model is in use, so there is no table.")
-        elif files.exists(account):
+        elif files.exists(target):
             decided.append(f"{target} is there already, and stays.")
         else:
-            files.delete(target)  # whole, but for its account: a step that was stopped between the two
-            done = score_photos(photos, table, f"champion:{name}", target, registry, state=state)
+            with local_copy(f"champion:{name}", registry) as found:  # the same version for the account and the table
+                about = {"task": name, "model": found.version, "data_version": catalog.data_version}
+                files.write_bytes(account, json.dumps(about | {"photos": len(photos)}).encode())
+                done = score_photos(photos, table, str(found.folder), target, state=state, version=found.version)
             lacking += done.unreadable
-            about = {"task": name, "model": done.version, "data_version": catalog.data_version, "photos": done.photos}
-            files.write_bytes(account, json.dumps(about | {"unreadable": done.unreadable}).encode())
             resumed = f", {done.resumed:,} of them by an earlier try" if done.resumed else ""
             decided.append(
                 f"{target}: {counted(done.photos, 'photo')}{resumed} by version {done.version}; "
