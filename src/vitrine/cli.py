@@ -333,7 +333,9 @@ def _score(names: tuple[str, ...], top: int, explain: Path | None, address: str,
 @click.option("--int8", "catalog", default="", help="In 8 bits, calibrated and measured on a CATALOG with splits.")
 @click.option("--max-loss", default=0.01, show_default=True, help="How far the figure that decides may fall in 8 bits.")
 def export(model: Path, out: Path | None, as_onnx: bool, catalog: str, max_loss: float) -> int:
-    """Write MODEL as one file for other runtimes, OUT (default: MODEL/model.onnx or model.int8.onnx), and compare it with torch.
+    """Write MODEL as one file for other runtimes, OUT, and compare it with torch.
+
+    OUT is MODEL/model.onnx (model.int8.onnx) where it is not named.
 
     With --int8, exit code 1: it loses too much and is not written.
     """

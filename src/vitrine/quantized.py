@@ -84,9 +84,12 @@ def quantized(model: Model, catalog: Catalog) -> bytes:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    photos = _calibrating(model, catalog)
+    rows = catalog.of_split("validation")
+    if not len(rows):
+        raise InputError(f"{catalog.root}: no row has split 'validation'; 8 bits are calibrated on such photos")
+    photos = _calibrating(model, rows)
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         def get_next(self) -> Mapping[str, Any] | None:
             return next(photos, None)
 
@@ -114,11 +117,8 @@ def quantized(model: Model, catalog: Catalog) -> bytes:
     return written
 
 
-def _calibrating(model: Model, catalog: Catalog) -> Iterator[Mapping[str, Any]]:
-    """The graph's inputs for validation photos, drawn by a fixed seed, a few at a time."""
-    rows = catalog.of_split("validation")
-    if not len(rows):
-        raise InputError(f"{catalog.root}: no row has split 'validation'; 8 bits are calibrated on such photos")
+def _calibrating(model: Model, rows: Catalog) -> Iterator[Mapping[str, Any]]:
+    """The graph's inputs for photos of some rows, drawn by a fixed seed, a few at a time."""
     graph, store = model.task.graph(model.net, model.config), model.task.photos(model.config, rows)
     chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:CALIBRATION])
     for _, pixels in store.batches(np.array_split(chosen, range(AT_ONCE, len(chosen), AT_ONCE))):
