@@ -7,6 +7,7 @@ import onnx
 import pytest
 from toys import toy_catalog
 
+import vitrine
 from vitrine import quantized
 from vitrine.data.pixels import Query
 from vitrine.errors import InputError
@@ -39,14 +40,20 @@ def test_eight_bits_keep_up(made, tmp_path):
     told = {entry.key: entry.value for entry in proto.metadata_props}
     assert told["vitrine.precision"] == "int8"
     assert json.loads(told["vitrine.config"])["task"] == "taxonomy"
-    assert answers(opened(tmp_path / "deep" / "int8.onnx")) == pytest.approx(
+    assert answers(opened(tmp_path / "deep" / "int8.onnx")[0]) == pytest.approx(
         answers(Model.load(folder / "model")), abs=0.1
     )
 
 
 def test_a_file_is_a_model(made):
     folder, _ = made
-    assert answers(opened(folder / "plain.onnx")) == pytest.approx(answers(Model.load(folder / "model")), abs=1e-3)
+    loaded = vitrine.load(folder / "plain.onnx")
+    assert loaded.task == "taxonomy"
+    assert len(loaded.version) == 16
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)
+    right = vitrine.load(folder / "model").predict(pixels)
+    assert loaded.predict(pixels)["level1"].tolist() == right["level1"].tolist()
+    assert answers(opened(folder / "plain.onnx")[0]) == pytest.approx(answers(Model.load(folder / "model")), abs=1e-3)
 
 
 def answers(model):

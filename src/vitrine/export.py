@@ -1,5 +1,6 @@
 """A model folder as one ONNX file, checked against torch; and answering with it."""
 
+import hashlib
 import json
 import logging
 import tempfile
@@ -19,6 +20,8 @@ from vitrine.graphs import Graph
 from vitrine.predict import Model
 from vitrine.untrusted import parse_json
 
+FILE = ".onnx"
+VERSION = 16  # digits of a file's hash, as of a folder's
 OPSET = 18
 CONFIG = "vitrine.config"  # the key of config.json in a file's metadata
 LARGEST_DIFFERENCE = 1e-4
@@ -66,8 +69,8 @@ def with_onnx(folder: Path) -> Model:
     return replace(model, net=model.task.from_graph(session(data)))
 
 
-def opened(path: Path) -> Model:
-    """A model from its ONNX file, which onnxruntime asks.
+def opened(path: Path) -> tuple[Model, str]:
+    """A model from its ONNX file, which onnxruntime asks; and its version, the hash of the file.
 
     Raises:
         InputError: if it cannot be read, or is none that `export_onnx` wrote.
@@ -75,7 +78,8 @@ def opened(path: Path) -> Model:
     from vitrine import tasks
 
     try:
-        own = session(path.read_bytes())
+        data = path.read_bytes()
+        own = session(data)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
     except Exception as error:  # onnxruntime's are of many kinds
@@ -89,7 +93,7 @@ def opened(path: Path) -> Model:
         raise InputError(f"{path}: its {CONFIG} is of no task that is known here")
     task = tasks.get(config["task"])
     task.check(config, path)
-    return Model(task, task.from_graph(own), config)
+    return Model(task, task.from_graph(own), config), hashlib.sha256(data).hexdigest()[:VERSION]
 
 
 def session(data: bytes) -> Any:

@@ -7,7 +7,6 @@ names is replaced whole, so none finds a name missing.
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from vitrine import tasks
 from vitrine.data.pixels import Query
 from vitrine.errors import InputError
-from vitrine.export import opened
+from vitrine.export import FILE, opened
 from vitrine.predict import Model
 from vitrine.predictions import Reply
 from vitrine.registry.address import champion_of, local_copy
@@ -25,9 +24,6 @@ from vitrine.serving.limits import RefusedError, busy
 from vitrine.serving.metrics import Metrics
 
 NAMING = ("taxonomy", "attributes", "representation")  # who answers `/predict` where no model is named, first first
-
-FILE = ".onnx"
-VERSION = 16  # digits of a file's hash, as of a folder's
 
 _log = logging.getLogger(__name__)
 
@@ -192,8 +188,7 @@ class Champions:
 def fetched(address: str, name: str, load: Load, warm: int, registry: str = "") -> Served:
     """A model by its address (see `vitrine.registry.address`) or the ONNX file it was exported to, loaded and warm."""
     if address.endswith(FILE):
-        path = Path(address)
-        (model, engine), version = (opened(path), ONNX), sha256(path.read_bytes()).hexdigest()[:VERSION]
+        (model, version), engine = opened(Path(address)), ONNX
     else:
         with local_copy(address, registry) as found:
             (model, engine), version = load(found.folder), found.version
