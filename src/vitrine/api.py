@@ -128,8 +128,9 @@ def load(address: str | Path, registry: str | Path = "") -> Predictor:
     """A model, ready to be asked; on the GPU if there is one.
 
     Args:
-        address: A model folder or an s3:// prefix that holds one; the ONNX file it was exported to; `REGISTRY/champion/TASK`, what is in use for a task
-            in a registry; or `champion:TASK` of the registry that is named.
+        address: A model folder or an s3:// prefix that holds one; the ONNX file it was exported to;
+            `REGISTRY/champion/TASK`, what is in use for a task in a registry; or `champion:TASK` of the registry that
+            is named.
         registry: A folder or s3:// prefix.
 
     Raises:
