@@ -190,7 +190,7 @@ def inference(photos: Sequence[bytes]) -> Requests:
     requests = []
     for photo in photos:
         data = [base64.b64encode(photo).decode()]
-        asked = {"inputs": [{"name": "photos", "shape": [1], "datatype": "BYTES", "data": data}]}
+        asked = {"id": "1", "inputs": [{"name": "photos", "shape": [1], "datatype": "BYTES", "data": data}]}
         requests.append(post("/v2/models/model/infer", "application/json", json.dumps(asked).encode()))
 
     def label(body: bytes) -> str:

@@ -47,7 +47,7 @@ class BilinearJudge(nn.Module):
     def forward(self, photos: Tensor) -> Judged:
         """(m, 3, h, w) to features, scores and maps."""
         cells = self.trunk(photos)
-        features = self.pooling(cells, torch.ones(len(photos), 1, dtype=torch.bool, device=cells.device))
+        features = self.pooling(cells)
         return features, self.classifier(features), energy(cells)
 
 
