@@ -56,7 +56,21 @@ def model_of(config):
     return Model(task, net, config)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+QUICKLY = {
+    "salient",
+    "plain",
+    "bce",
+    "student",
+    "matching",
+    "ssa",
+    "ssa-max",
+    "ms-cnn",
+}  # the others are of these kinds
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICKLY else pytest.mark.slow) for name in CONFIGS]
+)
 def test_every_batch_is_answered_as_by_torch(name):
     model = model_of(CONFIGS[name])
     data, largest = exported(model)

@@ -115,7 +115,7 @@ def search_page(folder: Path, answers: Sequence[Mapping[str, Any]], out: Path) -
         photos = [Photo(thumbnail(uri), ["query", uri.rpartition("/")[2], product], "warn")]
         for hit in _others(line):
             tone = ("good" if hit["product"] == product else "bad") if product else ""
-            caption = [hit["product"] or hit["image"], hit["category"], f"{hit['score']:.4f}"]
+            caption = [hit["product"] or hit["image"], hit["category"].replace("/", " / "), f"{hit['score']:.4f}"]
             photos.append(Photo(thumbnail(hit["uri"]), [text for text in caption if text], tone))
         page.photos(photos)
     if len(answers) > SHOWN:
