@@ -107,7 +107,7 @@ def test_a_graph_of_others_is_said(tmp_path):
         opened(tmp_path / "x.onnx")
     for config, what in (('"text"', "no task that is known"), ('{"task": "pricing"}', "no task that is known"),
                          ('{"task": "taxonomy"}', "does not describe a model")):  # fmt: skip
-        model.metadata_props[:] = []
+        del model.metadata_props[:]
         entry = model.metadata_props.add()
         entry.key, entry.value = "vitrine.config", config
         onnx.save(model, tmp_path / "x.onnx")
