@@ -3,10 +3,12 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from vitrine.blocks.folded import fold_batch_norms
 from vitrine.data.pixels import Query
 from vitrine.errors import InputError
 from vitrine.export import with_onnx
@@ -22,8 +24,9 @@ _log = logging.getLogger(__name__)
 
 
 def load_torch(folder: Path) -> tuple[Model, str]:
-    """With the net it was trained as."""
-    return Model.load(folder), TORCH
+    """With the net it was trained as, its batch norms folded into the convolutions before them."""
+    model = Model.load(folder)
+    return replace(model, net=fold_batch_norms(model.net)), TORCH
 
 
 def load_onnx(folder: Path) -> tuple[Model, str]:
