@@ -16,7 +16,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--custom-compile-command "make pins"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo audit fuzz quick test test-containers lint compile bench image pins pin-data clean
+.PHONY: help install demo audit fuzz quick test test-clients test-containers lint compile bench image pins pin-data clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,11 @@ quick: $(STAMP) ## the tests that are not slow, on all cores: a person's loop
 
 test: $(STAMP) ## every test, the slow ones too, on all cores
 	$(VENV)/bin/pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
+test-clients: $(STAMP) ## KServe's and Triton's own clients against the server, from an environment of their own
+	$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python build/clients
+	$(UV) pip install --quiet --python build/clients/bin/python -r benchmarks/serving_peers.txt
+	VITRINE_CLIENTS=$(abspath build/clients/bin/python) $(VENV)/bin/pytest tests/serving/test_clients.py
 
 test-containers: $(STAMP) ## builds the image and runs the retrain DAG in containers of it; starts an engine where none is
 	.ci/engine sh -ec '$(MAKE) image IMAGE=$(IMAGE); VITRINE_TEST_IMAGE=$(IMAGE) $(VENV)/bin/pytest -s tests/pipelines/test_in_containers.py'

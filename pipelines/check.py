@@ -13,7 +13,7 @@ from pipelines.kube import from_here
 from vitrine import files
 from vitrine.errors import InputError
 
-PLACES = ("data_catalog", "data_remote", "out_registry", "out_reports")
+PLACES = ("data_catalog", "data_remote", "out_registry", "out_reports", "out_scores")
 THERE, MISSING, UNKNOWN = "there", "missing", "unknown"
 SECONDS = 10.0  # at most of one request
 MANIFESTS = (

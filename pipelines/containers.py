@@ -16,7 +16,7 @@ from vitrine.files import is_s3
 PLACEHOLDER = "{{$.inputs.parameters['pipelinechannel--cluster_image']}}"
 IMAGE_USER = 10001  # of Containerfile
 READ = ("data_catalog", "data_remote", "rules", "suite")
-WRITTEN = ("out_registry", "checkpoints", "out_reports")
+WRITTEN = ("out_registry", "checkpoints", "out_reports", "out_scores")
 PASSED = ("OMP_NUM_THREADS", "VITRINE_REVISION", ANEW)  # beside AWS_...
 
 
@@ -88,10 +88,14 @@ def _mounts(arguments: Mapping[str, Any], runs: Path, user: int) -> list[Any]:
     for key, path in [*places, *((READ[0], path) for path in further)]:
         if not path or is_s3(path) or any(path == mount["Target"] for mount in mounts):
             continue
+        folder = path.rstrip("/")
+        if "%" in path:  # the part that is the same for every period
+            folder = path.partition("%")[0].rpartition("/")[0]
+        elif path.endswith(".dvc"):
+            folder = str(Path(path).parent)
         if key in WRITTEN:
-            Path(path).mkdir(parents=True, exist_ok=True)
-            _give(Path(path), user)
-        folder = str(Path(path).parent) if path.endswith(".dvc") else path.partition("%")[0].rstrip("/")
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            _give(Path(folder), user)
         mounts.append(Mount(folder, folder, type="bind", read_only=key in READ))
     _give(runs / "artifacts", user)
     return mounts

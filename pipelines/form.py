@@ -34,13 +34,16 @@ PARAMETERS = {
     "cluster_gpus": "GPUs of each training step, or of each of its nodes; 0 trains on CPUs.",
     "cluster_image": "Container image of every step; published packages name one by its digest.",
     "cluster_volume": "PersistentVolumeClaim that keeps checkpoints.",
-    "data_catalog": "Folder, s3:// prefix or .dvc file of the catalog; of monitor with %Y, %m, %d, %H of the period.",
+    "data_catalog": (
+        "Folder, s3:// prefix or .dvc file of the catalog; of monitor and score with %Y, %m, %d, %H of the period."
+    ),
     "data_period": "The day (2026-11-25) or hour (2026-11-25T13) to look at, UTC; empty = yesterday.",
     "data_remote": "DVC remote of a .dvc file: a folder or s3://bucket/prefix.",
     "data_revision": "DVC revision to use; empty = whatever is there.",
     "gate_max_drop": "How far a single level's, attribute's or guarded figure may fall.",
     "out_registry": "Folder or s3:// prefix of the model registry.",
     "out_reports": "Folder or s3:// prefix below which each run leaves its summary page and reports.",
+    "out_scores": "Folder or s3:// prefix of the tables of answers, with %Y, %m, %d, %H of the period.",
     "retrain_parameters": "Parameters of the pipeline that drift starts, such as data_catalog.",
     "retrain_pipeline": "Pipeline that drift starts.",
     "settings": "Everything else; keys that are left out have their defaults.",
@@ -58,6 +61,10 @@ FORM = {
     "monitor": (
         *("cluster_credentials", "cluster_image", "data_catalog", "data_period", "data_remote", "data_revision"),
         *("out_registry", "out_reports", "retrain_parameters", "retrain_pipeline", "settings"),
+    ),
+    "score": (
+        *("cluster_credentials", "cluster_image", "data_catalog", "data_period", "data_remote", "data_revision"),
+        *("out_registry", "out_reports", "out_scores", "settings"),
     ),
 }
 
@@ -108,6 +115,11 @@ PLACES = {
     ),
     "keep": Setting(10, "Newest versions that stay, beside the one in use and the one before; 0 = all."),
     "model_registry": Setting("", "Address of a Kubeflow Model Registry that promotions are announced to."),
+    "serving": Setting(
+        "",
+        "What is rolled out anew after a promotion, deployment/NAME or inferenceservice/NAME in the run's namespace; "
+        "empty: servers follow the registry by themselves.",
+    ),
     "checkpoints": Setting(CHECKPOINTS, "Folder that stopped trainings go on from, on the volume below /mnt/vitrine."),
     "gpu": Setting(GPU, "Resource name of the training steps' GPUs."),
     "nodes": Setting(1, "Machines of each training step; more than one train through Kubeflow Trainer."),
@@ -177,6 +189,14 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
         **TRAINING,
         **OWN["match"],
         **PLACES,
+    },
+    "score": {
+        "packed": STEPS["packed"],
+        "tasks": Setting(
+            "attributes,taxonomy", "Whose models in use answer, comma separated; those without are noted."
+        ),
+        "step_cpu": Setting("3", STEPS["step_cpu"].about),
+        "step_memory": STEPS["step_memory"],
     },
     "monitor": {
         **STEPS,
@@ -311,7 +331,7 @@ def trainings(
     pipeline: str, settings: Mapping[str, Any], variant: str, backbone: str, epochs: int
 ) -> dict[str, tuple[str, str, dict[str, Any]]]:
     """The task, variant and settings of each training of a pipeline, by the output of `start` that has the settings."""
-    if pipeline == "monitor":
+    if pipeline in ("monitor", "score"):
         return {}
     common = {"epochs": epochs, "backbone": backbone, **{key: settings[key] for key in TRAINING}}
     extra = {key: settings[key] for key in OWN[pipeline]}
@@ -335,7 +355,7 @@ def check(pipeline: str, given: Mapping[str, Any]) -> None:
     Raises:
         InputError: for an unknown key (with the nearest known one), a value of another type, or one that is no use.
     """
-    from vitrine import steps
+    from vitrine import steps, tasks
 
     retraining = str(given.get("retrain_pipeline", ""))
     if retraining in SETTINGS:
@@ -348,7 +368,10 @@ def check(pipeline: str, given: Mapping[str, Any]) -> None:
     how = (given.get("train_variant", ""), given.get("train_backbone", ""), given.get("train_epochs", 0))
     for task, variant, own in trainings(pipeline, settings, *how).values():
         steps.check_settings(task, variant, own)
-    steps.shard_names(settings["shards"])
+    if "shards" in settings:
+        steps.shard_names(settings["shards"])
+    for task in steps.named_tasks(settings.get("tasks", "")):
+        near(task, tasks.names(), "settings: tasks")
     steps.check_ratios(str(settings.get("ratios", CLEANING["ratios"].default)))
     for key in ("max_left_out", "min_gain"):
         if not 0 <= float(settings.get(key, 0.0)) <= 1:
@@ -360,6 +383,10 @@ def check(pipeline: str, given: Mapping[str, Any]) -> None:
             raise InputError(f"settings: {key}={settings[key]}: cannot be negative")
     if settings.get("nodes", 1) < 1:
         raise InputError(f"settings: nodes={settings['nodes']}: at least 1")
+    if "serving" in settings:
+        from pipelines.rollout import check_serving
+
+        check_serving(settings["serving"])
     if "min_value" in settings:
         _check_gate(pipeline, settings)
 

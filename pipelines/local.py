@@ -28,7 +28,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec
 
 from pipelines import forked
 from pipelines.containers import in_containers
-from pipelines.form import SETTINGS
+from pipelines.form import FORM, SETTINGS
 from pipelines.last_lines import LAST_LINES, told
 from pipelines.packages import complete, load, parameters
 from pipelines.side_by_side import Slots, cores_of_one, free_memory, has_company, interrupted, run_dag
@@ -39,7 +39,7 @@ from vitrine.files import absolute, exists, write_json
 from vitrine.journal import SIGN
 from vitrine.untrusted import printable
 
-PATHS = ("data_catalog", "data_remote", "out_registry", "out_reports")
+PATHS = ("data_catalog", "data_remote", "out_registry", "out_reports", "out_scores")
 STARTS = re.compile(r"Executing task '([\w-]+)'")
 REUSED = re.compile(r"Task ([\w-]+) cache hit")
 EPOCH = re.compile(r"^\s*(.+: epoch \d+/\d+.*)$")
@@ -83,6 +83,8 @@ def run_pipeline(
     load(name)
     now = f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
     arguments: dict[str, Any] = {"out_registry": str(runs / "registry"), "out_reports": str(runs / "summaries")}
+    if "out_scores" in FORM[name]:
+        arguments["out_scores"] = str(runs / "scores" / "%Y-%m-%d")
     arguments |= parameters(name, overrides, path)
     arguments |= {key: absolute(arguments[key]) for key in PATHS if arguments.get(key)}
     local_settings = {

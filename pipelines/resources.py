@@ -28,14 +28,18 @@ def on_gpu(task: PipelineTask) -> PipelineTask:
 
     How many GPUs, processors and bytes, and which pool, is said by `place`.
     """
-    task.set_accelerator_type(GPU)
-    task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="600s")
+    resumed(task).set_accelerator_type(GPU)
     kubernetes.empty_dir_mount(
         task, volume_name="shared-memory", mount_path="/dev/shm", medium="Memory", size_limit=SHARED_MEMORY
     )
     kubernetes.set_timeout(task, seconds=TRAINING_HOURS * 3600)
     kubernetes.use_field_path_as_env(task, NODE, f"metadata.annotations['{NODE_NAME}']")
     return task
+
+
+def resumed(task: PipelineTask) -> PipelineTask:
+    """A task that goes on where it was when its pod is lost: two retries."""
+    return task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="600s")
 
 
 def never_cached(task: PipelineTask) -> PipelineTask:

@@ -14,10 +14,14 @@ from pipelines.form import GALLERY, HOW, TASKS, check, cleaning, default_setting
 from pipelines.model_registry import announcer
 from pipelines.placement import Wanted
 from pipelines.placement import check as check_place
+from pipelines.rollout import roller
 from pipelines.trainjob import held_by_step
 from vitrine import files, journal, steps
+from vitrine.errors import InputError
 from vitrine.journal import publish, run_folder
+from vitrine.registry import Champion
 
+Teller = Callable[[Champion, Sequence[str]], None]  # of a champion, and of versions that were deleted
 # Names a file with the last lines of each step that failed, where somebody collects them.
 LAST_LINES_OF = "VITRINE_LAST_LINES"
 ANEW = "VITRINE_ANEW"  # set where a run is to take nothing over from those before
@@ -87,24 +91,24 @@ def begin(
     )
     quality = {key: steps.text_at(whole[key]) for key in ("rules", "suite") if whole.get(key)}
     steps.check_rules(quality)
-    if pipeline == "monitor":
+    if pipeline in ("monitor", "score"):
         catalog = steps.name_period(catalog, period)
     state = steps.data_state(catalog, revision)
     table = files.join(files.absolute(reports), f"{TABLES}/{state}")
     run = run_folder(reports, run_id)
-    steps.keep_table(catalog, revision, remote, table, run, whole["packed"], ANEW in os.environ)
+    steps.keep_table(catalog, revision, remote, table, run, whole.get("packed", 0), ANEW in os.environ)
     files.write_bytes(files.join(run, POINTER), table.encode())
     usual = default_settings(pipeline) | dict(HOW[pipeline])
     steps.note_start(run, whole | {key: parameters_given[key] for key in HOW[pipeline]}, usual)
     return Begun(
         table,
         state,
-        steps.shard_names(min(whole["shards"], SCAN_PODS)),
+        steps.shard_names(min(whole.get("shards", 1), SCAN_PODS)),
         whole,
         cleaning(pipeline, whole) | {"rules": quality.get("rules", "")},
         quality,
         {name: given for name, (_, _, given) in trainings(pipeline, whole, *how).items()},
-        held_by_step(whole["nodes"], gpus) if pipeline != "monitor" else 0,
+        held_by_step(whole["nodes"], gpus) if "nodes" in whole else 0,
     )
 
 
@@ -272,9 +276,30 @@ def judge(
     with tempfile.TemporaryDirectory() as folder:
         reference = Path(folder) / "reference"
         steps.drift_reference(model, table, reference)
-        keep, announce = int(settings["keep"]), announcer(settings["model_registry"])
+        keep = int(settings["keep"])
+        announce = _all_of(announcer(settings["model_registry"]), roller(settings["serving"]))
         steps.promote(task, model, evaluation, decision, reference, registry, run, keep, announce)
     return figures
+
+
+def _all_of(*tellers: Teller | None) -> Teller:
+    """Tells each; where one cannot, the others are told all the same.
+
+    Raises:
+        InputError: saying of each that could not.
+    """
+
+    def tell(champion: Champion, deleted: Sequence[str]) -> None:
+        wrong = []
+        for teller in filter(None, tellers):
+            try:
+                teller(champion, deleted)
+            except InputError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise InputError("; ".join(wrong))
+
+    return tell
 
 
 def detect_drift(
@@ -283,3 +308,19 @@ def detect_drift(
     """New photos against what the models in use learnt, after what was found of their quality; see the library's."""
     publish(results, run_folder(reports, run_id))
     return steps.detect_drift(table, registry, task, reports, run_id, out)
+
+
+def score(
+    table: str,
+    state: str,
+    scores: str,
+    registry: str,
+    reports: str,
+    run_id: str,
+    settings: Mapping[str, Any],
+    period: str,
+) -> tuple[str, dict[str, float]]:
+    """A table of answers for each task; their folder, and figures. See the library's."""
+    place = files.absolute(steps.name_period(scores, period))
+    run = run_folder(reports, run_id)
+    return place, steps.score(steps.named_tasks(settings["tasks"]), table, state, place, registry, run)

@@ -1,12 +1,14 @@
-"""Benchmarks call the library by hand: the one that wires all steps together runs here once."""
+"""Benchmarks call the library by hand: the one that wires all steps together runs here once; how a soak judges."""
 
 import doctest
+import json
 from pathlib import Path
 
 import pytest
 
 from benchmarks import _markdown
 from benchmarks.dag_overhead import run_in_process
+from benchmarks.tables.soak import Seen, judge
 from vitrine.registry.store import Registry
 from vitrine.synth import render_catalog
 
@@ -23,3 +25,31 @@ def test_tables_say_nothing_twice() -> None:
     done = doctest.testmod(_markdown)
     assert done.attempted
     assert not done.failed
+
+
+def said(version: str, *sure: float) -> bytes:
+    records = [{"image": f"{i}", "level1": [{"label": "A", "confidence": value}]} for i, value in enumerate(sure)]
+    return json.dumps({"version": version, "answers": records}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "mixed"),
+    [
+        (said("a", 0.9, 0.8), 0),
+        (said("b", 0.1, 0.2), 0),
+        (said("a", 0.9, 0.2), 1),  # the second photo by the other model
+        (said("b", 0.9, 0.8), 2),  # both, under its name
+    ],
+)
+def test_an_answer_that_is_not_of_the_model_it_names_is_mixed(body: bytes, mixed: int) -> None:
+    expected = {"a": [{"level1 A": 0.9}, {"level1 A": 0.8}], "b": [{"level1 A": 0.1}, {"level1 A": 0.2}]}
+    seen = Seen()
+    judge(seen, 200, body, [(0, expected), (1, expected)])
+    assert (len(seen.mixed), seen.failed, seen.answered) == (mixed, [], 1)
+
+
+def test_memory_that_grows_is_seen_and_other_answers_have_failed() -> None:
+    seen = Seen(memory=[(second / 60, 500 + (300 if second < 3 else 2 * second / 60)) for second in range(120)])
+    assert seen.slope() == pytest.approx(2)
+    judge(seen, 503, b"busy", [])
+    assert seen.failed == ["503 busy"]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from toys import toy_catalog
 
-from vitrine import files, scoring
+from vitrine import files, scoring, steps
 from vitrine.catalog.table import write_catalog
 from vitrine.cli import main
 from vitrine.errors import InputError
@@ -104,6 +104,45 @@ def test_a_run_that_was_stopped_goes_on(made, tmp_path, few, monkeypatch):
     pd.testing.assert_frame_equal(pd.read_parquet(out), pd.read_parquet(tmp_path / "at once.parquet"))
 
 
+def test_a_run_on_s3_goes_on_from_another_machine(made, bucket, few, monkeypatch, tmp_path):
+    files.copy_folder(made / "toys", f"{bucket}/toys")
+    out, real = f"{bucket}/scores/out.csv", scoring._lines
+
+    def stopping(model, photos, top):
+        if photos[0][0] == "images/040.png":
+            raise KeyboardInterrupt
+        return real(model, photos, top)
+
+    monkeypatch.setattr(scoring, "_lines", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        score(f"{bucket}/toys", str(made / "model"), out)
+    assert not files.exists(out)
+    monkeypatch.setattr(scoring, "_lines", real)
+    monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "another machine"))
+    assert score(f"{bucket}/toys", str(made / "model"), out).resumed == 40
+    assert files.list_folder(f"{bucket}/scores") == ["out.csv"]
+    assert len(pd.read_csv(io.BytesIO(files.read_bytes(out)))) == 72
+
+
+def test_photos_of_a_state_go_on_though_they_lie_elsewhere(made, tmp_path, few, monkeypatch):
+    out, real = str(tmp_path / "out.csv"), scoring._lines
+    shutil.copytree(made / "toys", tmp_path / "copy")
+    names = sorted(path.name for path in (made / "toys" / "images").iterdir())
+
+    def photos(root):
+        return [(name, str(root / "images" / name)) for name in names] + [("../outside.png", "")]
+
+    monkeypatch.setattr(scoring, "_lines", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        scoring.score_photos(photos(made / "toys"), "toys", str(made / "model"), out, state="s1")
+    monkeypatch.setattr(scoring, "_lines", real)
+    with pytest.raises(InputError, match="the beginning of another run"):
+        scoring.score_photos(photos(tmp_path / "copy"), "toys", str(made / "model"), out, state="s2")
+    done = scoring.score_photos(photos(tmp_path / "copy"), "toys", str(made / "model"), out, state="s1")
+    assert (done.photos, done.unreadable) == (73, 1)
+    assert "path" in pd.read_csv(out)["error"].iloc[-1]
+
+
 def test_lists_and_standard_input(made, tmp_path, monkeypatch):
     paths = [str(made / "toys" / "images" / f"00{i}.png") for i in (3, 1)]
     (tmp_path / "list.txt").write_text("\n".join(paths) + "\n\n")
@@ -152,3 +191,24 @@ def test_a_table_for_people_holds_no_formula():
     assert shown["image"].tolist() == ["'=1+1.jpg", "'-a.jpg"]
     assert (shown["level1"][0], shown["error"][1]) == ("'@SUM(A1)", "'+")
     assert shown["level1/confidence"][0] == 0.5
+
+
+def test_the_step_writes_a_table_for_each_task_in_use(made, tmp_path, few):
+    registry, run, out = (str(tmp_path / name) for name in ("registry", "run", "scores"))
+    asked = (["attributes", "taxonomy"], str(made / "toys"), "s1", out, registry, run)
+    with pytest.raises(InputError, match="no model is in use for attributes or taxonomy"):
+        steps.score(*asked)
+    version = Registry(registry).promote("taxonomy", made / "model", {"macro_top1": 0.1}, "First.").version
+    assert steps.score(*asked) == {"photos": 72.0, "answers lacking": 0.0}
+    assert sorted(path.name for path in (tmp_path / "scores").iterdir()) == ["taxonomy.json", "taxonomy.parquet"]
+    about = json.loads((tmp_path / "scores" / "taxonomy.json").read_text())
+    assert (about["task"], about["model"], about["photos"]) == ("taxonomy", version, 72)
+    first = (tmp_path / "scores" / "taxonomy.parquet").read_bytes()
+    said = json.loads((tmp_path / "run" / "score.json").read_text())
+    assert said["decided"][0] == "attributes: no model is in use, so there is no table."
+    assert f"72 photos by version {version}; 0 cannot be read." in said["decided"][1]
+    (tmp_path / "scores" / "taxonomy.parquet").unlink()  # as if the step had been stopped before its last word
+    steps.score(*asked)
+    steps.score(*asked)
+    assert "is there already" in json.loads((tmp_path / "run" / "score.json").read_text())["decided"][1]
+    assert (tmp_path / "scores" / "taxonomy.parquet").read_bytes() == first

@@ -109,3 +109,26 @@ def test_nothing_is_left_of_an_index_that_fails(made, tmp_path):
     with pytest.raises(InputError, match=r"003\.png: is not a photo"):
         make_index(made / "model", catalog, tmp_path / "index")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["toys"]
+
+
+def test_a_page_frames_what_is_right(made, tmp_path, vitrine):
+    table = read_catalog(made / "toys").table
+    products = [f"P{place % 2}<b>" for place in range(len(table))]
+    index = tmp_path / "index"
+    make_index(made / "model", read_catalog(made / "toys").with_table(table.assign(product=products)), index)
+    photo = made / "toys/images/000.png"
+    strange = tmp_path / "<script>.png"
+    strange.write_bytes(photo.read_bytes())
+    done = vitrine("search", index, photo, strange, "-k", 5, "--html", tmp_path / "page")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    html = (tmp_path / "page/report.html").read_text()
+    others = [hit["product"] for hit in lines[0]["results"] if hit["image"] != "images/000.png"]
+    assert html.count('class="photo good"') == others.count("P0<b>")
+    assert html.count('class="photo bad"') == others.count("P1<b>")
+    assert html.count('class="photo "') == 5  # of a photo that the index does not know
+    assert html.count('class="photo warn"') == 2
+    assert "<script>" not in html.partition("</style>")[2]
+    assert "<b>" not in html.partition("queries whose")[2]
+    assert "see " in done.stderr
+    assert vitrine("search", index, photo, "--html", tmp_path / "page").returncode == 2

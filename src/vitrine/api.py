@@ -27,6 +27,7 @@ from vitrine.catalog.listing_folder import photos_in
 from vitrine.catalog.photos import as_photo, open_photo
 from vitrine.data.pixels import Query
 from vitrine.errors import InputError
+from vitrine.export import FILE, opened
 from vitrine.predict import Model
 from vitrine.predictions import Reply, best_labels
 from vitrine.registry.address import local_copy
@@ -127,13 +128,16 @@ def load(address: str | Path, registry: str | Path = "") -> Predictor:
     """A model, ready to be asked; on the GPU if there is one.
 
     Args:
-        address: A model folder or an s3:// prefix that holds one; `REGISTRY/champion/TASK`, what is in use for a task
-            in a registry; or `champion:TASK` of the registry that is named.
+        address: A model folder or an s3:// prefix that holds one; the ONNX file it was exported to;
+            `REGISTRY/champion/TASK`, what is in use for a task in a registry; or `champion:TASK` of the registry that
+            is named.
         registry: A folder or s3:// prefix.
 
     Raises:
         InputError: if there is no such model, or it is damaged.
     """
+    if str(address).endswith(FILE):
+        return Predictor(*opened(Path(address)), str(address))
     with local_copy(address, registry) as copy:
         return Predictor(Model.load(copy.folder), copy.version, str(address))
 

@@ -331,13 +331,28 @@ def _score(names: tuple[str, ...], top: int, explain: Path | None, address: str,
 @click.argument("model", type=PATH)
 @click.argument("out", type=PATH, required=False)
 @click.option("--onnx", "as_onnx", is_flag=True, required=True, help="As ONNX: the one format there is.")
-def export(model: Path, out: Path | None, as_onnx: bool) -> None:
-    """Write MODEL as one file for other runtimes, OUT (default: MODEL/model.onnx), and compare it with torch."""
+@click.option("--int8", "catalog", default="", help="In 8 bits, calibrated and measured on a CATALOG with splits.")
+@click.option("--max-loss", default=0.01, show_default=True, help="How far the figure that decides may fall in 8 bits.")
+def export(model: Path, out: Path | None, as_onnx: bool, catalog: str, max_loss: float) -> int:
+    """Write MODEL as one file for other runtimes, OUT, and compare it with torch.
+
+    OUT is MODEL/model.onnx (model.int8.onnx) where it is not named.
+
+    With --int8, exit code 1: it loses too much and is not written.
+    """
     from vitrine.export import export_onnx
 
-    target = out or model / "model.onnx"
+    target = out or model / ("model.int8.onnx" if catalog else "model.onnx")
+    if catalog:
+        from vitrine.catalog import read_catalog
+        from vitrine.quantized import export_int8
+
+        kept = export_int8(model, read_catalog(catalog), target, max_loss)
+        _say(f"{target}: {kept.decision.reason} ({kept.bytes:,} bytes)")
+        return 0 if kept.decision.promote else 1
     largest = export_onnx(model, target)
     _say(f"{target}: differs from torch by {largest:.1e} at most")
+    return 0
 
 
 @cli.command("add-label")
@@ -405,12 +420,18 @@ def unindex(index: Path, names: tuple[str, ...], images: bool, compact: bool) ->
 @click.option("-k", "k", default=20, show_default=True, help="Answers wanted.")
 @click.option("--category", default="", help="Search below this node of the category tree only.")
 @click.option("--exact", is_flag=True, help="Compare with every photo, instead of nearly all.")
-def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: bool) -> None:
+@click.option("--html", "out", type=PATH, help="New folder for a page that shows what was found, as photos.")
+def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: bool, out: Path | None) -> None:
     """Print the most similar indexed photos of each IMAGE, one JSON line each."""
-    from vitrine.visual_search import search_photos
+    from vitrine.visual_search import search_page, search_photos
 
-    for line in search_photos(index, images, k, category, exact):
+    if out is not None and out.exists():
+        raise InputError(f"{out}: exists already; name a new folder")
+    answers = search_photos(index, images, k, category, exact)
+    for line in answers:
         click.echo(json_line(line))
+    if out is not None:
+        click.echo(printable(f"see {search_page(index, answers, out)}"), err=True)
 
 
 @cli.command()
@@ -418,7 +439,13 @@ def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: b
 @click.option("--registry", default="", help="Folder or s3:// prefix of a model registry, whose champions are served.")
 @click.option("--task", "wanted", multiple=True, help="Whose champion; may be repeated. Default: all.")
 @click.option("--index", type=PATH, help="Index that `vitrine index` wrote, to be searched.")
-@click.option("--engine", default="torch", show_default=True, type=click.Choice(["torch", "onnx"]))
+@click.option(
+    "--engine",
+    default="torch",
+    show_default=True,
+    type=click.Choice(["torch", "onnx", "auto"]),
+    help="What asks the nets; auto measures both and takes the faster.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 is all.")
 @click.option("--port", default=8080, show_default=True)
 @click.option("--token-file", "token", type=PATH, help="File with a token that clients must present.")
@@ -428,7 +455,7 @@ def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: b
     "--limit", "limits", multiple=True, metavar="KEY=VALUE", help="Of requests (docs/serving.md); repeatable."
 )
 def serve(models: tuple[str, ...], host: str, port: int, limits: tuple[str, ...], **plan: Any) -> None:
-    """Answer over HTTP with MODELs (folders, s3:// prefixes, champion:TASK) and the champions of a registry."""
+    """Answer over HTTP with MODELs (folders, ONNX files, s3:// prefixes, champion:TASK) and a registry's champions."""
     from vitrine.serving.limits import parse_limits
     from vitrine.serving.run import Plan, Server
 
@@ -472,6 +499,9 @@ REGISTRY = click.option(
     "--registry", default="runs/registry", show_default=True, help="Folder or s3:// prefix of the model registry."
 )
 MODEL_REGISTRY = click.option("--model-registry", default="", help="Address of a Kubeflow Model Registry to tell.")
+SERVING = click.option(
+    "--serving", default="", help="Also roll out deployment/NAME or inferenceservice/NAME, in $VITRINE_NAMESPACE."
+)
 REASON = click.option("--reason", default="Chosen by hand.", show_default=True, help="Kept in the history.")
 
 
@@ -502,6 +532,7 @@ def models_list(task: str, registry: str, history: bool) -> int:
 @click.option("--reference", type=PATH, help="Of a model folder: its drift reference.")
 @REASON
 @MODEL_REGISTRY
+@SERVING
 def models_promote(
     task: str,
     model: str,
@@ -510,6 +541,7 @@ def models_promote(
     reference: Path | None,
     reason: str,
     model_registry: str,
+    serving: str,
 ) -> None:
     """Put MODEL, a stored version or a model folder, in use for TASK, whatever the gate would say."""
     from vitrine.registry import Registry
@@ -523,7 +555,7 @@ def models_promote(
     else:
         champion = store.bring_back(task, model, reason)
     _say(f"{task}: {champion.version} is in use now")
-    _announce(model_registry, champion)
+    _announce(model_registry, champion, serving)
 
 
 @models.command("rollback")
@@ -531,13 +563,14 @@ def models_promote(
 @REGISTRY
 @REASON
 @MODEL_REGISTRY
-def models_rollback(task: str, registry: str, reason: str, model_registry: str) -> None:
+@SERVING
+def models_rollback(task: str, registry: str, reason: str, model_registry: str, serving: str) -> None:
     """Put the version before the one in use back in use for TASK. Again goes to the one before that."""
     from vitrine.registry import Registry
 
     champion = Registry(registry).rollback(task, reason)
     _say(f"{task}: {champion.version} is in use again")
-    _announce(model_registry, champion)
+    _announce(model_registry, champion, serving)
 
 
 @models.command("prune")
@@ -568,7 +601,11 @@ def models_announce(task: str, registry: str, model_registry: str) -> None:
     _announce(model_registry, champion)
 
 
-def _announce(address: str, champion: Any) -> None:
+def _announce(address: str, champion: Any, serving: str = "") -> None:
+    if serving:
+        from pipelines.rollout import roll_out_from_here
+
+        roll_out_from_here(serving, champion)
     if address:
         from pipelines.model_registry import ModelRegistry
 

@@ -1,5 +1,6 @@
 """A model folder as one ONNX file, checked against torch; and predicting with it."""
 
+import hashlib
 import json
 import logging
 import tempfile
@@ -17,8 +18,12 @@ from vitrine.data.augment import MEAN, STD
 from vitrine.errors import InputError
 from vitrine.graphs import Graph
 from vitrine.predict import Model
+from vitrine.untrusted import parse_json
 
+FILE = ".onnx"
+VERSION = 16  # digits of a file's hash, as of a folder's
 OPSET = 18
+CONFIG = "vitrine.config"  # the key of config.json in a file's metadata
 LARGEST_DIFFERENCE = 1e-4
 CHECKED = (1, 2, 5)  # how many photos, or listings, the two are asked about
 NOISY = ("torch.onnx", "onnxscript", "onnx_ir", "torch.utils.flop_counter")  # the last: that there is no triton
@@ -65,6 +70,33 @@ def with_onnx(folder: Path) -> Model:
     return replace(model, net=model.task.from_graph(session(data)))
 
 
+def opened(path: Path) -> tuple[Model, str]:
+    """A model from its ONNX file, which onnxruntime asks; and its version, the hash of the file.
+
+    Raises:
+        InputError: if it cannot be read, or is none that `export_onnx` wrote.
+    """
+    from vitrine import tasks
+
+    try:
+        data = path.read_bytes()
+        own = session(data)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except Exception as error:  # onnxruntime's are of many kinds
+        raise InputError(f"{path}: no ONNX file ({' '.join(str(error).split())[:200]})") from error
+    told = own.get_modelmeta().custom_metadata_map
+    try:
+        config = parse_json(told.get(CONFIG, ""))
+    except ValueError as error:
+        raise InputError(f"{path}: not written by `vitrine export` (no {CONFIG} in its metadata)") from error
+    if not isinstance(config, dict) or config.get("task") not in tasks.names():
+        raise InputError(f"{path}: its {CONFIG} is of no task that is known here")
+    task = tasks.get(config["task"])
+    task.check(config, path)
+    return Model(task, task.from_graph(own), config), hashlib.sha256(data).hexdigest()[:VERSION]
+
+
 def session(data: bytes) -> Any:
     """onnxruntime's session of an ONNX file, with torch's number of threads; they sleep while they wait."""
     import onnxruntime
@@ -99,13 +131,13 @@ def metadata(model: Model) -> dict[str, str]:
         "vitrine.image_size": str(config["image_size"]),
         "vitrine.mean": json.dumps(MEAN),
         "vitrine.std": json.dumps(STD),
-        "vitrine.config": json.dumps(dict(config), ensure_ascii=False),
+        CONFIG: json.dumps(dict(config), ensure_ascii=False),
     }
 
 
 def _resized(example: Tensor, count: int) -> Tensor:
-    """An example of so many rows: other noise, or the same mask again and again."""
-    if example.dtype == torch.bool:
+    """An example of so many rows: other noise; of what is no number with a fraction, the same again and again."""
+    if not example.is_floating_point():
         return example[torch.arange(count) % len(example)]
     generator = torch.Generator().manual_seed(count)
     return torch.randn(count, *example.shape[1:], generator=generator)

@@ -1,6 +1,6 @@
 """A net as a graph for other runtimes, and a graph of onnxruntime as a net."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +21,14 @@ class Graph:
         inputs: Examples by name; of 2 or more along a dynamic axis, so that none is taken for a constant.
         axes: By input, the dynamic axes and what they are called.
         outputs: Names.
+        alone: From normalised photos (n, 3, size, size) to inputs that ask about each of them by itself.
     """
 
     module: nn.Module
     inputs: Mapping[str, Tensor]
     axes: Mapping[str, Mapping[int, str]]
     outputs: Sequence[str] = field(default_factory=tuple)
+    alone: Callable[[Tensor], Mapping[str, Tensor]] = lambda photos: {PHOTOS: photos}
 
 
 class FlatNet(nn.Module):

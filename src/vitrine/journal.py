@@ -116,6 +116,7 @@ def summarise(
     missing = not_reached(notes, due)
     promoted = [note for note in notes if note.step.startswith("promote")]
     refused = [note for note in notes if note.step.startswith("refuse")]
+    scored = [note for note in notes if note.step == "score"]
     watched = [note for step in ("drift", "retraining") for note in notes if note.step == step]
     versions = [f"data version {note.data_version}" for note in notes if note.data_version]
     page = Page(f"Run of {title}", " · ".join([_when(notes), *versions]))
@@ -128,6 +129,8 @@ def summarise(
     elif watched:
         # Not of the newest note: a step that was reused may have run while the clock was ahead.
         page.verdict, page.tone = watched[-1].decided[0], watched[-1].tone
+    elif scored:
+        page.verdict, page.tone = "Scored", scored[-1].tone
     elif promoted:
         page.verdict, page.tone = "Promoted: " + ", ".join(note.title for note in promoted), "good"
     elif refused:

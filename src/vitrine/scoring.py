@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 
 from vitrine import files
-from vitrine.catalog import read_catalog
+from vitrine.catalog import Catalog, is_safe_path, read_catalog
 from vitrine.catalog.left_out import harmless
 from vitrine.catalog.photos import PHOTO_ENDINGS, PhotoError
+from vitrine.catalog.schema import UNSAFE_PATH_REASON
 from vitrine.catalog.table import TABLE_NAMES
 from vitrine.errors import InputError
 from vitrine.predict import Model
@@ -29,11 +30,19 @@ ERROR = "error"
 
 @dataclass(frozen=True)
 class Scored:
-    """How a run went: photos in all, those without an answer, and those that an earlier run had answered."""
+    """How a run went.
+
+    Attributes:
+        photos: In all.
+        unreadable: Those without an answer.
+        resumed: Those that an earlier run had answered.
+        version: Of the model, as the registry has it, or the hash of its weights and settings.
+    """
 
     photos: int
     unreadable: int
     resumed: int
+    version: str
 
 
 def score(
@@ -48,8 +57,8 @@ def score(
 
     A row holds `image`, the labels and confidences of `Predictor.predict`, and `error`: why a photo could not be read,
     which has no labels then. In JSON lines a row is what `vitrine predict` prints; in CSV an apostrophe stands before
-    what a spreadsheet would take for a formula. Parts that are done stand in a
-    folder beside `out` until it is whole; the same run again goes on from there.
+    what a spreadsheet would take for a formula. Parts that are done stand in a folder beside `out`, `<out>.part`, until
+    it is whole; the same run again goes on from there, on S3 also from another machine.
 
     Args:
         source: A catalog; a folder or s3:// prefix of photos, at any depth; a text file of paths or s3:// URIs, one a
@@ -63,6 +72,37 @@ def score(
     Raises:
         InputError: if the source or the model cannot be read, `out` exists, or another run's parts stand beside it.
     """
+    return score_photos(list(photos_of(source)), source, model, out, registry, top, progress)
+
+
+def score_photos(
+    photos: Sequence[tuple[str, str]],
+    source: str,
+    model: str,
+    out: str,
+    registry: str = "",
+    top: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    state: str = "",
+    version: str = "",
+) -> Scored:
+    """As `score`, of photos that are known: what each is called, and where it is ("": at a path that is not safe).
+
+    Args:
+        photos: As `photos_of` gives them.
+        source: What they are called together.
+        model: See `score`.
+        out: See `score`.
+        registry: See `score`.
+        top: See `score`.
+        progress: See `score`.
+        state: Which state of the data this is, where the photos' places may be others for the next run, which is to go
+            on with this one's parts.
+        version: What the model is called; by default as its address says.
+
+    Raises:
+        InputError: as `score`.
+    """
     kind = Path(out).suffix
     if kind not in FORMATS:
         raise InputError(f"{out}: a table is written as {', '.join(FORMATS)}")
@@ -70,14 +110,14 @@ def score(
         raise InputError(f"top={top}: a {kind} table holds the best label only; .jsonl holds more")
     if files.exists(out):
         raise InputError(f"{out}: exists already; name a new file")
-    photos = list(photos_of(source))
     if not photos:
         raise InputError(f"{source}: no photos to ask the model about")
     with local_copy(model, registry) as copy:
         loaded = Model.load(copy.folder)
         if loaded.task.output == "verdict":
             raise InputError(f"{model}: judges listings; name their folders: vitrine predict MODEL FOLDER ...")
-        parts = _Parts(out, photos, copy.version, top)
+        version = version or copy.version
+        parts = _Parts(out, photos, version, top, state)
         done = parts.count()
         for number in range(done, len(parts.starts)):
             first = parts.starts[number]
@@ -85,7 +125,7 @@ def score(
             if progress is not None:
                 progress(min(first + AT_ONCE, len(photos)), len(photos))
     unreadable = parts.finish(out, kind)
-    return Scored(len(photos), unreadable, min(done * AT_ONCE, len(photos)))
+    return Scored(len(photos), unreadable, min(done * AT_ONCE, len(photos)), version)
 
 
 def photos_of(source: str) -> Iterator[tuple[str, str]]:
@@ -99,8 +139,7 @@ def photos_of(source: str) -> Iterator[tuple[str, str]]:
         return
     is_catalog = source.endswith(TABLE_NAMES) or any(files.exists(files.join(source, name)) for name in TABLE_NAMES)
     if is_catalog:
-        catalog = read_catalog(source)
-        yield from ((image, catalog.uri(image)) for image in catalog.table["image"])
+        yield from photos_in(read_catalog(source, check_rows=False))
     elif files.is_s3(source) or Path(source).is_dir():
         root = files.absolute(source)
         for name in files.list_folder(root):
@@ -114,6 +153,11 @@ def photos_of(source: str) -> Iterator[tuple[str, str]]:
         yield from ((line, line) for line in _listed(text))
 
 
+def photos_in(catalog: Catalog) -> Iterator[tuple[str, str]]:
+    """As `photos_of`, of a catalog: each row's photo."""
+    return ((image, catalog.uri(image) if is_safe_path(image) else "") for image in catalog.table["image"])
+
+
 def _listed(text: str) -> list[str]:
     return [line.strip() for line in text.split("\n") if line.strip()]
 
@@ -121,10 +165,14 @@ def _listed(text: str) -> list[str]:
 def _lines(model: Model, photos: Sequence[tuple[str, str]], top: int) -> list[dict[str, Any]]:
     """A record for each photo, or what is wrong with it."""
     unreadable: dict[int, PhotoError] = {}
-    uris = [uri for _, uri in photos]
-    records = iter(model.task.records(model.net, model.config, uris, top, unreadable=unreadable))
+    there = [(place, uri) for place, (_, uri) in enumerate(photos) if uri]
+    uris = [uri for _, uri in there]
+    records = model.task.records(model.net, model.config, uris, top, unreadable=unreadable) if uris else []
+    wrong = {there[number][0]: str(error) for number, error in unreadable.items()}
+    wrong |= {place: UNSAFE_PATH_REASON for place, (_, uri) in enumerate(photos) if not uri}
+    said = iter(records)
     return [
-        {"image": name, ERROR: str(unreadable[place])} if place in unreadable else next(records) | {"image": name}
+        {"image": name, ERROR: wrong[place]} if place in wrong else next(said) | {"image": name}
         for place, (name, _) in enumerate(photos)
     ]
 
@@ -137,36 +185,38 @@ class _Parts:
         photos: All of them.
         version: Of the model.
         top: Labels named per question.
+        state: See `score_photos`.
 
     Raises:
         InputError: if the folder holds the parts of another run.
     """
 
-    def __init__(self, out: str, photos: Sequence[tuple[str, str]], version: str, top: int) -> None:
-        place = hashlib.sha256(out.encode()).hexdigest()[:24]
-        self._folder = files.cache_folder() / "scoring" / place if files.is_s3(out) else Path(f"{out}.part")
+    def __init__(self, out: str, photos: Sequence[tuple[str, str]], version: str, top: int, state: str) -> None:
+        self._folder = f"{out}.part"
         self.starts = range(0, len(photos), AT_ONCE)
-        listed = "\n".join(f"{name}\n{uri}" for name, uri in photos)
+        listed = "\n".join([state, *(name if state else f"{name}\n{uri}" for name, uri in photos)])
         digest = hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
         plan = {"photos": digest, "model": version, "top": top, "at_once": AT_ONCE}
-        plan_file = self._folder / "plan.json"
-        if plan_file.exists() and files.read_json(plan_file) != plan:
-            raise InputError(f"{self._folder}: holds the beginning of another run (other photos or model); delete it")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        files.write_json(plan_file, plan)
+        plan_file = files.join(self._folder, "plan.json")
+        if files.exists(plan_file):
+            if parse_json(files.read_bytes(plan_file)) != plan:
+                raise InputError(f"{self._folder}: the beginning of another run (other photos or model); delete it")
+        else:
+            files.write_bytes(plan_file, json.dumps(plan).encode())
 
     def count(self) -> int:
         """How many parts are done, from the first on."""
-        return next((number for number in range(len(self.starts)) if not self._path(number).exists()), len(self.starts))
+        made = set(files.list_folder(self._folder))
+        return next((number for number in range(len(self.starts)) if _name(number) not in made), len(self.starts))
 
     def write(self, number: int, lines: Sequence[dict[str, Any]]) -> None:
         """Adds a part, whole."""
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        files.write_bytes(str(self._path(number)), text.encode("utf-8", "surrogateescape"))
+        files.write_bytes(files.join(self._folder, _name(number)), text.encode("utf-8", "surrogateescape"))
 
     def finish(self, out: str, kind: str) -> int:
         """Writes the table, deletes the parts; how many photos have no answer."""
-        texts = [self._path(number).read_bytes() for number in range(len(self.starts))]
+        texts = [files.read_bytes(files.join(self._folder, _name(number))) for number in range(len(self.starts))]
         if kind == ".jsonl":
             unreadable = sum(ERROR in parse_json(line) for text in texts for line in text.splitlines())
             files.write_bytes(out, b"".join(texts))
@@ -178,11 +228,16 @@ class _Parts:
             unreadable = int(table[ERROR].notna().sum())
             data = _csv(table) if kind == ".csv" else table.to_parquet(index=False)
             files.write_bytes(out, data)
-        shutil.rmtree(self._folder)
+        if files.is_s3(out):
+            for name in files.list_folder(self._folder):
+                files.delete(files.join(self._folder, name))
+        else:
+            shutil.rmtree(self._folder)
         return unreadable
 
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number:06}.jsonl"
+
+def _name(part: int) -> str:
+    return f"{part:06}.jsonl"
 
 
 def _table(text: bytes) -> pd.DataFrame:

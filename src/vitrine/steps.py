@@ -667,6 +667,66 @@ def detect_drift(
     return watch(_open(table), registry, task, reports, run_id, table, out)
 
 
+def named_tasks(names: str) -> list[str]:
+    """Tasks from a comma separated list."""
+    return list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+
+
+def score(names: Sequence[str], table: str, state: str, out: str, registry: str, run: str) -> dict[str, float]:
+    """What the models in use say about every photo of a catalog: `<task>.parquet` in `out`, and what it was made with.
+
+    A table that is there stays as it is, and one that was begun is finished: see `scoring.score`.
+
+    Args:
+        names: Whose models; tasks without a model in use are noted and left out.
+        table: Address of the catalog's table.
+        state: Name of the state of the data.
+        out: Folder or `s3://` prefix.
+        registry: Folder or `s3://` prefix of the model registry.
+        run: Folder or `s3://` prefix of the run's pages.
+
+    Returns:
+        Photos, and answers that are lacking.
+
+    Raises:
+        InputError: if no task has a model in use, or one of them answers nothing about single photos.
+    """
+    import json
+
+    from vitrine.registry.address import local_copy
+    from vitrine.registry.store import Registry
+    from vitrine.scoring import photos_in, score_photos
+
+    champions = {name: Registry(registry).champion(name) for name in names}
+    if not any(champions.values()):
+        raise InputError(f"{registry}: no model is in use for {' or '.join(names) or 'any task'}")
+    catalog = _open(table, check_rows=False)
+    photos, decided, lacking = list(photos_in(catalog)), [], 0
+    for name, champion in champions.items():
+        target, account = (files.join(out, f"{name}{ending}") for ending in (".parquet", ".json"))
+        if champion is None:
+            decided.append(f"{name}: no model is in use, so there is no table.")
+        elif files.exists(target):
+            decided.append(f"{target} is there already, and stays.")
+        else:
+            with local_copy(f"champion:{name}", registry) as found:  # the same version for the account and the table
+                about = {"task": name, "model": found.version, "data_version": catalog.data_version}
+                files.write_bytes(account, json.dumps(about | {"photos": len(photos)}).encode())
+                done = score_photos(photos, table, str(found.folder), target, state=state, version=found.version)
+            lacking += done.unreadable
+            resumed = f", {done.resumed:,} of them by an earlier try" if done.resumed else ""
+            decided.append(
+                f"{target}: {counted(done.photos, 'photo')}{resumed} by version {done.version}; "
+                f"{done.unreadable:,} cannot be read."
+            )
+    figures = {"photos scored": f"{len(photos):,}"} | ({"answers lacking": f"{lacking:,}"} if lacking else {})
+    with tempfile.TemporaryDirectory() as folder:
+        note = Note("score", "Scores", decided, "warn" if lacking else "good", figures=figures)
+        write_note(Path(folder), note)
+        publish(Path(folder), run)
+    return {"photos": float(len(photos)), "answers lacking": float(lacking)}
+
+
 def learns_from(catalog: str, revision: str) -> str:
     """The version of the data that a training on a catalog would learn from; "" where it cannot be read from here."""
     from vitrine.catalog.fetch import asked_version, fetch

@@ -1,7 +1,7 @@
 """Photo in, products out: an index of a catalog's photos made with a model, and searching it with photos."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ from vitrine.errors import InputError
 from vitrine.predict import Model
 from vitrine.retrieval.index import Index
 from vitrine.retrieval.segment import in_order
+from vitrine.words import counted
 
+PAGE = "report.html"
 MODEL = "model"  # folder of the index: what its photos were embedded with, and queries will be
 ROWS_AT_ONCE = 4096
+SHOWN = 100  # queries on a page; a photo takes some 5 KB
 HIT = ("image", "uri", "product", "category", "score")  # what is told of a result
 Progress = Callable[[int, int], None]
 
@@ -80,6 +83,53 @@ def search_photos(
         }
         for image, hits in zip(images, hits_of_query, strict=True)
     ]
+
+
+def search_page(folder: Path, answers: Sequence[Mapping[str, Any]], out: Path) -> Path:
+    """Shows each query with what was found for it, as photos; `out` appears whole or not at all.
+
+    Where a query is itself a photo of the index, and its product known, photos of that product are framed as right and
+    the others as wrong.
+
+    Args:
+        folder: The index.
+        answers: Of `search_photos`.
+        out: New folder.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: if `out` exists.
+    """
+    from vitrine.report import Page, Photo, Tile, thumbnail
+
+    index = Index(folder)
+    queries = [files.absolute(line["image"]) for line in answers]
+    products = index.products_of(queries)
+    page = Page("What is found", f"{counted(len(answers), 'query')} among {counted(len(index), 'photo')}")
+    known = [(line, own) for line, own in zip(answers, products, strict=True) if own]
+    if known:
+        first = sum(any(hit["product"] == own for hit in _others(line)[:1]) for line, own in known)
+        page.tiles([Tile("right at first", f"{first} of {len(known)}", hint="queries whose product is known")])
+    page.heading("Queries", "Framed orange: the query. Green: the same product; red: another one; no frame: not known.")
+    for line, uri, product in list(zip(answers, queries, products, strict=True))[:SHOWN]:
+        photos = [Photo(thumbnail(uri), ["query", uri.rpartition("/")[2], product], "warn")]
+        for hit in _others(line):
+            tone = ("good" if hit["product"] == product else "bad") if product else ""
+            caption = [hit["product"] or hit["image"], hit["category"].replace("/", " / "), f"{hit['score']:.4f}"]
+            photos.append(Photo(thumbnail(hit["uri"]), [text for text in caption if text], tone))
+        page.photos(photos)
+    if len(answers) > SHOWN:
+        page.text(f"and {len(answers) - SHOWN:,} more.")
+    with files.new_folder(out) as made:
+        page.write(made / PAGE)
+    return out / PAGE
+
+
+def _others(line: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What was found for a query, but for itself."""
+    return [hit for hit in line["results"] if hit["uri"] != files.absolute(line["image"])]
 
 
 def _add(index: Index, catalog: Catalog, progress: Progress | None) -> int:

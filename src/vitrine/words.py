@@ -1,6 +1,13 @@
 """Numbers with their nouns, as people say them."""
 
-IRREGULAR = {"category": "categories", "copy": "copies", "class": "classes", "epoch": "epochs", "pass": "passes"}
+IRREGULAR = {
+    "category": "categories",
+    "copy": "copies",
+    "query": "queries",
+    "class": "classes",
+    "epoch": "epochs",
+    "pass": "passes",
+}
 
 
 def counted(number: int, noun: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from vitrine import tasks
 from vitrine.errors import InputError
-from vitrine.evaluation.gate import GateRules, decide
+from vitrine.evaluation.gate import GateRules, decide, keeps_up
 
 RULES = tasks.get("taxonomy").gate_rules()
 
@@ -159,3 +159,28 @@ def test_a_deeper_tree_is_judged_on_the_level_both_know():
     decision = decide(deeper, figures(0.60), RULES)
     assert decision.promote
     assert "level2/macro_top1 0.6500 against 0.6000" in decision.reason
+
+
+def test_another_form_of_a_model_may_lose_a_little():
+    decision = keeps_up(figures(0.595), figures(0.60), RULES, 0.01)
+    assert decision.promote
+    assert decision.reason == "Keeps up: macro_top1 0.5950 against 0.6000."
+    assert {one.key for one in decision.comparisons} == {"macro_top1", "level1/macro_top1", "level2/macro_top1"}
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reason"),
+    [
+        (figures(0.589), "Refused: macro_top1 falls from 0.6000 to 0.5890; at most 0.01 is allowed."),
+        (
+            figures(0.60) | {"level1/macro_top1": 0.84},
+            "Refused: level1/macro_top1 falls from 0.9000 to 0.8400; at most 0.05 is allowed.",
+        ),
+        ({"count": 100.0}, "Refused: macro_top1 falls from 0.6000 to nothing; at most 0.01 is allowed."),
+        (figures(math.nan), "Refused: macro_top1 falls from 0.6000 to nan; at most 0.01 is allowed."),
+    ],
+)
+def test_another_form_that_loses_too_much_is_refused(candidate, reason):
+    decision = keeps_up(candidate, figures(0.60), RULES, 0.01)
+    assert not decision.promote
+    assert decision.reason == reason

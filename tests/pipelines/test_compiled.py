@@ -136,6 +136,7 @@ def test_the_exit_handler_sees_every_end(spec):
         ("represent", "examine"),
         ("match", "examine"),
         ("monitor", "drift"),
+        ("score", "score"),
     ],
 )
 def test_the_summary_knows_which_step_says_what_is_due(name, due):

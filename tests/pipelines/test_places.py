@@ -13,6 +13,7 @@ from pipelines.resources import SECRET_KEYS
 from vitrine import __version__
 
 TRAINS = {"retrain", "authenticate", "represent", "match"}
+RESUMED = ("score",)  # beside trainings
 ENDS = ("start", "report-run")  # whose size no other step can say
 
 
@@ -67,7 +68,7 @@ def test_trainings_and_nothing_else_are_placed(package):
             sizes = [resources[key] for key in ("resourceCpuRequest", "resourceMemoryRequest", "resourceMemoryLimit")]
             told = ["500m", "1Gi", "8Gi"] if name in ENDS else [begun("step_cpu"), "1Gi", begun("step_memory")]
             assert sizes == told, name
-            assert "retryPolicy" not in task, name
+            assert ("retryPolicy" in task) == (name in RESUMED), name
             assert not {"nodeSelector", "tolerations", "pvcMount", "emptyDirMounts"} & set(kubernetes), name
             continue
         assert resources["accelerator"] == {"resourceType": begun("gpu"), "resourceCount": begun("held")}

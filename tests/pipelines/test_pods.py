@@ -48,6 +48,7 @@ def test_a_retraining_of_seven_types_takes_three_fifths_of_the_pods(packages):
         ("represent", (22, 20)),
         ("match", (22, 20)),
         ("monitor", (19, 17)),
+        ("score", (8, 8)),
     ],
 )
 def test_pods_are_those_of_the_results_page(packages, name, counted):

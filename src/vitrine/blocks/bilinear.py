@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vitrine.blocks.bag_pooling import padded
+from vitrine.blocks.bag_pooling import counted, padded
 
 MAX_CHANNELS = 512  # of the full form: 262,144 components
 SKETCH = 8192  # components of the compact form, as in Gao et al.
@@ -32,17 +32,19 @@ class BilinearPooling(nn.Module):
         self.sketch = TensorSketch(channels, sketch) if sketch else None
         self.dim = sketch or channels**2
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Maps (m, c, h, w) of listings of `lengths` (b,) to (b, dim) float32 of length 1."""
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Maps (m, c, h, w) of listings of `lengths` (b,), or each by itself, to (b, dim) float32 of length 1."""
         with torch.autocast(features.device.type, enabled=False):
             cells = features.float().flatten(2).transpose(1, 2)  # (m, hw, c)
-            counts = lengths.to(features.device).view(-1, 1) * cells.shape[1]
-            if self.sketch is None:
-                rows = padded(cells, lengths).flatten(1, 2)  # (b, longest * hw, c); padding adds nothing
-                sums = (rows.transpose(1, 2) @ rows).flatten(1)  # (b, c * c)
+            if self.sketch is not None:
+                sums = self.sketch(cells).sum(dim=1)  # (m, sketch)
+                sums = sums if lengths is None else padded(sums, lengths).sum(dim=1)
             else:
-                sums = padded(self.sketch(cells).sum(dim=1), lengths).sum(dim=1)  # (b, sketch)
-            pooled = sums / counts
+                # (b, longest * hw, c); padding adds nothing
+                rows = cells if lengths is None else padded(cells, lengths).flatten(1, 2)
+                sums = (rows.transpose(1, 2) @ rows).flatten(1)  # (b, c * c)
+            photos = 1 if lengths is None else counted(lengths).to(features.device).view(-1, 1)
+            pooled = sums / (photos * cells.shape[1])
             rooted = pooled / (pooled.abs() + SMALLEST).sqrt()
             return F.normalize(rooted, dim=1)
 

@@ -134,6 +134,31 @@ def decide(
     return _against(candidate, champion, rules, over_champion)
 
 
+def keeps_up(
+    candidate: Mapping[str, float], original: Mapping[str, float], rules: GateRules, max_loss: float
+) -> Decision:
+    """Whether another form of the same model, such as one of fewer bits, may answer in its place.
+
+    Args:
+        candidate: Its figures.
+        original: The model's own, on the same photos.
+        rules: `guarded` figures may fall by `max_drop`.
+        max_loss: How far the figure that decides may fall.
+    """
+    figures = [rules.metric, *sorted(key for key in original if rules.guarded.fullmatch(key))]
+    drops = [max_loss, *[rules.max_drop] * (len(figures) - 1)]
+    guards = tuple(
+        _guard(key, candidate.get(key), original[key], most) for key, most in zip(figures, drops, strict=True)
+    )
+    for guard, most in zip(guards, drops, strict=True):
+        if not guard.passed:
+            value = "nothing" if guard.candidate is None else f"{guard.candidate:.4f}"
+            reason = f"Refused: {guard.key} falls from {guard.champion:.4f} to {value}; at most {most:g} is allowed."
+            return Decision(False, reason, guards)
+    told = f"{rules.metric} {candidate[rules.metric]:.4f} against {original[rules.metric]:.4f}"
+    return Decision(True, f"Keeps up: {told}.", guards)
+
+
 def _no_better(value: float, constant: float | None, interval: Interval | None) -> bool:
     """Whether a model is not better than the constant model by more than the interval of the difference."""
     if interval is not None and not math.isnan(interval.difference):

@@ -88,6 +88,14 @@ class Index:
                 return str(segment.rows["uri"].iloc[int(row[:12])])
         raise InputError(f"{self.folder}: holds no photo at {place!r}")
 
+    def products_of(self, uris: Sequence[str]) -> list[str]:
+        """What indexed photos show, by where they are; "" for a photo that is not here, or shows no known product."""
+        wanted, found = set(uris), dict[str, str]()
+        for segment, alive in zip(self.segments, self._alive, strict=True):
+            rows = segment.rows[segment.rows["uri"].isin(wanted).to_numpy() & alive]
+            found |= dict(zip(rows["uri"].tolist(), rows["product"].tolist(), strict=True))
+        return [found.get(uri, "") for uri in uris]
+
     def embeddings_of(self, product: str) -> np.ndarray:
         """Of the photos of a product, (n, dim), of length 1; none for one that is not here."""
         embeddings = [np.empty((0, self.dim), np.float32)]

@@ -5,7 +5,7 @@ names is replaced whole, so none finds a name missing.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,12 @@ import numpy as np
 from vitrine import tasks
 from vitrine.data.pixels import Query
 from vitrine.errors import InputError
-from vitrine.export import with_onnx
+from vitrine.export import FILE, opened
 from vitrine.predict import Model
 from vitrine.predictions import Output, Reply
 from vitrine.registry.address import champion_of, local_copy
 from vitrine.registry.store import Registry
+from vitrine.serving.engines import ONNX, Load
 from vitrine.serving.limits import RefusedError, busy
 from vitrine.serving.metrics import Metrics
 
@@ -66,9 +67,6 @@ class Served:
         for count in (1, most):
             grey = np.full((count, self.size, self.size, 3), 128, np.uint8)
             self.reply([Query(grey, [f"warm-up {i}" for i in range(count)], 1)])
-
-
-Load = Callable[[Path], tuple[Model, str]]  # a model folder to what answers, and its engine
 
 
 class Shelf:
@@ -190,26 +188,12 @@ class Champions:
 
 
 def fetched(address: str, name: str, load: Load, warm: int, registry: str = "") -> Served:
-    """A model by its address, loaded and warm; see `vitrine.registry.address`."""
-    with local_copy(address, registry) as copy:
-        model, engine = load(copy.folder)
-    served = Served(name or model.task.name, copy.version, engine, model)
+    """A model by its address (see `vitrine.registry.address`) or the ONNX file it was exported to, loaded and warm."""
+    if address.endswith(FILE):
+        (model, version), engine = opened(Path(address)), ONNX
+    else:
+        with local_copy(address, registry) as copy:
+            (model, engine), version = load(copy.folder), copy.version
+    served = Served(name or model.task.name, version, engine, model)
     served.warm_up(warm)
     return served
-
-
-def load_torch(folder: Path) -> tuple[Model, str]:
-    """With the net it was trained as."""
-    return Model.load(folder), "torch"
-
-
-def load_onnx(folder: Path) -> tuple[Model, str]:
-    """With onnxruntime; what cannot be exported answers with torch."""
-    try:
-        return with_onnx(folder), "onnx"
-    except InputError as error:
-        _log.warning("%s; torch answers", error)
-        return load_torch(folder)
-
-
-ENGINES: Mapping[str, Load] = {"torch": load_torch, "onnx": load_onnx}

@@ -69,6 +69,9 @@ async function found(place, name) {
   return image;
 }
 
+// A category's path, which lines may break between its nodes.
+const breaking = (path) => path.replaceAll("/", " / ");
+
 function chances(title, named) {
   const row = made("tr");
   row.append(made("th", title), made("td", named[0].label));
@@ -95,7 +98,7 @@ function labels(answer, version) {
       const own = answer[level].map((one) => ({ ...one, label: one.label.split("/").pop() }));
       table.append(chances(`level ${level.slice(5)}`, own));
     }
-    for (const other of deepest.slice(1, 4)) table.append(chances("or", [other]));
+    for (const other of deepest.slice(1, 4)) table.append(chances("or", [{ ...other, label: breaking(other.label) }]));
   }
   for (const [name, named] of Object.entries(answer)) {
     if (name.startsWith("attr:")) table.append(chances(name.slice(5), named));
@@ -112,7 +115,7 @@ async function products(photos, into) {
     for (const hit of result.products) {
       const item = made("li");
       item.append(await found(hit.photo, hit.product || hit.image), made("p", hit.product || hit.image));
-      item.append(made("p", `${hit.category} `), made("small", `cosine ${hit.score.toFixed(3)}`));
+      item.append(made("p", `${breaking(hit.category)} `), made("small", `cosine ${hit.score.toFixed(3)}`));
       list.append(item);
     }
   }

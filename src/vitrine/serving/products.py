@@ -13,8 +13,9 @@ from vitrine.catalog.photos import open_photo
 from vitrine.errors import InputError
 from vitrine.registry.store import content_hash
 from vitrine.retrieval.index import CONTENTS, Hit, Index
+from vitrine.serving.engines import Load
 from vitrine.serving.limits import RefusedError
-from vitrine.serving.models import Load, Served, fetched
+from vitrine.serving.models import Served, fetched
 from vitrine.visual_search import MODEL
 
 WIDER = 4  # times as many photos are asked for as products are wanted, and again where several are of one product

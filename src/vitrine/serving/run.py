@@ -12,10 +12,11 @@ import uvicorn
 
 from vitrine.errors import InputError
 from vitrine.serving.app import Service, make_app
+from vitrine.serving.engines import ENGINES
 from vitrine.serving.guard import Guard, read_token
 from vitrine.serving.limits import Limits
 from vitrine.serving.metrics import Metrics
-from vitrine.serving.models import ENGINES, Champions, Shelf, fetched
+from vitrine.serving.models import Champions, Shelf, fetched
 from vitrine.serving.products import Products
 from vitrine.serving.prompt import prompt_protocol
 
@@ -35,7 +36,7 @@ class Plan:
         batch: Photos that a net is asked about at once.
         token: File of the token that clients must present.
         limits: Of requests.
-        engine: What asks the nets: `torch` or `onnx`.
+        engine: What asks the nets: one of `ENGINES`.
     """
 
     models: Sequence[str] = ()

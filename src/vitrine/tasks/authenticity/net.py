@@ -38,6 +38,8 @@ class ListingNet(nn.Module):
     def forward(self, photos: Tensor, lengths: Tensor, views: Tensor | None = None) -> ListingOutput:
         """Normalised photos (m, 3, h, w), of listings of `lengths` (b,) (on the CPU), showing `views` (m,) or None.
 
+        Instead of lengths there may be a mask, see `vitrine.blocks.bag_pooling`.
+
         Raises:
             ValueError: for a listing without photos.
         """

@@ -47,7 +47,7 @@ class BilinearJudge(nn.Module):
     def forward(self, photos: Tensor) -> Judged:
         """(m, 3, h, w) to features, scores and maps."""
         cells = self.trunk(photos)
-        features = self.pooling(cells, torch.ones(len(photos), dtype=torch.int64))
+        features = self.pooling(cells)
         return features, self.classifier(features), energy(cells)
 
 
@@ -106,6 +106,8 @@ class ViewNets(EnsembleNet):
             views = torch.full((len(photos),), -1, device=photos.device)
         if len(self.nets) > self.views:
             views = views.where(views >= 0, self.views)
+        if torch.compiler.is_exporting():
+            return self._judge_by_all(photos, views)
         parts = []
         for number, net in enumerate(self.nets):
             places = (views == number).nonzero()[:, 0]
@@ -120,6 +122,20 @@ class ViewNets(EnsembleNet):
         back = torch.cat([places for places, _ in parts]).argsort()
         features, logits, maps = (torch.cat([judged[i] for _, judged in parts])[back] for i in range(3))
         return features, logits, maps
+
+    def _judge_by_all(self, photos: Tensor, views: Tensor) -> Judged:
+        """The same where shapes may not depend on views: every net looks at every photo; that of its view counts."""
+        judged = [net(photos) for net in self.nets]
+        features, logits, maps = (torch.stack([own[i] for own in judged], dim=1) for i in range(3))  # (m, nets, ...)
+        known = (views >= 0).unsqueeze(1)
+        own = (views.unsqueeze(1) == torch.arange(len(self.nets), device=views.device)).to(features.dtype)  # (m, nets)
+        share = own.where(known, 1 / len(self.nets))
+        mean = logits.softmax(dim=2).mean(dim=1).log()
+        return (
+            torch.einsum("mn,mnd->md", share, features),
+            torch.einsum("mn,mnc->mc", own, logits).where(known, mean),
+            torch.einsum("mn,mnhw->mhw", share, maps),
+        )
 
 
 def _alone_too(net: nn.Module, photos: Tensor) -> Judged:

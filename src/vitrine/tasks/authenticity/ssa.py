@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vitrine.blocks.attention_pooling import AttentionPooling
 from vitrine.blocks.backbones import build_backbone
-from vitrine.blocks.bag_pooling import max_pooling, mean_pooling
+from vitrine.blocks.bag_pooling import max_pooling, mean_pooling, of_photos
 from vitrine.tasks.authenticity.net import ListingNet, ListingOutput, evidence
 
 
@@ -41,7 +41,7 @@ class SsaNet(ListingNet):
         else:
             pooled = max_pooling(each, lengths) if self.pooling == "max" else mean_pooling(each, lengths)
         logits = self.classifier(pooled)
-        predicted = logits.argmax(dim=1).repeat_interleave(lengths.to(logits.device), output_size=len(photos))
+        predicted = of_photos(logits.argmax(dim=1), lengths, len(photos))
         return ListingOutput(
             logits, pooled, attention, maps=evidence(features, self.classifier, predicted), branches=branches
         )

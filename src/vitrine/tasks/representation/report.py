@@ -99,7 +99,8 @@ def representation_page(
     page.figure(_curve(ranks), "recall against k, per level")
     page.heading(
         f"What is found, level {deepest}",
-        "A query drawn at random, then its nearest photos; red: of another node. Two rows of names each.",
+        "A query drawn at random, then its nearest photos; framed green: of the same node, red: of another. Two rows "
+        "of names each.",
     )
     for photos in _grids(predictions, rows, deepest, ranks[deepest]):
         page.photos(photos)
