@@ -122,7 +122,7 @@ def test_the_file_says_what_it_needs_to_be_used(tmp_path):
 
 def test_a_graph_that_answers_otherwise_is_refused(monkeypatch):
     monkeypatch.setattr(export, "difference", lambda graph, data: 2e-4)
-    with pytest.raises(InputError, match=r"otherwise than torch, by 2\.0e-04"):
+    with pytest.raises(InputError, match=r"differ from torch's, by 2\.0e-04"):
         exported(model_of(CONFIGS["bce"]))
 
 
