@@ -218,7 +218,7 @@ BACKBONE, EPOCHS = "auto", 0
 HOW: Mapping[str, Mapping[str, Any]] = {
     name: {"train_variant": variant, "train_backbone": BACKBONE, "train_epochs": EPOCHS}
     for name, variant in VARIANTS.items()
-} | {"monitor": {}}
+} | {"monitor": {}, "score": {}}
 
 TASKS = {"authenticate": "authenticity", "represent": "representation", "match": "matching"}
 

@@ -14,6 +14,7 @@ from killing import kills
 from toys import toy_catalog
 
 from pipelines.packages import compile_pipeline, content_hash
+from vitrine import tasks
 from vitrine.catalog import write_catalog
 from vitrine.errors import InputError
 from vitrine.evaluate import evaluate
@@ -26,7 +27,6 @@ from vitrine.registry import Registry
 from vitrine.retrieval.index import Index
 from vitrine.scoring import score
 from vitrine.synth import render_catalog
-from vitrine.tasks.attributes.new_label import add_label
 from vitrine.visual_search import add_to_index, make_index
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,8 @@ def drift(made, out):
 
 def label(made, out):
     root, catalog = made
-    add_label(root / "attributes", out, "colour", "pink", [catalog.uri(image) for image in catalog.table["image"][:3]])
+    images = [catalog.uri(image) for image in catalog.table["image"][:3]]
+    tasks.of_model(root / "attributes").add_label(root / "attributes", out, "colour", "pink", images)
 
 
 NEW = {

@@ -431,7 +431,7 @@ def test_answers_of_another_model_are_refused(reference, halves, tmp_path):
 
 
 def test_a_broken_signal_is_on_the_page_and_is_not_drift(reference, halves, tmp_path, no_evidently, monkeypatch):
-    monkeypatch.setattr(shift, "_moments", lambda points, weights: np.linalg.cholesky(-np.eye(2)))
+    monkeypatch.setattr(shift, "_root", lambda _: np.linalg.cholesky(-np.eye(2)))
     drift = compare(reference, halves[1], tmp_path / "out", answers(halves[1]))
     assert (drift.drifted, drift.exit_code) == (False, 3)
     assert drift.broken == (("embedding", "Matrix is not positive definite"),)

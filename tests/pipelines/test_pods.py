@@ -137,5 +137,5 @@ def test_the_summary_names_what_was_asked_for_and_no_default(tmp_path, monkeypat
     assert said("usual", given["settings"]) == "Settings other than the defaults: none."
     other = {"epochs": 3, "backbone": "mobilenet_v2"} if how else {}
     named = "train_backbone=mobilenet_v2, train_epochs=3" if how else ""
-    expected = ", ".join(filter(None, ["shards=2", named]))
-    assert said("other", {"shards": 2}, **other) == f"Settings other than the defaults: {expected}."
+    expected = ", ".join(filter(None, ["packed=2", named]))
+    assert said("other", {"packed": 2}, **other) == f"Settings other than the defaults: {expected}."

@@ -258,7 +258,7 @@ def test_a_failed_run_says_so_and_leaves_nothing_half_written(ended):
     assert {path.parent.name for path in artifacts(run)} >= {"photos", "results"}
     assert not [path for path in run.runs.rglob("*") if path.name.endswith(".tmp")]
     steps = re.findall(r"^> ([\w-]+)$", run.out, re.M)
-    assert "plan" in steps[-3:-1]  # `validate` runs beside it
+    assert set(steps[-3:-1]) == {"clean-and-split", "validate"}  # side by side; nothing begins after them
     assert not [name for name in steps if name.startswith("train")]
     assert steps[-1] == "report-run"
     assert "Photos in the catalog".lower() in page.lower()  # what the steps before found
