@@ -49,7 +49,6 @@ WRONG = re.compile(r"^\s*vitrine\.[\w.]+\.(?:Input|Photo)Error: (.+)$")
 PASSING = re.compile(r"^\s*vitrine\.[\w.]+\.(?:Passing|Damaged)Error: (.+)$")  # worth another try
 SYSTEM = re.compile(r"^\s*OSError: \[Errno \d+\] ([^:]+)(?:: '(.+)')?$")  # no space, a read-only disk
 FAILED = re.compile(r"(Task|Pipeline) '([\w-]+)' finished with status FAILURE")
-TRAINS = "train"  # the function of the steps that do
 AGAIN = re.compile(r"Task ([\w-]+) failed \(attempt .*Retrying in ([\d.]+)s")
 
 
@@ -158,7 +157,7 @@ def share_cores(spec: PipelineSpec, cores: int) -> None:
     """Gives the steps inside loops, which run two at once, half of the cores each.
 
     With a thread per core both would wait for one another most of the time (docs/decisions.md). Other steps have all of
-    the machine, but those with `has_company`, which have half of it too. Trainings take turns where half is one core.
+    the machine, but those with `has_company`, which have half of it too.
     """
     dags = [(spec.root.dag, False)]
     while dags:
@@ -170,8 +169,7 @@ def share_cores(spec: PipelineSpec, cores: int) -> None:
                 dags.append((part.dag, inside))
             elif inside:
                 container = spec.deployment_spec["executors"][part.executor_label]["container"]
-                own = cores_of_one(cores, trains=container["args"][-1] == TRAINS)
-                container["env"] = [{"name": forked.THREADS, "value": str(own)}]
+                container["env"] = [{"name": forked.THREADS, "value": str(cores_of_one(cores))}]
 
 
 @contextlib.contextmanager
@@ -191,17 +189,17 @@ def _side_by_side(record: BinaryIO) -> Iterator[None]:
     logger.handlers[:] = [handler]  # `_sieved` puts them back
     logger.setLevel(logging.INFO)
     anew, cores = subprocess_task_handler.run_local_subprocess, os.cpu_count() or 1
-    slots = Slots(free_memory, cores)
+    slots = Slots(free_memory)
     interrupted.clear()
 
     with contextlib.ExitStack() as stack:
         parent = stack.enter_context(forked.Parent(record)) if forked.AVAILABLE else None
 
         def start(full_command: list[str], env_vars: Mapping[str, str] | None = None) -> int:
-            own, trains = dict(env_vars or {}), full_command[-1] == TRAINS
+            own = dict(env_vars or {})
             if has_company() and forked.THREADS not in os.environ:
-                own.setdefault(forked.THREADS, str(cores_of_one(cores, trains)))
-            with slots.one(trains):
+                own.setdefault(forked.THREADS, str(cores_of_one(cores)))
+            with slots.one():
                 if parent and forked.runs_step(full_command):
                     with contextlib.suppress(forked.Gone):  # out of memory, say; then as elsewhere
                         return parent.run(full_command, os.environ | own, lambda line: sys.stdout.write(f"    {line}"))

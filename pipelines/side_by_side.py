@@ -19,7 +19,6 @@ from kfp.local.status import Status
 from kfp.pipeline_spec.pipeline_spec_pb2 import ComponentSpec, PipelineTaskSpec
 
 AT_ONCE = 2  # processes of steps; also of a loop's rounds in kfp.local
-TRAINING_CORES = 2  # at least; with one core each two trainings are slower than one after the other (docs/decisions.md)
 NEEDED = 2 << 30  # bytes that must be free for a step to begin beside another; see the peaks in docs/performance.md
 ALWAYS = PipelineTaskSpec.TriggerPolicy.TriggerStrategy.ALL_UPSTREAM_TASKS_COMPLETED
 
@@ -37,32 +36,30 @@ def has_company() -> bool:
 
 
 class Slots:
-    """How many processes may be at work: `AT_ONCE`, and one where memory is short; fewer trainings on few cores."""
+    """How many processes may be at work: `AT_ONCE`, and one where memory is short."""
 
-    def __init__(self, free: Callable[[], int], cores: int) -> None:
+    def __init__(self, free: Callable[[], int]) -> None:
         self._free, self._taken, self._change = free, 0, threading.Condition()
-        self._trainings = threading.Semaphore(trainings_at_once(cores))
 
     @contextlib.contextmanager
-    def one(self, trains: bool = False) -> Iterator[None]:
+    def one(self) -> Iterator[None]:
         """Waits for room for a process, and keeps it.
 
         Raises:
             KeyboardInterrupt: if the run is ended meanwhile.
         """
-        with self._trainings if trains else contextlib.nullcontext():
+        with self._change:
+            while self._taken and (self._taken >= AT_ONCE or self._free() < NEEDED):
+                self._change.wait()
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            self._taken += 1
+        try:
+            yield
+        finally:
             with self._change:
-                while self._taken and (self._taken >= AT_ONCE or self._free() < NEEDED):
-                    self._change.wait()
-                if interrupted.is_set():
-                    raise KeyboardInterrupt
-                self._taken += 1
-            try:
-                yield
-            finally:
-                with self._change:
-                    self._taken -= 1
-                    self._change.notify_all()
+                self._taken -= 1
+                self._change.notify_all()
 
 
 def free_memory() -> int:
@@ -79,14 +76,9 @@ def free_memory() -> int:
     return min(found)
 
 
-def trainings_at_once(cores: int) -> int:
-    """How many trainings run side by side."""
-    return max(1, min(AT_ONCE, cores // TRAINING_CORES))
-
-
-def cores_of_one(cores: int, trains: bool = False) -> int:
+def cores_of_one(cores: int) -> int:
     """The cores of a step that may run beside another, of all."""
-    return max(1, cores // (trainings_at_once(cores) if trains else AT_ONCE))
+    return max(1, cores // AT_ONCE)
 
 
 def run_dag(

@@ -29,12 +29,6 @@ def test_only_steps_of_loops_share_the_machine() -> None:
     assert threads(spec) == {"exec-scan": "4", "exec-train": "4"}
 
 
-def test_trainings_of_a_loop_take_turns_on_two_cores() -> None:
-    spec = copy_of("retrain")
-    share_cores(spec, 2)
-    assert threads(spec) == {"exec-scan": "1", "exec-train": "2"}
-
-
 def test_one_core_is_a_thread_each() -> None:
     spec = copy_of("authenticate")
     share_cores(spec, 1)

@@ -89,7 +89,7 @@ def test_an_error_of_the_runner_ends_the_run():
 
 def test_once_a_person_ends_the_run_no_other_step_begins(monkeypatch):
     monkeypatch.setattr(side_by_side, "interrupted", threading.Event())
-    slots, begun = Slots(lambda: NEEDED, cores=8), []
+    slots, begun = Slots(lambda: NEEDED), []
     some = tasks(loop="", beside="")
 
     def run(name: str, task: PipelineTaskSpec) -> bool:
@@ -127,7 +127,7 @@ def test_in_retrain_checking_and_cleaning_run_side_by_side_and_so_do_both_traini
 
 @pytest.mark.parametrize(("free", "most"), [(NEEDED, 2), (NEEDED - 1, 1)])
 def test_no_more_processes_than_slots_and_one_where_memory_is_short(free, most):
-    slots, lock, now, seen = Slots(lambda: free, cores=8), threading.Lock(), [0], []
+    slots, lock, now, seen = Slots(lambda: free), threading.Lock(), [0], []
 
     def work() -> None:
         with slots.one():
@@ -149,16 +149,3 @@ def test_no_more_processes_than_slots_and_one_where_memory_is_short(free, most):
 def test_memory_and_cores_are_those_of_the_machine():
     assert 1 << 20 < free_memory() < 1 << 62
     assert [cores_of_one(cores) for cores in (1, 2, 3, 16)] == [1, 1, 1, 8]
-
-
-def test_trainings_take_turns_with_all_cores_where_half_would_be_one():
-    assert [cores_of_one(cores, trains=True) for cores in (1, 2, 3, 4, 16)] == [1, 2, 3, 2, 8]
-    slots = Slots(lambda: NEEDED, cores=2)
-    with slots.one(trains=True):
-        second = threading.Thread(target=lambda: slots.one(trains=True).__enter__())
-        second.start()
-        with slots.one():
-            second.join(0.1)
-            assert second.is_alive()
-    second.join(10)
-    assert not second.is_alive()

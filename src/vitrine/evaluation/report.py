@@ -450,8 +450,14 @@ def label_examples(
                 f"{'✓' if right else '✗'} {_last(best)}" + ("" if right else f" (is {_last(target.truth[row][0])})")
             )
         picture = thumbnail(catalog.uri(predictions.images[row]))
-        examples.append({"thumbnail": picture, "caption": lines, "tone": "bad" if wrong else "good"})
+        examples.append({"thumbnail": picture, "caption": lines, "tone": _tone(wrong, len(lines))})
     return examples
+
+
+def _tone(wrong: int, asked: int) -> str:
+    if not wrong:
+        return "good"
+    return "bad" if 2 * wrong > asked else "warn"
 
 
 def _last(label: str) -> str:
