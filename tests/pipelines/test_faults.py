@@ -65,7 +65,6 @@ def kill_step(run: subprocess.Popen[str], function: str) -> None:
             try:
                 said = (process / "cmdline").read_bytes().decode().split("\0")
                 if os.getsid(int(process.name)) == run.pid and "kfp.dsl.executor_main" in said and function in said:
-                    time.sleep(1)
                     os.kill(int(process.name), signal.SIGKILL)
                     return
             except (OSError, ProcessLookupError):
