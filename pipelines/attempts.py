@@ -9,15 +9,13 @@ the same line before it fetches or computes anything. What may pass by itself is
 import contextlib
 import hashlib
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.agreed import NODE
+from pipelines.kube import ATTEMPT
 from vitrine.errors import InputError, PassingError
 from vitrine.files import atomic_write
-
-NUMBER = re.compile(r"\((\d+)\)$")  # ends the name of a node's attempt
 
 
 @contextlib.contextmanager
@@ -33,7 +31,7 @@ def refused_once(checkpoints: str, output: str) -> Iterator[None]:
     Raises:
         InputError: that of the attempt before.
     """
-    attempt = NUMBER.search(os.environ.get(NODE, ""))
+    attempt = ATTEMPT.search(os.environ.get(NODE, ""))
     if attempt is None:
         yield
         return

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.form import ADDRESSES
 from pipelines.kube import from_here
 from vitrine import files
 from vitrine.errors import InputError
 
-PLACES = ("data_catalog", "data_remote", "out_registry", "out_reports", "out_scores")
 THERE, MISSING, UNKNOWN = "there", "missing", "unknown"
 SECONDS = 10.0  # at most of one request
 MANIFESTS = (
@@ -124,7 +124,7 @@ def _look(read: Callable[[], object]) -> tuple[str, str]:
 def _buckets(given: Mapping[str, Any]) -> Iterator[Finding]:
     from botocore.exceptions import BotoCoreError, ClientError
 
-    places = [str(given.get(name) or "") for name in PLACES]
+    places = [str(given.get(name) or "") for name in ADDRESSES]
     for bucket in dict.fromkeys(files.split_s3(place)[0] for place in places if files.is_s3(place)):
         what = f"bucket {bucket}"
         try:

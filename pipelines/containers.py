@@ -12,6 +12,7 @@ from pipelines.packages import compile_pipeline, load
 from pipelines.stages import ANEW
 from vitrine.errors import InputError
 from vitrine.files import is_s3
+from vitrine.words import comma_separated
 
 PLACEHOLDER = "{{$.inputs.parameters['pipelinechannel--cluster_image']}}"
 IMAGE_USER = 10001  # of Containerfile
@@ -83,7 +84,7 @@ def _mounts(arguments: Mapping[str, Any], runs: Path, user: int) -> list[Any]:
 
     mounts: list[Any] = []
     given = {**arguments, **arguments.get("settings", {})}
-    further = str(given.get("unlabelled") or "").split(",")
+    further = comma_separated(str(given.get("unlabelled") or ""))
     places = [(key, str(given.get(key) or "")) for key in (*READ, *WRITTEN)]
     for key, path in [*places, *((READ[0], path) for path in further)]:
         if not path or is_s3(path) or any(path == mount["Target"] for mount in mounts):

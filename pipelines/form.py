@@ -11,6 +11,7 @@ from typing import Any
 from pipelines import PIPELINES
 from pipelines.agreed import VOLUME_PATH
 from vitrine.errors import InputError, nearest
+from vitrine.words import comma_separated
 
 GPU = "nvidia.com/gpu"
 CHECKPOINTS = f"{VOLUME_PATH}/checkpoints"
@@ -67,6 +68,8 @@ FORM = {
         *("out_registry", "out_reports", "out_scores", "settings"),
     ),
 }
+# Parameters that are folders, prefixes or .dvc files.
+ADDRESSES = ("data_catalog", "data_remote", "out_registry", "out_reports", "out_scores")
 
 STEPS = {
     "shards": Setting(1, "Pods that share the photos when these are looked at, 16 at most."),
@@ -216,9 +219,11 @@ assert SETTINGS.keys() == PIPELINES.keys()
 VARIANTS = {"retrain": "ssmtl-ca", "authenticate": "ssa", "represent": "base-indi-eff", "match": "robust-softmax"}
 BACKBONE, EPOCHS = "auto", 0
 HOW: Mapping[str, Mapping[str, Any]] = {
-    name: {"train_variant": variant, "train_backbone": BACKBONE, "train_epochs": EPOCHS}
-    for name, variant in VARIANTS.items()
-} | {"monitor": {}, "score": {}}
+    name: {"train_variant": VARIANTS[name], "train_backbone": BACKBONE, "train_epochs": EPOCHS}
+    if name in VARIANTS
+    else {}
+    for name in PIPELINES
+}
 
 TASKS = {"authenticate": "authenticity", "represent": "representation", "match": "matching"}
 
@@ -331,7 +336,7 @@ def trainings(
     pipeline: str, settings: Mapping[str, Any], variant: str, backbone: str, epochs: int
 ) -> dict[str, tuple[str, str, dict[str, Any]]]:
     """The task, variant and settings of each training of a pipeline, by the output of `start` that has the settings."""
-    if pipeline in ("monitor", "score"):
+    if pipeline not in VARIANTS:
         return {}
     common = {"epochs": epochs, "backbone": backbone, **{key: settings[key] for key in TRAINING}}
     extra = {key: settings[key] for key in OWN[pipeline]}
@@ -370,7 +375,7 @@ def check(pipeline: str, given: Mapping[str, Any]) -> None:
         steps.check_settings(task, variant, own)
     if "shards" in settings:
         steps.shard_names(settings["shards"])
-    for task in steps.named_tasks(settings.get("tasks", "")):
+    for task in comma_separated(settings.get("tasks", "")):
         near(task, tasks.names(), "settings: tasks")
     steps.check_ratios(str(settings.get("ratios", CLEANING["ratios"].default)))
     for key in ("max_left_out", "min_gain"):

@@ -1,6 +1,7 @@
 """What can be learnt from the Kubernetes API of the cluster that runs go to."""
 
 import contextlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 
 RUN_LABEL = "pipeline/runid"  # Kubeflow Pipelines gives it to every pod of a run
 NODE_NAME = "workflows.argoproj.io/node-name"  # an annotation that Argo gives every pod; ends in (n) of a retry
+ATTEMPT = re.compile(r"\((\d+)\)$")  # the end of such a name
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 CALL = 10.0  # seconds at most of one request
 

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from pipelines.kube import CALL, NODE_NAME, RUN_LABEL, in_cluster, own_namespace
+from pipelines.kube import ATTEMPT, CALL, NODE_NAME, RUN_LABEL, in_cluster, own_namespace
 from vitrine.untrusted import printable
 
 LAST_LINES = 12
@@ -14,7 +14,6 @@ EXECUTOR = re.compile(
     r"^\s*(\[KFP Executor|Streamed logs:|[\d:.]+ - INFO|-{20,}|~{3,}\^|\^{3,}$|[IW]\d{4} [\d:.]+ |time=\S+ level=|"
     r"Error: exit status \d+$)"
 )
-ATTEMPT = re.compile(r"\(\d+\)$")
 
 
 def told(line: str) -> bool:

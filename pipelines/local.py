@@ -28,7 +28,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec
 
 from pipelines import forked
 from pipelines.containers import in_containers
-from pipelines.form import FORM, SETTINGS
+from pipelines.form import ADDRESSES, FORM, SETTINGS
 from pipelines.last_lines import LAST_LINES, told
 from pipelines.packages import complete, load, parameters
 from pipelines.side_by_side import Slots, cores_of_one, free_memory, has_company, interrupted, run_dag
@@ -38,8 +38,8 @@ from vitrine.errors import InputError
 from vitrine.files import absolute, exists, write_json
 from vitrine.journal import SIGN
 from vitrine.untrusted import printable
+from vitrine.words import comma_separated
 
-PATHS = ("data_catalog", "data_remote", "out_registry", "out_reports", "out_scores")
 STARTS = re.compile(r"Executing task '([\w-]+)'")
 REUSED = re.compile(r"Task ([\w-]+) cache hit")
 EPOCH = re.compile(r"^\s*(.+: epoch \d+/\d+.*)$")
@@ -85,16 +85,14 @@ def run_pipeline(
     if "out_scores" in FORM[name]:
         arguments["out_scores"] = str(runs / "scores" / "%Y-%m-%d")
     arguments |= parameters(name, overrides, path)
-    arguments |= {key: absolute(arguments[key]) for key in PATHS if arguments.get(key)}
-    local_settings = {
-        "checkpoints": str(runs / "checkpoints"),
-        "endpoint": "",
-    }  # drift only says that a retraining is due
+    arguments |= {key: absolute(arguments[key]) for key in ADDRESSES if arguments.get(key)}
+    # Without an endpoint drift only says that a retraining is due.
+    local_settings = {"checkpoints": str(runs / "checkpoints"), "endpoint": ""}
     settings: dict[str, Any] = {key: value for key, value in local_settings.items() if key in SETTINGS[name]}
     settings |= arguments.get("settings", {})
     if settings.get("checkpoints"):
         settings["checkpoints"] = absolute(settings["checkpoints"])
-    further = [absolute(other.strip()) for other in settings.get("unlabelled", "").split(",") if other.strip()]
+    further = [absolute(other) for other in comma_separated(settings.get("unlabelled", ""))]
     if further:
         settings["unlabelled"] = ",".join(further)
     for key in ("rules", "suite"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.agreed import POD
-from pipelines.form import GALLERY, HOW, TASKS, check, cleaning, default_settings, trainings, whole_settings
+from pipelines.form import FORM, GALLERY, HOW, TASKS, check, cleaning, default_settings, trainings, whole_settings
 from pipelines.model_registry import announcer
 from pipelines.placement import Wanted
 from pipelines.placement import check as check_place
@@ -20,6 +20,7 @@ from vitrine import files, journal, steps
 from vitrine.errors import InputError
 from vitrine.journal import publish, run_folder
 from vitrine.registry import Champion
+from vitrine.words import comma_separated
 
 Teller = Callable[[Champion, Sequence[str]], None]  # of a champion, and of versions that were deleted
 # Names a file with the last lines of each step that failed, where somebody collects them.
@@ -91,7 +92,7 @@ def begin(
     )
     quality = {key: steps.text_at(whole[key]) for key in ("rules", "suite") if whole.get(key)}
     steps.check_rules(quality)
-    if pipeline in ("monitor", "score"):
+    if "data_period" in FORM[pipeline]:
         catalog = steps.name_period(catalog, period)
     state = steps.data_state(catalog, revision)
     table = files.join(files.absolute(reports), f"{TABLES}/{state}")
@@ -323,4 +324,4 @@ def score(
     """A table of answers for each task; their folder, and figures. See the library's."""
     place = files.absolute(steps.name_period(scores, period))
     run = run_folder(reports, run_id)
-    return place, steps.score(steps.named_tasks(settings["tasks"]), table, state, place, registry, run)
+    return place, steps.score(comma_separated(settings["tasks"]), table, state, place, registry, run)

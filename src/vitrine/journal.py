@@ -8,7 +8,7 @@ and a step served from a cache brings its notes along.
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,8 +76,13 @@ def write_note(folder: Path, note: Note, report: Path | None = None, inherit: Se
     (journal / f"{note.step}.json").write_text(json.dumps(stamped, ensure_ascii=False), encoding="utf-8")
     if report is not None:
         shutil.copyfile(report, journal / f"{note.step}.html")
-    for sentence in note.decided:
-        print(f"{SIGN} {note.title}: {sentence}", flush=True)
+    tell(note.title, note.decided)
+
+
+def tell(title: str, sentences: Iterable[str]) -> None:
+    """Prints what a step decided, for those who read its log."""
+    for sentence in sentences:
+        print(f"{SIGN} {title}: {sentence}", flush=True)
 
 
 def publish(folder: Path, run: str) -> None:

@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from vitrine.errors import InputError, nearest
+from vitrine.words import comma_separated
 
 Trunk = Literal["auto", "frozen", "upper", "tuned", "scratch"]
 
 
 def _parts(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    return comma_separated(value) if isinstance(value, str) else value
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_parts)]  # written a,b

@@ -6,6 +6,7 @@ same pipeline without Kubeflow.
 
 import contextlib
 import hashlib
+import json
 import math
 import shutil
 import tempfile
@@ -20,7 +21,7 @@ from vitrine.catalog import Catalog, is_safe_path, learnable, read_catalog, read
 from vitrine.catalog.table import TABLE_NAMES
 from vitrine.errors import InputError
 from vitrine.evaluation import EXAMPLES, METRICS, REPORT, SAMPLES
-from vitrine.journal import FOLDER, SIGN, Note, publish, run_folder, write_note
+from vitrine.journal import FOLDER, SIGN, Note, publish, run_folder, tell, write_note
 from vitrine.launch import Run
 from vitrine.registry import Champion
 from vitrine.report import percent
@@ -99,8 +100,7 @@ def keep_table(
     packed = packed if files.is_s3(address) else 0
     if not packed and not anew and _is_kept(catalog, revision, address, kept):
         note = parse_json(files.read_bytes(kept))
-        for sentence in note["decided"]:
-            print(f"{SIGN} {note['title']}: {sentence}", flush=True)
+        tell(note["title"], note["decided"])
         files.write_bytes(files.join(run, "fetch.json"), files.read_bytes(kept))
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -667,11 +667,6 @@ def detect_drift(
     return watch(_open(table), registry, task, reports, run_id, table, out)
 
 
-def named_tasks(names: str) -> list[str]:
-    """Tasks from a comma separated list."""
-    return list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
-
-
 def score(names: Sequence[str], table: str, state: str, out: str, registry: str, run: str) -> dict[str, float]:
     """What the models in use say about every photo of a catalog: `<task>.parquet` in `out`, and what it was made with.
 
@@ -691,8 +686,6 @@ def score(names: Sequence[str], table: str, state: str, out: str, registry: str,
     Raises:
         InputError: if no task has a model in use, or one of them answers nothing about single photos.
     """
-    import json
-
     from vitrine.registry.address import local_copy
     from vitrine.registry.store import Registry
     from vitrine.scoring import photos_in, score_photos

@@ -1,4 +1,4 @@
-"""Numbers with their nouns, as people say them."""
+"""Numbers with their nouns, and lists, as people write them."""
 
 IRREGULAR = {
     "category": "categories",
@@ -17,3 +17,12 @@ def counted(number: int, noun: str) -> str:
     ('1 photo', '0 classes', '1,200 rows')
     """
     return f"{number:,} {noun if number == 1 else IRREGULAR.get(noun, f'{noun}s')}"
+
+
+def comma_separated(text: str) -> tuple[str, ...]:
+    """The parts of a list such as `a, b`.
+
+    >>> comma_separated(" a,b, ,")
+    ('a', 'b')
+    """
+    return tuple(part.strip() for part in text.split(",") if part.strip())
