@@ -1,4 +1,4 @@
-"""Freed memory stays with the process."""
+"""Freed memory stays with the process, or is given back."""
 
 import subprocess
 import sys
@@ -36,3 +36,32 @@ def test_pages_are_not_mapped_anew():
     )
     assert plain > 10 * 20 * 100  # 256 pages in 1 MiB
     assert kept < plain / 50
+
+
+HELD = """
+import ctypes
+from vitrine.memory import give_back_freed_memory, keep_freed_memory
+keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+before, blocks, between = resident(), [], []
+for _ in range(100):
+    blocks.append(libc.malloc(1 << 20))
+    ctypes.memset(blocks[-1], 1, 1 << 20)
+    between.append(libc.malloc(100))
+for block in blocks:
+    libc.free(block)
+print(resident() - before)
+give_back_freed_memory()
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not keep_freed_memory(), reason="reads /proc; the C library is not glibc")
+def test_memory_between_blocks_in_use_is_given_back():
+    said = subprocess.run([sys.executable, "-c", HELD], capture_output=True, check=True, text=True).stdout
+    held, left = map(int, said.split())
+    assert held > 95
+    assert left < 10

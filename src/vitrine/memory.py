@@ -1,5 +1,6 @@
-"""Memory that a step frees stays with the process for the next step."""
+"""Memory that is freed: kept by the process for the next step, or given back."""
 
+import contextlib
 import ctypes
 from functools import cache
 
@@ -20,3 +21,13 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):  # macOS, musl
         return False
     return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))
+
+
+def give_back_freed_memory() -> None:
+    """Has glibc give back what is free, also in the midst of its heaps. Nothing happens with another C library.
+
+    Whatever lies behind a large block in its thread's heap, however small, keeps glibc from giving the block back: once
+    a server has loaded a model beside one that answers, that can be the memory of a whole batch.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

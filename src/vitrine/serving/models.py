@@ -15,6 +15,7 @@ from vitrine import tasks
 from vitrine.data.pixels import Query
 from vitrine.errors import InputError
 from vitrine.export import FILE, opened
+from vitrine.memory import give_back_freed_memory
 from vitrine.predict import Model
 from vitrine.predictions import Output, Reply
 from vitrine.registry.address import champion_of, local_copy
@@ -184,6 +185,7 @@ class Champions:
         serving = self._shelf.models.get(task)
         if serving is None or serving.version != champion.version:
             self._shelf.put(fetched(f"champion:{task}", task, self._load, self._warm, self._registry))
+            give_back_freed_memory()
             _log.info("%s: %s answers now", task, champion.version)
 
 
