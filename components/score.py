@@ -1,4 +1,4 @@
-"""KFP step: what the models in use say about every photo of a catalog."""
+"""KFP step: one table a task of what the models in use say about every photo of a catalog."""
 
 from kfp.dsl import Metrics, Output, component
 
@@ -15,9 +15,10 @@ def score(
     run_id: str,
     settings: dict,
     period: str,
+    answers: list,
     figures: Output[Metrics],
 ) -> str:
-    """Writes a table for each task; a retry goes on where the step before it stopped. Never cached: models change.
+    """Writes a table for each task, and asks about what no shard did. Never cached: models change.
 
     Args:
         table: Address of the catalog's table.
@@ -28,6 +29,7 @@ def score(
         run_id: Which run this is.
         settings: All settings; tasks says whose models in use.
         period: A day or hour, UTC; empty = yesterday.
+        answers: How many each shard has; what is read is their parts, beside the tables.
         figures: Photos, and how many cannot be read.
 
     Returns:

@@ -194,6 +194,7 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
         **PLACES,
     },
     "score": {
+        "shards": STEPS["shards"],
         "packed": STEPS["packed"],
         "tasks": Setting(
             "attributes,taxonomy", "Whose models in use answer, comma separated; those without are noted."

@@ -4,14 +4,15 @@ from kfp import dsl
 
 from components import IMAGE
 from components.report_run import report_run
-from components.score import score as score_photos
+from components.score import score as write_tables
+from components.score_shard import score_shard
 from components.start import start
 from pipelines.form import default_settings, described, documented
 from pipelines.resources import CREDENTIALS, never_cached, place_steps, resumed
 
 ABOUT = (
-    "Asks the models in use about every photo of a catalog, and writes a table for each task: a row a photo, with the "
-    "best labels, or why it cannot be read. A step that is stopped goes on where it was."
+    "Asks the models in use about every photo of a catalog, shard by shard, and writes a table for each task: a row a "
+    "photo, with the best labels, or why it cannot be read. A step that is stopped goes on where it was."
 )
 
 
@@ -46,15 +47,12 @@ def score(
             )
         ).set_display_name("Fetch the data")
         given = begun.outputs
-        scored = score_photos(
-            table=given["table"],
-            state=given["state"],
-            scores=out_scores,
-            registry=out_registry,
-            reports=out_reports,
-            run_id=run_id,
-            settings=given["settings"],
-            period=data_period,
-        )
-        resumed(never_cached(scored)).set_display_name("Ask the models")
+        asked = {name: given[name] for name in ("table", "state", "settings")}
+        asked |= {"scores": out_scores, "registry": out_registry, "period": data_period}
+        with dsl.ParallelFor(given["shards"], name="shards") as shard:
+            answered = score_shard(shard=shard, **asked)
+            resumed(never_cached(answered)).set_display_name("Ask the models")
+        answers = dsl.Collected(answered.output)
+        written = write_tables(answers=answers, reports=out_reports, run_id=run_id, **asked)
+        resumed(never_cached(written)).set_display_name("Write the tables")
     place_steps(cluster_image, cluster_credentials, begun)

@@ -311,6 +311,14 @@ def detect_drift(
     return steps.detect_drift(table, registry, task, reports, run_id, out)
 
 
+def score_shard(
+    table: str, state: str, scores: str, registry: str, settings: Mapping[str, Any], period: str, shard: str
+) -> int:
+    """Answers about one shard's photos; how many. See the library's."""
+    place = files.absolute(steps.name_period(scores, period))
+    return steps.score_shard(comma_separated(settings["tasks"]), table, state, place, registry, shard)
+
+
 def score(
     table: str,
     state: str,

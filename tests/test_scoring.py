@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 
 import pandas as pd
@@ -143,6 +144,35 @@ def test_photos_of_a_state_go_on_though_they_lie_elsewhere(made, tmp_path, few, 
     assert "path" in pd.read_csv(out)["error"].iloc[-1]
 
 
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_shards_make_the_table_of_one_process(made, tmp_path, few, monkeypatch, kind):
+    photos = list(photos_of(str(made / "toys")))[:71]
+    (tmp_path / "broken.png").write_bytes(b"no photo")
+    photos.append(("broken.png", str(tmp_path / "broken.png")))  # a part whose rows have a column more than the others
+    monkeypatch.setattr(scoring, "ROWS", 30)
+    alone, shared = (str(tmp_path / f"{name}.{kind}") for name in ("alone", "shared"))
+    scoring.score_photos(photos, "toys", str(made / "model"), alone)
+    for shard in ((2, 3), (1, 3), (3, 3)):  # of four parts
+        done = scoring.score_photos(photos, "toys", str(made / "model"), shared, shard=shard)
+        assert (done.photos, done.resumed) == ({1: 20, 2: 20, 3: 32}[shard[0]], 0)
+    assert scoring.score_photos(photos, "toys", str(made / "model"), shared, shard=(2, 3)).resumed == 20
+    assert not files.exists(shared)
+    (tmp_path / f"shared.{kind}.part" / "000001.jsonl").unlink()  # as if its worker had never come back
+    done = scoring.score_photos(photos, "toys", str(made / "model"), shared)
+    assert (done.photos, done.resumed, done.unreadable) == (72, 52, 1)
+    assert files.read_bytes(shared) == files.read_bytes(alone)
+
+
+def test_names_that_are_no_utf8_have_their_rows(made, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    shutil.copy(made / "toys" / "images" / "000.png", os.fsencode(folder) + b"/caf\xe9.png")
+    for kind in ("parquet", "csv", "jsonl"):
+        out = str(tmp_path / f"out.{kind}")
+        assert score(str(folder), str(made / "model"), out).unreadable == 0
+    assert pd.read_csv(tmp_path / "out.csv")["image"].tolist() == [r"caf\xe9.png"]
+
+
 def test_lists_and_standard_input(made, tmp_path, monkeypatch):
     paths = [str(made / "toys" / "images" / f"00{i}.png") for i in (3, 1)]
     (tmp_path / "list.txt").write_text("\n".join(paths) + "\n\n")
@@ -186,8 +216,10 @@ def test_a_table_for_people_holds_no_formula():
         {"image": "=1+1.jpg", "level1": [{"label": "@SUM(A1)", "confidence": 0.5}]},
         {"image": "-a.jpg", "error": "+"},
     ]
-    table = scoring._table("\n".join(map(json.dumps, rows)).encode())
-    shown = pd.read_csv(io.BytesIO(scoring._csv(table)))
+    file = io.BytesIO()
+    scoring._write_csv(iter([scoring._rows([json.dumps(row).encode() for row in rows])]), file)
+    file.seek(0)
+    shown = pd.read_csv(file)
     assert shown["image"].tolist() == ["'=1+1.jpg", "'-a.jpg"]
     assert (shown["level1"][0], shown["error"][1]) == ("'@SUM(A1)", "'+")
     assert shown["level1/confidence"][0] == 0.5
@@ -200,15 +232,33 @@ def test_the_step_writes_a_table_for_each_task_in_use(made, tmp_path, few):
         steps.score(*asked)
     version = Registry(registry).promote("taxonomy", made / "model", {"macro_top1": 0.1}, "First.").version
     assert steps.score(*asked) == {"photos": 72.0, "answers lacking": 0.0}
-    assert sorted(path.name for path in (tmp_path / "scores").iterdir()) == ["taxonomy.json", "taxonomy.parquet"]
+    assert sorted(path.name for path in (tmp_path / "scores").glob("[!.]*")) == ["taxonomy.json", "taxonomy.parquet"]
     about = json.loads((tmp_path / "scores" / "taxonomy.json").read_text())
     assert (about["task"], about["model"], about["photos"]) == ("taxonomy", version, 72)
     first = (tmp_path / "scores" / "taxonomy.parquet").read_bytes()
     said = json.loads((tmp_path / "run" / "score.json").read_text())
     assert said["decided"][0] == "attributes: no model is in use, so there is no table."
     assert f"72 photos by version {version}; 0 cannot be read." in said["decided"][1]
+    Registry(registry).promote("taxonomy", made / "model", {"macro_top1": 0.2}, "Second.")  # begun is begun
     (tmp_path / "scores" / "taxonomy.parquet").unlink()  # as if the step had been stopped before its last word
     steps.score(*asked)
     steps.score(*asked)
     assert "is there already" in json.loads((tmp_path / "run" / "score.json").read_text())["decided"][1]
     assert (tmp_path / "scores" / "taxonomy.parquet").read_bytes() == first
+
+
+def test_shards_of_the_step_ask_the_version_that_the_first_found(made, tmp_path, few):
+    registry, run, out = (str(tmp_path / name) for name in ("registry", "run", "scores"))
+    asked = (["attributes", "taxonomy"], str(made / "toys"), "s1", out, registry)
+    with pytest.raises(InputError, match="no model is in use for attributes or taxonomy"):
+        steps.score_shard(*asked, "1/2")
+    version = Registry(registry).promote("taxonomy", made / "model", {"macro_top1": 0.1}, "First.").version
+    assert steps.score_shard(*asked, "1/2") == 40
+    later = Registry(registry).promote("taxonomy", made / "model", {"macro_top1": 0.2}, "Second.").version
+    assert version != later
+    assert steps.score_shard(*asked, "2/2") == 32
+    steps.score(*asked, run)
+    assert json.loads((tmp_path / "scores" / "taxonomy.json").read_text())["model"] == version
+    assert (
+        f"72 photos, 72 of them before this step by version {version}" in (tmp_path / "run" / "score.json").read_text()
+    )

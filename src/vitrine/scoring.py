@@ -1,15 +1,21 @@
-"""A model's predictions for all photos of a catalog, a folder or a list, as one table that is finished bit by bit."""
+"""A model's predictions for all photos of a catalog, a folder or a list, as one table that is finished bit by bit.
+
+Parts of it may be made by several processes side by side, on one machine or many: see `score_photos`.
+"""
 
 import hashlib
 import json
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vitrine import files
 from vitrine.catalog import Catalog, is_safe_path, read_catalog
@@ -24,6 +30,8 @@ from vitrine.registry.address import local_copy
 from vitrine.untrusted import parse_json
 
 AT_ONCE = 1024  # photos of a part; what is being answered when a run is stopped is answered again
+ROWS = 1 << 16  # of the table, in memory at once while it is written
+WHOLE = (1, 1)  # the one shard of one
 FORMATS = (".parquet", ".csv", ".jsonl")
 ERROR = "error"
 
@@ -33,8 +41,8 @@ class Scored:
     """How a run went.
 
     Attributes:
-        photos: In all.
-        unreadable: Those without an answer.
+        photos: In all, or of the shard.
+        unreadable: Those without an answer; of a shard unknown, 0.
         resumed: Those that an earlier run had answered.
         version: Of the model, as the registry has it, or the hash of its weights and settings.
     """
@@ -85,8 +93,12 @@ def score_photos(
     progress: Callable[[int, int], None] | None = None,
     state: str = "",
     version: str = "",
+    shard: tuple[int, int] = WHOLE,
 ) -> Scored:
     """As `score`, of photos that are known: what each is called, and where it is ("": at a path that is not safe).
+
+    Several processes share the photos by a shard each; then one that is given no shard asks about what none of them
+    did, and writes the table, which is the same bytes as if it had been alone.
 
     Args:
         photos: As `photos_of` gives them.
@@ -99,6 +111,7 @@ def score_photos(
         state: Which state of the data this is, where the photos' places may be others for the next run, which is to go
             on with this one's parts.
         version: What the model is called; by default as its address says.
+        shard: Ask about this part of the photos only, the second of four is (2, 4), and write no table.
 
     Raises:
         InputError: as `score`.
@@ -118,14 +131,18 @@ def score_photos(
             raise InputError(f"{model}: judges listings; name their folders: vitrine predict MODEL FOLDER ...")
         version = version or copy.version
         parts = _Parts(out, photos, version, top, state)
-        done = parts.count()
-        for number in range(done, len(parts.starts)):
-            first = parts.starts[number]
-            parts.write(number, _lines(loaded, photos[first : first + AT_ONCE], top))
+        own = parts.of_shard(shard)
+        missing = parts.missing(own)
+        asked, left = parts.photos(own), parts.photos(missing)
+        resumed = asked - left
+        for number in missing:
+            part = photos[parts.slice(number)]
+            parts.write(number, _lines(loaded, part, top))
+            left -= len(part)
             if progress is not None:
-                progress(min(first + AT_ONCE, len(photos)), len(photos))
-    unreadable = parts.finish(out, kind)
-    return Scored(len(photos), unreadable, min(done * AT_ONCE, len(photos)), version)
+                progress(asked - left, asked)
+    unreadable = 0 if shard != WHOLE else parts.finish(out, kind)
+    return Scored(asked, unreadable, resumed, version)
 
 
 def photos_of(source: str) -> Iterator[tuple[str, str]]:
@@ -144,7 +161,7 @@ def photos_of(source: str) -> Iterator[tuple[str, str]]:
         root = files.absolute(source)
         for name in files.list_folder(root):
             if name.lower().endswith(PHOTO_ENDINGS) and not name.startswith("."):
-                yield name, files.join(root, name)
+                yield _as_text(name), files.join(root, name)
     else:
         try:
             text = Path(source).read_text(encoding="utf-8")
@@ -156,6 +173,11 @@ def photos_of(source: str) -> Iterator[tuple[str, str]]:
 def photos_in(catalog: Catalog) -> Iterator[tuple[str, str]]:
     """As `photos_of`, of a catalog: each row's photo."""
     return ((image, catalog.uri(image) if is_safe_path(image) else "") for image in catalog.table["image"])
+
+
+def _as_text(name: str) -> str:
+    """A file's name in UTF-8; what is none of it, in names from elsewhere, is spelt \\xe9."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _listed(text: str) -> list[str]:
@@ -193,7 +215,7 @@ class _Parts:
 
     def __init__(self, out: str, photos: Sequence[tuple[str, str]], version: str, top: int, state: str) -> None:
         self._folder = f"{out}.part"
-        self.starts = range(0, len(photos), AT_ONCE)
+        self._photos = len(photos)
         listed = "\n".join([state, *(name if state else f"{name}\n{uri}" for name, uri in photos)])
         digest = hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
         plan = {"photos": digest, "model": version, "top": top, "at_once": AT_ONCE}
@@ -204,30 +226,48 @@ class _Parts:
         else:
             files.write_bytes(plan_file, json.dumps(plan).encode())
 
-    def count(self) -> int:
-        """How many parts are done, from the first on."""
+    def of_shard(self, shard: tuple[int, int]) -> range:
+        """The parts of one shard: a run of all."""
+        number, count = shard
+        parts = -(-self._photos // AT_ONCE)
+        return range(parts * (number - 1) // count, parts * number // count)
+
+    def missing(self, numbers: range) -> list[int]:
+        """Which of some parts are not done."""
         made = set(files.list_folder(self._folder))
-        return next((number for number in range(len(self.starts)) if _name(number) not in made), len(self.starts))
+        return [number for number in numbers if _name(number) not in made]
+
+    def slice(self, number: int) -> slice:
+        """The photos of a part."""
+        return slice(number * AT_ONCE, min((number + 1) * AT_ONCE, self._photos))
+
+    def photos(self, numbers: Sequence[int]) -> int:
+        """How many photos some parts have."""
+        own = map(self.slice, numbers)
+        return sum(part.stop - part.start for part in own)
 
     def write(self, number: int, lines: Sequence[dict[str, Any]]) -> None:
         """Adds a part, whole."""
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        files.write_bytes(files.join(self._folder, _name(number)), text.encode("utf-8", "surrogateescape"))
+        files.write_bytes(files.join(self._folder, _name(number)), text.encode())
 
     def finish(self, out: str, kind: str) -> int:
         """Writes the table, deletes the parts; how many photos have no answer."""
-        texts = [files.read_bytes(files.join(self._folder, _name(number))) for number in range(len(self.starts))]
-        if kind == ".jsonl":
-            unreadable = sum(ERROR in parse_json(line) for text in texts for line in text.splitlines())
-            files.write_bytes(out, b"".join(texts))
-        else:
-            table = pd.concat([_table(text) for text in texts], ignore_index=True)
-            if ERROR not in table:
-                table[ERROR] = None
-            table = table[[*(name for name in table.columns if name != ERROR), ERROR]]
-            unreadable = int(table[ERROR].notna().sum())
-            data = _csv(table) if kind == ".csv" else table.to_parquet(index=False)
-            files.write_bytes(out, data)
+        with tempfile.TemporaryFile() as lines, tempfile.TemporaryFile() as table:
+            schema, unreadable = pa.schema([]), 0
+            for number in self.of_shard(WHOLE):
+                text = files.read_bytes(files.join(self._folder, _name(number)))
+                rows = _rows(text.splitlines())
+                schema = pa.unify_schemas([schema, rows.schema], promote_options="permissive")
+                unreadable += rows.num_rows - rows[ERROR].null_count if ERROR in rows.schema.names else 0
+                lines.write(text)
+            lines.seek(0)
+            if kind == ".jsonl":
+                files.write_file(out, lines)
+            else:
+                (_write_csv if kind == ".csv" else _write_parquet)(_tables(lines, _ordered(schema)), table)
+                table.seek(0)
+                files.write_file(out, table)
         if files.is_s3(out):
             for name in files.list_folder(self._folder):
                 files.delete(files.join(self._folder, name))
@@ -240,12 +280,40 @@ def _name(part: int) -> str:
     return f"{part:06}.jsonl"
 
 
-def _table(text: bytes) -> pd.DataFrame:
-    """A part as rows: the best label of each question."""
-    return pd.DataFrame([best_labels(parse_json(line)) for line in text.splitlines()])
+def _rows(lines: Sequence[bytes]) -> pa.Table:
+    """Records as rows: the best label of each question."""
+    rows = [best_labels(parse_json(line)) for line in lines]
+    names = dict.fromkeys(name for row in rows for name in row)  # `from_pylist` looks at the first row's alone
+    return pa.table({name: [row.get(name) for row in rows] for name in names})
 
 
-def _csv(table: pd.DataFrame) -> bytes:
+def _ordered(schema: pa.Schema) -> pa.Schema:
+    """The columns of the table: why there is no answer last, and there too where all have one."""
+    return pa.schema([*(field for field in schema if field.name != ERROR), pa.field(ERROR, pa.string())])
+
+
+def _tables(lines: BinaryIO, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The records of a file as rows of one schema, `ROWS` at a time."""
+    while some := [*islice(lines, ROWS)]:
+        rows = _rows(some)
+        missing = {
+            field.name: pa.nulls(len(rows), field.type) for field in schema if field.name not in rows.schema.names
+        }
+        for name, nulls in missing.items():
+            rows = rows.append_column(name, nulls)
+        yield rows.select(schema.names).cast(schema)
+
+
+def _write_parquet(tables: Iterator[pa.Table], file: BinaryIO) -> None:
+    first = next(tables)
+    with pq.ParquetWriter(file, first.schema) as writer:
+        for table in chain([first], tables):
+            writer.write_table(table)
+
+
+def _write_csv(tables: Iterator[pa.Table], file: BinaryIO) -> None:
     """For a person: names of photos and labels come from sellers."""
-    shown = table.map(lambda cell: harmless(cell) if isinstance(cell, str) else cell).rename(columns=harmless)
-    return shown.to_csv(index=False).encode()
+    for number, table in enumerate(tables):
+        shown = table.to_pandas().map(lambda cell: harmless(cell) if isinstance(cell, str) else cell)
+        text = shown.rename(columns=harmless).to_csv(index=False, header=number == 0)
+        file.write(text.encode())

@@ -667,10 +667,45 @@ def detect_drift(
     return watch(_open(table), registry, task, reports, run_id, table, out)
 
 
+def score_shard(names: Sequence[str], table: str, state: str, out: str, registry: str, shard: str) -> int:
+    """Asks the models in use about one shard's photos; `score` with the same arguments makes tables of all shards'.
+
+    Args:
+        names: See `score`.
+        table: See `score`.
+        state: See `score`.
+        out: See `score`.
+        registry: See `score`.
+        shard: 2/8 is the second of eight.
+
+    Returns:
+        How many answers there are.
+
+    Raises:
+        InputError: as `score`.
+    """
+    from vitrine.quality.scan import parse_shard
+    from vitrine.scoring import photos_in, score_photos
+
+    catalog, asked = _open(table, check_rows=False), 0
+    photos = list(photos_in(catalog))
+    for name, version in _scoring_versions(names, catalog, out, registry).items():
+        if version and not files.exists(files.join(out, f"{name}.parquet")):
+            with _version_of(name, version, registry) as model:
+                target = files.join(out, f"{name}.parquet")
+                done = score_photos(
+                    photos, table, model, target, state=state, version=version, shard=parse_shard(shard)
+                )
+            asked += done.photos
+    print(f"{SIGN} Score {shard}: {counted(asked, 'answer')}.", flush=True)
+    return asked
+
+
 def score(names: Sequence[str], table: str, state: str, out: str, registry: str, run: str) -> dict[str, float]:
     """What the models in use say about every photo of a catalog: `<task>.parquet` in `out`, and what it was made with.
 
-    A table that is there stays as it is, and one that was begun is finished: see `scoring.score`.
+    A table that is there stays as it is, and one that was begun is finished, by the version that began it, with what
+    `score_shard` found: see `scoring.score_photos`.
 
     Args:
         names: Whose models; tasks without a model in use are noted and left out.
@@ -686,28 +721,21 @@ def score(names: Sequence[str], table: str, state: str, out: str, registry: str,
     Raises:
         InputError: if no task has a model in use, or one of them answers nothing about single photos.
     """
-    from vitrine.registry.address import local_copy
-    from vitrine.registry.store import Registry
     from vitrine.scoring import photos_in, score_photos
 
-    champions = {name: Registry(registry).champion(name) for name in names}
-    if not any(champions.values()):
-        raise InputError(f"{registry}: no model is in use for {' or '.join(names) or 'any task'}")
     catalog = _open(table, check_rows=False)
     photos, decided, lacking = list(photos_in(catalog)), [], 0
-    for name, champion in champions.items():
-        target, account = (files.join(out, f"{name}{ending}") for ending in (".parquet", ".json"))
-        if champion is None:
+    for name, version in _scoring_versions(names, catalog, out, registry).items():
+        target = files.join(out, f"{name}.parquet")
+        if not version:
             decided.append(f"{name}: no model is in use, so there is no table.")
         elif files.exists(target):
             decided.append(f"{target} is there already, and stays.")
         else:
-            with local_copy(f"champion:{name}", registry) as found:  # the same version for the account and the table
-                about = {"task": name, "model": found.version, "data_version": catalog.data_version}
-                files.write_bytes(account, json.dumps(about | {"photos": len(photos)}).encode())
-                done = score_photos(photos, table, str(found.folder), target, state=state, version=found.version)
+            with _version_of(name, version, registry) as model:
+                done = score_photos(photos, table, model, target, state=state, version=version)
             lacking += done.unreadable
-            resumed = f", {done.resumed:,} of them by an earlier try" if done.resumed else ""
+            resumed = f", {done.resumed:,} of them before this step" if done.resumed else ""
             decided.append(
                 f"{target}: {counted(done.photos, 'photo')}{resumed} by version {done.version}; "
                 f"{done.unreadable:,} cannot be read."
@@ -718,6 +746,37 @@ def score(names: Sequence[str], table: str, state: str, out: str, registry: str,
         write_note(Path(folder), note)
         publish(Path(folder), run)
     return {"photos": float(len(photos)), "answers lacking": float(lacking)}
+
+
+def _scoring_versions(names: Sequence[str], catalog: Catalog, out: str, registry: str) -> dict[str, str]:
+    """Which version answers for each task, "" where none is in use: as the account beside the table says, which whoever
+    comes first writes, so that a promotion meanwhile changes nothing.
+    """
+    from vitrine.registry import pointer
+    from vitrine.registry.store import Registry
+
+    found = {}
+    for name in names:
+        account = files.join(out, f"{name}.json")
+        champion = Registry(registry).champion(name)
+        if champion is not None and not files.exists(account):
+            about = {"task": name, "model": champion.version, "data_version": catalog.data_version}
+            with contextlib.suppress(pointer.ChangedError):  # another shard's was quicker
+                pointer.replace(account, json.dumps(about | {"photos": len(catalog)}).encode(), "")
+        found[name] = str(parse_json(files.read_bytes(account))["model"]) if files.exists(account) else ""
+    if not any(found.values()):
+        raise InputError(f"{registry}: no model is in use for {' or '.join(names) or 'any task'}")
+    return found
+
+
+@contextlib.contextmanager
+def _version_of(task: str, version: str, registry: str) -> Iterator[str]:
+    """A folder with a version's model, for as long as the block goes on."""
+    from vitrine.registry.store import Registry
+
+    with tempfile.TemporaryDirectory(prefix="vitrine-model-") as folder:
+        store = Registry(registry)
+        yield str(store.fetch(store.version(task, version), Path(folder) / "model"))
 
 
 def learns_from(catalog: str, revision: str) -> str:

@@ -13,7 +13,7 @@ from pipelines.resources import SECRET_KEYS
 from vitrine import __version__
 
 TRAINS = {"retrain", "authenticate", "represent", "match"}
-RESUMED = ("score",)  # beside trainings
+RESUMED = ("score", "score-shard")  # beside trainings
 ENDS = ("start", "report-run")  # whose size no other step can say
 
 

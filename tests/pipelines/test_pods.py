@@ -48,11 +48,11 @@ def test_a_retraining_of_seven_types_takes_three_fifths_of_the_pods(packages):
         ("represent", (22, 20)),
         ("match", (22, 20)),
         ("monitor", (19, 17)),
-        ("score", (8, 8)),
+        ("score", (12, 12)),
     ],
 )
 def test_pods_are_those_of_the_results_page(packages, name, counted):
-    assert pods(packages[name], rounds(TYPES)) == counted
+    assert pods(packages[name], rounds(TYPES) | {"shards": 1}) == counted
 
 
 def test_the_count_is_that_of_argos_compiler():
