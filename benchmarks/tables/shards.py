@@ -46,7 +46,7 @@ def main() -> int:
             "tasks": options.task,
             "shards": options.shards,
         }
-        run = [*VITRINE, "pipeline", "run", "score", "--verbose", "--runs", str(home / "runs")]
+        run = [*VITRINE, "pipeline", "run", "score", "--runs", str(home / "runs")]
         shared = measured([*run, *(f"--set={key}={value}" for key, value in given.items())], home / "scores")
         same = (home / "alone.parquet").read_bytes() == (home / f"scores/{options.task}.parquet").read_bytes()
     photos = len(read_catalog(options.catalog, check_rows=False))

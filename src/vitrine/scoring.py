@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, overload
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,6 +32,8 @@ from vitrine.untrusted import parse_json
 AT_ONCE = 1024  # photos of a part; what is being answered when a run is stopped is answered again
 ROWS = 1 << 16  # of the table, in memory at once while it is written
 WHOLE = (1, 1)  # the one shard of one
+
+Photo = tuple[str, str]  # what it is called, and where it is; "" where its path is not safe
 FORMATS = (".parquet", ".csv", ".jsonl")
 ERROR = "error"
 
@@ -84,7 +86,7 @@ def score(
 
 
 def score_photos(
-    photos: Sequence[tuple[str, str]],
+    photos: Sequence[Photo],
     source: str,
     model: str,
     out: str,
@@ -145,7 +147,7 @@ def score_photos(
     return Scored(asked, unreadable, resumed, version)
 
 
-def photos_of(source: str) -> Iterator[tuple[str, str]]:
+def photos_of(source: str) -> Iterator[Photo]:
     """What each photo of a source is called, and where it is: see `score`.
 
     Raises:
@@ -156,7 +158,7 @@ def photos_of(source: str) -> Iterator[tuple[str, str]]:
         return
     is_catalog = source.endswith(TABLE_NAMES) or any(files.exists(files.join(source, name)) for name in TABLE_NAMES)
     if is_catalog:
-        yield from photos_in(read_catalog(source, check_rows=False))
+        yield from CatalogPhotos(read_catalog(source, check_rows=False))
     elif files.is_s3(source) or Path(source).is_dir():
         root = files.absolute(source)
         for name in files.list_folder(root):
@@ -170,9 +172,27 @@ def photos_of(source: str) -> Iterator[tuple[str, str]]:
         yield from ((line, line) for line in _listed(text))
 
 
-def photos_in(catalog: Catalog) -> Iterator[tuple[str, str]]:
-    """As `photos_of`, of a catalog: each row's photo."""
-    return ((image, catalog.uri(image) if is_safe_path(image) else "") for image in catalog.table["image"])
+class CatalogPhotos(Sequence[Photo]):
+    """As `photos_of`, of a catalog: each row's photo, named when it is asked for, since rows may be many millions."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._images = catalog.table["image"].array
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @overload
+    def __getitem__(self, place: int) -> Photo: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Photo]: ...
+    def __getitem__(self, place: int | slice) -> Photo | list[Photo]:
+        if isinstance(place, slice):
+            return [self._at(image) for image in self._images[place]]
+        return self._at(self._images[place])
+
+    def _at(self, image: str) -> Photo:
+        return image, self._catalog.uri(image) if is_safe_path(image) else ""
 
 
 def _as_text(name: str) -> str:
@@ -184,7 +204,7 @@ def _listed(text: str) -> list[str]:
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
-def _lines(model: Model, photos: Sequence[tuple[str, str]], top: int) -> list[dict[str, Any]]:
+def _lines(model: Model, photos: Sequence[Photo], top: int) -> list[dict[str, Any]]:
     """A record for each photo, or what is wrong with it."""
     unreadable: dict[int, PhotoError] = {}
     there = [(place, uri) for place, (_, uri) in enumerate(photos) if uri]
@@ -213,12 +233,13 @@ class _Parts:
         InputError: if the folder holds the parts of another run.
     """
 
-    def __init__(self, out: str, photos: Sequence[tuple[str, str]], version: str, top: int, state: str) -> None:
+    def __init__(self, out: str, photos: Sequence[Photo], version: str, top: int, state: str) -> None:
         self._folder = f"{out}.part"
         self._photos = len(photos)
-        listed = "\n".join([state, *(name if state else f"{name}\n{uri}" for name, uri in photos)])
-        digest = hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
-        plan = {"photos": digest, "model": version, "top": top, "at_once": AT_ONCE}
+        digest = hashlib.sha256(f"{state}\n".encode())
+        for name, uri in () if state else photos:
+            digest.update(f"{name}\n{uri}\n".encode("utf-8", "surrogateescape"))
+        plan = {"photos": f"{len(photos)} {digest.hexdigest()}", "model": version, "top": top, "at_once": AT_ONCE}
         plan_file = files.join(self._folder, "plan.json")
         if files.exists(plan_file):
             if parse_json(files.read_bytes(plan_file)) != plan:

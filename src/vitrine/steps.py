@@ -685,10 +685,10 @@ def score_shard(names: Sequence[str], table: str, state: str, out: str, registry
         InputError: as `score`.
     """
     from vitrine.quality.scan import parse_shard
-    from vitrine.scoring import photos_in, score_photos
+    from vitrine.scoring import CatalogPhotos, score_photos
 
     catalog, asked = _open(table, check_rows=False), 0
-    photos = list(photos_in(catalog))
+    photos = CatalogPhotos(catalog)
     for name, version in _scoring_versions(names, catalog, out, registry).items():
         if version and not files.exists(files.join(out, f"{name}.parquet")):
             with _version_of(name, version, registry) as model:
@@ -721,10 +721,10 @@ def score(names: Sequence[str], table: str, state: str, out: str, registry: str,
     Raises:
         InputError: if no task has a model in use, or one of them answers nothing about single photos.
     """
-    from vitrine.scoring import photos_in, score_photos
+    from vitrine.scoring import CatalogPhotos, score_photos
 
     catalog = _open(table, check_rows=False)
-    photos, decided, lacking = list(photos_in(catalog)), [], 0
+    photos, decided, lacking = CatalogPhotos(catalog), [], 0
     for name, version in _scoring_versions(names, catalog, out, registry).items():
         target = files.join(out, f"{name}.parquet")
         if not version:
