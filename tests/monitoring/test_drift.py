@@ -109,7 +109,7 @@ def test_a_few_photos_of_a_new_kind_are_found_where_they_lie_together():
     current.loc[:15, names] = kind  # inside of the cloud: no mean moves
     [found] = [finding for finding in detect(reference, current, QUICK).findings if finding.moved]
     assert (found.signal, found.kind) == ("neighbours", "neighbours")
-    assert found.distance == pytest.approx(16 / 200, abs=0.02)
+    assert 16 / 200 <= found.distance < 0.16  # and photos on their edge
     current["listing"] = ["one" if i < 16 else "" for i in range(200)]  # photos of one listing are alike anyway
     assert not moved(reference, current)
 

@@ -150,7 +150,8 @@ def compare(
 
     Args:
         reference: What `build_reference` wrote (a folder or `s3://` prefix), or a plain catalog; with that, image
-            statistics and labels are compared, nothing else.
+            statistics and labels are compared, nothing else. Nothing cleaned a plain catalog: labels of both are then
+            brought to one spelling, and words that mean "no label" are none, as `vitrine validate` sees them.
         current: The new photos.
         out: A new folder.
         outcome: The answers of the reference's model about the new photos, if it should be compared.
@@ -163,9 +164,14 @@ def compare(
     """
     from vitrine.monitoring.pages import MAP, evidently_page, map_page, report_page
 
-    before, rules = read_reference(reference)
+    root = files.absolute(reference)
+    if files.exists(files.join(root, REFERENCE)):
+        before, rules = read_reference(root)
+        current = _without(current, before.rare)
+    else:
+        plain, current = _in_one_spelling(read_catalog(root), current)
+        before, rules = describe(plain, None), DriftRules()
     rules = replace(rules, false_alarm_rate=rules.false_alarm_rate / looks)
-    current = _without(current, before.rare)
     if before.projection is None:
         outcome = None
     now = describe(current, outcome, projection=before.projection, model=before.model)
@@ -268,14 +274,12 @@ def describe(
 
 
 def read_reference(reference: str | Path) -> tuple[Side, DriftRules]:
-    """Reads what `build_reference` wrote, or measures a plain catalog.
+    """Reads what `build_reference` wrote.
 
     Raises:
-        InputError: if it is neither.
+        InputError: if it is something else.
     """
     root = files.absolute(reference)
-    if not files.exists(files.join(root, REFERENCE)):
-        return describe(read_catalog(root), None), DriftRules()
     try:
         description = parse_json(files.read_bytes(files.join(root, REFERENCE)))
         table = pd.read_parquet(io.BytesIO(files.read_bytes(files.join(root, TABLE))))
@@ -322,6 +326,21 @@ def cleaned(current: Catalog, out: Path, reference: str) -> Catalog:
     listings = "predicted:verdict" in read_reference(reference)[0].table
     clean_catalog(current, out, min_class_count=0, near_duplicates=not listings)
     return read_catalog(out)
+
+
+def _in_one_spelling(first: Catalog, second: Catalog) -> tuple[Catalog, Catalog]:
+    """Two catalogs with the labels of both together in their commonest spelling."""
+    from vitrine.quality.labels import label_columns, normalised
+    from vitrine.quality.settings import load_settings
+
+    labels = [catalog.table[label_columns(catalog.table)] for catalog in (first, second)]
+    both = normalised(pd.concat(labels, ignore_index=True).fillna(""), load_settings().no_label)
+    parts = both[: len(first)], both[len(first) :]
+    tables = [
+        catalog.table.assign(**{name: part[name].to_numpy() for name in own})
+        for catalog, own, part in zip((first, second), labels, parts, strict=True)
+    ]
+    return first.with_table(tables[0]), second.with_table(tables[1])
 
 
 def _without(catalog: Catalog, rare: Mapping[str, Sequence[str]]) -> Catalog:

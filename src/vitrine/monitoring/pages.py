@@ -92,12 +92,12 @@ def report_page(
         page.table(["signal", "reason"], [(_title(name), reason) for name, reason in drift.not_compared])
     page.heading("How this was decided")
     page.text(
-        f"Samples as large as both sides are drawn {rules.draws} times from the reference alone, by whole listings. "
-        f"A threshold is what all signals together exceed in {100 * rules.false_alarm_rate:g} % of the draws, and at "
-        f"least {rules.min_shift:g} standard deviations for a number (Wasserstein distance), {rules.min_mix:g} for a "
-        f"mix of labels (Jensen-Shannon distance), {rules.min_embedding:g} for embeddings (Fréchet distance) and "
-        f"{rules.min_neighbours:g} for neighbours (the share of new photos that lie by themselves; for it listings of "
-        "both sides are dealt to two sides at random). p is "
+        f"Listings of both sides, whole, are dealt to two sides at random, {rules.draws} times or more. A threshold is "
+        f"what all signals together, and labels seen for the first time, exceed in {100 * rules.false_alarm_rate:g} % of "
+        f"such deals, and at least {rules.min_shift:g} standard deviations for a number (Wasserstein distance), "
+        f"{rules.min_mix:g} for a mix of labels (Jensen-Shannon distance), {rules.min_embedding:g} for embeddings "
+        f"(Fréchet distance) and {rules.min_neighbours:g} for neighbours (the share of new photos that lie by "
+        "themselves). p is "
         "the chance of such a distance in any of the signals. A label that the reference never had counts when more "
         "photos have one than its rare labels let expect."
     )
