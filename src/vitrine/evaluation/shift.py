@@ -1,8 +1,8 @@
 """The decision rule of drift detection: which signals moved further than chance and further than matters.
 
-A signal is one thing measured about every photo: an image statistic, a label, a prediction, its confidence, or, of all
-principal components of the embeddings together, where photos lie and which lie side by side. Each has a distance
-between the reference and the current photos:
+A signal is one thing measured about every photo: an image statistic, a label, a prediction, its confidence, or, of the
+16 strongest directions of both sides' embeddings together, where photos lie and which lie side by side. Each has a
+distance between the reference and the current photos:
 
     number      Wasserstein-1 distance / the reference's standard deviation
     label       Jensen-Shannon distance of the label shares, natural logarithm (0 the same, 0.83 nothing in common)
@@ -39,6 +39,7 @@ COMMON = 10  # labels rarer than this in the reference count as one: each of the
 NEW_LABELS = 0.1  # of the false alarm rate is that of labels seen for the first time: many more than chance, or few
 NEAREST = 30  # neighbours of a photo that are looked at
 RARE = 0.01  # chance of so many new ones among a photo's nearest, from which on it lies among new ones
+STRONGEST = 16  # directions of the embeddings that are compared
 PORTION = 512  # photos whose neighbours are looked for together
 OUTLIER = 4.0  # values are cut off this many standard deviations out: of one odd photo nothing follows
 KINDS = ("statistic", "labels", "predictions", "confidence", "embedding", "neighbours", "new labels")
@@ -273,7 +274,7 @@ def _signals(
         both = pd.concat([reference[components], current[components]])
         for name in ("embedding", "neighbours"):
             try:
-                points = both.to_numpy(np.float64)
+                points = strongest(both.to_numpy(np.float64))
                 if name == "embedding":
                     signal = _embedding(points, size, rules.min_embedding)
                 else:
@@ -418,10 +419,28 @@ def _neighbours(points: np.ndarray, groups: np.ndarray, least: float) -> _Signal
             _usual_at_most(count, round(share, 2)) if some else 0.0
             for share, some in zip(shares.tolist(), known, strict=True)
         ]
-        lonely = ((beside @ new.T.astype(np.float32)).T > np.array(usual)[:, None]) & new
+        around = (beside @ new.T.astype(np.float32)).T  # (deals, rows) how many of each photo's nearest are new
+        lonely = (around > np.array(usual)[:, None]) & new
         return np.where(known, lonely.sum(axis=1) / np.maximum(photos, 1), np.nan)
 
     return _Signal("neighbours", "neighbours", least, present, distance)
+
+
+def strongest(points: np.ndarray) -> np.ndarray:
+    """Points (rows, dim) in their strongest directions (rows, up to `STRONGEST`); what holds no number is unknown.
+
+    Of both sides together: directions of the reference alone fit its own photos better than new ones, which then lie
+    nearer the middle, side by side.
+    """
+    from scipy.linalg import eigh
+
+    count = points.shape[1]
+    if count <= STRONGEST:
+        return points
+    centred = points - points[np.isfinite(points).all(axis=1)].mean(axis=0)
+    known = centred[np.isfinite(centred).all(axis=1)]
+    _, directions = eigh(known.T @ known, subset_by_index=[count - STRONGEST, count - 1])
+    return np.asarray(centred @ directions[:, ::-1])
 
 
 @cache

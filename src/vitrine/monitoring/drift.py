@@ -25,7 +25,7 @@ from vitrine.untrusted import parse_json
 REFERENCE = "reference.json"
 TABLE = "reference.parquet"
 PROJECTION = "projection.npz"
-COMPONENTS = 16
+COMPONENTS = 256  # of the embeddings that are kept; a comparison finds those that matter to both sides
 log = logging.getLogger(__name__)
 
 
@@ -59,11 +59,15 @@ class Projection:
 
     Attributes:
         mean: (dim,)
-        components: (up to 16, dim), strongest first.
+        components: (up to `COMPONENTS`, dim), strongest first.
     """
 
     mean: np.ndarray
     components: np.ndarray
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """(rows, components) of points (rows, dim)."""
+        return np.asarray((points - self.mean) @ self.components.T)
 
 
 @dataclass(frozen=True)
@@ -267,7 +271,7 @@ def describe(
     columns |= {name: values.iloc[measured.index.to_numpy()].to_numpy() for name, values in labels.items()}
     if predictions is not None:
         outcome = tasks.get(predictions.task).signals(predictions)
-        projection = projection or _principal_components(outcome.embeddings)
+        projection = projection or principal_components(outcome.embeddings)
         columns |= _prediction_columns(measured["image"].tolist(), outcome, projection)
     counts = {name: _label_counts(values, catalog.table.get("listing")) for name, values in labels.items()}
     return Side(pd.DataFrame(columns), counts, len(catalog), catalog.data_version, model, projection)
@@ -402,13 +406,13 @@ def _prediction_columns(images: list[str], outcome: PhotoPredictions, projection
         ]
         confidence = question.confidence[rows].astype(np.float64)
         columns[f"confidence:{question.name}"] = np.where(answered, confidence, np.nan)
-    reduced = (outcome.embeddings[rows] - projection.mean) @ projection.components.T  # (photos, components)
+    reduced = projection(outcome.embeddings[rows])
     for i in range(len(projection.components)):
-        columns[f"embedding{i:02d}"] = np.where(answered, reduced[:, i], np.nan)
+        columns[f"embedding{i:02d}"] = np.where(answered, reduced[:, i], np.nan).astype(np.float32)
     return columns
 
 
-def _principal_components(embeddings: np.ndarray, rows: int = 2000) -> Projection:
+def principal_components(embeddings: np.ndarray, count: int = COMPONENTS, rows: int = 2000) -> Projection:
     """The strongest directions of at most `rows` embeddings; signs are fixed so that a rerun gives the same."""
     from scipy.linalg import eigh
 
@@ -419,7 +423,7 @@ def _principal_components(embeddings: np.ndarray, rows: int = 2000) -> Projectio
     # Of the smaller of the two products: a whole decomposition takes several times as long.
     tall = len(points) > points.shape[1]
     product = points.T @ points if tall else points @ points.T
-    first = max(0, len(product) - COMPONENTS)
+    first = max(0, len(product) - count)
     squares, vectors = eigh(product, subset_by_index=[first, len(product) - 1])
     strength = np.sqrt(np.clip(squares[::-1], 0, None))
     kept = strength > 1e-6 * max(strength[0], 1e-12)

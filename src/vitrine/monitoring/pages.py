@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vitrine.evaluation.shift import DriftRules, Finding, kind_of, label_shares, nearest_photos
+from vitrine.evaluation.shift import STRONGEST, DriftRules, Finding, kind_of, label_shares, nearest_photos, strongest
 from vitrine.monitoring.statistics import STATISTICS
 from vitrine.report import Page, Photo, Tile, thumbnail
 from vitrine.report.harmless import confined, harmless
@@ -93,12 +93,11 @@ def report_page(
     page.heading("How this was decided")
     page.text(
         f"Listings of both sides, whole, are dealt to two sides at random, {rules.draws} times or more. A threshold is "
-        f"what all signals together, and labels seen for the first time, exceed in {100 * rules.false_alarm_rate:g} % of "
-        f"such deals, and at least {rules.min_shift:g} standard deviations for a number (Wasserstein distance), "
-        f"{rules.min_mix:g} for a mix of labels (Jensen-Shannon distance), {rules.min_embedding:g} for embeddings "
-        f"(Fréchet distance) and {rules.min_neighbours:g} for neighbours (the share of new photos that lie by "
-        "themselves). p is "
-        "the chance of such a distance in any of the signals. A label that the reference never had counts when more "
+        f"what all signals and new labels together exceed in {100 * rules.false_alarm_rate:g} % of such deals, and at "
+        f"least {rules.min_shift:g} standard deviations for a number (Wasserstein distance), {rules.min_mix:g} for a "
+        f"mix of labels (Jensen-Shannon distance), {rules.min_embedding:g} for embeddings (Fréchet distance) and "
+        f"{rules.min_neighbours:g} for neighbours (the share of new photos that lie by themselves). p is the chance of "
+        "such a distance in any of the signals. A label that the reference never had counts when more "
         "photos have one than its rare labels let expect."
     )
     links = [("Figures", "results.json", "the same for programs")]
@@ -120,7 +119,7 @@ def map_page(before: "Side", now: "Side", path: Path) -> bool:
     """
     from vitrine.report.map import Colouring, laid_out, write_map
 
-    components = [column for column in before.table.columns if kind_of(column) == "embedding"]
+    components = _components(before.table)
     if not components or not set(components) <= set(now.table.columns):
         return False
     sides = [side.table.dropna(subset=components).assign(side=word) for side, word in ((before, OLD), (now, NEW))]
@@ -166,7 +165,7 @@ def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> N
     ]
     components = []
     if any(f.kind == "embedding" for f in drift.findings):
-        components = [column for column in before.table.columns if kind_of(column) == "embedding"]
+        components = _components(before.table)[:STRONGEST]
         method = ModelDriftMethod(bootstrap=True, quantile_probability=0.99)
         metrics.append(EmbeddingsDrift(embeddings_name="embedding", drift_method=method))
     definition = DataDefinition(
@@ -203,13 +202,14 @@ def _photos(page: Page, drift: "Drift", before: "Side", now: "Side") -> None:
 
 
 def _most_changed(finding: Finding, before: pd.DataFrame, now: pd.DataFrame) -> pd.Index:
-    components = [column for column in before.columns if kind_of(column) == "embedding"]
+    components = _components(before)
     if finding.kind == "neighbours":
         both = pd.concat([before, now], ignore_index=True)
-        near = nearest_photos(both[components].to_numpy(np.float64), np.arange(len(both)))
+        near = nearest_photos(strongest(both[components].to_numpy(np.float64)), np.arange(len(both)))
         share = pd.Series((near[len(before) :] >= len(before)).mean(axis=1), index=now.index)
         return share[now[components].notna().all(axis=1)].nlargest(SAMPLES).index
     if finding.kind == "embedding":
+        components = components[:STRONGEST]
         middle, spread = before[components].mean(), before[components].std().clip(lower=1e-9)
         direction = (now[components].mean() - middle) / spread
         return ((now[components] - middle) / spread @ direction).nlargest(SAMPLES).index
@@ -222,6 +222,11 @@ def _most_changed(finding: Finding, before: pd.DataFrame, now: pd.DataFrame) -> 
         grown = [label for label in grown if label not in was]
     having = new.map(lambda cell: any(label in cell.split("|") for label in grown[:1]))
     return new.index[having.astype(bool)][:SAMPLES]
+
+
+def _components(table: pd.DataFrame) -> list[str]:
+    """The columns of the embeddings, strongest direction of the reference first."""
+    return [column for column in table.columns if kind_of(column) == "embedding"]
 
 
 def _thumbnails(rows: pd.DataFrame, signal: str) -> list[Photo]:
@@ -282,7 +287,7 @@ def _plot_shares(axes: "Axes", before: pd.Series, now: pd.Series) -> None:
 
 
 def _plot_points(axes: "Axes", before: pd.DataFrame, now: pd.DataFrame) -> None:
-    names = [column for column in before.columns if kind_of(column) == "embedding"]
+    names = _components(before)
     first, second = names[0], names[min(1, len(names) - 1)]
     axes.scatter(before[first], before[second], s=4, color=BEFORE, alpha=0.5, linewidths=0)
     axes.scatter(now[first], now[second], s=4, color=NOW, alpha=0.5, linewidths=0)
