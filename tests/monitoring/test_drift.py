@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -155,6 +156,47 @@ def test_what_has_moved_is_what_its_p_value_says():
         found += detect(first, second[["brightness", "sharpness"]] + 0.02, rules).findings
     assert [finding.moved for finding in found] == [finding.p_value <= 0.18 for finding in found]
     assert {finding.moved for finding in found} == {True, False}
+
+
+def test_directions_are_those_of_both_sides():
+    """Those of a reference fit its own photos better: of 60 values 16 are its own in chance alone."""
+    reference, current = (np.random.default_rng(seed).normal(size=(150, 60)) for seed in range(2))
+    assert shift.strongest(reference[:, :16]) == pytest.approx(reference[:, :16])
+    both = np.vstack([reference, current, np.full((1, 60), np.nan)])
+    both[:, 40] *= 5
+    found = shift.strongest(both)
+    assert found.shape == (301, shift.STRONGEST)
+    assert np.isnan(found[300]).all()
+    centred = both[:300] - both[:300].mean(axis=0)
+    spread = np.linalg.svd(centred, compute_uv=False)[: shift.STRONGEST]
+    assert np.linalg.norm(found[:300], axis=0) == pytest.approx(spread)
+    assert abs(np.corrcoef(found[:300, 0], both[:300, 40])[0, 1]) > 0.99
+    spreads = [np.linalg.norm(part - found[:300].mean(axis=0)) for part in (found[:150], found[150:300])]
+    assert spreads[0] == pytest.approx(spreads[1], rel=0.05)
+    own = np.linalg.svd(reference - reference.mean(axis=0))[2][: shift.STRONGEST]
+    assert np.linalg.norm(reference @ own.T) > 1.15 * np.linalg.norm(current @ own.T)  # what is to be avoided
+    few = shift.strongest(both[:30] @ np.eye(60, 200))  # fewer photos than values
+    assert (few**2).sum() == pytest.approx((np.linalg.svd(both[:30] - both[:30].mean(axis=0))[1][:16] ** 2).sum())
+    assert shift.strongest(both[:5]).shape == (5, 16)
+
+
+def test_references_of_the_first_version_are_compared_in_their_directions(reference, halves, tmp_path, no_evidently):
+    old = tmp_path / "old"
+    shutil.copytree(reference, old)
+    table = pd.read_parquet(old / "reference.parquet")
+    names = [f"embedding{i:02d}" for i in range(24)]
+    points = table[names].to_numpy(np.float64)
+    components = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][:16]
+    reduced = pd.DataFrame((points - points.mean(axis=0)) @ components.T, columns=names[:16])
+    pd.concat([table.drop(columns=names), reduced], axis=1).to_parquet(old / "reference.parquet", index=False)
+    np.savez(old / "projection.npz", mean=points.mean(axis=0), components=components)
+    now = compare(old, halves[1], tmp_path / "same", answers(halves[1]))
+    assert not now.drifted, now.reason
+    moved = compare(old, halves[1], tmp_path / "moved", answers(halves[1], shift=3.0))
+    assert "embedding" in findings(moved)
+    other = replace(answers(halves[1]), embeddings=np.zeros((250, 16), np.float32))
+    with pytest.raises(InputError, match="embeddings have 16 values and the reference's 24"):
+        compare(old, halves[1], tmp_path / "other", other)
 
 
 def test_nearest_photos_are_those_of_other_listings():

@@ -39,7 +39,7 @@ COMMON = 10  # labels rarer than this in the reference count as one: each of the
 NEW_LABELS = 0.1  # of the false alarm rate is that of labels seen for the first time: many more than chance, or few
 NEAREST = 30  # neighbours of a photo that are looked at
 RARE = 0.01  # chance of so many new ones among a photo's nearest, from which on it lies among new ones
-STRONGEST = 16  # directions of the embeddings that are compared
+STRONGEST = 16  # directions of the embeddings that are compared: in more, what a photo shows drowns
 PORTION = 512  # photos whose neighbours are looked for together
 OUTLIER = 4.0  # values are cut off this many standard deviations out: of one odd photo nothing follows
 KINDS = ("statistic", "labels", "predictions", "confidence", "embedding", "neighbours", "new labels")
@@ -426,21 +426,25 @@ def _neighbours(points: np.ndarray, groups: np.ndarray, least: float) -> _Signal
     return _Signal("neighbours", "neighbours", least, present, distance)
 
 
-def strongest(points: np.ndarray) -> np.ndarray:
-    """Points (rows, dim) in their strongest directions (rows, up to `STRONGEST`); what holds no number is unknown.
+def strongest(points: np.ndarray, count: int = STRONGEST) -> np.ndarray:
+    """Points (rows, dim) in their `count` strongest directions; rows with what is no number stay unknown.
 
     Of both sides together: directions of the reference alone fit its own photos better than new ones, which then lie
     nearer the middle, side by side.
     """
     from scipy.linalg import eigh
 
-    count = points.shape[1]
-    if count <= STRONGEST:
-        return points
-    centred = points - points[np.isfinite(points).all(axis=1)].mean(axis=0)
-    known = centred[np.isfinite(centred).all(axis=1)]
-    _, directions = eigh(known.T @ known, subset_by_index=[count - STRONGEST, count - 1])
-    return np.asarray(centred @ directions[:, ::-1])
+    known = np.isfinite(points).all(axis=1)
+    if points.shape[1] <= count or known.sum() <= count:
+        return points[:, :count]
+    centred = points[known] - points[known].mean(axis=0)
+    # Of the smaller of the two products: a whole decomposition takes several times as long.
+    tall = len(centred) > centred.shape[1]
+    product = centred.T @ centred if tall else centred @ centred.T
+    squares, vectors = eigh(product, subset_by_index=[len(product) - count, len(product) - 1])
+    turned = np.full((len(points), count), np.nan)
+    turned[known] = centred @ vectors if tall else vectors * np.sqrt(np.clip(squares, 0, None))
+    return turned[:, ::-1]
 
 
 @cache

@@ -1,13 +1,14 @@
 """The pages of a drift comparison: a short one that says what moved, and Evidently's full one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from vitrine.evaluation.shift import STRONGEST, DriftRules, Finding, kind_of, label_shares, nearest_photos, strongest
+from vitrine.evaluation.shift import DriftRules, Finding, kind_of, label_shares, nearest_photos, strongest
 from vitrine.monitoring.statistics import STATISTICS
 from vitrine.report import Page, Photo, Tile, thumbnail
 from vitrine.report.harmless import confined, harmless
@@ -48,6 +49,7 @@ def report_page(
         with_map: Whether there is a map beside it.
         full: Whether Evidently's page was asked for.
     """
+    before, now = _turned(before, now)
     moved = [finding for finding in drift.findings if finding.moved]
     page = Page(
         "Drift of the photos",
@@ -152,6 +154,7 @@ def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> N
     from evidently.metrics import EmbeddingsDrift, ValueDrift
     from evidently.metrics.embeddings import ModelDriftMethod
 
+    before, now = _turned(before, now)
     single = [f for f in drift.findings if f.kind not in ("new labels", *OF_ALL)]
     numbers = [harmless(f.signal) for f in single if f.kind in ("statistic", "confidence")]
     mixes = [harmless(f.signal) for f in single if harmless(f.signal) not in numbers]
@@ -165,7 +168,7 @@ def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> N
     ]
     components = []
     if any(f.kind == "embedding" for f in drift.findings):
-        components = _components(before.table)[:STRONGEST]
+        components = _components(before.table)
         method = ModelDriftMethod(bootstrap=True, quantile_probability=0.99)
         metrics.append(EmbeddingsDrift(embeddings_name="embedding", drift_method=method))
     definition = DataDefinition(
@@ -205,11 +208,10 @@ def _most_changed(finding: Finding, before: pd.DataFrame, now: pd.DataFrame) -> 
     components = _components(before)
     if finding.kind == "neighbours":
         both = pd.concat([before, now], ignore_index=True)
-        near = nearest_photos(strongest(both[components].to_numpy(np.float64)), np.arange(len(both)))
+        near = nearest_photos(both[components].to_numpy(np.float64), np.arange(len(both)))
         share = pd.Series((near[len(before) :] >= len(before)).mean(axis=1), index=now.index)
         return share[now[components].notna().all(axis=1)].nlargest(SAMPLES).index
     if finding.kind == "embedding":
-        components = components[:STRONGEST]
         middle, spread = before[components].mean(), before[components].std().clip(lower=1e-9)
         direction = (now[components].mean() - middle) / spread
         return ((now[components] - middle) / spread @ direction).nlargest(SAMPLES).index
@@ -225,8 +227,23 @@ def _most_changed(finding: Finding, before: pd.DataFrame, now: pd.DataFrame) -> 
 
 
 def _components(table: pd.DataFrame) -> list[str]:
-    """The columns of the embeddings, strongest direction of the reference first."""
+    """The columns of the embeddings."""
     return [column for column in table.columns if kind_of(column) == "embedding"]
+
+
+def _turned(before: "Side", now: "Side") -> tuple["Side", "Side"]:
+    """Both sides with embeddings in the directions that were compared, the strongest first."""
+    names = _components(before.table)
+    if not names or not set(names) <= set(now.table.columns):
+        return before, now
+    sides, start = [], 0
+    points = strongest(pd.concat([before.table[names], now.table[names]]).to_numpy(np.float64))
+    for side in (before, now):
+        own = points[start : start + len(side.table)]
+        part = pd.DataFrame(own, index=side.table.index, columns=names[: points.shape[1]])
+        sides.append(replace(side, table=pd.concat([side.table.drop(columns=names), part], axis=1)))
+        start += len(part)
+    return sides[0], sides[1]
 
 
 def _thumbnails(rows: pd.DataFrame, signal: str) -> list[Photo]:
