@@ -15,12 +15,12 @@ distance between the reference and the current photos:
 How far a distance goes by chance depends on how many photos are compared, so it is found at comparison time by a
 permutation test: listings of both sides, whole since photos of one listing are alike, are dealt to two sides at random,
 as many to each as there are. If nothing changed, what was observed is one more such deal, and alarms as often as it
-should whatever the sizes and distributions (a bootstrap of the reference alone alarmed twice as often: it knows the
-reference's spread and tails only as well as the reference does). All signals share the deals, and one bound holds for
-all of them together (Westfall and Young's single-step max statistic): with z = (d - mean) / sd over the deals, c is
-what the largest z of a deal exceeds at the rate that is allowed, and a signal's threshold is mean + c sd. Labels seen
-for the first time have a part of that rate (`NEW_LABELS`). On large samples the smallest change is beyond chance; a
-signal must also move by a least distance that matters.
+should whatever the sizes and distributions (a bootstrap takes the reference's spread and tails for the truth). That
+holds only where nothing was fitted to one side alone. All signals share the deals, and one bound holds for all of them
+together (Westfall and Young's single-step max statistic): with z = (d - mean) / sd over the deals, c is what the
+largest z of a deal exceeds at the rate that is allowed, and a signal's threshold is mean + c sd. Labels seen for the
+first time have a part of that rate (`NEW_LABELS`). On large samples the smallest change is beyond chance; a signal must
+also move by a least distance that matters.
 """
 
 from collections import Counter
