@@ -13,8 +13,9 @@ first, so that the 16 of a draw are found quickly. Counted are alarms where noth
 and finds in batches of 200 (of changed photos three quarters of --changed) against a reference without them: darkened
 (0.7 times), blurred (Gaussian, 1.5 pixels at a shorter side of 224), re-coloured (red times 0.85, blue times 1.15),
 re-coded (JPEG of quality 20), half of one leaf, a tenth of a leaf that the reference never had, with its labels and
-without any; `--only` names some of these, in the words of the table. What every draw came to is a line of --kept: a run
-that was stopped goes on from there, and the first draw of everything comes before the second of anything.
+without any; `--only` names some of these, in the words of the table. What every draw came to is a line of --kept, with
+the least p of its signals: a run that was stopped goes on from there, and the first draw of everything comes before the
+second of anything.
 """
 
 import argparse
@@ -87,7 +88,8 @@ def main() -> None:
             if (draw, name, what) not in found:
                 drift = look()
                 moved = [finding.signal for finding in drift.findings if finding.moved]
-                found[draw, name, what] = {"draw": draw, "catalog": name, "what": what, "moved": moved}
+                least = min(finding.p_value for finding in drift.findings)
+                found[draw, name, what] = {"draw": draw, "catalog": name, "what": what, "moved": moved, "p": least}
                 kept.write(json.dumps(found[draw, name, what]) + "\n")
                 kept.flush()
     for name in options.catalogs:
