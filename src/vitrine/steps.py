@@ -6,10 +6,13 @@ same pipeline without Kubeflow.
 
 import contextlib
 import hashlib
+import io
 import json
 import math
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,6 +31,8 @@ from vitrine.report import percent
 from vitrine.tasks.task import Task
 from vitrine.untrusted import parse_json
 from vitrine.words import counted
+
+LAST = "last.zip"  # of a validation, in `quality` below the reports
 
 
 def name_period(catalog: str, period: str) -> str:
@@ -229,18 +234,15 @@ def validate(
     The last validation is kept below `reports`, so that the next one shows what changed since. `quality` has the texts
     of `rules` and a `suite` of one's own.
     """
-    from vitrine.quality.history import RESULTS, SAMPLE, SUMMARY
     from vitrine.quality.validate import validate_catalog
 
     catalog = _open(table, check_rows=False)
-    last = files.join(files.absolute(reports), "quality") if reports else ""
-    previous = last if last and files.exists(files.join(last, SUMMARY)) else ""
-    with _as_files(quality or {}) as paths:
+    kept = files.join(files.absolute(reports), "quality") if reports else ""
+    with _as_files(quality or {}) as paths, _last_validation(kept) as previous:
         rules, suite = paths.get("rules"), paths.get("suite")
         validation = validate_catalog(catalog, out, rules, suite=suite, previous=previous, photos=photos)
-    if last:
-        for name in (RESULTS, SAMPLE, SUMMARY):  # what the next one asks for comes last
-            files.write_bytes(files.join(last, name), (out / name).read_bytes())
+    if kept:
+        _keep_validation(out, kept)
     failed = [result for result in validation.results if not result.passed]
     errors = [result for result in failed if result.severity == "error"]
     warnings = [result for result in failed if result.severity == "warning"]
@@ -254,6 +256,37 @@ def validate(
     note = Note("validate", "Validate", decided, tone, quality)
     write_note(out, note, out / "report.html")
     return {"rows": validation.rows, "errors": len(errors), "warnings": len(warnings)}
+
+
+@contextlib.contextmanager
+def _last_validation(kept: str) -> Iterator[str]:
+    """A folder with what `_keep_validation` kept at a place; "" if there is nothing."""
+    from vitrine.quality.history import SUMMARY
+
+    packed = files.join(kept, LAST)
+    if not kept or not files.exists(packed):
+        loose = kept and files.exists(files.join(kept, SUMMARY))  # as version 0.1.0 kept them
+        yield kept if loose else ""
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with zipfile.ZipFile(io.BytesIO(files.read_bytes(packed))) as parts:
+                for name in parts.namelist():
+                    Path(folder, Path(name).name).write_bytes(parts.read(name))
+        except (zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{packed}: damaged ({error}); without it the next validation starts anew") from error
+        yield folder
+
+
+def _keep_validation(report: Path, kept: str) -> None:
+    """Keeps what the next validation compares with as one file: of three, a kill could leave some of an older one."""
+    from vitrine.quality.history import RESULTS, SAMPLE, SUMMARY
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as parts:
+        for name in (RESULTS, SAMPLE, SUMMARY):
+            parts.write(report / name, name)
+    files.write_bytes(files.join(kept, LAST), packed.getvalue())
 
 
 def check_quality(results: Path, strict: bool, run: str) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_a_few_photos_of_a_new_kind_are_found_where_they_lie_together():
     current.loc[:15, names] = kind  # inside of the cloud: no mean moves
     [found] = [finding for finding in detect(reference, current, QUICK).findings if finding.moved]
     assert (found.signal, found.kind) == ("neighbours", "neighbours")
-    assert found.distance == pytest.approx(16 / 200, abs=0.02)
+    assert 16 / 200 <= found.distance < 0.16  # and photos on their edge
     current["listing"] = ["one" if i < 16 else "" for i in range(200)]  # photos of one listing are alike anyway
     assert not moved(reference, current)
 
@@ -124,6 +125,78 @@ def test_rare_labels_that_only_the_new_photos_have_are_no_other_mix():
     found = {finding.signal: finding for finding in detect(reference, current, QUICK).findings}
     assert found["level2"].moved
     assert found["level2"].distance == pytest.approx(np.sqrt(np.log(2)))
+
+
+def test_labels_that_stand_on_one_side_by_chance_are_no_other_mix():
+    """Of a plain catalog a fifth of the labels are one of a kind: no half of it has those of the other."""
+    reference, current = table(600, 0), table(600, 1)
+    for side, rows in (("old", reference), ("new", current)):
+        rows["level2"] = [f"{side}{i}" if i % 5 == 0 else "ab"[i % 2] for i in range(600)]
+    found = {finding.signal: finding for finding in detect(reference, current, QUICK).findings}
+    assert found["level2"].distance == pytest.approx(0, abs=1e-6)
+    reference["level2"] = [f"old{i}" for i in range(600)]
+    assert ("level2", "too few photos: 0 in the reference, 600 new") in detect(reference, current, QUICK).skipped
+
+
+def test_a_rate_that_few_deals_cannot_show_gets_more_of_them():
+    rules = DriftRules(draws=20, false_alarm_rate=0.004)
+    reference, current = table(300, 0), table(200, 1)
+    (same,) = detect(reference[["brightness"]], current[["brightness"]], rules).findings
+    (other,) = detect(reference[["brightness"]], current[["brightness"]] + 0.1, rules).findings
+    assert not same.moved
+    assert other.moved
+    assert other.p_value < 0.004 * 0.9  # the rest of the rate is new labels'
+
+
+def test_what_has_moved_is_what_its_p_value_says():
+    rules = replace(QUICK, draws=100, false_alarm_rate=0.2, min_shift=0.0)
+    found = []
+    for seed in range(8):
+        first, second = table(120, 2 * seed)[["brightness", "sharpness"]], table(60, 2 * seed + 1)
+        found += detect(first, second[["brightness", "sharpness"]] + 0.02, rules).findings
+    assert [finding.moved for finding in found] == [finding.p_value <= 0.18 for finding in found]
+    assert {finding.moved for finding in found} == {True, False}
+
+
+def test_directions_are_those_of_both_sides():
+    """Those of a reference fit its own photos better: of 60 values 16 are its own in chance alone."""
+    reference, current = (np.random.default_rng(seed).normal(size=(150, 60)) for seed in range(2))
+    assert shift.strongest(reference[:, :16]) == pytest.approx(reference[:, :16])
+    both = np.vstack([reference, current, np.full((1, 60), np.nan)])
+    both[:, 40] *= 5
+    found = shift.strongest(both)
+    assert found.shape == (301, shift.STRONGEST)
+    assert np.isnan(found[300]).all()
+    centred = both[:300] - both[:300].mean(axis=0)
+    spread = np.linalg.svd(centred, compute_uv=False)[: shift.STRONGEST]
+    assert np.linalg.norm(found[:300], axis=0) == pytest.approx(spread)
+    assert abs(np.corrcoef(found[:300, 0], both[:300, 40])[0, 1]) > 0.99
+    spreads = [np.linalg.norm(part - found[:300].mean(axis=0)) for part in (found[:150], found[150:300])]
+    assert spreads[0] == pytest.approx(spreads[1], rel=0.05)
+    own = np.linalg.svd(reference - reference.mean(axis=0))[2][: shift.STRONGEST]
+    assert np.linalg.norm(reference @ own.T) > 1.15 * np.linalg.norm(current @ own.T)  # what is to be avoided
+    few = shift.strongest(both[:30] @ np.eye(60, 200))  # fewer photos than values
+    assert (few**2).sum() == pytest.approx((np.linalg.svd(both[:30] - both[:30].mean(axis=0))[1][:16] ** 2).sum())
+    assert shift.strongest(both[:5]).shape == (5, 16)
+
+
+def test_references_of_the_first_version_are_compared_in_their_directions(reference, halves, tmp_path, no_evidently):
+    old = tmp_path / "old"
+    shutil.copytree(reference, old)
+    table = pd.read_parquet(old / "reference.parquet")
+    names = [f"embedding{i:02d}" for i in range(24)]
+    points = table[names].to_numpy(np.float64)
+    components = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][:16]
+    reduced = pd.DataFrame((points - points.mean(axis=0)) @ components.T, columns=names[:16])
+    pd.concat([table.drop(columns=names), reduced], axis=1).to_parquet(old / "reference.parquet", index=False)
+    np.savez(old / "projection.npz", mean=points.mean(axis=0), components=components)
+    now = compare(old, halves[1], tmp_path / "same", answers(halves[1]))
+    assert not now.drifted, now.reason
+    moved = compare(old, halves[1], tmp_path / "moved", answers(halves[1], shift=3.0))
+    assert "embedding" in findings(moved)
+    other = replace(answers(halves[1]), embeddings=np.zeros((250, 16), np.float32))
+    with pytest.raises(InputError, match="embeddings have 16 values and the reference's 24"):
+        compare(old, halves[1], tmp_path / "other", other)
 
 
 def test_nearest_photos_are_those_of_other_listings():
@@ -237,6 +310,7 @@ def test_labels_the_reference_never_had():
     (finding,) = new_labels(known, {"level1": {"hat": 90, "sofa": 10}}, QUICK)
     assert finding.moved
     assert finding.change == "never in the reference: sofa (10)"
+    assert finding.threshold == 2  # (1 / 11)^3 < a tenth of 1 % < (1 / 11)^2
     assert new_labels(known, {"level1": {"hat": 90}}, QUICK) == []
     rare = {"level1": {"hat": 900, **{f"r{i}": 1 for i in range(100)}}}  # every tenth photo is one of a kind
     (finding,) = new_labels(rare, {"level1": {"hat": 95, **{f"n{i}": 1 for i in range(5)}}}, QUICK)
@@ -407,6 +481,22 @@ def test_a_plain_catalog_can_be_the_reference(halves, tmp_path, no_evidently):
     drift = compare(tmp_path / "catalog", halves[1], tmp_path / "out", answers(halves[1]))
     assert not drift.drifted, drift.reason
     assert "embedding" not in {finding.signal for finding in drift.findings}
+
+
+def test_labels_of_plain_catalogs_are_compared_in_one_spelling(tmp_path, no_evidently):
+    """Nothing cleaned them: of words for "no label" and other spellings every one was a label of its own."""
+    for side, labels in (
+        ("first", ["T-Shirt", "Hat"]),
+        ("second", ["T-SHIRT", "t-shirt ", "hat", "NaN", "n-a", "N/A"]),
+    ):
+        catalog = toy_catalog(tmp_path / side, photos=24)
+        rows = catalog.table.assign(category=(labels * 24)[:24], **{"attr:colour": (["Red", "N/A", "red"] * 8)})
+        write_catalog(catalog.with_table(rows), tmp_path / side)
+    drift = compare(tmp_path / "first", read_catalog(tmp_path / "second"), tmp_path / "out", None, full=False)
+    assert not [finding for finding in drift.findings if finding.kind == "new labels"]
+    changes = {finding.signal: finding.change for finding in drift.findings}
+    assert changes["level1"].startswith(("T-Shirt: 50.0 % before", "Hat: 50.0 % before"))
+    assert changes["attr:colour"].lower() == "red: 100.0 % before, 100.0 % now"
 
 
 def test_too_few_photos_are_said_to_be(reference, halves, tmp_path, no_evidently):

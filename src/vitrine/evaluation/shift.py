@@ -1,25 +1,26 @@
 """The decision rule of drift detection: which signals moved further than chance and further than matters.
 
-A signal is one thing measured about every photo: an image statistic, a label, a prediction, its confidence, or, of all
-principal components of the embeddings together, where photos lie and which lie side by side. Each has a distance
-between the reference and the current photos:
+A signal is one thing measured about every photo: an image statistic, a label, a prediction, its confidence, or, of the
+16 strongest directions of both sides' embeddings together, where photos lie and which lie side by side. Each has a
+distance between the reference and the current photos:
 
     number      Wasserstein-1 distance / the reference's standard deviation
     label       Jensen-Shannon distance of the label shares, natural logarithm (0 the same, 0.83 nothing in common)
     embedding   Frechet distance of two Gaussians, in standard deviations of the reference:
                 d^2 = |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2)
     neighbours  share of the new photos that lie among new ones: of their nearest photos of other listings more are new
-                than chance lets one in a thousand have. A few photos of a new kind move no mean, but they lie together
+                than chance lets one in a hundred have. A few photos of a new kind move no mean, but they lie together
                 (after Schilling, JASA 1986)
 
-How far a distance goes by chance depends on how many photos are compared, so it is found by bootstrap at comparison
-time: two samples, as large as the reference and as the current photos, are drawn from the reference alone, by whole
-listings since photos of one listing are alike. All signals share the draws, and one bound holds for all of them
-together (Westfall and Young's single-step max statistic): with z = (d - mean) / sd over the draws, c is the
-1 - false_alarm_rate quantile of max z over the signals, and a signal's threshold is mean + c sd. So the reference
-against photos like its own alarms at most at that rate, however many signals are looked at. On large samples the
-smallest change is beyond chance; a signal must also move by a least distance that matters. Drawn photos would be their
-own neighbours, so for that signal listings of both sides are dealt to two sides at random instead.
+How far a distance goes by chance depends on how many photos are compared, so it is found at comparison time by a
+permutation test: listings of both sides, whole since photos of one listing are alike, are dealt to two sides at random,
+as many to each as there are. If nothing changed, what was observed is one more such deal, and alarms as often as it
+should whatever the sizes and distributions (a bootstrap takes the reference's spread and tails for the truth). That
+holds only where nothing was fitted to one side alone. All signals share the deals, and one bound holds for all of them
+together (Westfall and Young's single-step max statistic): with z = (d - mean) / sd over the deals, c is what the
+largest z of a deal exceeds at the rate that is allowed, and a signal's threshold is mean + c sd. Labels seen for the
+first time have a part of that rate (`NEW_LABELS`). On large samples the smallest change is beyond chance; a signal must
+also move by a least distance that matters.
 """
 
 from collections import Counter
@@ -34,14 +35,16 @@ import pandas as pd
 from vitrine.catalog import labels_of
 
 LEAST_PHOTOS = 10  # with fewer a signal is not compared
-COMMON = 10  # labels rarer than this in the reference count as one: bootstrap cannot draw what it never saw
-NEAREST = 10  # neighbours of a photo that are looked at
-RARE = 1e-3  # chance of so many new ones among a photo's nearest, from which on it lies among new ones
+COMMON = 10  # labels rarer than this in the reference count as one: each of them says nothing
+NEW_LABELS = 0.1  # of the false alarm rate is that of labels seen for the first time: many more than chance, or few
+NEAREST = 30  # neighbours of a photo that are looked at
+RARE = 0.01  # chance of so many new ones among a photo's nearest, from which on it lies among new ones
+STRONGEST = 16  # directions of the embeddings that are compared: in more, what a photo shows drowns
 PORTION = 512  # photos whose neighbours are looked for together
-OUTLIER = 4.0  # values are cut off this many standard deviations out: bootstrap fails on heavy tails
+OUTLIER = 4.0  # values are cut off this many standard deviations out: of one odd photo nothing follows
 KINDS = ("statistic", "labels", "predictions", "confidence", "embedding", "neighbours", "new labels")
-AT_ONCE = 50  # draws that are computed together: their weights fit into a processor's cache
-Weights = np.ndarray  # (draws, rows) how often each row was drawn
+AT_ONCE = 50  # deals that are computed together: their weights fit into a processor's cache
+Weights = np.ndarray  # (deals, rows) 1 where a row was dealt to a side, 0 elsewhere
 FAULTS = (ArithmeticError, AttributeError, TypeError, ValueError)  # of values that are not what a signal consists of
 
 
@@ -50,9 +53,9 @@ class DriftRules:
     """When to alarm.
 
     Attributes:
-        false_alarm_rate: How often photos like the reference's may alarm, over all signals together.
-        draws: Bootstrap draws.
-        seed: Of the draws.
+        false_alarm_rate: How often photos like the reference's may alarm, over all signals and new labels together.
+        draws: Random deals of both sides' listings; more where the rate asks for it.
+        seed: Of the deals.
         min_shift: Least distance of a number that matters, in standard deviations of the reference.
         min_mix: Least Jensen-Shannon distance of label shares that matters.
         min_embedding: Least Frechet distance of embeddings that matters.
@@ -103,7 +106,6 @@ class _Signal:
     least: float
     present: np.ndarray  # (rows,) whether the stacked rows have a value
     distance: Callable[[Weights, Weights], np.ndarray]  # (draws,); NaN where a side has no value
-    dealt: bool = False  # whether chance deals both sides' listings anew, instead of drawing the reference's
 
 
 class Detected(NamedTuple):
@@ -130,12 +132,14 @@ def detect(reference: pd.DataFrame, current: pd.DataFrame, rules: DriftRules) ->
     if not signals:
         return Detected([], skipped, broken)
     observed = np.array([distance for distance in distances if distance is not None])
-    chance = _chance(signals, _groups(reference), _groups(current), rules)  # (draws, signals)
+    rate = rules.false_alarm_rate * (1 - NEW_LABELS)
+    draws = max(rules.draws, int(np.ceil(2 / rate)))  # with fewer the largest of them all would say too little
+    chance = _chance(signals, _groups(reference), _groups(current), draws, rules.seed)  # (draws, signals)
     # Of a share that is nearly always 0 one photo is many deviations, and would raise the bound of all signals.
-    floor = [signal.least / 3 if signal.dealt else 1e-12 for signal in signals]
+    floor = [signal.least / 3 if signal.kind == "neighbours" else 1e-12 for signal in signals]
     mean, deviation = chance.mean(axis=0), np.maximum(chance.std(axis=0), floor)
     largest = ((chance - mean) / deviation).max(axis=1)
-    bound = np.quantile(largest, 1 - rules.false_alarm_rate, method="higher")
+    bound = np.sort(largest)[-int(rate * (draws + 1))]  # so that p_value <= rate is the same as beyond the bound
     exceeded = (largest[:, None] >= (observed - mean) / deviation).sum(axis=0)
     findings = []
     for i, signal in enumerate(signals):
@@ -146,7 +150,7 @@ def detect(reference: pd.DataFrame, current: pd.DataFrame, rules: DriftRules) ->
                 signal.kind,
                 float(observed[i]),
                 threshold,
-                float((1 + exceeded[i]) / (1 + rules.draws)),
+                float((1 + exceeded[i]) / (1 + draws)),
                 bool(observed[i] > threshold),
                 _change(signal, reference, current),
             )
@@ -187,7 +191,7 @@ def new_labels(
     Args:
         counts: Per column how many listings of the whole reference have each label (rows, where there are none).
         seen: The same of the current photos.
-        rules: The false alarm rate; half of it is shared evenly by the columns.
+        rules: The false alarm rate; `NEW_LABELS` of it is shared evenly by the columns.
         rare: Per column how many labels were taken away from both sides for their rarity. Each stands for one seen
             once: where such labels were cut the reference looks as if it had missed none.
     """
@@ -203,7 +207,7 @@ def new_labels(
         n, m = sum(counts[column].values()), sum(seen[column].values())
         count = sum(fresh.values())
         by_chance = nbinom(once + 1, n / (n + m))
-        limit = float(by_chance.ppf(1 - rules.false_alarm_rate / (2 * len(columns))))
+        limit = float(by_chance.isf(NEW_LABELS * rules.false_alarm_rate / len(columns)))
         named = ", ".join(f"{label} ({times})" for label, times in sorted(fresh.items(), key=lambda item: -item[1])[:5])
         more = f" and {len(fresh) - 5} more" if len(fresh) > 5 else ""
         p_value = min(1.0, len(columns) * float(by_chance.sf(count - 1)))
@@ -270,7 +274,7 @@ def _signals(
         both = pd.concat([reference[components], current[components]])
         for name in ("embedding", "neighbours"):
             try:
-                points = both.to_numpy(np.float64)
+                points = strongest(both.to_numpy(np.float64))
                 if name == "embedding":
                     signal = _embedding(points, size, rules.min_embedding)
                 else:
@@ -287,34 +291,22 @@ def _signals(
     return signals, skipped, broken
 
 
-def _chance(signals: list[_Signal], groups: np.ndarray, current_groups: np.ndarray, rules: DriftRules) -> np.ndarray:
-    """(draws, signals) distances between two samples of the reference, drawn by listing."""
-    generator = np.random.default_rng(rules.seed)
-    size, count = len(groups), int(groups.max()) + 1
-    sizes = []  # per signal, how many listings stand for the current photos
-    for signal in signals:
-        before, now = signal.present[:size].sum(), signal.present[size:]
-        listings = len(np.unique(current_groups[now]))  # fewer and larger listings than the reference's say less
-        sizes.append(int(max(1, min(round(count * now.sum() / before), listings))))
-    chance = np.empty((rules.draws, len(signals)))
-    pool = np.concatenate([groups, count + current_groups])
-    dealer = np.random.default_rng([rules.seed, 1])
-    for start in range(0, rules.draws, AT_ONCE):
-        part = slice(start, min(start + AT_ONCE, rules.draws))
-        shape = part.stop - start, len(pool)
-        first, drawn = np.zeros(shape), {n: np.zeros(shape) for n in set(sizes)}
-        dealt = np.empty(shape, dtype=bool)
-        for draw in range(part.stop - start):
-            first[draw, :size] = np.bincount(generator.integers(count, size=count), minlength=count)[groups]
-            order = generator.integers(count, size=max(sizes))
-            for n in set(sizes):
-                drawn[n][draw, :size] = np.bincount(order[:n], minlength=count)[groups]
-            shares = dealer.permutation(int(pool.max()) + 1)[pool]
-            dealt[draw] = shares <= current_groups.max()  # as many listings as are new
+def _chance(
+    signals: list[_Signal], groups: np.ndarray, current_groups: np.ndarray, draws: int, seed: int
+) -> np.ndarray:
+    """(draws, signals) distances between two sides that the listings of both were dealt to at random."""
+    dealer = np.random.default_rng(seed)
+    as_new = int(current_groups.max()) + 1
+    pool = np.concatenate([as_new + groups, current_groups])
+    listings = int(pool.max()) + 1
+    chance = np.empty((draws, len(signals)))
+    for start in range(0, draws, AT_ONCE):
+        part = slice(start, min(start + AT_ONCE, draws))
+        dealt = [dealer.permutation(listings)[pool] < as_new for _ in range(part.start, part.stop)]
+        second = np.stack(dealt).astype(np.float64)
         for i, signal in enumerate(signals):
-            sides = (~dealt, dealt) if signal.dealt else (first, drawn[sizes[i]])
-            chance[part, i] = signal.distance(*sides)
-    missed = np.isnan(chance)  # a draw may miss a rare type altogether
+            chance[part, i] = signal.distance(1 - second, second)
+    missed = np.isnan(chance)  # a deal may leave a side without a rare type
     usual = np.where(missed, 0.0, chance).sum(axis=0) / np.maximum((~missed).sum(axis=0), 1)
     return np.where(missed, usual, chance)
 
@@ -354,12 +346,14 @@ def _mix(name: str, kind: str, cells: pd.Series, size: int, least: float) -> _Si
     rows = np.array([row for row, _ in pairs], dtype=np.int64)
     counts = Counter(label for row, label in pairs if row < size)
     common = {label for label, count in counts.items() if count >= COMMON}
-    # Labels that the reference never had are no part of its mix: how many chance explains, `new_labels` knows.
+    # Labels that the reference never had are no part of its mix: how many chance explains, `new_labels` knows. Nor are
+    # rare ones of the reference alone: counted on one side only, both would make two halves of one catalog differ.
     asked = kind == "labels" and name != "readable"
-    seen = np.array([not asked or label in counts for _, label in pairs], dtype=bool)
+    kept = {*common, *(label for row, label in pairs if row >= size and label in counts)}
+    seen = np.array([not asked or label in kept for _, label in pairs], dtype=bool)
     codes = pd.factorize(pd.Series([label if label in common else "" for _, label in pairs], dtype=object))[0]
     present = np.zeros(len(cells), dtype=bool)
-    present[rows] = True
+    present[rows[seen | (rows >= size)]] = True
     labels, known = np.bincount(rows, minlength=len(cells)), np.zeros((len(cells), codes.max(initial=0) + 1))
     np.add.at(known, (rows[seen], codes[seen]), 1.0)  # (rows, labels) how often each row has each
 
@@ -407,28 +401,55 @@ def _embedding(points: np.ndarray, size: int, least: float) -> _Signal:
 
 
 def _neighbours(points: np.ndarray, groups: np.ndarray, least: float) -> _Signal:
+    from scipy.sparse import csr_array
+
     present = np.isfinite(points).all(axis=1)
     nearest = nearest_photos(points, groups)
+    rows, count = nearest.shape
+    ends = np.arange(0, rows * count + 1, count) if count else np.zeros(rows + 1, np.int64)
+    beside = csr_array((np.ones(rows * count, np.float32), nearest.ravel(), ends), (rows, rows))
 
     def distance(first: Weights, second: Weights) -> np.ndarray:
         new, old = (second > 0) & present, (first > 0) & present
-        count = new.sum(axis=1)
+        photos = new.sum(axis=1)
         with np.errstate(invalid="ignore"):  # a side without a photo
-            shares = count / (count + old.sum(axis=1))
-        known = (count > 0) & old.any(axis=1)
+            shares = photos / (photos + old.sum(axis=1))
+        known = (photos > 0) & old.any(axis=1)
         usual = [
-            _usual_at_most(nearest.shape[1], round(share, 2)) if some else 0.0
+            _usual_at_most(count, round(share, 2)) if some else 0.0
             for share, some in zip(shares.tolist(), known, strict=True)
         ]
-        lonely = (new[:, nearest].sum(axis=2) > np.array(usual)[:, None]) & new
-        return np.where(known, lonely.sum(axis=1) / np.maximum(count, 1), np.nan)
+        around = (beside @ new.T.astype(np.float32)).T  # (deals, rows) how many of each photo's nearest are new
+        lonely = (around > np.array(usual)[:, None]) & new
+        return np.where(known, lonely.sum(axis=1) / np.maximum(photos, 1), np.nan)
 
-    return _Signal("neighbours", "neighbours", least, present, distance, dealt=True)
+    return _Signal("neighbours", "neighbours", least, present, distance)
+
+
+def strongest(points: np.ndarray, count: int = STRONGEST) -> np.ndarray:
+    """Points (rows, dim) in their `count` strongest directions; rows with what is no number stay unknown.
+
+    Of both sides together: directions of the reference alone fit its own photos better than new ones, which then lie
+    nearer the middle, side by side.
+    """
+    from scipy.linalg import eigh
+
+    known = np.isfinite(points).all(axis=1)
+    if points.shape[1] <= count or known.sum() <= count:
+        return points[:, :count]
+    centred = points[known] - points[known].mean(axis=0)
+    # Of the smaller of the two products: a whole decomposition takes several times as long.
+    tall = len(centred) > centred.shape[1]
+    product = centred.T @ centred if tall else centred @ centred.T
+    squares, vectors = eigh(product, subset_by_index=[len(product) - count, len(product) - 1])
+    turned = np.full((len(points), count), np.nan)
+    turned[known] = centred @ vectors if tall else vectors * np.sqrt(np.clip(squares, 0, None))
+    return turned[:, ::-1]
 
 
 @cache
 def _usual_at_most(count: int, share: float) -> float:
-    """How many of some neighbours are new by chance, but for one photo in a thousand."""
+    """How many of some neighbours are new by chance, but for one photo in a hundred."""
     from scipy.stats import binom
 
     return float(binom(count, share).isf(RARE))

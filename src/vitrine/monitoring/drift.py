@@ -17,7 +17,7 @@ import pyarrow as pa
 from vitrine import files, tasks
 from vitrine.catalog import Catalog, attribute_types, category_depth, category_level, labels_of, read_catalog
 from vitrine.errors import InputError
-from vitrine.evaluation.shift import DriftRules, Finding, detect, new_labels
+from vitrine.evaluation.shift import DriftRules, Finding, detect, kind_of, new_labels
 from vitrine.monitoring.statistics import photo_statistics
 from vitrine.predictions import PhotoPredictions, Predictions
 from vitrine.untrusted import parse_json
@@ -25,7 +25,6 @@ from vitrine.untrusted import parse_json
 REFERENCE = "reference.json"
 TABLE = "reference.parquet"
 PROJECTION = "projection.npz"
-COMPONENTS = 16
 log = logging.getLogger(__name__)
 
 
@@ -55,7 +54,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Projection:
-    """Principal components of the reference's embeddings: projected = (x - mean) @ components.T.
+    """What references of version 0.1.0 kept of embeddings: projected = (x - mean) @ components.T.
 
     Attributes:
         mean: (dim,)
@@ -72,12 +71,13 @@ class Side:
 
     Attributes:
         table: One row per measured photo: `photo` (where it is), `listing`, image statistics, `level<i>` and
-            `attr:<type>` labels, and with a model `predicted:`/`confidence:` per question and `embedding00` ...
+            `attr:<type>` labels, and with a model `predicted:`/`confidence:` per question and `embedding00` ... (as the
+            model gives them: directions of the reference's own would fit it better than new photos).
         labels: Per label column how many listings of the whole catalog have each label (rows, where there are none).
         photos: Rows of the whole catalog.
         data_version: Which data this is.
         model: The model that answered, "" without.
-        projection: How embeddings were reduced; None without a model.
+        projection: How an older reference's embeddings were reduced; None where they are as the model gives them.
         rare: Per label column the labels that cleaning took away for their rarity (`rare_labels.json`).
     """
 
@@ -89,6 +89,13 @@ class Side:
     projection: Projection | None = None
     rare: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    @property
+    def embedded(self) -> int:
+        """How many values the model's embeddings have; 0 without a model."""
+        if self.projection:
+            return len(self.projection.mean)
+        return sum(kind_of(column) == "embedding" for column in self.table)
+
 
 def build_reference(
     catalog: Catalog,
@@ -98,7 +105,7 @@ def build_reference(
     rules: DriftRules | None = None,
     rare: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Writes a drift reference: `reference.parquet`, `reference.json` and, with a model, `projection.npz`.
+    """Writes a drift reference: `reference.parquet` and `reference.json`.
 
     `reference.json` also says from where on each signal would have moved for a batch half as large as the reference;
     a comparison finds its own thresholds, because they depend on how many photos are compared.
@@ -132,8 +139,6 @@ def build_reference(
     with files.new_folder(out) as folder:
         side.table.to_parquet(folder / TABLE, index=False)
         files.write_json(folder / REFERENCE, description)
-        if side.projection:
-            np.savez(folder / PROJECTION, mean=side.projection.mean, components=side.projection.components)
 
 
 def compare(
@@ -150,7 +155,8 @@ def compare(
 
     Args:
         reference: What `build_reference` wrote (a folder or `s3://` prefix), or a plain catalog; with that, image
-            statistics and labels are compared, nothing else.
+            statistics and labels are compared, nothing else. Nothing cleaned a plain catalog: labels of both are then
+            brought to one spelling, and words that mean "no label" are none, as `vitrine validate` sees them.
         current: The new photos.
         out: A new folder.
         outcome: The answers of the reference's model about the new photos, if it should be compared.
@@ -163,12 +169,17 @@ def compare(
     """
     from vitrine.monitoring.pages import MAP, evidently_page, map_page, report_page
 
-    before, rules = read_reference(reference)
+    root = files.absolute(reference)
+    if files.exists(files.join(root, REFERENCE)):
+        before, rules = read_reference(root)
+        current = _without(current, before.rare)
+    else:
+        plain, current = _in_one_spelling(read_catalog(root), current)
+        before, rules = describe(plain, None), DriftRules()
     rules = replace(rules, false_alarm_rate=rules.false_alarm_rate / looks)
-    current = _without(current, before.rare)
-    if before.projection is None:
+    if not before.embedded:
         outcome = None
-    now = describe(current, outcome, projection=before.projection, model=before.model)
+    now = describe(current, outcome, before.model, before)
     drift = judge(before, now, rules)
     with files.new_folder(out) as folder:
         failed = ""
@@ -236,19 +247,17 @@ def compare_with_model(
         return ask(apply(Path(folder) / "model", current))
 
 
-def describe(
-    catalog: Catalog, predictions: Predictions | None, projection: Projection | None = None, model: str = ""
-) -> Side:
+def describe(catalog: Catalog, predictions: Predictions | None, model: str = "", reference: Side | None = None) -> Side:
     """Measures a catalog (an even sample of at most 2,000 photos) and joins labels and a model's answers.
 
     Args:
         catalog: The photos.
         predictions: A model's, about them. What it says about a listing is said of each of its photos.
-        projection: The reference's; None finds one from the outcome's embeddings.
         model: Where the model is.
+        reference: What the photos will be compared with.
 
     Raises:
-        InputError: if no photo can be read or the embeddings do not fit the projection.
+        InputError: if no photo can be read or the embeddings are not as long as the reference's.
     """
     measured = photo_statistics(catalog)
     if (measured["readable"] == "no").all():
@@ -261,21 +270,18 @@ def describe(
     columns |= {name: values.iloc[measured.index.to_numpy()].to_numpy() for name, values in labels.items()}
     if predictions is not None:
         outcome = tasks.get(predictions.task).signals(predictions)
-        projection = projection or _principal_components(outcome.embeddings)
-        columns |= _prediction_columns(measured["image"].tolist(), outcome, projection)
+        columns |= _prediction_columns(measured["image"].tolist(), outcome, reference)
     counts = {name: _label_counts(values, catalog.table.get("listing")) for name, values in labels.items()}
-    return Side(pd.DataFrame(columns), counts, len(catalog), catalog.data_version, model, projection)
+    return Side(pd.DataFrame(columns), counts, len(catalog), catalog.data_version, model)
 
 
 def read_reference(reference: str | Path) -> tuple[Side, DriftRules]:
-    """Reads what `build_reference` wrote, or measures a plain catalog.
+    """Reads what `build_reference` wrote.
 
     Raises:
-        InputError: if it is neither.
+        InputError: if it is something else.
     """
     root = files.absolute(reference)
-    if not files.exists(files.join(root, REFERENCE)):
-        return describe(read_catalog(root), None), DriftRules()
     try:
         description = parse_json(files.read_bytes(files.join(root, REFERENCE)))
         table = pd.read_parquet(io.BytesIO(files.read_bytes(files.join(root, TABLE))))
@@ -324,6 +330,21 @@ def cleaned(current: Catalog, out: Path, reference: str) -> Catalog:
     return read_catalog(out)
 
 
+def _in_one_spelling(first: Catalog, second: Catalog) -> tuple[Catalog, Catalog]:
+    """Two catalogs with the labels of both together in their commonest spelling."""
+    from vitrine.quality.labels import label_columns, normalised
+    from vitrine.quality.settings import load_settings
+
+    labels = [catalog.table[label_columns(catalog.table)] for catalog in (first, second)]
+    both = normalised(pd.concat(labels, ignore_index=True).fillna(""), load_settings().no_label)
+    parts = both[: len(first)], both[len(first) :]
+    tables = [
+        catalog.table.assign(**{name: part[name].to_numpy() for name in own})
+        for catalog, own, part in zip((first, second), labels, parts, strict=True)
+    ]
+    return first.with_table(tables[0]), second.with_table(tables[1])
+
+
 def _without(catalog: Catalog, rare: Mapping[str, Sequence[str]]) -> Catalog:
     """A catalog whose rare labels are cut to the node above, or blanked where they are attributes."""
     table = catalog.table.copy()
@@ -364,12 +385,12 @@ def _label_counts(column: pd.Series, listings: pd.Series | None) -> dict[str, in
     return {str(label): int(count) for label, count in counts.items()}
 
 
-def _prediction_columns(images: list[str], outcome: PhotoPredictions, projection: Projection) -> dict[str, Any]:
-    """Predicted labels, confidences and reduced embeddings of some photos; unknown where the model did not answer."""
-    if outcome.embeddings.shape[1:] != projection.mean.shape:
+def _prediction_columns(images: list[str], outcome: PhotoPredictions, reference: Side | None) -> dict[str, Any]:
+    """Predicted labels, confidences and embeddings of some photos; unknown where the model did not answer."""
+    if reference and outcome.embeddings.shape[1] != reference.embedded:
         raise InputError(
             f"the model's embeddings have {outcome.embeddings.shape[1]} values and the reference's "
-            f"{len(projection.mean)}: compare with the answers of the model that the reference was made with"
+            f"{reference.embedded}: compare with the answers of the model that the reference was made with"
         )
     place = {image: i for i, image in enumerate(outcome.images)}
     rows = np.array([place.get(image, -1) for image in images])
@@ -383,32 +404,12 @@ def _prediction_columns(images: list[str], outcome: PhotoPredictions, projection
         ]
         confidence = question.confidence[rows].astype(np.float64)
         columns[f"confidence:{question.name}"] = np.where(answered, confidence, np.nan)
-    reduced = (outcome.embeddings[rows] - projection.mean) @ projection.components.T  # (photos, components)
-    for i in range(len(projection.components)):
-        columns[f"embedding{i:02d}"] = np.where(answered, reduced[:, i], np.nan)
+    embeddings = outcome.embeddings[rows]
+    if reference and reference.projection:
+        embeddings = (embeddings - reference.projection.mean) @ reference.projection.components.T
+    for i, values in enumerate(embeddings.T):
+        columns[f"embedding{i:02d}"] = np.where(answered, values, np.nan).astype(np.float32)
     return columns
-
-
-def _principal_components(embeddings: np.ndarray, rows: int = 2000) -> Projection:
-    """The strongest directions of at most `rows` embeddings; signs are fixed so that a rerun gives the same."""
-    from scipy.linalg import eigh
-
-    step = -(-len(embeddings) // rows)
-    points = embeddings[::step].astype(np.float64)
-    mean = points.mean(axis=0)
-    points -= mean
-    # Of the smaller of the two products: a whole decomposition takes several times as long.
-    tall = len(points) > points.shape[1]
-    product = points.T @ points if tall else points @ points.T
-    first = max(0, len(product) - COMPONENTS)
-    squares, vectors = eigh(product, subset_by_index=[first, len(product) - 1])
-    strength = np.sqrt(np.clip(squares[::-1], 0, None))
-    kept = strength > 1e-6 * max(strength[0], 1e-12)
-    own = vectors.T[::-1][kept]
-    components = own if tall else own @ points / strength[kept, None]
-    largest = np.abs(components).argmax(axis=1)
-    signs = np.sign(components[np.arange(len(components)), largest])
-    return Projection(mean, components * signs[:, None])
 
 
 def _rare_by_column(rare: Mapping[str, Sequence[str]]) -> dict[str, int]:

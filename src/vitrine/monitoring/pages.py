@@ -1,13 +1,14 @@
 """The pages of a drift comparison: a short one that says what moved, and Evidently's full one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from vitrine.evaluation.shift import DriftRules, Finding, kind_of, label_shares, nearest_photos
+from vitrine.evaluation.shift import DriftRules, Finding, kind_of, label_shares, nearest_photos, strongest
 from vitrine.monitoring.statistics import STATISTICS
 from vitrine.report import Page, Photo, Tile, thumbnail
 from vitrine.report.harmless import confined, harmless
@@ -48,6 +49,7 @@ def report_page(
         with_map: Whether there is a map beside it.
         full: Whether Evidently's page was asked for.
     """
+    before, now = _turned(before, now)
     moved = [finding for finding in drift.findings if finding.moved]
     page = Page(
         "Drift of the photos",
@@ -92,13 +94,12 @@ def report_page(
         page.table(["signal", "reason"], [(_title(name), reason) for name, reason in drift.not_compared])
     page.heading("How this was decided")
     page.text(
-        f"Samples as large as both sides are drawn {rules.draws} times from the reference alone, by whole listings. "
-        f"A threshold is what all signals together exceed in {100 * rules.false_alarm_rate:g} % of the draws, and at "
+        f"Listings of both sides, whole, are dealt to two sides at random, {rules.draws} times or more. A threshold is "
+        f"what all signals and new labels together exceed in {100 * rules.false_alarm_rate:g} % of such deals, and at "
         f"least {rules.min_shift:g} standard deviations for a number (Wasserstein distance), {rules.min_mix:g} for a "
         f"mix of labels (Jensen-Shannon distance), {rules.min_embedding:g} for embeddings (Fréchet distance) and "
-        f"{rules.min_neighbours:g} for neighbours (the share of new photos that lie by themselves; for it listings of "
-        "both sides are dealt to two sides at random). p is "
-        "the chance of such a distance in any of the signals. A label that the reference never had counts when more "
+        f"{rules.min_neighbours:g} for neighbours (the share of new photos that lie by themselves). p is the chance of "
+        "such a distance in any of the signals. A label that the reference never had counts when more "
         "photos have one than its rare labels let expect."
     )
     links = [("Figures", "results.json", "the same for programs")]
@@ -120,7 +121,7 @@ def map_page(before: "Side", now: "Side", path: Path) -> bool:
     """
     from vitrine.report.map import Colouring, laid_out, write_map
 
-    components = [column for column in before.table.columns if kind_of(column) == "embedding"]
+    components = _components(before.table)
     if not components or not set(components) <= set(now.table.columns):
         return False
     sides = [side.table.dropna(subset=components).assign(side=word) for side, word in ((before, OLD), (now, NEW))]
@@ -153,6 +154,7 @@ def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> N
     from evidently.metrics import EmbeddingsDrift, ValueDrift
     from evidently.metrics.embeddings import ModelDriftMethod
 
+    before, now = _turned(before, now)
     single = [f for f in drift.findings if f.kind not in ("new labels", *OF_ALL)]
     numbers = [harmless(f.signal) for f in single if f.kind in ("statistic", "confidence")]
     mixes = [harmless(f.signal) for f in single if harmless(f.signal) not in numbers]
@@ -166,7 +168,7 @@ def evidently_page(drift: "Drift", before: "Side", now: "Side", path: Path) -> N
     ]
     components = []
     if any(f.kind == "embedding" for f in drift.findings):
-        components = [column for column in before.table.columns if kind_of(column) == "embedding"]
+        components = _components(before.table)
         method = ModelDriftMethod(bootstrap=True, quantile_probability=0.99)
         metrics.append(EmbeddingsDrift(embeddings_name="embedding", drift_method=method))
     definition = DataDefinition(
@@ -203,7 +205,7 @@ def _photos(page: Page, drift: "Drift", before: "Side", now: "Side") -> None:
 
 
 def _most_changed(finding: Finding, before: pd.DataFrame, now: pd.DataFrame) -> pd.Index:
-    components = [column for column in before.columns if kind_of(column) == "embedding"]
+    components = _components(before)
     if finding.kind == "neighbours":
         both = pd.concat([before, now], ignore_index=True)
         near = nearest_photos(both[components].to_numpy(np.float64), np.arange(len(both)))
@@ -222,6 +224,26 @@ def _most_changed(finding: Finding, before: pd.DataFrame, now: pd.DataFrame) -> 
         grown = [label for label in grown if label not in was]
     having = new.map(lambda cell: any(label in cell.split("|") for label in grown[:1]))
     return new.index[having.astype(bool)][:SAMPLES]
+
+
+def _components(table: pd.DataFrame) -> list[str]:
+    """The columns of the embeddings."""
+    return [column for column in table.columns if kind_of(column) == "embedding"]
+
+
+def _turned(before: "Side", now: "Side") -> tuple["Side", "Side"]:
+    """Both sides with embeddings in the directions that were compared, the strongest first."""
+    names = _components(before.table)
+    if not names or not set(names) <= set(now.table.columns):
+        return before, now
+    sides, start = [], 0
+    points = strongest(pd.concat([before.table[names], now.table[names]]).to_numpy(np.float64))
+    for side in (before, now):
+        own = points[start : start + len(side.table)]
+        part = pd.DataFrame(own, index=side.table.index, columns=names[: points.shape[1]])
+        sides.append(replace(side, table=pd.concat([side.table.drop(columns=names), part], axis=1)))
+        start += len(part)
+    return sides[0], sides[1]
 
 
 def _thumbnails(rows: pd.DataFrame, signal: str) -> list[Photo]:
@@ -282,7 +304,7 @@ def _plot_shares(axes: "Axes", before: pd.Series, now: pd.Series) -> None:
 
 
 def _plot_points(axes: "Axes", before: pd.DataFrame, now: pd.DataFrame) -> None:
-    names = [column for column in before.columns if kind_of(column) == "embedding"]
+    names = _components(before)
     first, second = names[0], names[min(1, len(names) - 1)]
     axes.scatter(before[first], before[second], s=4, color=BEFORE, alpha=0.5, linewidths=0)
     axes.scatter(now[first], now[second], s=4, color=NOW, alpha=0.5, linewidths=0)
