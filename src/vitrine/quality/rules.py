@@ -188,7 +188,9 @@ def _frame(evidence: Evidence) -> pd.DataFrame:
         "photo:extension": photos["extension_matches"].astype("float64").where(readable),
         "photo:error": photos["error"].where(readable),
     }
-    return table[list(names)].assign(**measures)
+    # As cleaning reads them: "Authentic" is no broken row, nor is a box "N/A".
+    read = {name: evidence.normal[name] for name in (*ALLOWED_VALUES, "bbox") if name in table}
+    return table[list(names)].assign(**read, **measures)
 
 
 def _expectations(frame: pd.DataFrame, settings: Settings) -> Iterable[tuple[str, str, dict[str, Any]]]:
@@ -346,9 +348,9 @@ def _written(column: str, given: str, normal: str) -> list[tuple[str, str]]:
 
 def _leakage(evidence: Evidence) -> Finding | None:
     table = evidence.table
-    if "split" not in table or (table["split"] == "").all():
+    if "split" not in table or (evidence.normal["split"] == "").all():
         return None
-    given = table["split"].to_numpy(dtype=object)
+    given = evidence.normal["split"].to_numpy(dtype=object)
     leaking = np.zeros(len(table), dtype=bool)
     details = []
     ties: dict[str, NDArray[np.int64]] = {
