@@ -19,16 +19,18 @@ from vitrine.quality.pool import in_order
 SIDE = 96  # pixels a photo is brought to, whatever its shape
 MOVED = 3  # of them by which a photo is moved to see whether it agrees there as well
 FLAT = 6.0  # grey levels a pixel below which an edge is faint
+GROUND = 0.05  # mean square of an edge that counts as chance on a plain ground, where the faintest would be clear
 BROAD = 3.0  # pixels: deviation of the blur whose bands are taken out of a mean
-CLEAR = 3.5  # deviations of chance that an edge of the mean must exceed
-BESIDE, WINDOW = 5, 5  # such edges that must lie together, in a square of so many pixels a side
+WINDOW = 5  # pixels a side of the square in which edges lie together
 FEWEST_EDGES = 16  # of a mark
 STRONGEST = 200  # edges of it that photos are held against
-# Cosine of a photo's edges with the mark's, and by how much it must be higher than where the photo is moved. Of three
-# sets of real photos those of one layout reach a margin of 0.2, marked ones have 0.25 to 0.8.
-LIKELY, ALIKE, SHARP = 0.5, 0.6, 0.25
+# At first and in the end: deviations of chance that an edge of the mean must exceed, how many such must lie together, the
+# cosine of a photo's edges with the mark's, and by how much it must be higher than where the photo is moved. Of three sets
+# of real photos those of one layout reach a margin of 0.2, marked ones have 0.25 to 0.8.
+LIKELY, SURE = (2.5, 8, 0.4, 0.2), (3.5, 5, 0.6, 0.25)
 FEWEST, SAMPLE = 40, 600  # photos a mark can be told from, and is
 FEWEST_MARKED = 8
+SHAPE = 0.05  # step of the logarithm of width over height within which photos are of one shape
 PORTION = 64
 RING = [(y, x) for y in range(-MOVED, MOVED + 1) for x in range(-MOVED, MOVED + 1) if max(abs(y), abs(x)) == MOVED]
 
@@ -40,6 +42,8 @@ Mask = NDArray[np.bool_]
 
 def watermarks(catalog: Catalog, photos: pd.DataFrame, near: Groups, limit: int, workers: int | None = None) -> Mask:
     """Which rows carry a mark that many photos of a sample carry at the same place, (rows,).
+
+    The same place is so in shares of width and height, or, in photos of one shape, however the mark is placed.
 
     Args:
         catalog: The photos.
@@ -54,15 +58,30 @@ def watermarks(catalog: Catalog, photos: pd.DataFrame, near: Groups, limit: int,
     if len(alone) < FEWEST:
         return marked
     sample = alone[np.linspace(0, len(alone) - 1, min(SAMPLE, len(alone)), dtype=np.int64)]
-    carries, mark = common_mark(_edges_of(catalog, sample, workers))
-    if mark is None:
-        return marked
-    marked[sample[carries]] = True
-    others = np.setdiff1d(readable, sample)[:limit]
+    edges = _edges_of(catalog, sample, workers)
+    shapes = (np.log(photos["width"].to_numpy() / photos["height"].to_numpy().clip(1)) / SHAPE).round()
+    marked[sample], marks = common_marks(edges, shapes[sample])
+    others = np.setdiff1d(readable, sample)[:limit] if marks else readable[:0]
     for start in range(0, len(others), SAMPLE):
         part = others[start : start + SAMPLE]
-        marked[part] = _carries(_edges_of(catalog, part, workers), mark, ALIKE)
+        of_part = _edges_of(catalog, part, workers)
+        for shape, mark in marks.items():
+            marked[part] |= _carries(of_part, mark, *SURE[2:]) & ((shape is None) | (shapes[part] == shape))
     return marked
+
+
+def common_marks(edges: Edges, shapes: NDArray[np.float64]) -> tuple[Mask, dict[float | None, Mark]]:
+    """Which of some photos carry a mark, and the marks: one of all of them, under None, and of those of one shape."""
+    carries, marks = np.zeros(len(edges), dtype=bool), {}
+    for shape in (None, *np.unique(shapes)):
+        alike = np.flatnonzero(np.isin(shapes, shapes if shape is None else shape))
+        if len(alike) < FEWEST or (shape is not None and len(alike) == len(edges)):
+            continue
+        found, mark = common_mark(edges[alike])
+        if mark is not None:
+            carries[alike[found]] = True
+            marks[shape] = mark
+    return carries, marks
 
 
 def edges_of(grey: NDArray[np.uint8]) -> Edges:
@@ -89,10 +108,10 @@ def common_mark(edges: Edges) -> tuple[Mask, Mark | None]:
     nobody = np.zeros(len(edges), dtype=bool)
     likely = np.ones(len(edges), dtype=bool)
     mark = None
-    for alike in (LIKELY, ALIKE):
+    for clear, beside, alike, sharp in (LIKELY, SURE):
         count, total = int(likely.sum()), edges[likely].sum(axis=0)
         power = np.mean([np.square(each).sum(axis=-1) for each in edges[likely]], axis=0)
-        mark = _mark_of(total / count, np.sqrt(power / 2 / count) + 1e-3)
+        mark = _mark_of(total / count, np.sqrt((power + GROUND) / 2 / count), clear, beside)
         if mark is None:
             return nobody, None
         rows, columns, common = mark
@@ -100,20 +119,20 @@ def common_mark(edges: Edges) -> tuple[Mask, Mark | None]:
         of_others = np.stack([common] * len(edges))
         for place in np.flatnonzero(likely):
             of_others[place] = _fine((total - edges[place]) / (count - 1))[rows, columns]
-        likely = _carries(edges, (rows, columns, of_others), alike)
+        likely = _carries(edges, (rows, columns, of_others), alike, sharp)
         if likely.sum() < FEWEST_MARKED:
             return nobody, None
     return likely, mark
 
 
-def _mark_of(mean: Edges, chance: NDArray[np.float32]) -> Mark | None:
+def _mark_of(mean: Edges, chance: NDArray[np.float32], least: float, beside: int) -> Mark | None:
     """The edges of a mean that are no chance and lie together."""
     fine = _fine(mean)
     clear = np.linalg.norm(fine, axis=-1) / chance
-    together = cv2.boxFilter((clear > CLEAR).astype(np.float32), -1, (WINDOW, WINDOW), normalize=False)
+    together = cv2.boxFilter((clear > least).astype(np.float32), -1, (WINDOW, WINDOW), normalize=False)
     inner = np.zeros(clear.shape, dtype=bool)
     inner[MOVED:-MOVED, MOVED:-MOVED] = True
-    strength = np.where(inner & (clear > CLEAR) & (together >= BESIDE), clear, 0)
+    strength = np.where(inner & (clear > least) & (together >= beside), clear, 0)
     found = np.flatnonzero(strength)
     if len(found) < FEWEST_EDGES:
         return None
@@ -127,11 +146,11 @@ def _fine(mean: Edges) -> Edges:
     return np.asarray(mean - cv2.GaussianBlur(mean, (0, 0), BROAD), dtype=np.float32)
 
 
-def _carries(edges: Edges, mark: Mark, alike: float) -> Mask:
+def _carries(edges: Edges, mark: Mark, alike: float, sharp: float) -> Mask:
     """Which photos agree with a mark where it is, and clearly less where they are moved."""
     here = _cosines(edges, mark)
     moved = np.max([_cosines(edges, mark, down, across) for down, across in RING], axis=0)
-    return np.asarray((here > alike) & (here - moved > SHARP), dtype=bool)
+    return np.asarray((here > alike) & (here - moved > sharp), dtype=bool)
 
 
 def _cosines(edges: Edges, mark: Mark, down: int = 0, across: int = 0) -> NDArray[np.float32]:
