@@ -24,9 +24,9 @@ BROAD = 3.0  # pixels: deviation of the blur whose bands are taken out of a mean
 WINDOW = 5  # pixels a side of the square in which edges lie together
 FEWEST_EDGES = 16  # of a mark
 STRONGEST = 200  # edges of it that photos are held against
-# At first and in the end: deviations of chance that an edge of the mean must exceed, how many such must lie together, the
-# cosine of a photo's edges with the mark's, and by how much it must be higher than where the photo is moved. Of three sets
-# of real photos those of one layout reach a margin of 0.2, marked ones have 0.25 to 0.8.
+# At first and in the end: deviations of chance that an edge of the mean must exceed, how many such must lie together,
+# the cosine of a photo's edges with the mark's, and by how much it must be higher than where the photo is moved. Of
+# three sets of real photos those of one layout reach a margin of 0.2, marked ones have 0.25 to 0.8.
 LIKELY, SURE = (2.5, 8, 0.4, 0.2), (3.5, 5, 0.6, 0.25)
 FEWEST, SAMPLE = 40, 600  # photos a mark can be told from, and is
 FEWEST_MARKED = 8
