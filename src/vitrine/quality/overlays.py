@@ -59,7 +59,7 @@ def watermarks(catalog: Catalog, photos: pd.DataFrame, near: Groups, limit: int,
         return marked
     sample = alone[np.linspace(0, len(alone) - 1, min(SAMPLE, len(alone)), dtype=np.int64)]
     edges = _edges_of(catalog, sample, workers)
-    shapes = (np.log(photos["width"].to_numpy() / photos["height"].to_numpy().clip(1)) / SHAPE).round()
+    shapes = (np.log(photos["width"].to_numpy().clip(1) / photos["height"].to_numpy().clip(1)) / SHAPE).round()
     marked[sample], marks = common_marks(edges, shapes[sample])
     others = np.setdiff1d(readable, sample)[:limit] if marks else readable[:0]
     for start in range(0, len(others), SAMPLE):
