@@ -598,14 +598,14 @@ def spreadsheet_errors(work: Path) -> Answer:
 
 
 def verdict_words(work: Path) -> Answer:
-    """verdicts "Authentic" and "N/A", which cleaning takes: validation must not say that it drops the rows"""
+    """verdicts "Authentic" and "N/A": validation names the three rows as given, none is left out, cleaning keeps all"""
     verdicts = ["Authentic", "authentic", "N/A", "counterfeit", "COUNTERFEIT", "authentic"]
     folder = shop(work, 6, verdict=verdicts, listing=[f"l{i}" for i in range(6)])
     kept = len(cleaned(work, folder)[0])
     results = {
         r.name: r for r in validate_catalog(read_catalog(folder, check_rows=False), work / "r", workers=1).results
     }
-    return (6, 0), (kept, results["unusable_values"].count)
+    return (3, 0, 6), (results["unusable_values"].count, results["left_out"].count, kept)
 
 
 def item_words(work: Path) -> Answer:

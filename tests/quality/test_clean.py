@@ -206,13 +206,14 @@ def test_words_of_spreadsheets_and_programs_for_none_are_no_labels(make, tmp_pat
     assert dropped.empty
 
 
-def test_validation_refuses_no_row_that_cleaning_takes(make, tmp_path):
+def test_values_that_need_another_spelling_cost_no_row_and_are_said(make, tmp_path):
     values = {"verdict": "Authentic", "domain": "Shop", "split": "N/A", "bbox": "nan"}
     rows = [row(n, category="A", **(values if n else dict.fromkeys(values, ""))) for n in range(3)]
     rows.append(row(3, category="A", verdict="maybe"))
     catalog = make(rows)
     found = {result.name: result for result in validate_catalog(catalog, tmp_path / "report", workers=1).results}
-    assert found["unusable_values"].examples == [4]
+    assert found["unusable_values"].examples == [2, 3, 4]  # as it was given
+    assert found["left_out"].examples == [4]
     _, kept, dropped = clean(catalog, tmp_path / "out")
     assert kept["verdict"].tolist() == ["", "authentic", "authentic"]
     assert dropped["row"].tolist() == [4]

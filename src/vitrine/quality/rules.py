@@ -195,9 +195,7 @@ def _frame(evidence: Evidence) -> pd.DataFrame:
         "photo:extension": photos["extension_matches"].astype("float64").where(readable),
         "photo:error": photos["error"].where(readable),
     }
-    # As cleaning reads them: "Authentic" is no broken row, nor is a box "N/A".
-    read = {name: evidence.normal[name] for name in (*ALLOWED_VALUES, "bbox") if name in table}
-    return table[list(names)].assign(**read, **measures)
+    return table[list(names)].assign(**measures)
 
 
 def _expectations(frame: pd.DataFrame, settings: Settings) -> Iterable[tuple[str, str, dict[str, Any]]]:
