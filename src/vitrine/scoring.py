@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from vitrine import files
 from vitrine.catalog import Catalog, is_safe_path, read_catalog
 from vitrine.catalog.left_out import harmless
-from vitrine.catalog.photos import PHOTO_ENDINGS, PhotoError
+from vitrine.catalog.photos import PhotoError, is_photo_name
 from vitrine.catalog.schema import UNSAFE_PATH_REASON
 from vitrine.catalog.table import TABLE_NAMES
 from vitrine.errors import InputError
@@ -162,7 +162,7 @@ def photos_of(source: str) -> Iterator[Photo]:
     elif files.is_s3(source) or Path(source).is_dir():
         root = files.absolute(source)
         for name in files.list_folder(root):
-            if name.lower().endswith(PHOTO_ENDINGS) and not name.startswith("."):
+            if is_photo_name(name) and not name.startswith("."):
                 yield _as_text(name), files.join(root, name)
     else:
         try:

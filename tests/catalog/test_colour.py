@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from vitrine.catalog import Catalog
 from vitrine.catalog.photos import decode_photo, open_photo
@@ -182,3 +182,14 @@ def test_16_bit_grey_keeps_its_darkness(name, brightest):
 def test_fractions_keep_their_range(values, expected):
     data = encoded(Image.fromarray(np.array([values], np.float32)), "TIFF")
     assert [decode_photo(data).getpixel((x, 0))[0] for x in range(3)] == expected
+
+
+@pytest.mark.parametrize(("pixels", "stored"), [(np.uint8, 10), (np.uint16, 10 * 257)])
+def test_in_a_scanners_tiff_0_may_be_white(tmp_path, pixels, stored):
+    photometric = TiffImagePlugin.PHOTOMETRIC_INTERPRETATION
+    Image.fromarray(np.full((16, 16), stored, pixels)).save(tmp_path / "a.tif", tiffinfo={photometric: 1})
+    data = (tmp_path / "a.tif").read_bytes()
+    entry = struct.pack("<HHI", photometric, 3, 1)
+    (tmp_path / "b.tif").write_bytes(data.replace(entry + b"\1", entry + b"\0"))
+    seen = [open_photo(str(tmp_path / name)).getpixel((0, 0)) for name in ("a.tif", "b.tif")]
+    assert seen == [(10, 10, 10), (245, 245, 245)]

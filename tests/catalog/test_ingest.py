@@ -7,6 +7,8 @@ import unicodedata
 import zipfile
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -63,7 +65,7 @@ def test_whatever_phones_write_is_read_or_counted(source, tmp_path):
     root = source(photos(*read, "shirts/1.jxl", "shirts/2.JXL", "3.dng", "list.csv", ".hidden/4.jxl"))
     account = ingest(root, tmp_path / "out", "folder")
     assert sorted(read_catalog(tmp_path / "out").table["image"]) == sorted(read)
-    assert account.lines()[2] == "Of a photo's kind and not read: 1 .dng, 2 .jxl (left out; convert them)."
+    assert account.lines()[2] == "Of a photo's kind and not read: 1 .dng, 2 .jxl (left out; convert or unpack them)."
 
 
 def test_a_folder_of_unread_kinds_says_so(source, tmp_path):
@@ -110,11 +112,31 @@ def test_folders_without_usable_photos(source, tmp_path, names, message):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_name_that_is_not_utf8(source, tmp_path):
-    root = source(photos("a.jpg"))
+def test_a_file_name_that_is_not_utf8_costs_that_photo(source, tmp_path):
+    root = source(photos("a.jpg", "c\\d.jpg"))
     (root / "b\udcff.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match="rename the file"):
-        ingest(root, tmp_path / "out", "folder")
+    account = ingest(root, tmp_path / "out", "folder")
+    assert read_catalog(tmp_path / "out").table["image"].tolist() == ["a.jpg"]
+    assert "Photos with a name that no catalog can hold: 2 (left out; rename them)." in account.lines()
+    assert (tmp_path / "out/left_out.csv").read_text().splitlines()[1:] == [
+        ",b?.jpg,a catalog cannot hold this name; rename the file",
+        ",c\\d.jpg,a catalog cannot hold this name; rename the file",
+    ]
+
+
+def test_names_as_shops_and_browsers_give_them_are_photos(source, tmp_path):
+    names = ["a.jpg_large", "b.jpg!w800", "c.jpeg?v=2", "d.WEBP~"]
+    root = source(photos(*names, "e.jpg.json", "f.jpgx", "rest.zip", "more.tar.gz", "notes.gz"))
+    account = ingest(root, tmp_path / "out", "folder")
+    assert read_catalog(tmp_path / "out").table["image"].tolist() == names
+    assert account.unread == {".tgz": 1, ".zip": 1}
+
+
+def test_a_row_may_name_a_photo_that_is_not_named_like_one(source, tmp_path):
+    root = source({"t.csv": "photo\n9f86d081\na.jpg\nb.svg\n", **photos("9f86d081", "a.jpg", "b.svg", "LICENSE")})
+    account, catalog = ingest_table(tmp_path, root, "tables: [{file: t.csv}]\ncolumns: {image: '{photo}'}")
+    assert catalog.table["image"].tolist() == ["9f86d081", "a.jpg"]
+    assert (account.missing, account.unlisted, account.unread) == (1, 0, {".svg": 1})
 
 
 @pytest.mark.parametrize(
@@ -224,6 +246,7 @@ def test_the_account(whole):
     assert account.lines() == [
         "Rows: 7.",
         "Photos without a row: 1 (kept without labels). Rows without a photo: 1 (left out).",
+        "Rows or lines without a match: 1 brands.csv, 1 long.csv.",
         "Labels that count as unlabelled: 5.",
         "What is left out stands in left_out.csv, with its reason.",
     ]
@@ -277,6 +300,17 @@ def test_columns_that_are_no_text_hurt_only_where_they_are_used(source, tmp_path
     (tmp_path / "out/catalog.parquet").unlink()
     with pytest.raises(InputError, match=r"column 'thumbnail' holds binary, not text"):
         ingest_table(tmp_path, root, mapping.replace("{box}", "{thumbnail}"))
+
+
+def test_bytes_that_are_no_text_hurt_only_where_they_are_used(source, tmp_path):
+    places, values = pa.py_buffer(bytes([0, 0, 0, 0, 1, 0, 0, 0])), pa.py_buffer(b"\xff")
+    table = pa.table({"photo": ["a.jpg"], "note": pa.Array.from_buffers(pa.string(), 1, [None, places, values])})
+    root = source(photos("a.jpg"))
+    pq.write_table(table, root / "t.parquet")
+    mapping = "tables: [{file: t.parquet}]\ncolumns: {image: '{photo}'"
+    with pytest.raises(InputError, match=r"column 'note': .*Invalid UTF8"):
+        ingest_table(tmp_path, root, f"{mapping}, description: '{{note}}'}}")
+    assert ingest_table(tmp_path, root, mapping + "}")[0].rows == 1
 
 
 @pytest.mark.parametrize(
@@ -354,6 +388,48 @@ def test_all_bad_lines_are_named_or_left_out_and_counted(source, tmp_path, name,
     account = ingest(root, tmp_path / "out", "table", mapping, skip_bad_lines=True)
     assert read_catalog(tmp_path / "out").table["image"].tolist() == ["a.jpg", "c.jpg"]
     assert account.lines()[2] == "Lines that cannot be read: 2 (left out)."
+
+
+def test_a_line_in_another_encoding_is_a_bad_line(source, tmp_path):
+    lines = ["photo,text", "a.jpg,Größe", "b.jpg,caf\xe9", "c.jpg,x,y", "d.jpg,été"]
+    data = b"\n".join(line.encode("latin-1" if line.startswith("b") else "utf-8") for line in lines)
+    root = source({"t.csv": data, **photos("a.jpg", "b.jpg", "c.jpg", "d.jpg")})
+    mapping = "tables: [{file: t.csv}]\ncolumns: {image: '{photo}', description: '{text}'}"
+    with pytest.raises(InputError, match=r"bytes that are not utf-8 in line 3.; --skip-bad-lines leaves this line out"):
+        ingest_table(tmp_path, root, mapping)
+    account = ingest(root, tmp_path / "out", "table", tmp_path / "map.yaml", skip_bad_lines=True)
+    assert read_catalog(tmp_path / "out").table["description"].tolist() == ["Größe", "été"]
+    assert [row.row for row in account.left_out] == [3, 4]
+
+
+def test_an_entry_of_a_json_list_that_is_no_object_is_a_bad_line(source, tmp_path):
+    root = source({"t.json": '[{"photo": "a.jpg"}, null, {"photo": "b.jpg"}]', **photos("a.jpg", "b.jpg")})
+    with pytest.raises(InputError, match=r"no JSON object in entry 2.; --skip-bad-lines"):
+        ingest_table(tmp_path, root, "tables: [{file: t.json}]\ncolumns: {image: '{photo}'}")
+    account = ingest(root, tmp_path / "out", "table", tmp_path / "map.yaml", skip_bad_lines=True)
+    assert (account.rows, [row.row for row in account.left_out]) == (2, [2])
+
+
+def test_a_cell_longer_than_the_standard_parser_takes_hides_no_bad_line(source, tmp_path):
+    root = source({"t.csv": f"photo,text\na.jpg,{'x' * 140_000}\nb.jpg,1,2\n", **photos("a.jpg", "b.jpg")})
+    with pytest.raises(InputError, match=r"Expected 2 fields in line 3, saw 3"):
+        ingest_table(tmp_path, root, "tables: [{file: t.csv}]\ncolumns: {image: '{photo}'}")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('photo,text,user\na.jpg,x,y\nb.jpg,"5 inch,y\nc.jpg,x,y\nd.jpg,"new",y\n', 3),
+        ('photo,text,user\na.jpg,"one\ntwo",y\nb.jpg,"5 inch,y\nc.jpg,x,y\nd.jpg,"new",y\n', 4),
+        ('photo,text,user\na.jpg,"one, two,\nthree, four\nfive",y\n', None),  # a text of several lines
+    ],
+)
+def test_rows_that_a_quote_swallows_are_not_lost_unseen(source, tmp_path, caplog, text, line):
+    root = source({"t.csv": text, **photos("a.jpg")})
+    ingest_table(tmp_path, root, "tables: [{file: t.csv}]\ncolumns: {image: '{photo}'}")
+    told = [message for message in caplog.messages if "look like rows" in message]
+    assert len(told) == (line is not None)
+    assert line is None or f"begins in line {line} " in told[0]
 
 
 def test_bad_lines_are_those_of_the_file_not_of_quoted_cells(source, tmp_path):
@@ -685,6 +761,62 @@ def test_a_workbook_is_a_table(listed):
     (listed.folder / "items.xlsx").write_bytes(b"PK nothing")
     with pytest.raises(InputError, match=r"items.xlsx: cannot be read as a table"):
         listed(mapping)
+
+
+def test_what_else_a_workbook_holds_is_said(listed, caplog):
+    rows = [["photo"], ["a1.jpg"]]
+    workbook(listed.folder / "items.xlsx", summer=rows, notes=[["one line"]], winter=[["photo"], ["b1.jpg"]])
+    mapping = 'tables: [{file: items.xlsx}]\ncolumns: {image: "{photo}"}\n'
+    assert listed(mapping)[1]["image"].tolist() == ["a1.jpg"]
+    assert [message for message in caplog.messages if "only the sheet 'summer' is read, not 'winter';" in message]
+
+
+def test_a_merged_cell_stands_in_all_of_its_rows(listed):
+    cells = [["kind", "photo"], ["shoe", "a1.jpg"], ["", "a2.jpg"], ["", ""], ["shirt", "b1.jpg"]]
+    workbook(listed.folder / "items.xlsx", items=cells)
+    mapping = 'tables: [{file: items.xlsx}]\ncolumns: {image: "{photo}", category: "{kind}"}\n'
+    assert listed(mapping)[1]["category"].tolist() == ["shoe", "", "shirt"]
+    with zipfile.ZipFile(listed.folder / "items.xlsx") as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    parts["xl/worksheets/s1.xml"] = parts["xl/worksheets/s1.xml"].replace(
+        b"</sheetData>", b'</sheetData><mergeCells count="1"><mergeCell ref="A2:A4"/></mergeCells>'
+    )
+    with zipfile.ZipFile(listed.folder / "items.xlsx", "w") as file:
+        for name, data in parts.items():
+            file.writestr(name, data)
+    shutil.rmtree(listed.folder.parent / "out")
+    account, table = listed(mapping)
+    assert table["category"].tolist() == ["shoe", "shoe", "shirt"]
+    assert (account.rows, account.missing) == (3, 0)
+
+
+def test_labels_that_find_no_row_are_counted(listed):
+    (listed.folder / "items.csv").write_text("id,photo\n017,a1.jpg\n018,a2.jpg\n,b1.jpg\n")
+    (listed.folder / "kinds.csv").write_text("id,kind\n17,shoe\n018,shirt\n018,shirt\n")
+    (listed.folder / "long.csv").write_text("id,type,label\n017,colour,red\n17,colour,blue\n18,fit,slim\n")
+    account, table = listed(
+        "tables: [{file: items.csv}]\nlookups: [{file: kinds.csv, key: {id: id}}]\n"
+        "attributes: [{file: long.csv, key: {id: id}, type: type, label: label}]\n"
+        'columns: {image: "{photo}", category: "{kind}"}\n'
+    )
+    assert table["category"].tolist() == ["", "shirt", ""]
+    assert dict(account.unmatched) == {"kinds.csv": 1, "long.csv": 2}
+    assert "Rows or lines without a match: 1 kinds.csv, 2 long.csv." in account.lines()
+
+
+def test_a_value_the_format_does_not_know_costs_its_row(listed):
+    (listed.folder / "items.csv").write_text("photo,verdict\na1.jpg,Authentic\na2.jpg,maybe\nb1.jpg,\n")
+    mapping = 'tables: [{file: items.csv}]\ncolumns: {image: "{photo}", verdict: "{verdict}"}\n'
+    account, table = listed(mapping)
+    assert table[["image", "verdict"]].values.tolist() == [["a1.jpg", "authentic"], ["b1.jpg", ""]]
+    assert [(row.row, row.image) for row in account.left_out] == [(2, "a2.jpg")]
+    assert "verdict 'maybe' is not one of authentic, counterfeit (row of items.csv)" in account.left_out[0].reason
+    assert (account.unusable, account.unlisted) == (1, 0)
+    shutil.rmtree(listed.folder.parent / "out")
+    with pytest.raises(
+        InputError, match=r"1 of 3 rows cannot be used, more than 5 %: row 2 \(a2.jpg\): verdict 'maybe'"
+    ):
+        listed(mapping, 0.05)
 
 
 def test_a_row_may_be_a_listing_of_several_photos(listed):

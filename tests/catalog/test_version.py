@@ -6,8 +6,10 @@ import shutil
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from vitrine.catalog import Catalog, read_catalog, versioned, write_catalog
+from vitrine.catalog import table as tables
 
 
 def folder(path, second=b"two"):
@@ -61,3 +63,32 @@ def test_numbers_that_are_written_as_text_are_no_change(tmp_path):
     table = pd.DataFrame({"image": ["a.jpg", "b.jpg"], "product": [4006381333931.0, None], "attr:x": [["a", "b"], []]})
     write_catalog(Catalog(str(tmp_path), table, "abc.dir"), tmp_path / "made")
     assert read_catalog(tmp_path / "made").data_version == "abc.dir"
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "changed"),
+    [
+        ("item", ["a", "b"], ["a", "a"]),
+        ("item", [7.0, None], [7.0, 8.0]),
+        ("sha256", ["1" * 64, "2" * 64], ["2" * 64, "1" * 64]),
+        ("duplicate_group", ["1", "2"], ["1", "1"]),
+    ],
+)
+def test_what_is_read_beyond_the_format_belongs_to_the_revision(tmp_path, column, values, changed):
+    table = pd.DataFrame({"image": ["a.jpg", "b.jpg"], column: values, "note": ["x", "y"]})
+    write_catalog(Catalog(str(tmp_path), table, "abc.dir"), tmp_path / "made")
+    assert version(tmp_path / "made") == "abc.dir"
+    arrow = pq.read_table(tmp_path / "made/catalog.parquet")
+    place = arrow.column_names.index(column)
+    pq.write_table(arrow.set_column(place, column, pa.array(changed)), tmp_path / "made/catalog.parquet")
+    assert version(tmp_path / "made").startswith("data-")
+    pq.write_table(arrow.set_column(2, "note", pa.array(["x", "z"])), tmp_path / "made/catalog.parquet")
+    assert version(tmp_path / "made") == "abc.dir"  # nothing reads it
+
+
+def test_tables_that_recorded_the_formats_own_columns_alone_keep_their_revision(tmp_path, monkeypatch):
+    table = pd.DataFrame({"image": ["a.jpg", "b.jpg"], "item": ["a", "b"]})
+    with monkeypatch.context() as earlier:
+        earlier.setattr(tables, "OWN", ())
+        write_catalog(Catalog(str(tmp_path), table, "abc.dir"), tmp_path / "made")
+    assert version(tmp_path / "made") == "abc.dir"

@@ -197,11 +197,34 @@ def test_labels_get_one_spelling_and_no_label_words_go(make, tmp_path):
     assert kept["verdict"].eq("").all()
 
 
+def test_words_of_spreadsheets_and_programs_for_none_are_no_labels(make, tmp_path):
+    words = ["red", "#N/A", "<NA>", "NA", "NaN", "red"]
+    rows = [row(n, attr_colour=own, category="A", bbox="N/A" if n else "1,1,9,9") for n, own in enumerate(words)]
+    _, kept, dropped = clean(make(rows), tmp_path / "out")
+    assert kept["attr:colour"].tolist() == ["red", "", "", "", "", "red"]
+    assert kept["bbox"].tolist() == ["1,1,9,9", *[""] * 5]
+    assert dropped.empty
+
+
+def test_values_that_need_another_spelling_cost_no_row_and_are_said(make, tmp_path):
+    values = {"verdict": "Authentic", "domain": "Shop", "split": "N/A", "bbox": "nan"}
+    rows = [row(n, category="A", **(values if n else dict.fromkeys(values, ""))) for n in range(3)]
+    rows.append(row(3, category="A", verdict="maybe"))
+    catalog = make(rows)
+    found = {result.name: result for result in validate_catalog(catalog, tmp_path / "report", workers=1).results}
+    assert found["unusable_values"].examples == [2, 3, 4]  # as it was given
+    assert found["left_out"].examples == [4]
+    _, kept, dropped = clean(catalog, tmp_path / "out")
+    assert kept["verdict"].tolist() == ["", "authentic", "authentic"]
+    assert dropped["row"].tolist() == [4]
+
+
 def test_words_for_none_are_no_names_either(make, tmp_path):
     names = ["N/A", "not sure", "P 1", " -  ", "Nonesuch", "other"]
-    rows = [row(n, product=own, listing=own, user=own, expert=own, extra=own) for n, own in enumerate(names)]
+    columns = ("product", "item", "listing", "view", "user", "expert")
+    rows = [row(n, **dict.fromkeys(columns, own), extra=own) for n, own in enumerate(names)]
     _, kept, _ = clean(make(rows), tmp_path / "out")
-    for column in ("product", "listing", "user", "expert"):
+    for column in columns:
         assert kept[column].tolist() == ["", "", "P 1", "", "Nonesuch", ""]
     assert kept["extra"].tolist() == names
 

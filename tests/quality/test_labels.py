@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from vitrine.catalog.table import TEXT
-from vitrine.quality.labels import normalised
+from vitrine.quality.labels import named, normalised
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,10 @@ from vitrine.quality.labels import normalised
 def test_a_word_for_no_label_may_have_a_slash(written, means):
     table = pd.DataFrame({"category": pd.Series([written, "Shoes/Low", ""], dtype=TEXT)})
     assert normalised(table, ["n/a", "nan"])["category"].tolist() == [means, "Shoes/Low", ""]
+
+
+def test_blanks_around_a_name_are_no_part_of_it():
+    table = pd.DataFrame({"listing": pd.Series(["L 1", " L 1 ", "n/a"], dtype=TEXT), "item": [7, 7, None]})
+    read = named(table, ["n/a"])
+    assert read["listing"].tolist() == ["L 1", "L 1", ""]
+    assert read["item"].equals(table["item"])  # a number stays one

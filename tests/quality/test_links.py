@@ -86,3 +86,21 @@ def test_a_photo_that_differs_in_less_than_the_working_size_shows_is_no_exact_co
     links = copy_links(catalog, photos, 16, workers=1)
     assert set().union(*(pairs(own) for own in links.exact)) == {(0, 1)}
     assert pairs(links.near) == {(0, 2)}
+
+
+def test_links_are_kept_for_these_contents_and_no_others(tmp_path, monkeypatch):
+    """A bitmap that is retouched where the working size shows nothing keeps its size and every measure."""
+    monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
+    photo = np.asarray(draw(6, (640, 480))).copy()
+    for name, end in (("a.bmp", b"0"), ("b.bmp", b"1")):
+        Image.fromarray(photo).save(tmp_path / name)
+        with (tmp_path / name).open("ab") as file:
+            file.write(end)
+    catalog = catalog_of(tmp_path, ["a.bmp", "b.bmp"])
+    assert pairs(copy_links(catalog, scan_photos(catalog, workers=1), 16, workers=1).exact[1]) == {(0, 1)}
+    data = bytearray((tmp_path / "b.bmp").read_bytes())
+    data[90_000] ^= 1
+    (tmp_path / "b.bmp").write_bytes(data)
+    links = copy_links(catalog, scan_photos(catalog, workers=1), 16, workers=1)
+    assert [pairs(own) for own in links.exact] == [set(), set()]
+    assert pairs(links.near) == {(0, 1)}

@@ -4,13 +4,22 @@ import sqlite3
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from vitrine.catalog import Catalog
+from vitrine.catalog.photos import open_photo
 from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
 from vitrine.quality import signature
-from vitrine.quality.scan import cache_path, parse_shard, read_photo_table, scan_photos, signatures, write_photo_table
+from vitrine.quality.scan import (
+    cache_path,
+    parse_shard,
+    read_photo_table,
+    scan_photo,
+    scan_photos,
+    signatures,
+    write_photo_table,
+)
 
 from .conftest import draw
 
@@ -65,6 +74,15 @@ def test_upright_size_and_pixels_of_a_turned_photo(tmp_path):
     assert photos["orientation"].tolist() == [6, 1]
     assert photos["pixels"].nunique() == 1
     assert photos["sha256"].nunique() == 2
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp", "avif"])
+def test_the_size_of_a_photo_is_as_the_eye_sees_it(tmp_path, ending):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    draw(1, (90, 60)).save(tmp_path / f"a.{ending}", exif=exif)
+    scanned = scan_photo(str(tmp_path / f"a.{ending}"))
+    assert (scanned.width, scanned.height) == open_photo(str(tmp_path / f"a.{ending}")).size == (60, 90)
 
 
 def test_processes_give_the_rows_of_one_process_in_order(tmp_path):

@@ -8,10 +8,11 @@ the others go to the nearest. (The perceptual intent would move all colours, and
 
 import io
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
-from PIL import Image, ImageCms
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, TiffImagePlugin
 
 SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of profiles -> Pillow's mode
 UNSEEN = 2  # levels by which no colour of a profile may be off from sRGB's to count as sRGB
@@ -47,14 +48,21 @@ def deep_to_grey(image: Image.Image, raw_mode: str) -> Image.Image:
         image: Of mode I;16 (and its kin), I or F.
         raw_mode: How the file stores a value (Pillow's name). Whole numbers that are not of 12 bits count as 16.
             Fractions reach to 1, or where one is larger, to 255 or 65535.
+
+    Scanners' TIFFs in which 0 is white, which Pillow heeds in 8 bits only, are inverted.
     """
-    values = np.asarray(image)
-    if image.mode == "F":
+    grey = _deep_to_grey(np.asarray(image), image.mode, raw_mode)
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    return Image.fromarray(255 - grey if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0 else grey)
+
+
+def _deep_to_grey(values: NDArray[Any], mode: str, raw_mode: str) -> NDArray[np.uint8]:
+    if mode == "F":
         brightest = np.nanmax(values, initial=0)
         high = next((high for high in (1, 255) if brightest <= high), 65535)
-        return Image.fromarray(np.nan_to_num(values * (255 / high)).clip(0, 255).round().astype(np.uint8))
+        return np.asarray(np.nan_to_num(values * (255 / high)).clip(0, 255).round().astype(np.uint8))
     high = 4095 if raw_mode.startswith("I;12") else 65535
-    return Image.fromarray((values.astype(np.int64).clip(0, high) * 255 // high).astype(np.uint8))
+    return np.asarray((values.astype(np.int64).clip(0, high) * 255 // high).astype(np.uint8))
 
 
 def _is_grey(image: Image.Image) -> bool:

@@ -13,7 +13,7 @@ import pandas as pd
 from vitrine import configs, files
 from vitrine.catalog import schema
 from vitrine.catalog.datasets import MAPPED, READERS, UNPACKERS
-from vitrine.catalog.datasets.reading import box, read_table
+from vitrine.catalog.datasets.reading import PROBLEM, box, read_table
 from vitrine.catalog.datasets.reading import label as plain_label
 from vitrine.catalog.left_out import LEFT_OUT, LeftOut, refuse_many, write_left_out
 from vitrine.catalog.mapping import (
@@ -26,7 +26,7 @@ from vitrine.catalog.mapping import (
     nearest,
     read_mapping,
 )
-from vitrine.catalog.photos import PHOTO_ENDINGS, UNREAD_ENDINGS
+from vitrine.catalog.photos import PHOTO_ENDINGS, UNREAD_ENDINGS, is_photo_name
 from vitrine.catalog.table import Catalog, write_catalog
 from vitrine.errors import InputError
 from vitrine.untrusted import parse_json
@@ -47,10 +47,13 @@ class Ingested:
         unlisted: Photos that no row of the source's tables names.
         unlisted_kept: Whether those are in the catalog, as unlabelled rows.
         missing: Rows of the source's tables whose photo is not there; they are not in the catalog.
+        unusable: Rows with a value that the format does not know; they are not in the catalog.
+        unmatched: By lookup table the rows that it says nothing of, by table of attributes its lines about no row.
         unlabelled: Labels that were words for "no label" and are now empty.
         bad_lines: Lines of the source's tables that cannot be read and were to be left out.
         unread: Files of a photo's kind that cannot be read, by their ending; they are not in the catalog.
-        left_out: The rows behind `missing` and `bad_lines`, one by one.
+        misnamed: Photos with a name that a catalog cannot hold.
+        left_out: The rows behind `missing`, `unusable` and `bad_lines`, one by one.
         unnamed: The photos behind `unlisted`, where they are left out.
     """
 
@@ -58,9 +61,12 @@ class Ingested:
     unlisted: int = 0
     unlisted_kept: bool = False
     missing: int = 0
+    unusable: int = 0
+    unmatched: Mapping[str, int] = field(default_factory=dict)
     unlabelled: int = 0
     bad_lines: int = 0
     unread: Mapping[str, int] = field(default_factory=dict)
+    misnamed: Sequence[str] = ()
     left_out: Sequence[LeftOut] = ()
     unnamed: Sequence[str] = ()
 
@@ -71,13 +77,19 @@ class Ingested:
             f"Rows: {self.rows}.",
             f"Photos without a row: {self.unlisted} ({fate}). Rows without a photo: {self.missing} (left out).",
         ]
+        if self.unusable:
+            lines.append(f"Rows with a value that cannot be used: {self.unusable} (left out).")
+        if any(self.unmatched.values()):
+            lines.append(f"Rows or lines without a match: {_counted(self.unmatched)}.")
         if self.bad_lines:
             lines.append(f"Lines that cannot be read: {self.bad_lines} (left out).")
         if self.unread:
-            lines.append(f"Of a photo's kind and not read: {_counted(self.unread)} (left out; convert them).")
+            lines.append(f"Of a photo's kind and not read: {_counted(self.unread)} (left out; convert or unpack them).")
+        if self.misnamed:
+            lines.append(f"Photos with a name that no catalog can hold: {len(self.misnamed)} (left out; rename them).")
         if self.unlabelled:
             lines.append(f"Labels that count as unlabelled: {self.unlabelled}.")
-        if self.left_out or self.unnamed:
+        if self.left_out or self.unnamed or self.misnamed:
             lines.append(f"What is left out stands in {LEFT_OUT}, with its reason.")
         return lines
 
@@ -116,24 +128,27 @@ def ingest(
             write_catalog(Catalog("", table), folder)  # without a root of its own: photos lie beside the table
         return Ingested(len(table))
     description = _description(format, mapping)
-    photos, unread = _photos(root)
+    found = _found(root)
     if description is not None:
-        table, account = _from_tables(root, photos, description, [] if skip_bad_lines else None)
+        table, account = _from_tables(root, found, description, [] if skip_bad_lines else None)
     elif format in READERS:
-        table, account = _from_reader(root, photos, format)
+        table, account = _from_reader(root, found, format)
     else:
+        photos = found.photos
         if not photos:
-            there = f", only {_counted(unread)}" if unread else ""
+            there = f", only {_counted(found.unread)}" if found.unread else ""
+            if found.misnamed:
+                there += f", only names that no catalog can hold ({found.misnamed[0]!r}; rename the files)"
             raise InputError(f"{root}: no photos there{there} (read are {', '.join(PHOTO_ENDINGS)})")
         table, account = _from_folders(photos), Ingested(len(photos))
-    _check_rows(table, root, "" if description is None else " (`values` in the mapping can rewrite words)")
     listed = account.rows - (account.unlisted if account.unlisted_kept else 0) + len(account.left_out)
     with files.new_folder(Path(out)) as folder:
         refuse_many(account.left_out, listed, max_left_out, root, Path(out))
         write_catalog(Catalog(root, table), folder)
         unnamed = [LeftOut("", image, "no row names this photo") for image in account.unnamed]
-        write_left_out(folder / LEFT_OUT, [*account.left_out, *unnamed])
-    return replace(account, unread=unread)
+        misnamed = [LeftOut("", image, "a catalog cannot hold this name; rename the file") for image in found.misnamed]
+        write_left_out(folder / LEFT_OUT, [*account.left_out, *unnamed, *misnamed])
+    return replace(account, unread=found.unread, misnamed=found.misnamed)
 
 
 def _check_format(format: str, mapping: Path | None, skip_bad_lines: bool) -> None:
@@ -161,18 +176,36 @@ def _description(format: str, mapping: Path | None) -> CatalogMapping | None:
     return read_mapping(configs.path(f"ingest/{format}.yaml")) if format in MAPPED else None
 
 
-def _photos(root: str) -> tuple[list[str], dict[str, int]]:
-    """The photos under `root`, from one listing, and how many files of a photo's kind are not read, by ending.
+@dataclass(frozen=True)
+class _Found:
+    """The files of a data set, but for hidden ones and those in hidden folders.
 
-    Hidden files and folders are left out.
+    Attributes:
+        photos: By their names.
+        others: Files of other names, which are photos where a row says so.
+        unread: How many are of a photo's kind and not read, by ending.
+        misnamed: Photos with a name that a catalog cannot hold.
     """
+
+    photos: Sequence[str]
+    others: Sequence[str]
+    unread: Mapping[str, int]
+    misnamed: Sequence[str]
+
+
+def _found(root: str) -> _Found:
+    """What lies under `root`, from one listing."""
     names = [name for name in files.list_folder(root) if not name.startswith(".") and "/." not in name]
-    photos = [name for name in names if name.lower().endswith(PHOTO_ENDINGS)]
-    for name in photos:
-        if not schema.is_safe_path(name) or name != name.encode(errors="replace").decode():
-            raise InputError(f"{root}: {name!r}: a catalog cannot hold this name; rename the file")
-    endings = Counter(ending for name in names if (ending := PurePosixPath(name).suffix.lower()) in UNREAD_ENDINGS)
-    return photos, dict(sorted(endings.items()))
+    named = [name for name in names if is_photo_name(name)]
+    photos = [name for name in named if schema.is_safe_path(name) and name == name.encode(errors="replace").decode()]
+    endings = Counter(ending for name in names if (ending := _ending(name)) in UNREAD_ENDINGS)
+    others = [name for name in names if not is_photo_name(name) and _ending(name) not in endings]
+    misnamed = sorted(set(named) - set(photos))
+    return _Found(photos, others, dict(sorted(endings.items())), misnamed)
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name.lower().replace(".tar.gz", ".tgz")).suffix
 
 
 def _counted(endings: Mapping[str, int]) -> str:
@@ -183,20 +216,24 @@ def _from_folders(photos: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({"image": photos, "category": [photo.rpartition("/")[0] for photo in photos]})
 
 
-def _from_reader(root: str, photos: Sequence[str], format: str) -> tuple[pd.DataFrame, Ingested]:
-    table = READERS[format](root, photos)
-    table, gone = _with_photos(table, photos, root)
-    unlisted = sorted(set(photos) - set(table["image"]))
-    return _ordered(table), Ingested(len(table), len(unlisted), missing=len(gone), left_out=gone, unnamed=unlisted)
+def _from_reader(root: str, found: _Found, format: str) -> tuple[pd.DataFrame, Ingested]:
+    table = READERS[format](root, found.photos)
+    table, gone, broken = _with_photos(table, found, root)
+    unlisted = sorted(set(found.photos) - set(table["image"]))
+    table, wrong = _usable(table, root)
+    wrong = [*broken, *wrong]
+    account = Ingested(len(table), len(unlisted), missing=len(gone), unusable=len(wrong), left_out=[*gone, *wrong])
+    return _ordered(table), replace(account, unnamed=unlisted)
 
 
 def _from_tables(
-    root: str, photos: Sequence[str], mapping: CatalogMapping, skipped: list[int] | None
+    root: str, found: _Found, mapping: CatalogMapping, skipped: list[int] | None
 ) -> tuple[pd.DataFrame, Ingested]:
     used = mapping.used_columns()
+    unmatched: Counter[str] = Counter()
     sources = [read_table(root, described, used, skipped) for described in mapping.tables]
     for lookup in mapping.lookups:
-        sources = _look_up(sources, read_table(root, lookup, used, skipped), lookup)
+        sources = _look_up(sources, read_table(root, lookup, used, skipped), lookup, unmatched)
     of_views = {f"{VIEW}{view}": text for view, text in mapping.views.items()}
     separator = mapping.separators.get("image", "")
     frames = [
@@ -205,30 +242,32 @@ def _from_tables(
     ]
     at_least: dict[str, int] = {}  # attribute column -> labelled rows it needs
     for long_table in mapping.attributes:
-        added = _add_attributes(frames, sources, read_table(root, long_table, used, skipped), long_table)
+        labels = read_table(root, long_table, used, skipped)
+        added = _add_attributes(frames, sources, labels, long_table, unmatched)
         at_least.update(dict.fromkeys(added, long_table.at_least))
     files_of = [described.file for described in mapping.tables]
     frames = [_photo_rows(frame, file, separator) for frame, file in zip(frames, files_of, strict=True)]
     table = pd.concat(frames, ignore_index=True).fillna("")
     if mapping.boxes == "corners" and "bbox" in table:
         table["bbox"] = [_from_corners(cell) for cell in table["bbox"].tolist()]
-    table, gone = _with_photos(table, photos, root)
+    table, gone, _ = _with_photos(table, found, root)
     bad = [LeftOut(line, "", "the line cannot be read") for line in skipped or ()]
     unlabelled = 0
-    for name in map(str, table.columns.drop("image")):
+    for name in map(str, table.columns.drop(["image", ROW, FILE])):
         cells, removed = _known_labels(table[name].tolist(), name, mapping)
         if len(cells) - cells.count("") < at_least.get(name, 0):
             table = table.drop(columns=name)
             continue
         table[name] = cells
         unlabelled += removed
-    unlisted = sorted(set(photos) - set(table["image"]))
+    unlisted = sorted(set(found.photos) - set(table["image"]))
+    table, wrong = _usable(table, root, " (`values` in the mapping can rewrite words)")
     kept = mapping.unlisted == "keep"
     if kept and unlisted:
         constants = {name: text for name, text in mapping.columns.items() if not Template(text).columns}
         table = pd.concat([table, pd.DataFrame({**constants, "image": unlisted})], ignore_index=True).fillna("")
-    account = Ingested(len(table), len(unlisted), kept, len(gone), unlabelled, len(bad))
-    return _ordered(table), replace(account, left_out=[*gone, *bad], unnamed=[] if kept else unlisted)
+    account = Ingested(len(table), len(unlisted), kept, len(gone), len(wrong), unmatched, unlabelled, len(bad))
+    return _ordered(table), replace(account, left_out=[*gone, *wrong, *bad], unnamed=[] if kept else unlisted)
 
 
 def _from_corners(cell: str) -> str:
@@ -266,23 +305,53 @@ def _photo_rows(frame: pd.DataFrame, file: str, separator: str) -> pd.DataFrame:
     return photo_rows.sort_values(ROW, kind="stable").reset_index(drop=True)
 
 
-def _with_photos(table: pd.DataFrame, photos: Sequence[str], root: str) -> tuple[pd.DataFrame, list[LeftOut]]:
-    """The rows whose photo is there, with its name in `image`, and the others; without `ROW` and `FILE`."""
-    named = table["image"].tolist()
+def _with_photos(table: pd.DataFrame, found: _Found, root: str) -> tuple[pd.DataFrame, list[LeftOut], list[LeftOut]]:
+    """The rows whose photo is there, with its name in `image`; those without one; and those with a `PROBLEM`."""
+    named, photos = table["image"].tolist(), found.photos
     numbers = table[ROW].tolist() if ROW in table else list(range(1, len(table) + 1))
     files_of = table[FILE].tolist() if FILE in table else [""] * len(table)
-    matched = table.drop(columns=[ROW, FILE], errors="ignore").assign(image=_match(named, photos, root))
-    gone = []
+    problems = table[PROBLEM].tolist() if PROBLEM in table else [""] * len(table)
+    matched = table.drop(columns=PROBLEM, errors="ignore").assign(**{ROW: numbers, FILE: files_of})
+    names = _match(named, photos, found.others, root)
+    matched["image"] = ["" if problem else name for name, problem in zip(names, problems, strict=True)]
+    gone, broken = [], []
     for place in np.flatnonzero(matched["image"] == "").tolist():
+        if problems[place]:
+            broken.append(LeftOut(int(numbers[place]), named[place], problems[place]))
+            continue
         of = f" (row of {files_of[place]})" if files_of[place] else ""
         why = f"no such photo in the source{of}" if named[place] else f"names no photo{of}"
         gone.append(LeftOut(int(numbers[place]), named[place], why))
     matched = matched[matched["image"] != ""].reset_index(drop=True)
+    if matched.empty and broken:
+        raise InputError(f"{root}: no row can be used ({broken[0].reason})")
     if matched.empty:
         first = named[0] if named else ""
         hint = _hint(first, photos)
         raise InputError(f"{root}: no row names a photo that is there (the first row names {first!r}{hint})")
-    return matched, gone
+    return matched, gone, broken
+
+
+def _usable(table: pd.DataFrame, root: str, hint: str = "") -> tuple[pd.DataFrame, list[LeftOut]]:
+    """The rows whose values the format knows, without `ROW` and `FILE`, and the others.
+
+    Raises:
+        InputError: if none is left.
+    """
+    for name in table.columns.intersection(list(schema.ALLOWED_VALUES)):
+        table[name] = (
+            table[name].str.lower().where(table[name].str.lower().isin(schema.ALLOWED_VALUES[name]), table[name])
+        )
+    errors = schema.row_errors(table)
+    rows, table = table[[ROW, FILE]], table.drop(columns=[ROW, FILE])
+    wrong = errors[errors != ""]
+    if len(wrong) == len(table):
+        _check_rows(table, root, hint)
+    left_out = []
+    for place, reason in wrong.items():
+        of = f" (row of {rows.at[place, FILE]})" if rows.at[place, FILE] else ""
+        left_out.append(LeftOut(int(rows.at[place, ROW]), str(table.at[place, "image"]), f"{reason}{of}{hint}"))
+    return table[errors == ""].reset_index(drop=True), left_out
 
 
 def _hint(image: str, photos: Sequence[str]) -> str:
@@ -303,9 +372,15 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     return table[sorted(table, key=lambda name: order.get(name, last + (not schema.is_contract_column(name))))]
 
 
-def _look_up(sources: Sequence[pd.DataFrame], table: pd.DataFrame, lookup: Lookup) -> list[pd.DataFrame]:
-    """Adds the lookup's columns to the rows that have its key; a row's own columns are kept."""
+def _look_up(
+    sources: Sequence[pd.DataFrame], table: pd.DataFrame, lookup: Lookup, unmatched: Counter[str]
+) -> list[pd.DataFrame]:
+    """Adds the lookup's columns to the rows that have its key; a row's own columns are kept.
+
+    Rows with a key that the lookup does not have are counted in `unmatched`.
+    """
     sources = _having(sources, lookup.key, lookup.file)
+    table = table.drop_duplicates(ignore_index=True)  # the same line twice says nothing twice
     keys = _keys(table, lookup.key.values(), lookup.file)
     position = {key: i for i, key in enumerate(keys)}
     if len(position) < len(keys):
@@ -315,7 +390,9 @@ def _look_up(sources: Sequence[pd.DataFrame], table: pd.DataFrame, lookup: Looku
     joined = []
     for rows in sources:
         if set(lookup.key) <= set(rows.columns):
-            positions = [position.get(key, -1) for key in _keys(rows, lookup.key, lookup.file)]
+            row_keys = _keys(rows, lookup.key, lookup.file)
+            positions = [position.get(key, -1) for key in row_keys]
+            unmatched[lookup.file] += sum(key not in position and any(key) for key in row_keys)
             added = table.drop(columns=table.columns.intersection(rows.columns)).iloc[positions]
             rows = pd.concat([rows, added.set_axis(rows.index)], axis=1)
         joined.append(rows)
@@ -323,9 +400,16 @@ def _look_up(sources: Sequence[pd.DataFrame], table: pd.DataFrame, lookup: Looku
 
 
 def _add_attributes(
-    frames: Sequence[pd.DataFrame], sources: Sequence[pd.DataFrame], table: pd.DataFrame, described: LongTable
+    frames: Sequence[pd.DataFrame],
+    sources: Sequence[pd.DataFrame],
+    table: pd.DataFrame,
+    described: LongTable,
+    unmatched: Counter[str],
 ) -> list[str]:
-    """Adds one column per attribute type of a long table to the frames made from `sources`; which ones."""
+    """Adds one column per attribute type of a long table to the frames made from `sources`; which ones.
+
+    Lines of it that are about no row are counted in `unmatched`.
+    """
     types = _column(table, described.type, described.file)
     for name in described.take:
         if name not in types:
@@ -337,14 +421,17 @@ def _add_attributes(
     for key, name, label in zip(keys, types, _column(table, described.label, described.file), strict=True):
         if (column := attribute_column(name)) in labels and label:
             labels[column].setdefault(key, []).append(label)
+    about: set[tuple[str, ...]] = set()
     for frame, rows in zip(frames, _having(sources, described.key, described.file), strict=True):
         if not set(described.key) <= set(rows.columns):
             continue
         row_keys = _keys(rows, described.key, described.file)
+        about.update(row_keys)
         for column, of_key in labels.items():
             if column in frame:
                 raise InputError(f"{described.file}: {column} is given twice; take fewer types")
             frame[column] = ["|".join(dict.fromkeys(of_key.get(key, ()))) for key in row_keys]
+    unmatched[described.file] += sum(key not in about for key in keys)
     return list(labels)
 
 
@@ -368,15 +455,16 @@ def _fill(templates: dict[str, str], rows: pd.DataFrame, file: str, separator: s
     return pd.DataFrame(filled)
 
 
-def _match(images: Sequence[str], photos: Sequence[str], root: str) -> list[str]:
+def _match(images: Sequence[str], photos: Sequence[str], others: Sequence[str], root: str) -> list[str]:
     """The photo each value names, "" where there is none. S3 URIs are taken as they are.
 
+    One of the `others`, which do not look like photos by their names (`9f86d081`), is one where a value names it so.
     A value may be written with backslashes, with the root before it, in another case, in the other Unicode form of its
     accents (macOS and Linux differ), or end in `.*`.
     """
     names = [image.replace("\\", "/").removeprefix(root + "/") for image in images]
     names = [name if files.is_s3(name) else name.removeprefix("./").lstrip("/") for name in names]
-    exact = set(photos)
+    exact = {*photos, *others}
     if all(name in exact or files.is_s3(name) for name in names):
         return names
     loose: dict[str, str] = {}

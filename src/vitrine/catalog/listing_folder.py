@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vitrine import files
-from vitrine.catalog.photos import PHOTO_ENDINGS
+from vitrine.catalog.photos import is_photo_name
 from vitrine.errors import InputError
 
 
@@ -13,11 +13,11 @@ def photos_in(folder: str) -> list[str]:
     Raises:
         InputError: if there is none.
     """
-    if folder.lower().endswith(PHOTO_ENDINGS) and not Path(folder).is_dir():
+    if is_photo_name(folder) and not Path(folder).is_dir():
         raise InputError(f"{folder}: the model judges listings, not single photos; name folders of one listing each")
     root = files.absolute(folder)
     photos = [name for name in files.list_folder(root) if "/" not in name and not name.startswith(".")]
-    photos = [name for name in photos if name.lower().endswith(PHOTO_ENDINGS)]
+    photos = [name for name in photos if is_photo_name(name)]
     if not photos:
         raise InputError(f"{folder}: holds no photo; name the folder of one listing")
     return [files.join(root, name) for name in photos]

@@ -5,6 +5,7 @@ import hashlib
 import io
 import itertools
 import os
+import re
 import stat
 import warnings
 
@@ -32,10 +33,13 @@ ENDINGS = {  # Pillow's name of a format that is read -> how its files are named
     "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx"),
 }
 PHOTO_ENDINGS = tuple(dict.fromkeys(itertools.chain.from_iterable(ENDINGS.values())))
-# Of a photo's kind, and not read: JPEG XL, JPEG XR, cameras' raw files, drawings, layers and light.
+# What servers and browsers put behind an ending: `1.jpg_large`, `2.jpg!w800`, `3.jpeg?v=2`.
+BEHIND = re.compile(rf"(?:{'|'.join(map(re.escape, PHOTO_ENDINGS))})[^a-z0-9./][^./]*$")
+# Of a photo's kind, and not read: JPEG XL, JPEG XR, cameras' raw files, drawings, layers and light, archives.
 UNREAD_ENDINGS = (
     *(".jxl", ".jxr", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"),
     *(".ai", ".eps", ".exr", ".hdr", ".ico", ".pbm", ".pcx", ".pgm", ".ppm", ".psb", ".psd", ".svg", ".tga", ".xcf"),
+    *(".7z", ".rar", ".tar", ".tbz2", ".tgz", ".txz", ".zip"),
 )
 BOXED = ("AVIF", "HEIF")  # formats whose files begin with an `ftyp` box
 FORMATS = tuple(name for name in ENDINGS if name not in ("MPO", *BOXED))  # JPEG opens MPO (two-lens photos) too
@@ -49,6 +53,12 @@ UPRIGHT = {  # EXIF orientation -> what undoes it
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def is_photo_name(name: str) -> bool:
+    """Whether a file is named as photos are."""
+    name = name.lower()
+    return name.endswith(PHOTO_ENDINGS) or BEHIND.search(name) is not None
 
 
 class PhotoError(InputError):

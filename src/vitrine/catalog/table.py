@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -29,6 +29,7 @@ REMOTE_KEY = b"vitrine.remote"
 SOURCE_KEY = b"vitrine.source"
 PACKS_KEY = b"vitrine.packs"
 ROWS_KEY = b"vitrine.rows"
+OWN = ("item", "sha256", "duplicate_group")  # columns beyond the format's that are read all the same
 TABLE_VERSION = "table-"  # how versions begin that say nothing of photos
 KEYS = (ROOT_KEY, VERSION_KEY, REMOTE_KEY, SOURCE_KEY, PACKS_KEY, ROWS_KEY)
 MAX_DECODED = 8 << 30  # bytes of a table in memory; a few hundred of Parquet can stand for any number
@@ -222,10 +223,11 @@ def parse_csv(
         header: Whether the first line names the columns.
         names: Names for the columns, instead of the header's.
         quoted: Whether a cell in double quotes may hold delimiters.
-        skipped: Where given, lines with too many cells are left out and their numbers added here.
+        skipped: Where given, lines that cannot be read are left out and their numbers added here.
 
     Raises:
-        BadLinesError: if lines have more cells than the first, all of which are named.
+        BadLinesError: if lines have more cells than the first, or in a text of this encoding some hold bytes that are
+            none; all of them are named.
         ValueError: if it cannot be parsed: wrong encoding, a column twice, wrong `names`.
     """
     if "utf-16" not in encoding.lower() and b"\0" in data:
@@ -249,6 +251,25 @@ def parse_csv(
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except UnicodeError as error:
+        lines = data.split(b"\n")
+        bad_bytes, good = _undecodable(lines, encoding)
+        if good and not (header and bad_bytes[0] == 1):
+            if skipped is None:
+                told = ", ".join(map(str, bad_bytes))
+                raise BadLinesError(bad_bytes, f"bytes that are not {encoding} in line {told}") from None
+            rest = b"\n".join(lines[line - 1] for line in good)
+            more: list[int] = []
+            table = parse_csv(
+                rest,
+                delimiter=delimiter,
+                encoding=encoding,
+                header=header,
+                names=names,
+                quoted=quoted,
+                skipped=more,
+            )
+            skipped += sorted([*bad_bytes, *(good[line - 1] for line in more)])
+            return table
         likely = likely_encoding(data)
         raise ValueError(f"{error}{f'; it looks like {likely}' if likely else ''}") from error
     except pd.errors.ParserError:
@@ -306,8 +327,49 @@ def likely_delimiter(text: str, used: str) -> str:
     return max(counts, key=counts.__getitem__) if counts else ""
 
 
+def _undecodable(lines: Sequence[bytes], encoding: str) -> tuple[list[int], list[int]]:
+    """The lines (from 1) that are no text of an encoding, and the others; none where nothing shows that they are.
+
+    Text beyond ASCII in another line shows it: who reads that all would be wrong if the encoding were.
+    """
+    bad, good, shown = [], [], False
+    for number, line in enumerate(lines, 1):
+        try:
+            line.decode(encoding)
+            good.append(number)
+            shown = shown or not line.isascii()
+        except UnicodeError:
+            bad.append(number)
+    return (bad, good) if shown else (bad, [])
+
+
+def swallowed_lines(table: pd.DataFrame, delimiter: str) -> list[int]:
+    """Lines in which a cell begins that seems to have swallowed rows, since nothing closes its quote; from 1.
+
+    Each line inside of such a cell, but its first and last, has the delimiters of a row.
+    """
+    breaks = np.zeros(len(table), dtype=np.int64)
+    begins = np.zeros(len(table), dtype=bool)
+    for name in table.columns:
+        cells = table[name]
+        for row in np.flatnonzero(cells.str.contains("\n", regex=False).to_numpy(dtype=bool)).tolist():
+            inside = cells.iat[row].split("\n")
+            breaks[row] += len(inside) - 1
+            begins[row] |= len(inside) > 2 and all(line.count(delimiter) == table.shape[1] - 1 for line in inside[1:-1])
+    first = np.arange(len(table)) + np.concatenate([[0], np.cumsum(breaks)[:-1]]) if len(table) else breaks
+    return [int(line) + 2 for line in first[begins]]  # a header, and lines count from 1
+
+
 def _longer_lines(text: str, delimiter: str, quoted: bool) -> tuple[int, dict[int, int]]:
     """How many cells the first line has, and of the lines with more (by number, from 1) how many."""
+    limit = csv.field_size_limit(len(text) + 1)  # a description may be longer than the 131,072 characters it takes
+    try:
+        return _lines_longer_than_first(text, delimiter, quoted)
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _lines_longer_than_first(text: str, delimiter: str, quoted: bool) -> tuple[int, dict[int, int]]:
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
     width, bad, line = 0, {}, 1
@@ -317,7 +379,7 @@ def _longer_lines(text: str, delimiter: str, quoted: bool) -> tuple[int, dict[in
             if len(cells) > width:
                 bad[line] = len(cells)
             line = reader.line_num + 1
-    except csv.Error:  # a cell too long for this parser
+    except csv.Error:
         return width, {}
     return width, bad
 
@@ -346,8 +408,12 @@ def json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def decode_parquet(data: bytes) -> pa.Table:
+def decode_parquet(data: bytes, *, check: bool = True) -> pa.Table:
     """A Parquet file that somebody else wrote.
+
+    Args:
+        data: The file.
+        check: Refuse it where any column holds text that is not UTF-8; else the caller asks each column it uses.
 
     Raises:
         ValueError: if it cannot be read (pyarrow's errors are of this kind, or OSErrors), or decodes to more than
@@ -367,7 +433,8 @@ def decode_parquet(data: bytes) -> pa.Table:
             waiting, joined = [], size
     tables.append(pa.Table.from_batches(waiting, file.schema_arrow).combine_chunks())
     whole = pa.concat_tables(tables).replace_schema_metadata(file.schema_arrow.metadata)
-    whole.validate(full=True)  # text that is not UTF-8
+    if check:
+        whole.validate(full=True)  # text that is not UTF-8
     return whole
 
 
@@ -446,7 +513,8 @@ def _one_line(error: Exception) -> str:
 def _recorded_version(uri: str, table: pd.DataFrame, recorded: dict[bytes, str]) -> str:
     """The version that a table carries; "" where there is none, or somebody changed the rows since."""
     version = recorded.get(VERSION_KEY, "")
-    if version and recorded.get(ROWS_KEY, "") not in ("", _rows_of(table)):
+    rows = recorded.get(ROWS_KEY, "")
+    if version and rows and rows not in (_rows_of(table), _rows_of(table, schema.is_contract_column)):
         _log.warning(
             "%s: its rows were changed after they were made of data %s, so it has no version of data", uri, version
         )
@@ -456,18 +524,29 @@ def _recorded_version(uri: str, table: pd.DataFrame, recorded: dict[bytes, str])
 
 def _rows_as_read(arrow: pa.Table) -> str:
     """`_rows_of` a table as it will be read; "" where a column cannot be."""
-    names = list(filter(schema.is_contract_column, arrow.column_names))
+    names = list(filter(_is_read, arrow.column_names))
     try:
         return _rows_of(pd.DataFrame({name: _contract_text(name, arrow[name]).to_pandas() for name in names}))
     except pa.ArrowException:
         return ""
 
 
-def _rows_of(table: pd.DataFrame) -> str:
-    """A digest of what the format's own columns say of every row, labels among it."""
+def _is_read(name: str) -> bool:
+    return schema.is_contract_column(name) or name in OWN
+
+
+def _rows_of(table: pd.DataFrame, of: Callable[[str], bool] = _is_read) -> str:
+    """A digest of what the columns that are read say of every row, labels among it.
+
+    Before `OWN` was part of it, tables recorded one of the format's columns alone.
+    """
     digest = hashlib.sha256()
-    for name in sorted(map(str, filter(schema.is_contract_column, table.columns))):
-        cells = table[name].astype(object).fillna("").astype(str)
+    for name in sorted(map(str, filter(of, table.columns))):
+        column = table[name]
+        if not schema.is_contract_column(name):  # of any type, and written as such
+            values = pa.array(column, from_pandas=True)
+            column = as_text(values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])).to_pandas()
+        cells = column.astype(object).fillna("").astype(str)
         digest.update(f"{name}\n".encode())
         digest.update(pd.util.hash_pandas_object(cells, index=False).to_numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -264,7 +264,7 @@ def clean_catalog(
 
 def _normalise(work: _Work) -> None:
     new = normalised(work.table, work.settings.no_label)
-    others = [name for name in (*NAMES, "domain", "split") if name in work.table and name not in LABEL_COLUMNS]
+    others = [name for name in (*NAMES, "domain", "split", "bbox") if name in work.table and name not in LABEL_COLUMNS]
     for name in label_columns(work.table) + others:
         work.change("normalised", name, new[name])
     if work.labels.empty:

@@ -10,8 +10,8 @@ from vitrine.catalog import ATTRIBUTE_PREFIX, labels_of
 from vitrine.catalog.table import TEXT
 
 LABEL_COLUMNS = ("category", "verdict", "product")
-NAMES = ("listing", "product", "expert", "user")
-"""The columns of the format that name things: rows of one name belong together."""
+NAMES = ("listing", "product", "item", "expert", "user", "view")
+"""The columns that name things: rows of one name belong together."""
 
 
 def label_columns(table: pd.DataFrame) -> list[str]:
@@ -38,17 +38,23 @@ def normalised(table: pd.DataFrame, no_label: Collection[str]) -> pd.DataFrame:
             result[name] = _categories(result[name], words)
         elif name.startswith(ATTRIBUTE_PREFIX):
             result[name] = _attributes(result[name], words)
+        elif name == "bbox":
+            result[name] = replaced(result[name], lambda text: text if _word(text, words) else "")
         elif name in ("verdict", "domain", "split"):
             result[name] = replaced(result[name], lambda value: _word(value.lower(), words))
     return result
 
 
 def named(table: pd.DataFrame, no_label: Collection[str]) -> pd.DataFrame:
-    """The table with `NAMES` empty where a word means "no label": ten rows of product "N/A" are not one product."""
+    """The table with `NAMES` empty where a word means "no label": ten rows of product "N/A" are not one product.
+
+    Blanks around a name are no part of it.
+    """
     words = {word.casefold() for word in no_label}
     result = table.copy(deep=False)
     for name in result.columns.intersection(NAMES):
-        result[name] = replaced(result[name], lambda text: text if _word(str(text), words) else "")
+        if pd.api.types.is_string_dtype(result[name]):  # an `item` may be a number
+            result[name] = replaced(result[name], lambda text: str(text).strip() if _word(str(text), words) else "")
     return result
 
 

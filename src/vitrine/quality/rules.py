@@ -24,6 +24,7 @@ from vitrine.quality.label_noise import Features, LabelNoise, label_noise
 from vitrine.quality.labels import agreed, label_columns, label_counts, named, normalised
 from vitrine.quality.links import CopyLinks
 from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
+from vitrine.quality.overlays import watermarks
 from vitrine.quality.settings import Settings
 from vitrine.quality.view_order import DISORDERED, MISSING, REPEATED, SAME_PHOTO, ViewReport, view_report
 
@@ -114,7 +115,12 @@ class Evidence:
 
 
 def gather(
-    catalog: Catalog, photos: pd.DataFrame, links: CopyLinks, settings: Settings, features: Sequence[Features] = ()
+    catalog: Catalog,
+    photos: pd.DataFrame,
+    links: CopyLinks,
+    settings: Settings,
+    features: Sequence[Features] = (),
+    workers: int | None = None,
 ) -> Evidence:
     """What several rules ask for, once for all of them; the photos' signatures are asked for here alone."""
     kinds = (links.exact, [links.pictures], [links.near], [links.turned])  # each holds those before it
@@ -123,6 +129,7 @@ def gather(
     normal = normalised(catalog.table, settings.no_label)
     noise = label_noise(normal, photos, near, features, max_rows=settings.label_noise_rows)
     spoilt = defects(photos, settings)
+    spoilt["watermarks"] = watermarks(catalog, photos, near, settings.label_noise_rows, workers)
     photos = photos.drop(columns="signature")  # most of the table
     return Evidence(catalog, normal, photos, links, exact, pictures, near, turned, noise, spoilt, settings)
 
@@ -346,9 +353,9 @@ def _written(column: str, given: str, normal: str) -> list[tuple[str, str]]:
 
 def _leakage(evidence: Evidence) -> Finding | None:
     table = evidence.table
-    if "split" not in table or (table["split"] == "").all():
+    if "split" not in table or (evidence.normal["split"] == "").all():
         return None
-    given = table["split"].to_numpy(dtype=object)
+    given = evidence.normal["split"].to_numpy(dtype=object)
     leaking = np.zeros(len(table), dtype=bool)
     details = []
     ties: dict[str, NDArray[np.int64]] = {
@@ -563,7 +570,7 @@ def _judged_boxes(evidence: Evidence) -> tuple[Rows, pd.Series]:
 
 
 RULES: dict[str, Callable[[Evidence], Finding | None]] = {
-    **{name: _defect(name) for name in MASKS},
+    **{name: _defect(name) for name in (*MASKS, "watermarks")},
     "left_out": _left_out,
     "spellings": _spellings,
     "exact_duplicates": _exact,

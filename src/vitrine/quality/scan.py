@@ -34,7 +34,7 @@ from vitrine.quality import signature
 from vitrine.quality.pool import in_order
 from vitrine.quality.scan_cache import ScanCache
 
-LAYOUT = 5  # changes when the same photo would be described by other values
+LAYOUT = 6  # changes when the same photo would be described by other values
 WORKING_SIZE = 96  # pixels of the shorter side, or up to twice that, that the measures are taken at
 BATCH = 128
 TOGETHER = 24  # photos measured at once: their pixels stay in the processor's cache
@@ -398,7 +398,8 @@ def _decoded(row: dict[str, Any], data: bytes) -> Pixels | None:
             row |= {"format": header.format or "", "mode": _mode(header, data)}
             row["frames"] = 1 if header.format == "MPO" else int(getattr(header, "n_frames", 1))
             turned = orientation(header)
-            width, height = header.size if turned < 5 else header.size[::-1]
+            as_seen = turned < 5 or header.format == "TIFF"  # of a TIFF Pillow says how it is seen
+            width, height = header.size if as_seen else header.size[::-1]
             row |= {"width": width, "height": height, "orientation": turned}
             pixels = np.asarray(decode_opened(header, data, WORKING_SIZE))
         if row["format"] in ("JPEG", "MPO") and lacks_end(data):

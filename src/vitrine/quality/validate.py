@@ -124,7 +124,7 @@ def validate_catalog(
         photo_table = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
         links = copy_links(catalog, photo_table, settings.near_duplicate_distance, workers)
         features = label_features(catalog, photo_table, settings.embedding, progress)
-        evidence = gather(catalog, photo_table, links, settings, features)
+        evidence = gather(catalog, photo_table, links, settings, features, workers)
         photo_table = evidence.photos
         findings, judged = evaluate(evidence)
         results = [judge(name, settings.rules[name], finding) for name, finding in findings.items()]

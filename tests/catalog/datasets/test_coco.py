@@ -36,9 +36,6 @@ def test_annotations_beside_their_photos(root, ingested):
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
-        ('"image_id": 10', '"image_id": 99', ["annotations: entry 1: no image_id 99 in the file"]),
-        ('"category_id": 3', '"category_id": 9', ["annotations: entry 1: no category_id 9 in the file"]),
-        ("[1, 2, 3, 4]", "[1, 2, 3]", ["annotations: entry 1: bbox [1, 2, 3] is not x, y, width, height"]),
         ('"file_name"', '"filename"', ["images: entry 1 lacks 'file_name'"]),
         ('"images"', '"imags"', ["no JSON file with images, categories, annotations there"]),
     ],
@@ -48,6 +45,23 @@ def test_what_is_wrong_is_named(root, refused, replace, old, new, parts):
     (root / "annotations/instances_train2017.json").unlink()
     replace("annotations/instances_val2017.json", old, new)
     refused("coco", *parts)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('"image_id": 10', '"image_id": 99', "no image_id 99 in the file"),
+        ('"category_id": 3', '"category_id": 9', "no category_id 9 in the file"),
+        ("[1, 2, 3, 4]", "[1, 2, 3]", "bbox [1, 2, 3] is not x, y, width, height"),
+    ],
+)
+def test_an_annotation_that_cannot_be_used_costs_no_other(root, ingested, replace, old, new, reason):
+    publishers.coco(root)
+    replace("annotations/instances_val2017.json", old, new)
+    account, rows = ingested("coco")
+    assert {"train2017/1.jpg", "train2017/2.jpg"} <= rows.keys()
+    assert (account.unusable, account.missing) == (1, 0)
+    assert account.left_out[0].reason == f"annotations/instances_val2017.json: annotations: entry 1: {reason}"
 
 
 def test_a_photo_that_two_files_may_mean_is_not_guessed(root, ingested):

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from vitrine import files
-from vitrine.catalog.datasets.reading import box, part, read_json, records
+from vitrine.catalog.datasets.reading import PROBLEM, box, part, read_json, records
 from vitrine.errors import InputError
 
 KEYS = {"images": ("id", "file_name"), "categories": ("id", "name"), "annotations": ("image_id", "category_id")}
@@ -23,12 +23,14 @@ BOXES_ONLY = "instances_"  # how COCO names the files of boxes, beside those of 
 def read(root: str, photos: Sequence[str]) -> pd.DataFrame:
     """One row per annotation, with its box and category, and one per photo that has none.
 
+    An annotation of a photo or a category that its file does not have, or with no box, says so under `PROBLEM`.
+
     Args:
         root: The folder or `s3://` prefix that holds the JSON files and the photos, at any depth.
         photos: The photos under it.
 
     Raises:
-        InputError: if there is no such file or an entry of one is unusable: one line that names both.
+        InputError: if there is no such file, or an entry of one lacks what it must have: one line that names both.
     """
     names = [name for name in files.list_folder(root) if name.endswith(".json")]
     names = [name for name in names if PurePosixPath(name).name.startswith(BOXES_ONLY)] or names
@@ -53,26 +55,34 @@ def _rows(name: str, content: Mapping[str, Any], photos: Mapping[str, Sequence[s
     photo_of = {image["id"]: _photo(name, str(image["file_name"]), photos) for image in images}
     split = _split(name)
     rows = []
+    known: dict[str, Mapping[Any, str]] = {"image_id": photo_of, "category_id": paths}
     for i, marked in enumerate(annotations):
-        for key, of in (("image_id", photo_of), ("category_id", paths)):
-            if marked[key] not in of:
-                raise InputError(f"{name}: annotations: entry {i + 1}: no {key} {marked[key]!r} in the file")
-        corner = _box(marked.get("bbox"), f"{name}: annotations: entry {i + 1}")
-        path = paths[marked["category_id"]]
-        rows.append({"image": photo_of[marked["image_id"]], "bbox": corner, "category": path, "split": split})
+        lacking = [f"no {key} {marked[key]!r} in the file" for key, of in known.items() if marked[key] not in of]
+        if not _is_box(marked.get("bbox")):
+            lacking.append(f"bbox {marked['bbox']!r} is not x, y, width, height")
+        row = {"image": photo_of.get(marked["image_id"], ""), "split": split, "bbox": "", "category": "", PROBLEM: ""}
+        if lacking:
+            row[PROBLEM] = f"{name}: annotations: entry {i + 1}: {lacking[0]}"
+        else:
+            row |= {
+                "bbox": box(*marked["bbox"]) if marked.get("bbox") else "",
+                "category": paths[marked["category_id"]],
+            }
+        rows.append(row)
     bare = photo_of.keys() - {marked["image_id"] for marked in annotations}
     rows += [
-        {"image": photo_of[image], "bbox": "", "category": "", "split": split} for image in photo_of if image in bare
+        {"image": photo_of[image], "bbox": "", "category": "", "split": split, PROBLEM: ""}
+        for image in photo_of
+        if image in bare
     ]
     return rows
 
 
-def _box(value: object, where: str) -> str:
+def _is_box(value: object) -> bool:
+    """Whether an annotation's box can be used; it may have none."""
     if not value:
-        return ""
-    if not isinstance(value, list) or len(value) != 4 or not all(isinstance(number, int | float) for number in value):
-        raise InputError(f"{where}: bbox {value!r} is not x, y, width, height")
-    return box(*value)
+        return True
+    return isinstance(value, list) and len(value) == 4 and all(isinstance(number, int | float) for number in value)
 
 
 def _photo(name: str, file: str, photos: Mapping[str, Sequence[str]]) -> str:

@@ -1,6 +1,7 @@
 """Reading the files of a data set: what is wrong with them is said with the file and the line."""
 
 import io
+import logging
 import zipfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from vitrine.catalog.table import (
     json_text,
     likely_delimiter,
     parse_csv,
+    swallowed_lines,
 )
 from vitrine.errors import InputError
 from vitrine.untrusted import parse_json
@@ -25,6 +27,9 @@ from vitrine.untrusted import parse_json
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 SHEET_ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 MAX_SHEET = 1 << 30  # bytes of a workbook once unpacked
+PROBLEM = "\0problem"  # a reader's column: why a row cannot be used, "" where it can
+
+_log = logging.getLogger(__name__)
 
 
 def require(root: str, names: Iterable[str], how: str) -> None:
@@ -70,6 +75,13 @@ def read_table(
                 quoted=described.quoted,
                 skipped=skipped,
             )
+            for line in swallowed_lines(table, described.delimiter or ("\t" if name.endswith(".tsv") else ",")):
+                _log.warning(
+                    "%s: the cell that begins in line %d has lines that look like rows, which are lost then; if "
+                    "nothing closes its quote, say quoted: false in the mapping",
+                    uri,
+                    line,
+                )
         if hint := _likely_delimiter(data, described, table):
             raise ValueError(hint)
     except BadLinesError as error:
@@ -87,6 +99,8 @@ def read_table(
 def _parse_sheet(data: bytes, described: TableFile) -> pd.DataFrame:
     """A sheet of a workbook as text, the first where none is named; empty rows are left out.
 
+    A cell that is merged over several rows stands in each of them.
+
     Raises:
         ValueError: if there is no such sheet, a column stands twice, or it unpacks to more than `MAX_SHEET`.
     """
@@ -101,10 +115,27 @@ def _parse_sheet(data: bytes, described: TableFile) -> pd.DataFrame:
         names = book.sheet_names
         if described.sheet and described.sheet not in names:
             raise ValueError(f"no sheet {described.sheet!r} (sheets: {', '.join(names)})")
-        cells = book.get_sheet_by_name(described.sheet or names[0]).to_python() if names else []
+        sheet = book.get_sheet_by_name(described.sheet or names[0]) if names else None
+        cells = sheet.to_python() if sheet is not None else []
+        merged = (sheet.merged_cell_ranges or []) if sheet is not None else []
+        others = [other for other in names[1:] if not described.sheet and book.get_sheet_by_name(other).height > 1]
     except CalamineError as error:
         raise ValueError(str(error) or type(error).__name__) from error
-    rows = [row for row in ([_sheet_cell(cell) for cell in row] for row in cells) if any(row)]
+    if others:
+        _log.warning(
+            "%s: only the sheet %r is read, not %s; to read those name them, each as a table of its own with sheet:",
+            described.file,
+            names[0],
+            ", ".join(map(repr, others)),
+        )
+    texts = [[_sheet_cell(cell) for cell in row] for row in cells]
+    first_row, first_column = (sheet.start or (0, 0)) if sheet is not None else (0, 0)
+    for (top, left), (bottom, _) in merged:
+        place, column = top - first_row, left - first_column
+        for row in texts[place + 1 : bottom - first_row + 1] if place >= described.header and column >= 0 else ():
+            if any(row):  # a row of its own
+                row[column] = texts[place][column]
+    rows = [row for row in texts if any(row)]
     header = rows.pop(0) if rows and described.header else []
     columns = described.names or [name.strip() or f"column {i + 1}" for i, name in enumerate(header)]
     columns = columns or [f"column {i + 1}" for i in range(len(rows[0]) if rows else 0)]
@@ -237,12 +268,18 @@ def _read_bytes(uri: str) -> bytes:
 
 
 def _parse_parquet(data: bytes, names: Sequence[str], used: Collection[str]) -> pd.DataFrame:
-    table = decode_parquet(data)
+    table = decode_parquet(data, check=False)
     if names:
         table = table.rename_columns(list(names))
     columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_nested(column.type) and name not in used:
+            continue
+        try:
+            column.validate(full=True)  # text that is not UTF-8
+        except pa.ArrowInvalid as error:
+            if name in used:
+                raise ValueError(f"column {name!r}: {error}") from error
             continue
         try:
             columns[name] = as_text(column).fill_null("").to_pylist()
@@ -254,8 +291,15 @@ def _parse_parquet(data: bytes, names: Sequence[str], used: Collection[str]) -> 
 
 def _parse_json_table(data: bytes, name: str, skipped: list[int] | None) -> pd.DataFrame:
     """JSON Lines, or a JSON list of objects: one row per object, "" for what it lacks."""
+    rows: list[dict[str, Any]]
     if name.endswith(".json"):
-        rows = records(parse_json(data), name, ())
+        content = parse_json(data)
+        if isinstance(content, list) and (bad := [i for i, row in enumerate(content, 1) if not isinstance(row, dict)]):
+            if skipped is None:
+                raise BadLinesError(bad, f"no JSON object in entry {', '.join(map(str, bad))}")
+            skipped += bad
+            content = [row for row in content if isinstance(row, dict)]
+        rows = records(content, name, ())
     else:
         rows, bad = [], []
         for number, line in enumerate(data.split(b"\n"), 1):
