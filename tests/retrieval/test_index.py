@@ -180,8 +180,8 @@ def test_codes_that_are_not_those_of_the_vectors(tmp_path):
         approximate.build(vectors, path)
         assert approximate.candidates(approximate.load(path, count, dim), vectors[:3], 9).shape == (3, 9)
     whole = path.read_bytes()
-    first, between, codes = approximate._layout(320, 9, 3)
-    numbers = {*range(len(first), len(first) + 16 * 9 * 4), *range(len(whole) - codes, len(whole))}
+    first, between, codes = approximate._layout(320, 8)
+    numbers = {*range(len(first), len(first) + 16 * 8 * 4), *range(len(whole) - codes, len(whole))}
     lengths = [place for place in range(len(whole)) if place not in numbers]
     assert len(lengths) == len(first) + len(between)
     for place in lengths:  # faiss would believe them

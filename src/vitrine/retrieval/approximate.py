@@ -1,7 +1,7 @@
 """Nearly all nearest neighbours in a few milliseconds: 4-bit product codes scanned in registers, then exact scores.
 
 André et al., Cache locality is not enough: high-performance nearest neighbor search with product quantization fast
-scan, VLDB 2015; as kept in faiss (`PQ<m>x4fs`). A code takes 4 bits per three components: 171 bytes for 1024. Unlike a
+scan, VLDB 2015; as kept in faiss (`PQ<m>x4fs`). A code takes 4 bits per two components: 256 bytes for 1024. Unlike a
 graph it needs no structure in the data to find its way, so it finds neighbours among unrelated vectors too, builds in
 seconds and takes new vectors as they come.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +21,6 @@ from vitrine.errors import InputError
 
 TRAINED_ON = 8192
 CENTRES, BLOCK = 16, 32  # of four bits; vectors that faiss scans at once
-TOGETHER = 3  # components in four bits: two thirds of the bytes of two, for twice the candidates
-EARLIER = 2  # the same in files of version 0.1
 SMALLEST = 20_000  # rows; below, exact search is as fast
 
 
@@ -43,12 +41,12 @@ def build(vectors: np.ndarray, path: Path) -> None:
     """Writes the codes of unit vectors (n, dim) float32, n at least `SMALLEST`, to a file."""
     import faiss
 
-    dim = _padded(vectors.shape[1], TOGETHER)
-    index = faiss.index_factory(dim, f"PQ{dim // TOGETHER}x4fs", faiss.METRIC_INNER_PRODUCT)
+    dim = vectors.shape[1] + vectors.shape[1] % 2  # pairs of components; a zero makes an odd one even
+    index = faiss.index_factory(dim, f"PQ{dim // 2}x4fs", faiss.METRIC_INNER_PRODUCT)
     drawn = np.sort(np.random.default_rng(0).choice(len(vectors), min(TRAINED_ON, len(vectors)), replace=False))
-    index.train(_wide(vectors[drawn], dim))
+    index.train(_even(vectors[drawn]))
     for start in range(0, len(vectors), 65_536):
-        index.add(_wide(vectors[start : start + 65_536], dim))
+        index.add(_even(vectors[start : start + 65_536]))
     faiss.write_index(index, str(path))
 
 
@@ -62,8 +60,12 @@ def load(path: Path, count: int, dim: int) -> Parts:
     """
     import faiss
 
+    first, between, codes = _layout(count, dim + dim % 2)
     with path.open("rb") as file:
-        if not any(_fits(file, count, dim, together) for together in (TOGETHER, EARLIER)):
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(len(first))
+        file.seek(CENTRES * (dim + dim % 2) * 4, os.SEEK_CUR)
+        if (start, file.read(len(between)), size - file.tell()) != (first, between, codes):
             raise InputError(f"{path}: damaged (not the codes of {count} vectors)")
     return split(faiss.read_index(str(path)), faiss.omp_get_max_threads())
 
@@ -85,19 +87,9 @@ def split(index: Any, parts: int) -> Parts:
     return Parts(indexes, [start * BLOCK for start in bounds[:-1]])
 
 
-def _fits(file: BinaryIO, count: int, dim: int, together: int) -> bool:
-    """Whether a file is what `build` writes of so many vectors, with so many components in four bits."""
-    wide = _padded(dim, together)
-    first, between, codes = _layout(count, wide, together)
-    file.seek(0)
-    start = file.read(len(first))
-    file.seek(CENTRES * wide * 4, os.SEEK_CUR)
-    return (start, file.read(len(between)), os.fstat(file.fileno()).st_size - file.tell()) == (first, between, codes)
-
-
-def _layout(count: int, dim: int, together: int) -> tuple[bytes, bytes, int]:
+def _layout(count: int, dim: int) -> tuple[bytes, bytes, int]:
     """Of a file of codes: the bytes before the centres, those between centres and codes, and how many codes follow."""
-    parts = dim // together
+    parts = dim // 2
     unused = 1 << 20
     head = struct.pack("<iqqq?i", dim, count, unused, unused, True, 0)  # 0: inner product
     quantiser = struct.pack("<QQQQ", dim, parts, 4, CENTRES * dim)
@@ -108,7 +100,7 @@ def _layout(count: int, dim: int, together: int) -> tuple[bytes, bytes, int]:
 
 def candidates(codes: Parts, queries: np.ndarray, count: int) -> np.ndarray:
     """The rows whose codes are nearest to each query: (m, at most count) int64, -1 where there are fewer."""
-    queries = _wide(queries, codes.indexes[0].d)
+    queries = _even(queries)
 
     def scan(part: int) -> tuple[np.ndarray, np.ndarray]:
         index = codes.indexes[part]
@@ -128,10 +120,5 @@ def candidates(codes: Parts, queries: np.ndarray, count: int) -> np.ndarray:
     return np.take_along_axis(rows, best, axis=1)
 
 
-def _padded(dim: int, together: int) -> int:
-    return -(-dim // together) * together
-
-
-def _wide(vectors: np.ndarray, dim: int) -> np.ndarray:
-    """The vectors with zeros up to a length."""
-    return np.ascontiguousarray(np.pad(vectors, ((0, 0), (0, dim - vectors.shape[1]))), np.float32)
+def _even(vectors: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.pad(vectors, ((0, 0), (0, vectors.shape[1] % 2))), np.float32)

@@ -21,7 +21,7 @@ CONTENTS = "index.json"
 FORMAT = 1
 NAME = re.compile(r"(segment|removed)-[A-Za-z0-9_]+(\.npy)?")  # of what index.json may name
 CANDIDATES = 50  # approximate neighbours ranked exactly again, for each that is wanted
-LEAST_CANDIDATES = 2000
+LEAST_CANDIDATES = 1000
 THIN = 0.2  # share of a segment that a category or what was removed leaves; below, exact search looks at it alone
 
 
@@ -149,7 +149,7 @@ class Index:
             category: Only photos at or below this node of the category tree.
             exact: Compare with every photo, instead of nearly all.
             candidates: Photos of each segment that are scored exactly after the approximate scan; 0: 50 k, at least
-                2000.
+                1000.
 
         Raises:
             InputError: if k is below 1, the index is empty or its embeddings have another length, or no photo lies in
