@@ -79,7 +79,7 @@ def split(index: Any, parts: int) -> Parts:
     size = index.codes.size() // max(1, bounds[-1])  # bytes of a block
     indexes = []
     for start, stop in itertools.pairwise(bounds):
-        part = faiss.IndexPQFastScan(index.d, index.M, index.nbits, index.metric_type, BLOCK)
+        part: Any = faiss.IndexPQFastScan(index.d, index.M, index.nbits, index.metric_type, BLOCK)
         part.pq, part.is_trained = index.pq, True
         faiss.copy_array_to_AlignedTable(codes[start * size : stop * size], part.codes)
         part.ntotal, part.ntotal2 = min(index.ntotal, stop * BLOCK) - start * BLOCK, (stop - start) * BLOCK
