@@ -21,7 +21,7 @@ from vitrine.synth import render_catalog
 
 PHOTOS_OF_LISTING = 4.6
 COMMANDS = ("scan", "validate", "clean", "split", "train", "index", "search")
-TRAINING = ("backbone=resnet18_narrow", "image_size=64", "epochs=1")
+TRAINING = ("backbone=resnet18_narrow", "weights=none", "image_size=64", "epochs=1")
 
 
 def main() -> None:
