@@ -86,9 +86,9 @@ def grown(sizes: list[tuple[int, float, float]]) -> str:
     >>> grown([(100, 5.0, 300.0), (1100, 6.0, 300.0), (2100, 9.0, 300.0)])
     '0.0 | 2.00 | 2.00'
     """
-    (first, start, least), *_, (last, end, most) = sizes
+    (first, start, least), (last, end, most) = sizes[0], sizes[-1]
     if last == first:
-        return "| | "
+        return "nan | nan | nan"
     slope, each = 1000 * (most - least) / (last - first), 1000 * (end - start) / (last - first)
     order = math.nan
     if len(sizes) > 2:
