@@ -3,10 +3,11 @@
 import doctest
 import json
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from benchmarks import _markdown
+from benchmarks import _markdown, growth
 from benchmarks.dag_overhead import run_in_process
 from benchmarks.tables.soak import Seen, judge
 from vitrine.registry.store import Registry
@@ -21,8 +22,9 @@ def test_steps_in_one_process_promote_both_models(tmp_path: Path) -> None:
     assert all(registry.champion(task) for task in ("attributes", "taxonomy"))
 
 
-def test_tables_say_nothing_twice() -> None:
-    done = doctest.testmod(_markdown)
+@pytest.mark.parametrize("module", [_markdown, growth])
+def test_tables_say_what_their_examples_say(module: ModuleType) -> None:
+    done = doctest.testmod(module)
     assert done.attempted
     assert not done.failed
 

@@ -1,5 +1,6 @@
 """Searching with bounds against a plain sort in double precision; what the quick search may miss."""
 
+import faiss
 import numpy as np
 import pytest
 
@@ -90,3 +91,21 @@ def test_codes_of_four_bits_find_planted_and_random_neighbours(tmp_path):
     true, _ = sorted_by_cosine(queries, vectors, 20)
     assert set(range(5)) <= set(near[0][:50])
     assert np.mean([len(set(a) & set(b)) / 20 for a, b in zip(near, true, strict=True)]) > 0.99
+
+
+@pytest.mark.parametrize("queries", [1, 3])
+def test_parts_name_what_the_whole_names(tmp_path, queries):
+    vectors = unit_rows(np.random.default_rng(7).standard_normal((1000, 31)))
+    approximate.build(vectors, tmp_path / "codes")
+    whole = faiss.read_index(str(tmp_path / "codes"))
+    _, expected = whole.search(np.pad(vectors[:queries], ((0, 0), (0, 1))), 40)
+    for parts in (1, 3, 8, 99):
+        codes = approximate.split(whole, parts)
+        assert len(codes.indexes) == min(parts, 32)  # blocks of 32 vectors
+        assert [part.ntotal for part in codes.indexes][-1] <= 32 * -(-32 // parts)
+        near = approximate.candidates(codes, vectors[:queries], 40)
+        shared = [len({*a} & {*b}) for a, b in zip(near, expected, strict=True)]
+        assert min(shared) >= 38  # tables are rounded to eight bits anew in each
+    assert sorted(approximate.candidates(codes, vectors[:1], 5000)[0]) == list(range(1000))
+    loaded = approximate.load(tmp_path / "codes", 1000, 31)
+    assert approximate.candidates(loaded, vectors[:queries], 40).shape == (queries, 40)

@@ -6,8 +6,12 @@ graph it needs no structure in the data to find its way, so it finds neighbours 
 seconds and takes new vectors as they come.
 """
 
+import itertools
 import os
 import struct
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,19 @@ from vitrine.errors import InputError
 TRAINED_ON = 8192
 CENTRES, BLOCK = 16, 32  # of four bits; vectors that faiss scans at once
 SMALLEST = 20_000  # rows; below, exact search is as fast
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Codes in parts that are scanned side by side, because faiss gives a query to one core.
+
+    Attributes:
+        indexes: Of faiss, of so many consecutive vectors each.
+        first: The row at which each begins.
+    """
+
+    indexes: Sequence[Any]
+    first: Sequence[int]
 
 
 def build(vectors: np.ndarray, path: Path) -> None:
@@ -33,8 +50,8 @@ def build(vectors: np.ndarray, path: Path) -> None:
     faiss.write_index(index, str(path))
 
 
-def load(path: Path, count: int, dim: int) -> Any:
-    """What `build` wrote of so many vectors, memory-mapped where faiss can.
+def load(path: Path, count: int, dim: int) -> Parts:
+    """What `build` wrote of so many vectors, a part for each thread that faiss may use.
 
     faiss believes every length in a file. So all of it but the numbers is compared with what `build` writes.
 
@@ -50,7 +67,24 @@ def load(path: Path, count: int, dim: int) -> Any:
         file.seek(CENTRES * (dim + dim % 2) * 4, os.SEEK_CUR)
         if (start, file.read(len(between)), size - file.tell()) != (first, between, codes):
             raise InputError(f"{path}: damaged (not the codes of {count} vectors)")
-    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    return split(faiss.read_index(str(path)), faiss.omp_get_max_threads())
+
+
+def split(index: Any, parts: int) -> Parts:
+    """An index in at most so many parts, of whole blocks of vectors."""
+    import faiss
+
+    codes = faiss.rev_swig_ptr(index.codes.get(), index.codes.size())
+    bounds = np.unique(np.linspace(0, -(-index.ntotal // BLOCK), parts + 1).astype(int)).tolist()
+    size = index.codes.size() // max(1, bounds[-1])  # bytes of a block
+    indexes = []
+    for start, stop in itertools.pairwise(bounds):
+        part: Any = faiss.IndexPQFastScan(index.d, index.M, index.nbits, index.metric_type, BLOCK)
+        part.pq, part.is_trained = index.pq, True
+        faiss.copy_array_to_AlignedTable(codes[start * size : stop * size], part.codes)
+        part.ntotal, part.ntotal2 = min(index.ntotal, stop * BLOCK) - start * BLOCK, (stop - start) * BLOCK
+        indexes.append(part)
+    return Parts(indexes, [start * BLOCK for start in bounds[:-1]])
 
 
 def _layout(count: int, dim: int) -> tuple[bytes, bytes, int]:
@@ -64,10 +98,26 @@ def _layout(count: int, dim: int) -> tuple[bytes, bytes, int]:
     return b"IPfs" + head + quantiser, struct.pack("<iiiQQQ", 0, BLOCK, 0, blocks, even, codes), codes
 
 
-def candidates(index: Any, queries: np.ndarray, count: int) -> np.ndarray:
-    """The rows whose codes are nearest to each query: (m, count) int64, -1 where there are fewer."""
-    rows: np.ndarray = index.search(_even(queries), min(count, index.ntotal))[1]
-    return rows
+def candidates(codes: Parts, queries: np.ndarray, count: int) -> np.ndarray:
+    """The rows whose codes are nearest to each query: (m, at most count) int64, -1 where there are fewer."""
+    queries = _even(queries)
+
+    def scan(part: int) -> tuple[np.ndarray, np.ndarray]:
+        index = codes.indexes[part]
+        scores, rows = index.search(queries, min(count, index.ntotal))
+        return scores, np.where(rows < 0, -1, rows + codes.first[part])
+
+    parts = range(len(codes.indexes))
+    if len(queries) == 1 and len(parts) > 1:
+        with ThreadPoolExecutor(len(parts)) as pool:  # of this call: threads do not outlive a fork
+            found = list(pool.map(scan, parts))
+    else:  # faiss deals several queries to the cores
+        found = [scan(part) for part in parts]
+    scores, rows = (np.concatenate(column, axis=1) for column in zip(*found, strict=True))
+    if rows.shape[1] <= count:
+        return rows
+    best = np.argpartition(scores, rows.shape[1] - count, axis=1)[:, -count:]
+    return np.take_along_axis(rows, best, axis=1)
 
 
 def _even(vectors: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ CODE = 127
 ROWS_AT_ONCE = 65_536
 QUERIES_AT_ONCE = 64
 ROUNDING = 1e-5  # of float32 sums over some thousand components
+SURELY = 6.0  # standard deviations: passed once in a thousand million
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Codes:
     scale: np.ndarray
     slack: np.ndarray
 
-    def part(self, rows: slice) -> "Codes":
-        """Some consecutive rows."""
+    def part(self, rows: slice | np.ndarray) -> "Codes":
+        """Some of the rows."""
         return Codes(self.code[rows], self.scale[rows], self.slack[rows])
 
 
@@ -77,11 +78,14 @@ def search_exact(
 def best_of(
     rows: np.ndarray, query: np.ndarray, vectors: np.ndarray, codes: Codes, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k best of some rows for one unit vector, exactly; few of the float32 vectors are read."""
-    code = encode(query[None])
-    scale, slack = codes.scale[rows], codes.slack[rows]
-    near = (codes.code[rows] @ (code.code[0] * code.scale[0])) * scale
-    doubt = code.slack[0] * (1 + slack) + slack + ROUNDING
+    """The k best of some rows for one unit vector, with exact scores; few of the float32 vectors are read.
+
+    Rounding errors are as good as independent, so that a score is off by ‖x - x̂‖ / √dim in the mean; a row that
+    `SURELY` as much could not bring among the k best is not scored.
+    """
+    own, some = encode(query[None]), codes.part(rows)
+    near = _approximate(own, some)[0].numpy()
+    doubt = (own.slack[0] * (1 + some.slack) + some.slack) * min(1.0, SURELY / len(query) ** 0.5) + ROUNDING
     kept = rows
     if len(rows) > k:
         kept = rows[near + doubt >= np.partition(near - doubt, len(rows) - k)[len(rows) - k]]

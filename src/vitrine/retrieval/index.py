@@ -20,7 +20,7 @@ from vitrine.retrieval.segment import Segment, in_order, mapped, unit_rows, writ
 CONTENTS = "index.json"
 FORMAT = 1
 NAME = re.compile(r"(segment|removed)-[A-Za-z0-9_]+(\.npy)?")  # of what index.json may name
-CANDIDATES = 50  # approximate neighbours ranked exactly again, for each that is wanted
+CANDIDATES = 25  # approximate neighbours ranked exactly again, for each that is wanted
 LEAST_CANDIDATES = 1000
 THIN = 0.2  # share of a segment that a category or what was removed leaves; below, exact search looks at it alone
 
@@ -148,7 +148,7 @@ class Index:
             k: At least 1.
             category: Only photos at or below this node of the category tree.
             exact: Compare with every photo, instead of nearly all.
-            candidates: Photos of each segment that are scored exactly after the approximate scan; 0: 50 k, at least
+            candidates: Photos of each segment that are scored exactly after the approximate scan; 0: 25 k, at least
                 1000.
 
         Raises:
@@ -210,9 +210,8 @@ class Index:
         return added
 
     def _hit(self, segment: int, row: int, score: float) -> Hit:
-        row_values = self.segments[segment].rows.iloc[row]
-        place = f"{self.segments[segment].folder.name}/{row}"
-        return Hit(row_values["image"], row_values["uri"], row_values["product"], row_values["category"], score, place)
+        image, uri, product, category = (column[row] for column in self.segments[segment].columns)
+        return Hit(image, uri, product, category, score, f"{self.segments[segment].folder.name}/{row}")
 
     def _read_alive(self, segment: Segment) -> np.ndarray:
         segment.check()

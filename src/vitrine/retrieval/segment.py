@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,6 +99,11 @@ class Segment:
             raise InputError(f"{path}: damaged ({' '.join(str(error).split())})") from error
 
     @cached_property
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """The rows' columns one by one, of which single values are had at once."""
+        return tuple(self.rows[name].to_numpy(dtype=object) for name in COLUMNS)
+
+    @cached_property
     def vectors(self) -> np.ndarray:
         """(n, dim) float32."""
         return mapped(self.folder / VECTORS, np.float32, (-1, -1))
@@ -113,7 +117,7 @@ class Segment:
         return Codes(code, np.array(scale), np.array(slack))
 
     @cached_property
-    def product_codes(self) -> Any:
+    def product_codes(self) -> approximate.Parts | None:
         """For approximate search; None in a small segment."""
         path = self.folder / PRODUCT_CODES
         return approximate.load(path, *self.vectors.shape) if path.exists() else None
