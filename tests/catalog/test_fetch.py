@@ -101,8 +101,8 @@ def test_what_dvc_pushed_to_a_folder(project, tmp_path):
 
 
 def test_what_dvc_pushed_to_s3(project, bucket, s3_environment, tmp_path):
-    dvc(project / "repo", "remote", "add", "-f", "s3", f"{bucket}/dvc")
-    dvc(project / "repo", "push", "-r", "s3", env=s3_environment)
+    commands = ("remote", "add", "-f", "s3", f"{bucket}/dvc"), ("push", "-r", "s3")
+    dvc(project / "repo", *commands, env=s3_environment)
     files.write_bytes(f"{bucket}/data.dvc", (project / "data.dvc").read_bytes())
     catalog = fetch(f"{bucket}/data.dvc", tmp_path / "out", remote=f"{bucket}/dvc/", cache=tmp_path / "cache")
     assert (tmp_path / "cache" / tracked_hash(project / "data.dvc") / "images/new.jpg").read_bytes() == b"new"

@@ -8,6 +8,7 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from faulty_s3 import FaultyS3
@@ -134,6 +135,7 @@ def test_promotions_through_an_s3_that_fails_every_second_time(
         for _ in range(first):
             server.next_fault()
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))  # between two tries
         files.forget_clients()
         promoted = [registry.promote("taxonomy", model(name, name.encode()), METRICS, name) for name in "ab"]
         assert registry.champion("taxonomy") == promoted[1]
