@@ -27,7 +27,7 @@ from vitrine.synth import render_catalog
 pytestmark = pytest.mark.slow
 
 SHELVES, COLOURS = "category", "attr:colour"
-LONG = ["train_epochs=12"]  # long enough to be killed in the middle
+LONG = ["train_epochs=6"]  # long enough to be killed in the middle
 
 
 @dataclass(frozen=True)
