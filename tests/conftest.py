@@ -23,11 +23,23 @@ _read_api = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFile
 JSONFileLoader.load_file = lambda _, path: _read_api(path)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begins with the files that have slow tests: one of them at the end would keep a single core busy for minutes."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Marks what needs a fixture that is `slow_to_make`, and begins with the files that have slow tests.
+
+    One of them at the end would keep a single core busy for minutes.
+    """
+    for item in items:
+        if slow_to_make.__name__ in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
+    yield
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session")
+def slow_to_make() -> None:
+    """Asked for by fixtures that take seconds, of training mostly: tests that use them are slow."""
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,9 @@ from vitrine import files
 from vitrine.catalog import Catalog, write_catalog
 from vitrine.catalog.dvc_file import object_name
 
-
-COMMANDS = "import json, sys; from dvc.cli import main; sys.exit(any(main(['-q', *own]) for own in json.loads(sys.argv[1])))"
+COMMANDS = (
+    "import json, sys; from dvc.cli import main; sys.exit(any(main(['-q', *own]) for own in json.loads(sys.argv[1])))"
+)
 
 
 def dvc(folder: Path, *commands: Sequence[str], env: dict[str, str] | None = None) -> None:

@@ -100,7 +100,9 @@ def test_all_photos_arrive_though_one_request_in_five_fails(pushed, fetched):
     assert asked // 5 == sum(faults[fault] for fault in FAULTS)
     assert min(faults[fault] for fault in FAULTS) > PHOTOS // 50
     assert len(fetched.server.read) == PHOTOS + 2  # the table and the list
-    assert f"fetched {PHOTOS + 1:,} of {PHOTOS + 1:,} objects, {sum_of_sizes(catalog.root):.1f} MB (" in fetched.done.err
+    assert (
+        f"fetched {PHOTOS + 1:,} of {PHOTOS + 1:,} objects, {sum_of_sizes(catalog.root):.1f} MB (" in fetched.done.err
+    )
 
 
 def sum_of_sizes(folder):

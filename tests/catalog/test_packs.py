@@ -144,7 +144,7 @@ def take(table, cache, barrier, answers):
     answers.put((os.getpid(), len(arrived(found)), found.root))
 
 
-@pytest.mark.parametrize("locks", [True, False])
+@pytest.mark.parametrize("locks", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_several_pods_fill_one_volume_at_once(catalog, bucket, tmp_path, monkeypatch, locks):
     """On a volume without locks all do the work, and each finds everything whole."""
     table = keep(catalog, bucket)

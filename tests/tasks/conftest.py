@@ -10,7 +10,7 @@ COMMON = ["image_size=32", "batch_size=16", "precision=32", "weights=none"]
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, slow_to_make):
     """The catalog and, by name, three model folders."""
     folder = tmp_path_factory.mktemp("trained")
     catalog = toy_catalog(folder / "toys")

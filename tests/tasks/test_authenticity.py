@@ -379,7 +379,7 @@ class TestDescribe:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, slow_to_make):
     """The toy listings and models that learnt them: with attention, with scores of photos, and with neither."""
     folder = tmp_path_factory.mktemp("trained")
     catalog = learnable_catalog(folder / "data", listings=96)
