@@ -112,7 +112,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(pages, "evidently_page", lambda drift, before, now, path: path.write_text("page"))
     monkeypatch.setattr(validate, "great_expectations_page", lambda *_: "page")
     monkeypatch.setattr(Page, "figure", lambda *_: None)
-    monkeypatch.setattr(embedding_map, "flattened", lambda points: points[:, :2])
+    monkeypatch.setattr(embedding_map, "laid_out", lambda points, seed: points[:, :2])
     trace, traced = export.exported, []
 
     def once(model):
