@@ -106,20 +106,26 @@ def held(folder):
     return sorted(rows["uri"]), len(index)
 
 
+def once(function):
+    """The same answer whoever asks, also in child processes made later."""
+    answers = []
+
+    def asked(*arguments):
+        answers[:] = answers or [function(*arguments)]
+        return answers[0]
+
+    return asked
+
+
 @pytest.fixture
 def quick(monkeypatch):
-    """What takes seconds and has no say in what is written when: pages are bare, and a graph is traced once."""
+    """What takes seconds and has no say in what is written when is done once: graphs, rules' findings; pages are bare."""
     monkeypatch.setattr(pages, "evidently_page", lambda drift, before, now, path: path.write_text("page"))
     monkeypatch.setattr(validate, "great_expectations_page", lambda *_: "page")
     monkeypatch.setattr(Page, "figure", lambda *_: None)
     monkeypatch.setattr(embedding_map, "laid_out", lambda points, seed: points[:, :2])
-    trace, traced = export.exported, []
-
-    def once(model):
-        traced[:] = traced or [trace(model)]
-        return traced[0]
-
-    monkeypatch.setattr(export, "exported", once)
+    for module, name in ((export, "exported"), (validate, "evaluate")):
+        monkeypatch.setattr(module, name, once(getattr(module, name)))
 
 
 @pytest.mark.usefixtures("quick")

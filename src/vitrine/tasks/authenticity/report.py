@@ -9,7 +9,7 @@ from vitrine.catalog import Catalog
 from vitrine.data.heat import heat_thumbnail
 from vitrine.evaluation.beside import add_baseline
 from vitrine.evaluation.calibration import BINS, reliability
-from vitrine.evaluation.embedding_map import embedding_map
+from vitrine.evaluation.embedding_map import PROJECTED, embedding_map
 from vitrine.evaluation.roc import roc
 from vitrine.predictions import ListingPredictions
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
@@ -23,7 +23,6 @@ SHOWN = {"wrong": 8, "asked": 6, "right": 6}  # listings of each kind on the pag
 PHOTOS = 6  # of a listing, the least decisive are left out
 EVEN = 0.98  # attention this even, of 1, weighs no photo over another
 DRAWS = 500
-PROJECTED = 2000
 SEED = 0
 SOFT, ACCENT, GOOD, WARN, BAD = "#667085", "#3454d1", "#12805c", "#b25e09", "#c4320a"
 
