@@ -19,6 +19,8 @@ from vitrine.catalog.node_cache import NodeCache
 from vitrine.errors import InputError
 from vitrine.quality.scan import parse_shard, shard_images
 
+pytestmark = pytest.mark.slow
+
 COUNT = 60
 STATE = "0123456789abcdef"
 
@@ -144,7 +146,7 @@ def take(table, cache, barrier, answers):
     answers.put((os.getpid(), len(arrived(found)), found.root))
 
 
-@pytest.mark.parametrize("locks", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("locks", [True, False])
 def test_several_pods_fill_one_volume_at_once(catalog, bucket, tmp_path, monkeypatch, locks):
     """On a volume without locks all do the work, and each finds everything whole."""
     table = keep(catalog, bucket)
