@@ -475,6 +475,7 @@ def test_how_a_retraining_ended(kubeflow, vitrine):
     assert own.failed("unknown") is False
 
 
+@pytest.mark.slow  # two processes that compile
 def test_a_package_is_the_same_whatever_the_order_of_its_keys(tmp_path):
     """kfp writes a default's keys into the header in an order that differs from process to process."""
     command = "import sys; from pathlib import Path; from pipelines.packages import compile_pipeline as c; c('retrain', Path(sys.argv[1]))"
