@@ -73,7 +73,7 @@ NEW = {
     "predict": lambda made, out: score(str(made[0] / "toys"), str(made[0] / "taxonomy"), str(out.with_suffix(".csv"))),
     "reference": reference,
     "synth": lambda made, out: render_catalog(out, listings=2),
-    "validate": lambda made, out: validate.validate_catalog(made[1], out, workers=1),
+    "validate": lambda made, out: validate.validate_catalog(made[1].with_table(made[1].table[:24]), out, workers=1),
 }
 
 

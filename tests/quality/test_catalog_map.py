@@ -33,6 +33,7 @@ def data_of(path):
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
 
 
+@pytest.mark.slow
 def test_labels_and_findings_colour_it(source, tmp_path):
     validate_catalog(source, tmp_path / "report", as_map=True, workers=1)
     data = data_of(tmp_path / "report/map.html")

@@ -155,6 +155,7 @@ def test_the_summary_counts_what_is_there():
     }
 
 
+@pytest.mark.slow
 def test_the_summary_stays_small_whatever_the_labels(tmp_path):
     rows = 1500
     table = pd.DataFrame({"image": [f"{n}.jpg" for n in range(rows)]}, dtype=TEXT)
