@@ -60,6 +60,7 @@ def moved(reference, current, rules=QUICK):
     return {finding.signal for finding in detect(reference, current, rules)[0] if finding.moved}
 
 
+@pytest.mark.slow
 def test_a_reference_does_not_alarm_against_halves_of_itself():
     reference = table(800, seed=0)
     alarms = [moved(reference, reference.sample(frac=0.5, random_state=seed)) for seed in range(20)]
@@ -164,6 +165,7 @@ def test_distances_are_those_of_scipy_and_evidently():
     assert found["level1"] == pytest.approx(jensenshannon(*shares))
 
 
+@pytest.mark.slow
 def test_the_embedding_distance_is_the_frechet_distance():
     """For diagonal Gaussians: sum of (difference of means)^2 + (difference of deviations)^2."""
     rng = np.random.default_rng(0)
@@ -347,6 +349,7 @@ def test_a_reference_of_photos_does_not_alarm_against_itself_nor_against_more_th
     assert sum(judge(side, replace(side, table=half), rules).drifted for half in halves) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "signal"),
     [

@@ -199,6 +199,7 @@ def test_text_columns_may_be_absent(make, tmp_path):
     assert catalog.table["image"].dtype == TEXT
 
 
+@pytest.mark.slow
 def test_the_earlier_catalog_tells_what_became_of_rows(make, tmp_path):
     def rows(colour, count):
         return [{"image": f"images/{n}.jpg", "attr:colour": colour if n < 3 else "blue"} for n in range(count)]

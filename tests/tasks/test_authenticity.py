@@ -141,10 +141,8 @@ class TestEverySystem:
             if parameter.ndim > 1:
                 assert (parameter.grad != 0).any(), name
 
-    @pytest.mark.parametrize(
-        "variant",
-        [name if name == "ssa" else pytest.param(name, marks=pytest.mark.slow) for name in Authenticity.variants],
-    )
+    @pytest.mark.slow
+    @every_system
     def test_a_few_steps_learn_a_few_listings_by_heart(self, variant):
         torch.manual_seed(0)
         net = build(config(variant)).train()
