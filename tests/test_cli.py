@@ -238,6 +238,7 @@ def test_drift_of_a_catalog_from_itself_and_from_another(vitrine, home, tmp_path
     assert {"report.html", "results.json"} <= set(in_(tmp_path / "moved"))
 
 
+@pytest.mark.slow
 def test_compile_writes_a_package(vitrine, tmp_path):
     done = vitrine("pipeline", "compile", "retrain", tmp_path / "build" / "retrain.yaml")
     assert done.code == 0, done.err
@@ -380,6 +381,7 @@ def test_a_damaged_model_folder(vitrine, home, tmp_path, name, data, part):
 # Streams, as another program sees them.
 
 
+@pytest.mark.slow
 def test_one_line_on_stderr_and_nothing_on_stdout(tmp_path):
     done = start("validate", tmp_path / "nope", "--report", tmp_path / "out")
     assert (done.returncode, done.stdout) == (2, "")

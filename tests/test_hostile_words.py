@@ -106,6 +106,7 @@ def test_a_history_does_nothing_to_a_terminal(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.rstrip("\n").isprintable()
 
 
+@pytest.mark.slow
 def test_no_table_for_spreadsheets_holds_what_somebody_else_wrote(tmp_path):
     writing = set()
     for path in (path for folder in ("src", "components", "pipelines") for path in (ROOT / folder).rglob("*.py")):

@@ -326,6 +326,7 @@ def test_several_users_have_their_namespaces(kubeflow, vitrine):
     assert only(kubeflow.state.runs)["service_account"] == "vitrine-runner"
 
 
+@pytest.mark.slow
 def test_the_namespace_of_a_pod_is_taken_where_none_is_named(kubeflow, vitrine, monkeypatch):
     kubeflow.state.multi_user = True
     message, _ = vitrine("submit", "retrain", *HERE)

@@ -198,6 +198,7 @@ def test_the_sample_keeps_what_stands_in_both_revisions():
     assert len(sample(table, photos.assign(readable=False), 200)) == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from(["", "x", "y"])), max_size=12),
@@ -274,6 +275,7 @@ def test_broken_samples_and_results_are_refused(tmp_path):
         read_revision(str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [0, 1])
 def test_tiny_catalogs_have_a_history(rows):
     table, photos = table_of(rows), photos_of(rows)
@@ -292,6 +294,7 @@ def test_the_difference_is_a_function_of_the_files_only():
     assert summary["format"] == history.FORMAT
 
 
+@pytest.mark.slow
 def test_columns_of_a_small_sample_are_compared_with_chance_at_its_size():
     """934 rows against 70 of the same: a test chosen by the larger side's size alone cries drift in most columns."""
 

@@ -79,9 +79,8 @@ def held_to_the_truth(planted: Planted, work: Path, min_class_count: int = 20) -
     assert not missed, shown.to_string()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "grocery" else pytest.mark.slow) for name in SETS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETS)
 def test_planted_faults_are_found(catalogs, tmp_path, name):
     rows = 150 if name == "clothing" else 60
     held_to_the_truth(plant(catalogs[name], tmp_path / "planted", 0, QUICK[name], rows), tmp_path, min_class_count=2)

@@ -187,6 +187,7 @@ def test_configs_are_found_by_name():
             configs.path(name)
 
 
+@pytest.mark.slow
 def test_great_expectations_is_not_loaded_before_it_is_needed():
     code = "import sys, vitrine.quality.validate; sys.exit('great_expectations' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, env=os.environ).returncode == 0

@@ -192,6 +192,7 @@ def test_without_validation_listings_it_is_calibrated_on_the_training_ones(listi
     assert config["calibration"]["listing"] == pytest.approx(fit_platt(asked.score, truth), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_it_ends_when_the_objective_has_settled(listings, tmp_path, capsys):
     train("authenticity", "ssa", listings, tmp_path / "m", [*SMALL, "epochs=6", "tolerance=100"])
     assert len(json.loads((tmp_path / "m" / "config.json").read_text())["history"]) == 4

@@ -181,6 +181,7 @@ class TestOddTrees:
         train("taxonomy", variant, catalog, tmp_path / variant, SMALL)
         return compute_metrics(apply(tmp_path / variant, catalog.of_split("test")))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("variant", ["bcnn-mcr", "ssmtl-rl", "modern-mtl"])
     def test_a_category_seen_only_in_test_is_a_miss(self, toys, tmp_path, variant):
         unseen = toys.table["category"].where(toys.table["split"] != "test", "Other/New")
