@@ -187,6 +187,7 @@ CHANGED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGED)
 def test_changed_copies_are_confirmed(tmp_path, name):
     frames = {

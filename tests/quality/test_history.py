@@ -177,6 +177,7 @@ def test_distances_are_those_of_the_samples():
     assert change.before == pytest.approx(np.quantile(one["brightness"], [0.05, 0.25, 0.5, 0.75, 0.95]), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [30, 200, 3000])
 def test_samples_of_one_source_rarely_move(rows):
     alarms = 0

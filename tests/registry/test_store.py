@@ -125,6 +125,7 @@ def test_a_killed_process_leaves_the_champion_whole(tmp_path, model):
     assert registry.promote("taxonomy", model("third", b"3"), METRICS, "x").previous == first.version
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["500", "503", "dropped", "cut short", "lost", "slow"])
 @pytest.mark.parametrize("first", [1, 2])
 def test_promotions_through_an_s3_that_fails_every_second_time(

@@ -72,6 +72,7 @@ def test_attention_by_view_stands_beside_an_even_share(page):
     assert cells == ["stamp", "10", "70.0 %", "33.3 %", "100.0 %"]
 
 
+@pytest.mark.slow
 def test_attention_that_weighs_all_photos_alike_is_named(answered, page):
     _, catalog = answered
     even = an_outcome(PROBABILITY, TRUTH, [np.full(3, 1 / 3)] * 10)
@@ -87,6 +88,7 @@ def test_a_system_without_attention_or_maps_has_a_page_too(answered):
     assert "How training went" not in page
 
 
+@pytest.mark.slow
 def test_figures_of_single_views_stand_above_those_of_all_photos(answered):
     outcome, catalog = answered
     alone = an_outcome([0.9, 0.1] * 5, [A, C] * 5, views=[["tag"]] * 10)
@@ -98,12 +100,14 @@ def test_figures_of_single_views_stand_above_those_of_all_photos(answered):
     assert rows[1][:3] == ["all photos", "9", f"{100 * metrics['accuracy']:.1f} %"]
 
 
+@pytest.mark.slow
 def test_a_model_that_only_asks_says_so(answered):
     _, catalog = answered
     page = page_of(an_outcome([0.5] * 10, TRUTH), catalog)
     assert "Asks an expert about every listing" in page
 
 
+@pytest.mark.slow
 def test_experts_stand_beside_the_model_and_their_contradictions_are_counted(answered):
     outcome, catalog = answered
     table = catalog.table.assign(product="P" + (catalog.table.index // 6).astype(str))  # two listings a product
@@ -126,6 +130,7 @@ def test_text_of_the_catalog_is_shown_as_text(answered):
     assert "&lt;script&gt;" in page
 
 
+@pytest.mark.slow
 def test_a_photo_that_cannot_be_read_leaves_a_gap_not_an_error(answered, tmp_path):
     outcome, _ = answered
     catalog = catalog_of(outcome, tmp_path)
