@@ -1,5 +1,6 @@
 """Real photos, and S3 as moto serves it over HTTP."""
 
+import functools
 import os
 import socket
 import subprocess
@@ -10,11 +11,35 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from vitrine import files
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # `make test` starts one of these a core
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+_read_api = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
+# What boto3 knows of S3's API is read once a process, not once for each client that a test makes: 0.1 s each.
+JSONFileLoader.load_file = lambda _, path: _read_api(path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Marks what needs a fixture that is `slow_to_make`, and begins with the files that have slow tests.
+
+    One of them at the end would keep a single core busy for minutes.
+    """
+    for item in items:
+        if slow_to_make.__name__ in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    yield
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session")
+def slow_to_make() -> None:
+    """Asked for by fixtures that take seconds, of training mostly: tests that use them are slow."""
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,7 @@ class FakeKubeflow(JsonServer):
         (part,) = email.message_from_bytes(head + asked.body, policy=policy.HTTP).iter_parts()
         if part.get_param("name", header="content-disposition") != "uploadfile":
             raise Refused(400, "Invalid input error: no uploadfile")
-        spec, *_ = yaml.safe_load_all(part.get_payload(decode=True))
+        spec, *_ = yaml.load_all(part.get_payload(decode=True), yaml.CSafeLoader)
         if spec.get("schemaVersion") != "2.1.0" or "root" not in spec:
             raise Refused(400, "Invalid input error: unknown template format")
         own = {key: value for key, value in self.state.versions.items() if value["pipeline_id"] == query["pipelineid"]}

@@ -16,7 +16,7 @@ CODES = {"500": "InternalError", "503": "SlowDown", "403": "AccessDenied"}
 class FaultyS3(ThreadingHTTPServer):
     """Passes requests on, but lets every nth one fail with the next of some faults; `with` runs it in a thread.
 
-    `lost`: what was asked for is done, but there is no answer; `slow`: the answer takes a second.
+    `lost`: what was asked for is done, but there is no answer; `slow`: the answer takes a tenth of a second.
 
     Attributes:
         url: Its address.
@@ -75,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
             if fault == "whole":
                 del self.headers["Range"]
             if fault == "slow":
-                time.sleep(1)
+                time.sleep(0.1)
             del self.headers["Expect"]  # was answered already
             connection = http.client.HTTPConnection(self.server.target, timeout=60)
             connection.request(self.command, self.path, body or None, headers=dict(self.headers))

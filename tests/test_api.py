@@ -24,7 +24,7 @@ QUICK = ("epochs=2", "image_size=32", "workers=1", "weights=none")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, slow_to_make):
     folder = tmp_path_factory.mktemp("api")
     catalog = toy_catalog(folder / "toys")
     train("taxonomy", "ssmtl-ca", catalog, folder / "model", (*QUICK, "hidden=16"))

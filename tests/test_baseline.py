@@ -24,7 +24,7 @@ def toys(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def model(toys, tmp_path_factory):
+def model(toys, tmp_path_factory, slow_to_make):
     out = tmp_path_factory.mktemp("models") / "taxonomy"
     return train("taxonomy", "bmtl-ca", toys, out, [*QUICK, "hidden=8"])
 
@@ -105,12 +105,14 @@ def test_a_catalog_of_test_rows_alone_has_nothing_to_fit(toys, model, tmp_path, 
     assert "no baseline: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_attributes(toys, tmp_path):
     train("attributes", "bce", toys, tmp_path / "m", QUICK)
     metrics = evaluate(tmp_path / "m", toys, tmp_path / "out")
     assert metrics["baseline/attr:colour/recall@1"] > 0.6
 
 
+@pytest.mark.slow
 def test_representation_and_matching_search_with_features_as_they_came(toys, tmp_path):
     settings = [*QUICK, "trunk=upper"]
     train("representation", "base", toys, tmp_path / "r", settings)
@@ -123,6 +125,7 @@ def test_representation_and_matching_search_with_features_as_they_came(toys, tmp
     assert metrics["baseline/top20"] == pytest.approx(metrics["top20"], abs=0.05)
 
 
+@pytest.mark.slow
 def test_listings_are_judged_by_their_photos_mean(tmp_path):
     catalog = learnable_catalog(tmp_path / "data", listings=48)
     train("authenticity", "mil-att", catalog, tmp_path / "a", QUICK)

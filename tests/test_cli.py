@@ -203,6 +203,7 @@ def test_split_gives_every_row_a_split_but_for_the_gallery(home):
     assert (table.groupby("listing")["split"].nunique() == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["taxonomy", "teacher"])
 def test_a_model_folder_is_evaluated_and_asked(vitrine, home, tmp_path, model):
     assert in_(home / model) == ["card.md", "config.json", "metrics.json", "model.safetensors"]
@@ -223,6 +224,7 @@ def test_a_model_folder_is_evaluated_and_asked(vitrine, home, tmp_path, model):
     assert all(len(answer) <= 2 and 0 <= answer[0]["confidence"] <= 1 for answer in answers)
 
 
+@pytest.mark.slow
 def test_drift_of_a_catalog_from_itself_and_from_another(vitrine, home, tmp_path):
     same = vitrine("drift", home / "data", home / "data", tmp_path / "same")
     assert same.code == 0
@@ -236,6 +238,7 @@ def test_drift_of_a_catalog_from_itself_and_from_another(vitrine, home, tmp_path
     assert {"report.html", "results.json"} <= set(in_(tmp_path / "moved"))
 
 
+@pytest.mark.slow
 def test_compile_writes_a_package(vitrine, tmp_path):
     done = vitrine("pipeline", "compile", "retrain", tmp_path / "build" / "retrain.yaml")
     assert done.code == 0, done.err
@@ -378,6 +381,7 @@ def test_a_damaged_model_folder(vitrine, home, tmp_path, name, data, part):
 # Streams, as another program sees them.
 
 
+@pytest.mark.slow
 def test_one_line_on_stderr_and_nothing_on_stdout(tmp_path):
     done = start("validate", tmp_path / "nope", "--report", tmp_path / "out")
     assert (done.returncode, done.stdout) == (2, "")
@@ -385,6 +389,7 @@ def test_one_line_on_stderr_and_nothing_on_stdout(tmp_path):
     assert in_(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_predictions_alone_go_to_stdout(home):
     photo = home / "data" / read_catalog(home / "data").table["image"][0]
     done = start("predict", home / "taxonomy", photo)
@@ -393,6 +398,7 @@ def test_predictions_alone_go_to_stdout(home):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_one_unreadable_photo_does_not_cost_the_others_their_answers(home, tmp_path):
     photos = [home / "data" / image for image in read_catalog(home / "data").table["image"][:2]]
     (tmp_path / "bad.jpg").write_bytes(b"no photo")

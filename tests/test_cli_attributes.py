@@ -20,7 +20,7 @@ QUICK = [*SETTINGS, "--set=views=1"]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(tmp_path_factory, slow_to_make):
     """A catalog, its teachers and their student."""
     folder = tmp_path_factory.mktemp("attributes")
     catalog = toy_catalog(folder / "data", photos=72, size=16)

@@ -23,7 +23,7 @@ SETTINGS = (
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(tmp_path_factory, slow_to_make):
     """A catalog of listings, and a model that learnt them."""
     folder = tmp_path_factory.mktemp("listings")
     catalog = learnable_catalog(folder / "data", listings=72)

@@ -16,6 +16,8 @@ from vitrine.model import save_model
 from vitrine.predict import Model
 from vitrine.train import train
 
+pytestmark = pytest.mark.slow
+
 COMMON = {"backbone": "resnet18_narrow", "image_size": 32}
 LEAVES = ["A/B", "A/C", "D/E"]
 TAXONOMY = COMMON | {
@@ -56,21 +58,7 @@ def model_of(config):
     return Model(task, net, config)
 
 
-QUICKLY = {
-    "salient",
-    "plain",
-    "bce",
-    "student",
-    "matching",
-    "ssa",
-    "ssa-max",
-    "ms-cnn",
-}  # the others are of these kinds
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICKLY else pytest.mark.slow) for name in CONFIGS]
-)
+@pytest.mark.parametrize("name", CONFIGS)
 def test_every_batch_is_answered_as_by_torch(name):
     model = model_of(CONFIGS[name])
     data, largest = exported(model)
@@ -134,7 +122,6 @@ def test_a_difference_is_seen(monkeypatch):
     assert export.difference(model.task.graph(model.net, model.config), data) == pytest.approx(0.01, rel=0.2)
 
 
-@pytest.mark.slow
 def test_systems_of_several_nets(tmp_path):
     catalog = toy_catalog(tmp_path / "toys", photos=72)
     settings = ["epochs=1", "image_size=32", "workers=1", "weights=none", "hidden=8"]

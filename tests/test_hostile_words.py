@@ -50,6 +50,7 @@ def test_no_setting_asks_an_address(toys, tmp_path, monkeypatch, task, variant, 
     assert len(str(refused.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_types_and_labels_name_no_files(toys, tmp_path):
     table = toys.table.drop(columns=[name for name in toys.table if name.startswith("attr:")])
     table["attr:../../up"] = ["../../red" if i % 2 else "/etc/blue" for i in range(len(table))]
@@ -105,6 +106,7 @@ def test_a_history_does_nothing_to_a_terminal(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.rstrip("\n").isprintable()
 
 
+@pytest.mark.slow
 def test_no_table_for_spreadsheets_holds_what_somebody_else_wrote(tmp_path):
     writing = set()
     for path in (path for folder in ("src", "components", "pipelines") for path in (ROOT / folder).rglob("*.py")):

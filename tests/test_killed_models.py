@@ -14,16 +14,17 @@ from killing import kills
 from toys import toy_catalog
 
 from pipelines.packages import compile_pipeline, content_hash
-from vitrine import tasks
+from vitrine import export, tasks
 from vitrine.catalog import write_catalog
 from vitrine.errors import InputError
 from vitrine.evaluate import evaluate
-from vitrine.export import export_onnx
+from vitrine.evaluation import embedding_map
 from vitrine.monitoring import pages
 from vitrine.monitoring.drift import build_reference, compare
 from vitrine.predict import Model
-from vitrine.quality.validate import validate_catalog
+from vitrine.quality import validate
 from vitrine.registry import Registry
+from vitrine.report import Page
 from vitrine.retrieval.index import Index
 from vitrine.scoring import score
 from vitrine.synth import render_catalog
@@ -67,12 +68,12 @@ NEW = {
     "compile": lambda made, out: compile_pipeline("monitor", out.with_suffix(".yaml")),
     "drift": drift,
     "evaluate": evaluation,
-    "export": lambda made, out: export_onnx(made[0] / "taxonomy", out),
+    "export": lambda made, out: export.export_onnx(made[0] / "taxonomy", out),
     "index": lambda made, out: make_index(made[0] / "representation", made[1], out),
     "predict": lambda made, out: score(str(made[0] / "toys"), str(made[0] / "taxonomy"), str(out.with_suffix(".csv"))),
     "reference": reference,
     "synth": lambda made, out: render_catalog(out, listings=2),
-    "validate": lambda made, out: validate_catalog(made[1], out, workers=1),
+    "validate": lambda made, out: validate.validate_catalog(made[1].with_table(made[1].table[:24]), out, workers=1),
 }
 
 
@@ -105,9 +106,31 @@ def held(folder):
     return sorted(rows["uri"]), len(index)
 
 
+def once(function):
+    """The same answer whoever asks, also in child processes made later."""
+    answers = []
+
+    def asked(*arguments):
+        answers[:] = answers or [function(*arguments)]
+        return answers[0]
+
+    return asked
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """What takes seconds and has no say in what is written when is done once: graphs, rules' findings; pages are bare."""
+    monkeypatch.setattr(pages, "evidently_page", lambda drift, before, now, path: path.write_text("page"))
+    monkeypatch.setattr(validate, "great_expectations_page", lambda *_: "page")
+    monkeypatch.setattr(Page, "figure", lambda *_: None)
+    monkeypatch.setattr(embedding_map, "laid_out", lambda points, seed: points[:, :2])
+    for module, name in ((export, "exported"), (validate, "evaluate")):
+        monkeypatch.setattr(module, name, once(getattr(module, name)))
+
+
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", NEW)
 def test_something_new_is_whole_or_not_there(made, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(pages, "evidently_page", lambda drift, before, now, path: path.write_text("page"))
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
     command = NEW[name]
     command(made, tmp_path / "whole")

@@ -20,7 +20,7 @@ from vitrine.train import train
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, slow_to_make):
     folder = tmp_path_factory.mktemp("scoring")
     catalog = toy_catalog(folder / "toys", photos=72)
     write_catalog(catalog, folder / "toys")

@@ -28,7 +28,7 @@ from vitrine.tasks.taxonomy import objective
 from vitrine.train import train
 from vitrine.training import engine
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 SMALL = ["image_size=16", "batch_size=16", "epochs=2", "precision=32", "weights=none"]
 TASKS = {
@@ -49,7 +49,7 @@ def bits(model):
 
 
 @pytest.fixture(scope="session")
-def unbroken(toys, decoded, tmp_path_factory):
+def unbroken(toys, decoded, tmp_path_factory, slow_to_make):
     """A model folder of each task."""
     folder = tmp_path_factory.mktemp("unbroken")
     with pytest.MonkeyPatch.context() as patch:
@@ -372,7 +372,6 @@ def test_progress_is_plain_lines_in_a_log(toys, tmp_path, capsys):
     assert err == ""
 
 
-@pytest.mark.slow
 def test_a_student_of_real_photos_beats_chance(datasets, tmp_path):
     """Gender and the five commonest colours of 1,000 catalogue photos of clothes."""
     ingest(datasets / "fashion", tmp_path / "catalog", format="fashion")

@@ -18,7 +18,7 @@ QUICK = ("epochs=2", "image_size=32", "workers=1", "weights=none")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, slow_to_make):
     folder = tmp_path_factory.mktemp("search")
     catalog = toy_catalog(folder / "toys")
     write_catalog(catalog, folder / "toys")

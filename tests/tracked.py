@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,16 @@ from vitrine import files
 from vitrine.catalog import Catalog, write_catalog
 from vitrine.catalog.dvc_file import object_name
 
+COMMANDS = (
+    "import json, sys; from dvc.cli import main; sys.exit(any(main(['-q', *own]) for own in json.loads(sys.argv[1])))"
+)
 
-def dvc(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
-    """Runs a DVC command in a folder."""
+
+def dvc(folder: Path, *commands: Sequence[str], env: dict[str, str] | None = None) -> None:
+    """Runs DVC's commands in a folder, one after another up to the first that fails, in a process that loads it once."""
     environment = {**(env or os.environ), "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder / "site")}
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", "-q", *arguments],
+        [sys.executable, "-c", COMMANDS, json.dumps(commands)],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -33,11 +38,8 @@ def dvc(folder: Path, *arguments: str, env: dict[str, str] | None = None) -> Non
 
 def push(folder: Path, remote: str) -> str:
     """Tracks FOLDER/data with DVC and pushes it to its `remote`; returns the hash that FOLDER/data.dvc then holds."""
-    if not (folder / ".dvc").exists():
-        dvc(folder, "init", "--no-scm")
-        dvc(folder, "remote", "add", "--default", "remote", remote)
-    dvc(folder, "add", "data")
-    dvc(folder, "push")
+    new = [("init", "--no-scm"), ("remote", "add", "--default", "remote", remote)]
+    dvc(folder, *([] if (folder / ".dvc").exists() else new), ("add", "data"), ("push",))
     return tracked_hash(folder / "data.dvc")
 
 

@@ -66,7 +66,14 @@ def test_nets_of_torchvision(name, size, shape):
         assert trunk.eval()(torch.randn(2, 3, size, size)).shape == (2, *shape)
 
 
-@pytest.mark.parametrize("name", ["vit_b_16", "googlenet", "swin_t", "resnet18", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("vit_b_16", "googlenet", "swin_t")),
+        "resnet18",
+        "mobilenet_v3_small",
+    ],
+)
 def test_the_trunk_computes_what_the_whole_net_does(name):
     """The classifier's input, pooled from the feature map, is that of torchvision's own net."""
     torch.manual_seed(0)
@@ -120,7 +127,9 @@ def test_only_resnets_have_a_small_form():
         build_backbone("alexnet_small", 64)
 
 
-@pytest.mark.parametrize(("name", "size"), [("vgg11", 16), ("vit_b_16", 40), ("alexnet", 32)])
+@pytest.mark.parametrize(
+    ("name", "size"), [pytest.param("vgg11", 16, marks=pytest.mark.slow), ("vit_b_16", 40), ("alexnet", 32)]
+)
 def test_photos_that_do_not_fit(name, size):
     with pytest.raises(InputError, match=f"backbone {name}: photos of {size} px do not fit this net"):
         build_backbone(name, size)

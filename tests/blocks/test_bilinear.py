@@ -52,6 +52,7 @@ def test_the_sketch_is_the_circular_convolution_of_two_count_sketches():
         assert (matrix.abs().sum(dim=1) == 1).all()  # every channel goes to one place
 
 
+@pytest.mark.slow
 def test_inner_products_of_sketches_estimate_those_of_outer_products():
     """<f f^T, g g^T> = <f, g>^2; over many draws the sketch is right on average."""
     torch.manual_seed(0)

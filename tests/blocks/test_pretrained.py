@@ -215,6 +215,7 @@ class TestTimm:
     def timm(self):
         return pytest.importorskip("timm", reason="the extra timm is not installed")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "size", "shape"),
         [
@@ -237,6 +238,7 @@ class TestTimm:
             maps, tokens = trunk.eval()(photos), trunk.net.forward_features(trunk.rescale(photos))
         assert torch.equal(maps[0, :, 2, 3], tokens[0, 1 + 2 * 4 + 3])
 
+    @pytest.mark.slow
     def test_a_net_sees_its_own_normalisation(self):
         trunk, _ = build_backbone("timm:vit_base_patch32_clip_224", 32)
         from vitrine.data.augment import normalise

@@ -12,6 +12,8 @@ from vitrine_command import vitrine as started
 from vitrine.catalog import read_catalog
 from vitrine.catalog.photos import open_photo
 
+pytestmark = pytest.mark.slow  # a process each
+
 
 @pytest.fixture(scope="module")
 def cases() -> Path:

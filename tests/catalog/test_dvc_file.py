@@ -57,12 +57,12 @@ def test_what_tracks_no_folder_by_its_md5(tmp_path, content, message):
     assert message in refusal(read_dvc_file, str(tmp_path / "data.dvc"))
 
 
+@pytest.mark.slow
 def test_what_dvc_imports_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/a.jpg").write_bytes(b"a")
     (tmp_path / "repo").mkdir()
-    dvc(tmp_path / "repo", "init", "--no-scm")
-    dvc(tmp_path / "repo", "import-url", str(tmp_path / "elsewhere"), "data")
+    dvc(tmp_path / "repo", ("init", "--no-scm"), ("import-url", str(tmp_path / "elsewhere"), "data"))
     assert "is an import" in refusal(read_dvc_file, str(tmp_path / "repo/data.dvc"))
 
 

@@ -100,9 +100,10 @@ def test_what_dvc_pushed_to_a_folder(project, tmp_path):
     check_first_revision(catalog, tmp_path / "out", tmp_path / "cache", tracked_hash(project / "first.dvc"))
 
 
+@pytest.mark.slow
 def test_what_dvc_pushed_to_s3(project, bucket, s3_environment, tmp_path):
-    dvc(project / "repo", "remote", "add", "-f", "s3", f"{bucket}/dvc")
-    dvc(project / "repo", "push", "-r", "s3", env=s3_environment)
+    commands = ("remote", "add", "-f", "s3", f"{bucket}/dvc"), ("push", "-r", "s3")
+    dvc(project / "repo", *commands, env=s3_environment)
     files.write_bytes(f"{bucket}/data.dvc", (project / "data.dvc").read_bytes())
     catalog = fetch(f"{bucket}/data.dvc", tmp_path / "out", remote=f"{bucket}/dvc/", cache=tmp_path / "cache")
     assert (tmp_path / "cache" / tracked_hash(project / "data.dvc") / "images/new.jpg").read_bytes() == b"new"
@@ -383,6 +384,7 @@ def run(*arguments, terminal=False, limit=None):
     return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=restrict)
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_no_more_is_one_line(tmp_path, remote, monkeypatch):
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
     folder, add = remote
@@ -397,6 +399,7 @@ def test_a_disk_that_takes_no_more_is_one_line(tmp_path, remote, monkeypatch):
     assert run(source, tmp_path / "out", "--remote", folder).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "message"),
     [

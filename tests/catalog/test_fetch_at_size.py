@@ -1,4 +1,7 @@
-"""Five thousand small photos that DVC pushed to S3, fetched where neither git nor DVC nor a cache is: whole, on bad days too."""
+"""Many small photos that DVC pushed to S3, fetched where neither git nor DVC nor a cache is: whole, on bad days too.
+
+Many: far more than the connections that fetch them, the pages that S3 lists and the faults of each kind.
+"""
 
 import hashlib
 import os
@@ -21,7 +24,7 @@ from vitrine.catalog.dvc_file import object_name
 
 pytestmark = pytest.mark.slow
 
-PHOTOS = 5000
+PHOTOS = 1200
 WITHOUT_DVC = "import sys; sys.modules['dvc'] = None; from vitrine.cli import main; main()"
 
 
@@ -95,9 +98,11 @@ def test_all_photos_arrive_though_one_request_in_five_fails(pushed, fetched):
     assert md5s(Path(catalog.root)) == pushed.whole
     faults, asked = fetched.server.faults, sum(fetched.server.read.values())
     assert asked // 5 == sum(faults[fault] for fault in FAULTS)
-    assert min(faults[fault] for fault in FAULTS) > 100
+    assert min(faults[fault] for fault in FAULTS) > PHOTOS // 50
     assert len(fetched.server.read) == PHOTOS + 2  # the table and the list
-    assert f"fetched 5,001 of 5,001 objects, {sum_of_sizes(catalog.root):.1f} MB (" in fetched.done.err
+    assert (
+        f"fetched {PHOTOS + 1:,} of {PHOTOS + 1:,} objects, {sum_of_sizes(catalog.root):.1f} MB (" in fetched.done.err
+    )
 
 
 def sum_of_sizes(folder):

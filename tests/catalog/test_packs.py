@@ -19,6 +19,8 @@ from vitrine.catalog.node_cache import NodeCache
 from vitrine.errors import InputError
 from vitrine.quality.scan import parse_shard, shard_images
 
+pytestmark = pytest.mark.slow
+
 COUNT = 60
 STATE = "0123456789abcdef"
 

@@ -112,6 +112,7 @@ COLUMNS = [
 ]
 
 
+@pytest.mark.slow
 @ANYWHERE
 @given(
     st.dictionaries(
@@ -265,6 +266,7 @@ def test_of_split_renumbers():
     assert len(Catalog("/", pd.DataFrame({"image": ["a"]})).of_split("test")) == 0
 
 
+@pytest.mark.slow
 def test_a_few_bytes_of_parquet_cannot_fill_the_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "MAX_DECODED", 100 << 20)
     cells = pa.array(["x" * 1_000_000]).dictionary_encode().take(pa.array([0] * 1000))

@@ -20,7 +20,7 @@ from vitrine.synth import render_catalog
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(tmp_path_factory, slow_to_make):
     root = tmp_path_factory.mktemp("authenticate")
     render_catalog(root / "data", listings=72)
     rendered = read_catalog(root / "data")

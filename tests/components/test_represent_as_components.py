@@ -31,7 +31,7 @@ def checked(folder):
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(tmp_path_factory, slow_to_make):
     root = tmp_path_factory.mktemp("represent")
     catalog = toy_catalog(root / "data", photos=72)
     write_catalog(catalog, root / "table")

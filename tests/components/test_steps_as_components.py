@@ -60,7 +60,7 @@ def through_struct(value):
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(tmp_path_factory, slow_to_make):
     """The front of the DAG, every training and their judgements, on a small rendered catalog."""
     root = tmp_path_factory.mktemp("components")
     render_catalog(root / "data", listings=24)

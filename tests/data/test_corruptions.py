@@ -37,6 +37,7 @@ def test_shape_and_dtype_stay_and_the_photo_itself_is_not_changed(name, size):
     assert np.array_equal(photo, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("side", [48, 64, 160])
 def test_a_higher_severity_changes_more(name, side):

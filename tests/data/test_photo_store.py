@@ -220,6 +220,7 @@ class TestOfCatalog:
         with pytest.raises(PhotoError, match=r"a\.png: is not the photo that was cleaned"):
             self.colour(cleaned)
 
+    @pytest.mark.slow
     def test_a_photo_replaced_on_s3_is_read_anew(self, bucket):
         def put(colour):
             buffer = io.BytesIO()

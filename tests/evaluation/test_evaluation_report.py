@@ -71,6 +71,7 @@ def test_the_page_shows_figures_mistakes_and_the_model_in_use(answered, tmp_path
     assert "script&gt;" in page
 
 
+@pytest.mark.slow
 def test_the_page_is_the_same_every_time(answered, tmp_path):
     outcome, catalog = answered
     for name in ("one.html", "two.html"):

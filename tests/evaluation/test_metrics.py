@@ -177,6 +177,7 @@ def test_nothing_measurable_is_refused():
         compute_metrics(answered("pricing", [ask(np.eye(2), [["c0"], []])]))
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
     covered = 0
     for seed in range(60):

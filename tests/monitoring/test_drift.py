@@ -61,6 +61,7 @@ def moved(reference, current, rules=QUICK):
     return {finding.signal for finding in detect(reference, current, rules)[0] if finding.moved}
 
 
+@pytest.mark.slow
 def test_a_reference_does_not_alarm_against_halves_of_itself():
     reference = table(800, seed=0)
     alarms = [moved(reference, reference.sample(frac=0.5, random_state=seed)) for seed in range(20)]
@@ -218,6 +219,7 @@ def test_one_odd_photo_is_no_drift():
     assert moved(table(800, 0), current) == set()
 
 
+@pytest.mark.slow
 def test_a_change_too_small_to_matter_is_no_drift_however_sure():
     rng = np.random.default_rng(0)
     first = pd.DataFrame({"brightness": rng.normal(0.5, 0.1, 50_000)})
@@ -237,6 +239,7 @@ def test_distances_are_those_of_scipy_and_evidently():
     assert found["level1"] == pytest.approx(jensenshannon(*shares))
 
 
+@pytest.mark.slow
 def test_the_embedding_distance_is_the_frechet_distance():
     """For diagonal Gaussians: sum of (difference of means)^2 + (difference of deviations)^2."""
     rng = np.random.default_rng(0)
@@ -414,6 +417,7 @@ def test_photos_of_the_same_source_do_not_drift(reference, halves, tmp_path, no_
     assert page.count("data:image/jpeg") >= 24
 
 
+@pytest.mark.slow
 def test_a_reference_of_photos_does_not_alarm_against_itself_nor_against_more_than_one_of_its_halves(reference):
     side, rules = read_reference(reference)
     assert not judge(side, side, rules).drifted
@@ -421,6 +425,7 @@ def test_a_reference_of_photos_does_not_alarm_against_itself_nor_against_more_th
     assert sum(judge(side, replace(side, table=half), rules).drifted for half in halves) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "signal"),
     [
@@ -440,6 +445,7 @@ def test_photos_taken_another_way_drift(reference, halves, tmp_path, no_evidentl
     assert {name for name, _ in drift.not_compared} >= {"embedding", "predicted:level2", "confidence:level2"}
 
 
+@pytest.mark.slow
 def test_another_mix_of_labels_drifts(reference, halves, tmp_path, no_evidently):
     rows = halves[1].table
     current = halves[1].with_table(rows[rows["category"].isin(["Clothing/T-Shirt", "Clothing/Shoes"])])
@@ -459,6 +465,7 @@ def test_a_new_category_drifts_and_is_named(reference, halves, tmp_path, no_evid
     assert "<b>Cape" not in page
 
 
+@pytest.mark.slow
 def test_both_sides_stand_on_a_map(reference, halves, tmp_path, no_evidently):
     current = halves[1].with_table(halves[1].table[:60].reset_index(drop=True))
     compare(reference, current, tmp_path / "out", answers(current, shift=9.0), as_map=True)
@@ -506,6 +513,7 @@ def test_too_few_photos_are_said_to_be(reference, halves, tmp_path, no_evidently
     assert "Nothing compared" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_reference_is_the_same_every_time(reference, halves, tmp_path):
     build_reference(halves[0], tmp_path / "again", answers(halves[0]), "s3://models/taxonomy/v1", QUICK)
     for name in ("reference.json", "reference.parquet"):
@@ -520,6 +528,7 @@ def test_answers_of_another_model_are_refused(reference, halves, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_broken_signal_is_on_the_page_and_is_not_drift(reference, halves, tmp_path, no_evidently, monkeypatch):
     monkeypatch.setattr(shift, "_root", lambda _: np.linalg.cholesky(-np.eye(2)))
     drift = compare(reference, halves[1], tmp_path / "out", answers(halves[1]))
@@ -530,6 +539,7 @@ def test_a_broken_signal_is_on_the_page_and_is_not_drift(reference, halves, tmp_
     assert "Could not be computed" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_page_that_evidently_cannot_draw_leaves_the_verdict(reference, halves, tmp_path, monkeypatch):
     def fails(drift, before, now, path):
         raise ValueError("Too many bins for data range.")
@@ -565,6 +575,7 @@ def test_kinds_of_columns():
     assert set(kinds.values()) - {""} <= set(shift.KINDS)
 
 
+@pytest.mark.slow
 def test_without_evidently_a_plain_catalog_is_measured_once(tmp_path, monkeypatch):
     measured = []
     monkeypatch.setattr(drift_of, "photo_statistics", lambda side: measured.append(side.root) or photo_statistics(side))

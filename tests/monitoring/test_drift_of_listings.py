@@ -36,6 +36,7 @@ def test_every_photo_bears_the_answer_of_its_listing(tmp_path):
     assert side.table[first][0] == side.table[first][1] != side.table[first][2]
 
 
+@pytest.mark.slow
 def test_listings_alike_do_not_drift_and_a_model_that_asks_more_does(tmp_path):
     outcome, catalog = some(tmp_path / "then", 0)
     build_reference(catalog, tmp_path / "reference", outcome, rules=DriftRules(draws=100))

@@ -326,6 +326,7 @@ def test_several_users_have_their_namespaces(kubeflow, vitrine):
     assert only(kubeflow.state.runs)["service_account"] == "vitrine-runner"
 
 
+@pytest.mark.slow
 def test_the_namespace_of_a_pod_is_taken_where_none_is_named(kubeflow, vitrine, monkeypatch):
     kubeflow.state.multi_user = True
     message, _ = vitrine("submit", "retrain", *HERE)
@@ -475,6 +476,7 @@ def test_how_a_retraining_ended(kubeflow, vitrine):
     assert own.failed("unknown") is False
 
 
+@pytest.mark.slow  # two processes that compile
 def test_a_package_is_the_same_whatever_the_order_of_its_keys(tmp_path):
     """kfp writes a default's keys into the header in an order that differs from process to process."""
     command = "import sys; from pathlib import Path; from pipelines.packages import compile_pipeline as c; c('retrain', Path(sys.argv[1]))"

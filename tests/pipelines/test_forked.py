@@ -43,7 +43,7 @@ class Steps:
 
 
 @pytest.fixture(scope="module")
-def steps(tmp_path_factory):
+def steps(tmp_path_factory, slow_to_make):
     folder = tmp_path_factory.mktemp("forked")
     with pytest.MonkeyPatch.context() as patch, (folder / "log").open("wb", buffering=0) as log:
         for name, value in environment(folder / "cache").items():

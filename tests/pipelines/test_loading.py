@@ -20,6 +20,7 @@ stages.check("retrain", {"settings": stages.default_settings("retrain"), "train_
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "heavy"),
     [

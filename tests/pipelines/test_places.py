@@ -122,6 +122,7 @@ def test_a_node_is_looked_for_with_what_trainings_ask_for(package):
         assert not leaves(spec)["plan"]["cachingOptions"].get("enableCache")
 
 
+@pytest.mark.slow
 def test_without_a_claim_checkpoints_are_on_the_pods_disk(package, tmp_path):
     pipeline, spec, platform = package
     path = tmp_path / f"{pipeline}.yaml"

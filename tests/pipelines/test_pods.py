@@ -33,6 +33,7 @@ def rounds(types, shards=1, per_pod=0):
     return {"scans": min(shards, stages.SCAN_PODS), "teachers": len(groups)}
 
 
+@pytest.mark.slow
 def test_a_retraining_of_seven_types_takes_three_fifths_of_the_pods(packages):
     """Everything is made, nothing is reused, both models are promoted."""
     total, chain = pods(packages["retrain"], rounds(TYPES))

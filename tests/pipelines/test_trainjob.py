@@ -436,10 +436,10 @@ def test_a_node_that_dies_fails_the_step_and_the_next_try_goes_on(kubernetes, tr
     thread = threading.Thread(target=kills, daemon=True)
     thread.start()
     with pytest.raises(RuntimeError, match="failed: JobsFailed: jobset failed: exit codes"):
-        trains("taxonomy", "bcnn", epochs=20)
+        trains("taxonomy", "bcnn", epochs=10)
     assert not kubernetes.state.jobs
     capfd.readouterr()
-    trains("taxonomy", "bcnn", epochs=20)
+    trains("taxonomy", "bcnn", epochs=10)
     assert "goes on from epoch" in capfd.readouterr().out
     assert (tmp_path / "step" / "model" / "model.safetensors").exists()
 

@@ -68,6 +68,7 @@ number = st.one_of(st.integers(0, 300).map(str), st.floats(0, 300).map(lambda va
 place = st.one_of(number, number.map(lambda value: f" -{value}"))
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # the first example imports
 @given(st.tuples(place, place, number, number).map(",".join), st.integers(1, 200), st.integers(1, 200))
 def test_what_was_cut_is_a_box_inside_and_is_not_cut_again(box, width, height):

@@ -33,6 +33,7 @@ def data_of(path):
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
 
 
+@pytest.mark.slow
 def test_labels_and_findings_colour_it(source, tmp_path):
     validate_catalog(source, tmp_path / "report", as_map=True, workers=1)
     data = data_of(tmp_path / "report/map.html")
@@ -51,6 +52,7 @@ def test_labels_and_findings_colour_it(source, tmp_path):
     assert "map.html" in (tmp_path / "report/report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_of_many_photos_those_with_findings_are_shown(source, tmp_path, monkeypatch):
     monkeypatch.setattr(catalog_map, "MOST", 8)
     validate_catalog(source, tmp_path / "report", as_map=True, workers=1)

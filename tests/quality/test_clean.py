@@ -272,6 +272,7 @@ def test_listings_with_disordered_views_go_on_request(make, tmp_path):
     assert result.kept == len(kept) == 12
 
 
+@pytest.mark.slow
 def test_labels_that_photos_contradict_are_reported_and_their_rows_go_on_request(make, tmp_path):
     colours = {"red": (200, 30, 30), "green": (30, 160, 40), "blue": (40, 60, 200)}
     random = np.random.default_rng(0)
@@ -352,7 +353,7 @@ def test_normalising_twice_changes_nothing():
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory):
+def planted(tmp_path_factory, slow_to_make):
     folder = tmp_path_factory.mktemp("synth") / "catalog"
     render_catalog(folder, 30, 3, defects=True)
     return folder

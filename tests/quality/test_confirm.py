@@ -49,6 +49,7 @@ def cropped(image: Image.Image, left: float, top: float, right: float, bottom: f
     )
 
 
+@pytest.mark.slow
 def test_copies_are_confirmed(tmp_path):
     originals, copies = [], []
     changes = {
@@ -186,6 +187,7 @@ CHANGED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGED)
 def test_changed_copies_are_confirmed(tmp_path, name):
     frames = {

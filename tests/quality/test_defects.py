@@ -90,6 +90,7 @@ def damaged(folder: Path, photos: list[Image.Image], spared: int) -> tuple[Catal
     return Catalog(str(folder), pd.DataFrame({"image": names})), wanted
 
 
+@pytest.mark.slow
 def test_each_damage_is_named_for_what_it_is(tmp_path):
     catalog, wanted = damaged(tmp_path, [grained(seed) for seed in range(108)], spared=60)
     found = defects(scan_photos(catalog, 1), load_settings())

@@ -73,6 +73,7 @@ def test_weights_that_cannot_be_had_are_named(source):
         embedder(source, scan_photos(source), weights="/nowhere")(np.arange(2))
 
 
+@pytest.mark.slow
 def test_torch_waits_until_vectors_are_asked_for():
     code = "import sys, vitrine.quality.validate, vitrine.quality.clean; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -106,6 +106,7 @@ def test_the_answer_is_that_of_great_expectations_on_the_whole_table(expectation
         assert counts == column.iloc[rows].value_counts().head(expectations.COMMONEST).to_dict() or len(counts) == 20
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.text(max_size=5)), max_size=30),

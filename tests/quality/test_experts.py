@@ -75,6 +75,7 @@ def test_one_item_judged_differently_is_named_by_what_ties_it():
 VERDICTS = ["", "authentic", "counterfeit"]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(

@@ -155,6 +155,7 @@ def test_the_summary_counts_what_is_there():
     }
 
 
+@pytest.mark.slow
 def test_the_summary_stays_small_whatever_the_labels(tmp_path):
     rows = 1500
     table = pd.DataFrame({"image": [f"{n}.jpg" for n in range(rows)]}, dtype=TEXT)
@@ -176,6 +177,7 @@ def test_distances_are_those_of_the_samples():
     assert change.before == pytest.approx(np.quantile(one["brightness"], [0.05, 0.25, 0.5, 0.75, 0.95]), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [30, 200, 3000])
 def test_samples_of_one_source_rarely_move(rows):
     alarms = 0
@@ -197,6 +199,7 @@ def test_the_sample_keeps_what_stands_in_both_revisions():
     assert len(sample(table, photos.assign(readable=False), 200)) == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from(["", "x", "y"])), max_size=12),
@@ -273,6 +276,7 @@ def test_broken_samples_and_results_are_refused(tmp_path):
         read_revision(str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [0, 1])
 def test_tiny_catalogs_have_a_history(rows):
     table, photos = table_of(rows), photos_of(rows)
@@ -291,6 +295,7 @@ def test_the_difference_is_a_function_of_the_files_only():
     assert summary["format"] == history.FORMAT
 
 
+@pytest.mark.slow
 def test_columns_of_a_small_sample_are_compared_with_chance_at_its_size():
     """934 rows against 70 of the same: a test chosen by the larger side's size alone cries drift in most columns."""
 

@@ -1,6 +1,7 @@
 """Units, excluded words and listings uploaded again, against loops over the rows."""
 
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def folded(text):
     return " ".join(text.split()).casefold()
 
 
+@pytest.mark.slow
 @given(ROWS)
 def test_of_listings_with_one_user_and_text_the_best_labelled_stays(rows):
     names = [own(row, number) for number, row in enumerate(rows)]

@@ -79,6 +79,7 @@ def held_to_the_truth(planted: Planted, work: Path, min_class_count: int = 20) -
     assert not missed, shown.to_string()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_planted_faults_are_found(catalogs, tmp_path, name):
     rows = 150 if name == "clothing" else 60
@@ -94,7 +95,7 @@ def test_every_kind_is_found_with_other_photos_and_parameters(catalogs, tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_what_leaves_the_real_photos_is_a_copy(catalogs, tmp_path, name):
-    catalog = catalogs[name].with_table(catalogs[name].table[:3000])  # pairs to look at grow as the square
+    catalog = catalogs[name].with_table(catalogs[name].table[:2000])  # pairs to look at grow as the square
     clean_catalog(catalog, tmp_path / "clean")
     dropped = pd.read_parquet(tmp_path / "clean/dropped.parquet")
     assert set(dropped["rule"]) <= {"exact_duplicates", "near_duplicates"}

@@ -47,6 +47,7 @@ def test_a_gallery_needs_user_photos(make, tmp_path):
 names = st.lists(st.sampled_from(["", "a", "b", "c", "d", "e"]), min_size=1, max_size=40)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(names, names, names, st.lists(st.sampled_from(["", *SPLITS]), min_size=1, max_size=40), st.booleans())
 def test_nothing_that_belongs_together_is_parted(listing, product, sha, split, respect):

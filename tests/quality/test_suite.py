@@ -247,6 +247,7 @@ def test_great_expectations_page_needs_nothing_from_elsewhere(write, table, phot
     assert load(great_expectations_page([], "empty", "")).outside == []
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=4), st.text(min_size=1, max_size=8))
 def test_no_value_adds_an_element_to_the_page(words, column):

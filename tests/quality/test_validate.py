@@ -187,6 +187,7 @@ def test_configs_are_found_by_name():
             configs.path(name)
 
 
+@pytest.mark.slow
 def test_great_expectations_is_not_loaded_before_it_is_needed():
     code = "import sys, vitrine.quality.validate; sys.exit('great_expectations' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, env=os.environ).returncode == 0
@@ -199,6 +200,7 @@ def test_text_columns_may_be_absent(make, tmp_path):
     assert catalog.table["image"].dtype == TEXT
 
 
+@pytest.mark.slow
 def test_the_earlier_catalog_tells_what_became_of_rows(make, tmp_path):
     def rows(colour, count):
         return [{"image": f"images/{n}.jpg", "attr:colour": colour if n < 3 else "blue"} for n in range(count)]

@@ -123,6 +123,7 @@ def slowly(table, copies):
     return len(rows), order, found
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(

@@ -187,6 +187,7 @@ def test_a_constant_answer_is_refused_with_the_interval(root, catalog, model, ev
     assert challenge(blind, of_blind, catalog, Registry(root), tmp_path / "lenient", **lenient).promote
 
 
+@pytest.mark.slow
 def test_a_gain_that_few_photos_cannot_tell_is_said_and_decided_by_a_setting(
     root, catalog, model, evaluated, asked, tmp_path
 ):

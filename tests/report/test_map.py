@@ -88,6 +88,7 @@ def test_only_the_page_s_own_script_may_run_and_nothing_is_loaded(page):
     assert not re.findall(r"https?://|(?:src|href)=", text)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, chromium-browser or google-chrome on the PATH")
 def test_a_browser_draws_it(page, tmp_path):
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]

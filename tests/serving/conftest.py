@@ -39,7 +39,7 @@ class Made:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory, own_cache):
+def made(tmp_path_factory, own_cache, slow_to_make):
     return Made(tmp_path_factory.mktemp("served"))
 
 

@@ -21,7 +21,7 @@ LISTINGS = 6
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, slow_to_make: None) -> Path:
     root = tmp_path_factory.mktemp("defects")
     render_catalog(root / "clean", LISTINGS)
     render_catalog(root / "faulty", LISTINGS, defects=True)

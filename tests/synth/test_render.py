@@ -65,6 +65,7 @@ def test_other_seed_other_marketplace(tmp_path: Path) -> None:
     assert not set(a.values()) & set(b.values())
 
 
+@pytest.mark.slow
 def test_a_listing_is_the_same_in_a_catalog_of_any_size(catalog: Path, tmp_path: Path) -> None:
     render_catalog(tmp_path / "small", 6)
     whole = fingerprints(catalog)

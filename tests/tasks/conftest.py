@@ -1,7 +1,8 @@
-"""A teacher, a student and a taxonomy net that learnt the toy catalog, once per session."""
+"""Teachers, a student and a taxonomy net that learnt the toy catalog, once for all tests."""
 
 import pytest
 import torch
+from once import made_once
 from toys import toy_catalog
 
 from vitrine.train import train
@@ -10,12 +11,11 @@ COMMON = ["image_size=32", "batch_size=16", "precision=32", "weights=none"]
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    """The catalog and, by name, three model folders."""
-    folder = tmp_path_factory.mktemp("trained")
-    catalog = toy_catalog(folder / "toys")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VITRINE_CACHE", str(folder / "cache"))
+def trained(tmp_path_factory, slow_to_make):
+    """The catalog and, by name, four model folders."""
+    catalog = toy_catalog(tmp_path_factory.mktemp("trained") / "toys")
+
+    def make(folder):
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         for kind in ("colour", "a.b"):
@@ -25,4 +25,7 @@ def trained(tmp_path_factory):
         train("attributes", "student", catalog, folder / "student", [teachers, "epochs=12", *COMMON])
         train("taxonomy", "", catalog, folder / "taxonomy", ["epochs=18", "attribute_weight=3", "hidden=64", *COMMON])
         torch.set_num_threads(threads)
-        yield catalog, folder
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITRINE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield catalog, made_once(tmp_path_factory, "trained", make)

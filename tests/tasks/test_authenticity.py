@@ -141,10 +141,8 @@ class TestEverySystem:
             if parameter.ndim > 1:
                 assert (parameter.grad != 0).any(), name
 
-    @pytest.mark.parametrize(
-        "variant",
-        [name if name == "ssa" else pytest.param(name, marks=pytest.mark.slow) for name in Authenticity.variants],
-    )
+    @pytest.mark.slow
+    @every_system
     def test_a_few_steps_learn_a_few_listings_by_heart(self, variant):
         torch.manual_seed(0)
         net = build(config(variant)).train()
@@ -379,7 +377,7 @@ class TestDescribe:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, slow_to_make):
     """The toy listings and models that learnt them: with attention, with scores of photos, and with neither."""
     folder = tmp_path_factory.mktemp("trained")
     catalog = learnable_catalog(folder / "data", listings=96)

@@ -39,6 +39,7 @@ def test_a_case_counted_by_hand():
     assert figures["seconds_per_1000_images"] == pytest.approx(1000 * 0.5 / 18)
 
 
+@pytest.mark.slow
 @given(ANSWERS)
 def test_rates_agree_with_scikit_learn(answers):
     probability = np.array([p for p, _ in answers])

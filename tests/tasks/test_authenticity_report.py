@@ -31,14 +31,18 @@ def page_of(outcome, catalog, **config):
     return listing_page(outcome, catalog, metrics, CONFIG | config, "Evaluation").render()
 
 
-@pytest.fixture
-def answered(tmp_path):
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory):
     outcome = an_outcome(PROBABILITY, TRUTH, WEIGHTS, maps=[np.ones((3, 2, 2))] * 10)
-    return outcome, catalog_of(outcome, tmp_path)
+    return outcome, catalog_of(outcome, tmp_path_factory.mktemp("answered"))
 
 
-def test_it_says_what_is_decided_and_at_what_cost(answered):
-    page = page_of(*answered)
+@pytest.fixture(scope="module")
+def page(answered):
+    return page_of(*answered)
+
+
+def test_it_says_what_is_decided_and_at_what_cost(page):
     assert "Decides 66.7 % of the listings by itself and is right about 66.7 % of those" in page
     assert "1 of 4" in page  # counterfeits called authentic
     assert "1 of 5" in page  # authentic ones refused
@@ -46,8 +50,7 @@ def test_it_says_what_is_decided_and_at_what_cost(answered):
     assert "Below 20.0 % authentic it says counterfeit, from 90.0 % on authentic" in page
 
 
-def test_listings_are_sorted_into_wrong_asked_and_right(answered):
-    page = page_of(*answered)
+def test_listings_are_sorted_into_wrong_asked_and_right(page):
     titles = [page.index(f"Listings: {name}") for name in ("wrong (2)", "left to an expert (3)", "right (4)")]
     assert titles == sorted(titles)
     wrong = page[titles[0] : titles[1]]
@@ -55,27 +58,26 @@ def test_listings_are_sorted_into_wrong_asked_and_right(answered):
     assert "L9:" not in page  # nobody knows
 
 
-def test_the_photo_that_decided_comes_first_and_once_more_shaded(answered):
-    page = page_of(*answered)
+def test_the_photo_that_decided_comes_first_and_once_more_shaded(page):
     listing = page[page.index("L8:") : page.index("L7:")]
     captions = re.findall(r"<div>(.*?)</div>", listing)
     assert captions[:3] == ["stamp", "70.0 % of attention", "saliency"]
     assert listing.count("<img") == 4
 
 
-def test_attention_by_view_stands_beside_an_even_share(answered):
-    page = page_of(*answered)
+def test_attention_by_view_stands_beside_an_even_share(page):
     part = page[page.index("Attention weights") : page.index("All figures")]
     row = part[part.rindex("<td>stamp</td>") :]
     cells = re.findall(r"<td[^>]*>(.*?)</td>", row)[:5]
     assert cells == ["stamp", "10", "70.0 %", "33.3 %", "100.0 %"]
 
 
-def test_attention_that_weighs_all_photos_alike_is_named(answered):
-    outcome, catalog = answered
+@pytest.mark.slow
+def test_attention_that_weighs_all_photos_alike_is_named(answered, page):
+    _, catalog = answered
     even = an_outcome(PROBABILITY, TRUTH, [np.full(3, 1 / 3)] * 10)
     assert "Attention does not work" in page_of(even, catalog)
-    assert "Attention does not work" not in page_of(outcome, catalog)
+    assert "Attention does not work" not in page
 
 
 def test_a_system_without_attention_or_maps_has_a_page_too(answered):
@@ -86,6 +88,7 @@ def test_a_system_without_attention_or_maps_has_a_page_too(answered):
     assert "How training went" not in page
 
 
+@pytest.mark.slow
 def test_figures_of_single_views_stand_above_those_of_all_photos(answered):
     outcome, catalog = answered
     alone = an_outcome([0.9, 0.1] * 5, [A, C] * 5, views=[["tag"]] * 10)
@@ -97,12 +100,14 @@ def test_figures_of_single_views_stand_above_those_of_all_photos(answered):
     assert rows[1][:3] == ["all photos", "9", f"{100 * metrics['accuracy']:.1f} %"]
 
 
+@pytest.mark.slow
 def test_a_model_that_only_asks_says_so(answered):
     _, catalog = answered
     page = page_of(an_outcome([0.5] * 10, TRUTH), catalog)
     assert "Asks an expert about every listing" in page
 
 
+@pytest.mark.slow
 def test_experts_stand_beside_the_model_and_their_contradictions_are_counted(answered):
     outcome, catalog = answered
     table = catalog.table.assign(product="P" + (catalog.table.index // 6).astype(str))  # two listings a product
@@ -115,7 +120,7 @@ def test_experts_stand_beside_the_model_and_their_contradictions_are_counted(ans
     assert "about 1 of them" in part  # L4 and L5
 
 
-def test_text_of_the_catalog_is_shown_as_text(answered, tmp_path):
+def test_text_of_the_catalog_is_shown_as_text(answered):
     _, catalog = answered
     views = [[HOSTILE, "tag", "stamp"]] * 10
     hostile = an_outcome(PROBABILITY, TRUTH, WEIGHTS, views=views)
@@ -125,8 +130,10 @@ def test_text_of_the_catalog_is_shown_as_text(answered, tmp_path):
     assert "&lt;script&gt;" in page
 
 
+@pytest.mark.slow
 def test_a_photo_that_cannot_be_read_leaves_a_gap_not_an_error(answered, tmp_path):
-    outcome, catalog = answered
+    outcome, _ = answered
+    catalog = catalog_of(outcome, tmp_path)
     for image in outcome.images[8]:
         (tmp_path / image).unlink()
     page = page_of(outcome, catalog)

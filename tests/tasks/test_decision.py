@@ -26,6 +26,7 @@ def test_no_other_verdict_is_cheaper(accept, refuse, ask, p):
     assert expected[given_verdict] <= min(expected.values()) + 1e-9 * max(accept, refuse, ask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("costs", [Costs(), Costs(10, 5, 4), Costs(1, 1, 0.2), Costs(2, 9, 1)])
 def test_no_pair_of_thresholds_on_a_fine_grid_costs_less(costs):
     p = (np.arange(2000) + 0.5) / 2000  # calibrated by construction: a share p of the listings at p is authentic

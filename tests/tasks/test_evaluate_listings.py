@@ -19,7 +19,7 @@ def catalog(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def model(catalog, tmp_path_factory):
+def model(catalog, tmp_path_factory, slow_to_make):
     return train("authenticity", "ssa", catalog, tmp_path_factory.mktemp("model") / "ssa", SETTINGS)
 
 

@@ -31,7 +31,7 @@ def catalog(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(catalog, tmp_path_factory):
+def trained(catalog, tmp_path_factory, slow_to_make):
     folder = tmp_path_factory.mktemp("models")
     train("matching", "robust-softmax", catalog, folder / "model", QUICK)
     return folder / "model"
@@ -213,7 +213,6 @@ def test_every_variant_trains_and_is_measured(catalog, tmp_path, variant):
     assert found["top200"] == 1.0
 
 
-@pytest.mark.slow
 def test_evaluation_and_its_page(catalog, trained, tmp_path):
     found = evaluate(trained, catalog, tmp_path / "evaluation")
     assert json.loads((tmp_path / "evaluation/metrics.json").read_text()) == pytest.approx(found)
@@ -229,7 +228,6 @@ def test_evaluation_and_its_page(catalog, trained, tmp_path):
     assert not [name for name in load_model(trained)[0].state_dict() if "head" in name or "hard" in name]
 
 
-@pytest.mark.slow
 def test_an_index_holds_the_shop_photos_alone(catalog, trained, tmp_path):
     assert make_index(trained, catalog, tmp_path / "index") == 60  # the shop's
     query = f"{catalog.root}/images/004-2.png"
@@ -240,7 +238,6 @@ def test_an_index_holds_the_shop_photos_alone(catalog, trained, tmp_path):
         predict(trained, [query])
 
 
-@pytest.mark.slow
 def test_what_cannot_be_measured_or_indexed_is_one_line(catalog, trained, tmp_path):
     for changed, what in (
         (catalog.table.assign(domain="user"), "no photo of domain 'shop'"),
@@ -255,7 +252,6 @@ def test_what_cannot_be_measured_or_indexed_is_one_line(catalog, trained, tmp_pa
     assert not (tmp_path / "index").exists()
 
 
-@pytest.mark.slow
 def test_a_stopped_training_ends_with_the_weights_of_an_unbroken_one(catalog, trained, tmp_path, monkeypatch):
     taken = PhotoStore.augmented
     calls = iter(range(10**6))

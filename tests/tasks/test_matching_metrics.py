@@ -5,7 +5,7 @@ import pytest
 
 from vitrine.errors import InputError
 from vitrine.predictions import RetrievalPredictions
-from vitrine.tasks.matching.report import matching_metrics, node_ranks, plane
+from vitrine.tasks.matching.report import matching_metrics, node_ranks
 
 
 def outcome(embeddings, things, domains, paths=None, compare=None):
@@ -82,9 +82,3 @@ def test_a_learnt_similarity_is_asked_instead_of_the_cosine():
 def test_nothing_to_find_is_said():
     with pytest.raises(InputError, match="none of 1 user photos"):
         matching_metrics(outcome(np.eye(2), ["a", "b"], ["user", "shop"]))
-
-
-@pytest.mark.parametrize("photos", [1, 2, 8, 40])
-def test_a_map_of_any_number_of_photos(photos):
-    assert plane(np.random.default_rng(0).normal(size=(photos, 9))).shape == (photos, 2)
-    assert np.isfinite(plane(np.ones((photos, 9)))).all()

@@ -64,6 +64,7 @@ def test_the_module_behind_an_earlier_stage(stage, size):
     assert not torch.allclose(scores[LEAF][0], scores[LEAF][1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "size", "has"), [("resnet18_narrow", 32, 3), ("vit_b_32", 32, 0)])
 def test_a_stage_that_is_none(backbone, size, has):
     with pytest.raises(InputError, match=f"salient_stage=9: {backbone} has {has} stages before its last"):

@@ -39,7 +39,7 @@ def listings(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def unbroken(listings, tmp_path_factory):
+def unbroken(listings, tmp_path_factory, slow_to_make):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("unbroken")
     for variant in ("ssa", "ms-cnn"):
@@ -98,6 +98,7 @@ def test_what_the_model_folder_says(listings, unbroken):
     assert tensors < 4 * 750_000  # the window is no part of the model
 
 
+@pytest.mark.slow
 def test_costs_set_the_thresholds(listings, tmp_path):
     costs = ["accept_counterfeit=4", "refuse_authentic=4", "ask=1", "epochs=1"]
     train("authenticity", "ssa-mean", listings, tmp_path / "m", [*SMALL, *costs])
@@ -178,6 +179,7 @@ def test_the_validation_score_is_the_area_under_the_curve(listings):
     assert parts["net"].training  # asking leaves it as it was
 
 
+@pytest.mark.slow
 def test_without_validation_listings_it_is_calibrated_on_the_training_ones(listings, tmp_path):
     alone = listings.with_table(listings.table[listings.table["split"] == "train"])
     model = train("authenticity", "ssa-max", alone, tmp_path / "m", SMALL)
@@ -190,6 +192,7 @@ def test_without_validation_listings_it_is_calibrated_on_the_training_ones(listi
     assert config["calibration"]["listing"] == pytest.approx(fit_platt(asked.score, truth), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_it_ends_when_the_objective_has_settled(listings, tmp_path, capsys):
     train("authenticity", "ssa", listings, tmp_path / "m", [*SMALL, "epochs=6", "tolerance=100"])
     assert len(json.loads((tmp_path / "m" / "config.json").read_text())["history"]) == 4

@@ -21,7 +21,7 @@ SMALL = ["image_size=16", "batch_size=16", "epochs=1", "precision=32", "hidden=8
 
 
 @pytest.fixture(scope="session")
-def models(toys, decoded, tmp_path_factory):
+def models(toys, decoded, tmp_path_factory, slow_to_make):
     """A model folder of each variant."""
     folder = tmp_path_factory.mktemp("variants")
     with pytest.MonkeyPatch.context() as patch:
@@ -55,6 +55,7 @@ def test_the_default_is_balanced_and_only_it(models):
     assert "## Balance" in (models / "ssmtl-ca" / "card.md").read_text()
 
 
+@pytest.mark.slow
 def test_one_level_of_the_tree(toys, tmp_path):
     train("taxonomy", "bcnn", toys, tmp_path / "m", [*SMALL, "level=1"])
     config = json.loads((tmp_path / "m" / "config.json").read_text())
@@ -65,7 +66,7 @@ def test_one_level_of_the_tree(toys, tmp_path):
 
 class TestRefined:
     @pytest.fixture(scope="class")
-    def nets(self, toys, decoded, tmp_path_factory):
+    def nets(self, toys, decoded, tmp_path_factory, slow_to_make):
         folder = tmp_path_factory.mktemp("nets")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("VITRINE_CACHE", str(decoded))
@@ -180,6 +181,7 @@ class TestOddTrees:
         train("taxonomy", variant, catalog, tmp_path / variant, SMALL)
         return compute_metrics(apply(tmp_path / variant, catalog.of_split("test")))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("variant", ["bcnn-mcr", "ssmtl-rl", "modern-mtl"])
     def test_a_category_seen_only_in_test_is_a_miss(self, toys, tmp_path, variant):
         unseen = toys.table["category"].where(toys.table["split"] != "test", "Other/New")

@@ -13,7 +13,12 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
     Returns:
         NaN without both kinds.
     """
-    from sklearn.metrics import roc_auc_score  # two seconds, which only who needs it pays
+    from scipy.stats import rankdata  # a second, which only who needs it pays
 
-    both = 0 < positive.sum() < len(positive)
-    return float(roc_auc_score(positive, scores)) if both else float("nan")
+    positives = int(positive.sum())
+    pairs = positives * (len(positive) - positives)
+    if not pairs:
+        return float("nan")
+    # Mann and Whitney's U. sklearn's roc_auc_score is the same, its checks take 2 ms, and intervals ask 500 times.
+    higher = rankdata(scores)[positive].sum() - positives * (positives + 1) / 2
+    return float(higher / pairs)

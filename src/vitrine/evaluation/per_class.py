@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SHOWN = 40  # classes of a figure
 AT = 1
-PROJECTED = 600  # photos of a picture
+PROJECTED = 400  # photos of each of two pictures side by side
 SEED = 0
 
 

@@ -11,7 +11,7 @@ from vitrine.catalog import Catalog
 from vitrine.evaluation.beside import add_baseline
 from vitrine.evaluation.calibration import BINS, calibration_error, reliability
 from vitrine.evaluation.corrupted import add_section
-from vitrine.evaluation.embedding_map import drawable, embedding_map, short
+from vitrine.evaluation.embedding_map import PROJECTED, drawable, embedding_map, short
 from vitrine.evaluation.hierarchy import mistakes
 from vitrine.evaluation.metrics import Measure, bootstrap_intervals
 from vitrine.evaluation.per_class import add_comparison
@@ -28,7 +28,6 @@ NOTHING_TO_CONFUSE: dict[str, Any] = {  # what KFP takes for an empty matrix and
 }  # fmt: skip
 MATRIX_CLASSES = 25
 KFP_CLASSES = 40
-PROJECTED = 2000
 EXAMPLES = 12
 SEED = 0
 

@@ -98,9 +98,9 @@ class Page:
         self.sections.append({"kind": "links", "links": list(links)})
 
     def figure(self, figure: "Figure", alt: str) -> None:
-        """A matplotlib figure, embedded as a PNG."""
+        """A matplotlib figure of a constrained layout, embedded as a PNG: nothing is trimmed, which draws it twice."""
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+        figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
         self.sections.append({"kind": "figure", "source": data_uri(buffer.getvalue(), "image/png"), "alt": alt})
 
     def render(self) -> str:

@@ -173,6 +173,7 @@ def slow_flags(text, width, named):
     return names, ones
 
 
+@pytest.mark.slow
 @given(
     rows=st.lists(
         st.tuples(

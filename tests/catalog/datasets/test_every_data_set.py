@@ -49,6 +49,7 @@ def test_ingest_validate_clean(root, tmp_path, vitrine, name):
     assert set(before.columns) <= set(after.columns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", publishers.ALL)
 def test_from_s3_it_is_the_same_table(root, tmp_path, bucket, name):
     publishers.ALL[name](root)

@@ -9,7 +9,7 @@ from vitrine.catalog import Catalog
 from vitrine.data.heat import heat_thumbnail
 from vitrine.evaluation.beside import add_baseline
 from vitrine.evaluation.calibration import BINS, reliability
-from vitrine.evaluation.embedding_map import embedding_map
+from vitrine.evaluation.embedding_map import PROJECTED, embedding_map
 from vitrine.evaluation.roc import roc
 from vitrine.predictions import ListingPredictions
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
@@ -23,7 +23,6 @@ SHOWN = {"wrong": 8, "asked": 6, "right": 6}  # listings of each kind on the pag
 PHOTOS = 6  # of a listing, the least decisive are left out
 EVEN = 0.98  # attention this even, of 1, weighs no photo over another
 DRAWS = 500
-PROJECTED = 2000
 SEED = 0
 SOFT, ACCENT, GOOD, WARN, BAD = "#667085", "#3454d1", "#12805c", "#b25e09", "#c4320a"
 
@@ -52,13 +51,14 @@ def listing_page(
         f"{catalog.data_version or 'of unknown version'} · {metrics['seconds_per_1000_images']:.1f} s per 1,000 photos",
     )
     page.verdict, page.tone = _verdict(listings, metrics)
-    _tiles(page, listings, metrics, costs)
+    intervals = _intervals(listings, [name for name in (*RATES, "auc") if name in metrics])
+    _tiles(page, listings, metrics, costs, intervals)
     add_baseline(page, metrics)
     _verdict_counts(page, listings, predictions, costs)
     _attention(page, predictions, listings, metrics)
     _views(page, metrics)
     page.heading("All figures", "Authentic is the positive class, predicted from a probability of 50 % on.")
-    _all_figures(page, listings, metrics)
+    _all_figures(page, metrics, intervals)
     page.heading(
         "Can the probability be believed?",
         "Left: how many authentic listings pass for how many counterfeits that pass with them. Middle: points on the "
@@ -123,7 +123,9 @@ def _verdict(listings: Judged, metrics: Mapping[str, float]) -> tuple[str, str]:
     return sentence, "good" if right >= 0.9 else "warn"
 
 
-def _tiles(page: Page, listings: Judged, metrics: Mapping[str, float], costs: Costs) -> None:
+def _tiles(
+    page: Page, listings: Judged, metrics: Mapping[str, float], costs: Costs, intervals: Mapping[str, str]
+) -> None:
     truth = np.where(listings.authentic, AUTHENTIC, COUNTERFEIT).tolist()
     paid = mean_cost(listings.verdict.tolist(), truth, costs)
     accepted = listings.verdict[~listings.authentic] == AUTHENTIC
@@ -145,7 +147,7 @@ def _tiles(page: Page, listings: Judged, metrics: Mapping[str, float], costs: Co
                 "good" if paid < costs.ask else "bad",
                 f"asking about every listing costs {costs.ask:.2f}",
             ),
-            Tile("Right if it must decide all", percent(metrics["accuracy"]), hint=_interval(listings, "accuracy")),
+            Tile("Right if it must decide all", percent(metrics["accuracy"]), hint=f"95 %: {intervals['accuracy']}"),
         ]
     )
 
@@ -213,9 +215,8 @@ def _views(page: Page, metrics: Mapping[str, float]) -> None:
     page.table(["view", "listings", *RATES], rows)
 
 
-def _all_figures(page: Page, listings: Judged, metrics: Mapping[str, float]) -> None:
-    names = [name for name in (*RATES, "auc") if name in metrics]
-    rows = [(name, percent(metrics[name]), _interval(listings, name).removeprefix("95 %: ")) for name in names]
+def _all_figures(page: Page, metrics: Mapping[str, float], intervals: Mapping[str, str]) -> None:
+    rows = [(name, percent(metrics[name]), interval) for name, interval in intervals.items()]
     more = {"decided_accuracy": "right when it decides by itself", "ece": "calibration error"}
     rows += [(title, percent(metrics[name]), "") for name, title in more.items() if name in metrics]
     page.table(["figure", "value", "95 % interval"], rows)
@@ -225,15 +226,16 @@ def _share(metrics: Mapping[str, float], name: str) -> str:
     return percent(metrics[name]) if name in metrics else "–"
 
 
-def _interval(listings: Judged, name: str) -> str:
-    """95 % percentile bootstrap over listings."""
+def _intervals(listings: Judged, names: Sequence[str]) -> dict[str, str]:
+    """Of some of the `rates`: 95 % percentile bootstrap over listings."""
     random = np.random.default_rng(SEED)
     drawn = []
     for _ in range(DRAWS):
         rows = random.integers(len(listings.rows), size=len(listings.rows))
-        drawn.append(rates(listings.probability[rows], listings.authentic[rows])[name])
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return f"95 %: {100 * low:.1f} – {100 * high:.1f}"
+        measured = rates(listings.probability[rows], listings.authentic[rows])
+        drawn.append([measured[name] for name in names])
+    low, high = 100 * np.nanquantile(drawn, [0.025, 0.975], axis=0)
+    return {name: f"{low[i]:.1f} – {high[i]:.1f}" for i, name in enumerate(names)}
 
 
 def _kind(listings: Judged, i: int) -> str:

@@ -11,10 +11,13 @@ from vitrine.catalog import Catalog
 from vitrine.catalog.tree import CategoryTree
 from vitrine.errors import InputError
 from vitrine.evaluation.beside import add_baseline
+from vitrine.evaluation.recall_curve import recall_curve
 from vitrine.predictions import RetrievalPredictions
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
+from vitrine.report.map import laid_out
 from vitrine.retrieval.exact import best_first
 from vitrine.retrieval.ranks import Ranks, rank
+from vitrine.retrieval.segment import unit_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -173,20 +176,11 @@ def _nearest(
 
 
 def _curve(ranks: Ranks, nodes: Mapping[int, Mapping[str, Ranks]]) -> "Figure":
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot(CURVE, [ranks.recall(k) for k in CURVE], marker="o", markersize=3, label="all shop photos")
+    lines = {"all shop photos": [ranks.recall(k) for k in CURVE]}
     for level, by_node in nodes.items():
-        hits = [np.concatenate([ranks.hits(k) for ranks in by_node.values()]).mean() for k in CURVE]
-        axes.plot(CURVE, hits, marker="o", markersize=3, label=f"within the category, level {level}")
-    axes.set_xscale("log")
-    axes.set(xlabel="k", ylabel="top-k accuracy", ylim=(0, 1.02))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
+        hits = [float(np.concatenate([ranks.hits(k) for ranks in by_node.values()]).mean()) for k in CURVE]
+        lines[f"within the category, level {level}"] = hits
+    return recall_curve(lines, CURVE, "top-k accuracy")
 
 
 def _grids(predictions: RetrievalPredictions, rows: Catalog, ranks: Ranks, hit: bool) -> list[list[Photo]]:
@@ -211,12 +205,12 @@ def _grids(predictions: RetrievalPredictions, rows: Catalog, ranks: Ranks, hit: 
 
 
 def _map(predictions: RetrievalPredictions) -> "Figure":
-    """Fig. 9: features reduced to 50 by PCA, then to the plane by t-SNE."""
+    """Fig. 9: unit features in the plane, by t-SNE."""
     from matplotlib.figure import Figure
 
     users, shops = (_drawn(rows) for rows in _domains(predictions))
     chosen = np.concatenate([users, shops])
-    places = plane(predictions.embeddings[chosen])
+    places = laid_out(unit_rows(predictions.embeddings[chosen]))
     figure = Figure(figsize=(7.2, 5.2), layout="constrained")
     axes = figure.add_subplot()
     shop_place = {predictions.product_ids[row]: place for row, place in zip(shops, places[len(users) :], strict=True)}
@@ -236,18 +230,3 @@ def _map(predictions: RetrievalPredictions) -> "Figure":
 
 def _drawn(rows: np.ndarray) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(rows)[:MAPPED])
-
-
-def plane(features: np.ndarray) -> np.ndarray:
-    """Features (n, dim) to the plane (n, 2): unit vectors, PCA to 50, t-SNE; few or equal ones by PCA alone."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    if len(unit) < 3 or np.ptp(unit, axis=0).max() < 1e-6:
-        return np.zeros((len(unit), 2))
-    reduced = PCA(min(50, *unit.shape), random_state=0).fit_transform(unit)
-    if len(unit) < 20:
-        return np.asarray(reduced[:, :2])
-    near = min(30.0, len(unit) / 4)
-    return np.asarray(TSNE(2, perplexity=near, init="pca", random_state=0, max_iter=500).fit_transform(reduced))

@@ -1,7 +1,6 @@
 """Figures and the page of features: recall among the photos themselves at every level of the category tree."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,14 +9,12 @@ from vitrine.catalog.tree import CategoryTree
 from vitrine.errors import InputError
 from vitrine.evaluation.beside import add_baseline
 from vitrine.evaluation.metrics import topk, true_ranks
+from vitrine.evaluation.recall_curve import recall_curve
 from vitrine.predictions import RetrievalPredictions
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
 from vitrine.retrieval.exact import best_first
 from vitrine.retrieval.ranks import Ranks, rank
 from vitrine.retrieval.segment import unit_rows
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 RECALL_AT = (1, 2, 4, 8, 10, 100, 1000)
 CURVE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -96,7 +93,8 @@ def representation_page(
             for level, level_rank in ranks.items()
         ],
     )
-    page.figure(_curve(ranks), "recall against k, per level")
+    lines = {f"level {level}": [of_level.recall(k) for k in CURVE] for level, of_level in ranks.items()}
+    page.figure(recall_curve(lines, CURVE, "recall@k"), "recall against k, per level")
     page.heading(
         f"What is found, level {deepest}",
         "A query drawn at random, then its nearest photos; framed green: of the same node, red: of another. Two rows "
@@ -105,21 +103,6 @@ def representation_page(
     for photos in _grids(predictions, rows, deepest, ranks[deepest]):
         page.photos(photos)
     return page
-
-
-def _curve(ranks: Mapping[int, Ranks]) -> "Figure":
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
-    axes = figure.add_subplot()
-    for level, level_rank in ranks.items():
-        axes.plot(CURVE, [level_rank.recall(k) for k in CURVE], marker="o", markersize=3, label=f"level {level}")
-    axes.set_xscale("log")
-    axes.set(xlabel="k", ylabel="recall@k", ylim=(0, 1.02))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
 
 
 def _grids(predictions: RetrievalPredictions, rows: Catalog, level: int, ranks: Ranks) -> list[list[Photo]]:
