@@ -59,7 +59,9 @@ print(resident() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux" or not keep_freed_memory(), reason="reads /proc; the C library is not glibc")
+@pytest.mark.skipif(
+    sys.platform != "linux" or not keep_freed_memory(), reason="reads /proc; the C library is not glibc"
+)
 def test_memory_between_blocks_in_use_is_given_back():
     said = subprocess.run([sys.executable, "-c", HELD], capture_output=True, check=True, text=True).stdout
     held, left = map(int, said.split())
