@@ -21,10 +21,12 @@ from vitrine.evaluation.shift import DriftRules, Finding, detect, kind_of, new_l
 from vitrine.monitoring.statistics import photo_statistics
 from vitrine.predictions import PhotoPredictions, Predictions
 from vitrine.untrusted import parse_json
+from vitrine.words import counted
 
 REFERENCE = "reference.json"
 TABLE = "reference.parquet"
 PROJECTION = "projection.npz"
+NAMED = 4  # signals that moved beside the first, in the reason
 log = logging.getLogger(__name__)
 
 
@@ -437,8 +439,12 @@ def _decide(findings: list[Finding], skipped: list[tuple[str, str]], broken: lis
         first = f"{lead.signal} has labels {lead.change} (chance explains {lead.threshold:.0f} photos)"
     else:
         first = f"{lead.signal} moved by {lead.distance:.2f}, {lead.ratio:.1f} times its threshold ({lead.change})"
-    more = f"; {len(moved) - 1} more of {len(findings)} signals moved" if len(moved) > 1 else ""
-    return Drift(True, f"Drift: {first}{more}.{failed}", tuple(findings), **rest)
+    others = [finding.signal for finding in moved[1:]]
+    named = [*others[:NAMED], f"{len(others) - NAMED} more"] if len(others) > NAMED + 1 else others
+    more = f"; so did {', '.join(named)}" if named else ""
+    return Drift(
+        True, f"Drift: {first}{more}; {counted(len(findings), 'signal')} compared.{failed}", tuple(findings), **rest
+    )
 
 
 def _results(drift: Drift, before: Side, now: Side, rules: DriftRules) -> str:
