@@ -305,7 +305,8 @@ def near(key: str, choices: Iterable[str], where: str) -> str:
         before = {old: new for old, new in RENAMED.items() if new in names}
         close = nearest(key, [*names, *before])
         close = before.get(close, close)
-        raise InputError(f"{where}: {key}: unknown; did you mean {close}? (known: {', '.join(sorted(names))})")
+        question = f"; did you mean {close}?" if close else ""
+        raise InputError(f"{where}: {key}: unknown{question} (known: {', '.join(sorted(names))})")
     return key
 
 

@@ -5,8 +5,11 @@ python -m pipelines.show > docs/settings.md
 
 from collections.abc import Iterable, Sequence
 
+from google.protobuf import json_format
+
 from pipelines import PIPELINES
 from pipelines.form import FORM, PARAMETERS, SETTINGS, TASKS, near
+from pipelines.packages import load
 from vitrine import tasks
 from vitrine.tasks.described import Described, described, of_tasks, shown
 
@@ -41,6 +44,17 @@ def settings_of(pipeline: str) -> list[Described]:
     return settings
 
 
+def parameters_of(pipeline: str, before: str = "") -> list[tuple[str, str, str]]:
+    """Names of a pipeline's parameters, their defaults as its package has them (after `before`), and what they are."""
+    defaults = load(pipeline).pipeline_spec.root.input_definitions.parameters
+    rows = []
+    for name in FORM[pipeline]:
+        default = json_format.MessageToDict(defaults[name].default_value)
+        said = "" if name == "settings" else before + shown(default)  # settings: each is told by itself
+        rows.append((name, said, PARAMETERS[name]))
+    return rows
+
+
 def show(pipeline: str) -> list[str]:
     """A pipeline's parameters and settings, a line each.
 
@@ -49,7 +63,7 @@ def show(pipeline: str) -> list[str]:
     """
     settings = settings_of(pipeline)
     lines = [PIPELINES[pipeline], "", "Parameters (--set KEY=VALUE):"]
-    lines += [f"  {name:<28} {PARAMETERS[name]}" for name in FORM[pipeline]]
+    lines += [f"  {name + default:<28} {about}" for name, default, about in parameters_of(pipeline, "=")]
     lines += ["", "Settings (--set KEY=VALUE too):"]
     return lines + [
         f"  {setting.name + '=' + setting.default:<28} {setting.values}; {setting.about}" for setting in settings
@@ -66,9 +80,9 @@ def page() -> str:
         parts.append(
             "\n".join(
                 [
-                    "| parameter | |",
-                    "| --- | --- |",
-                    *(_row((f"`{parameter}`", PARAMETERS[parameter])) for parameter in FORM[name]),
+                    "| parameter | default | meaning |",
+                    "| --- | --- | --- |",
+                    *(_row((f"`{parameter}`", *rest)) for parameter, *rest in parameters_of(name)),
                 ]
             )
         )

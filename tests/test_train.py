@@ -188,7 +188,6 @@ class TestRefusals:
         [
             ("taxonomie", "", "taxonomy"),
             ("attribute", "teacher", "attributes"),
-            ("", "", ""),
             ("taxonomy", "bccn", "bcnn"),
             ("taxonomy", "ssmtl-c", "ssmtl-ca"),
             ("attributes", "studnt", "student"),
@@ -197,6 +196,10 @@ class TestRefusals:
     )
     def test_unknown_task_or_variant_names_the_nearest(self, toys, tmp_path, task, variant, nearest):
         self.refused(toys, tmp_path, rf"did you mean {nearest}.*\? \(known: ", task, variant)
+
+    def test_where_nothing_is_near_all_there_are_is_said(self, toys, tmp_path):
+        self.refused(toys, tmp_path, "task '': unknown; known: attributes, taxonomy", "")
+        self.refused(toys, tmp_path, r"'momentum': unknown key \(known: epochs, ", overrides=["momentum=0.9"])
 
     def test_unknown_setting_names_the_nearest(self, toys, tmp_path):
         self.refused(toys, tmp_path, "did you mean epochs", overrides=["epoch=3"])

@@ -67,14 +67,18 @@ MEANT = {  # what other programs call a setting -> ours
 }
 
 
+ALIKE = 0.5  # difflib's ratio; "momentum" and "cluster_volume" have 0.27, "epoch" and "train_epochs" 0.59
+
+
 def did_you_mean(name: str, known: Iterable[str], has: str = "known") -> str:
-    """`did you mean epochs? (known: epochs, seed)`."""
+    """`did you mean epochs? (known: epochs, seed)`, or `known: epochs, seed` where nothing is near."""
     names = list(known)
-    return f"did you mean {nearest(name, names)}? ({has}: {', '.join(names)})"
+    close, all_there_are = nearest(name, names), f"{has}: {', '.join(names)}"
+    return f"did you mean {close}? ({all_there_are})" if close else all_there_are
 
 
-def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.0) -> str:
-    """The candidate that someone who wrote `name` most likely meant, by meaning or spelling.
+def nearest(name: str, candidates: Iterable[str], cutoff: float = ALIKE) -> str:
+    """The candidate that someone who wrote `name` most likely meant, by meaning or spelling, or as a part of it.
 
     Args:
         name: What was written.
@@ -87,4 +91,4 @@ def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.0) -> str:
     if (meant := MEANT.get(name.lower().replace("-", "_"))) in names:
         return str(meant)
     close = get_close_matches(name, names, n=1, cutoff=cutoff)
-    return close[0] if close else ""
+    return close[0] if close else next((other for other in names if len(name) > 2 and name in other), "")

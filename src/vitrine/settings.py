@@ -84,8 +84,8 @@ def parse_settings(kind: type[AnySettings], overrides: Iterable[str]) -> AnySett
             raise InputError(f"--set {override!r}: reads key=value")
         if key not in names:
             meant = nearest(key, names)
-            about = f"({fields[meant].description}; known: {', '.join(names)})"
-            raise InputError(f"--set {key!r}: unknown key; did you mean {meant}? {about}")
+            question = f"; did you mean {meant}? ({fields[meant].description}; " if meant else " ("
+            raise InputError(f"--set {key!r}: unknown key{question}known: {', '.join(names)})")
         values[key] = value
     try:
         return kind(**values)

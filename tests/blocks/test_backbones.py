@@ -112,7 +112,6 @@ def test_inception_sees_its_own_normalisation():
         ("resnet19", "resnet1"),
         ("vgg", "vgg1"),
         ("resnet18_smal", "resnet18_small"),
-        ("", ""),
         ("efficientnet_v2", "efficientnet_v2_"),
         ("resnet18_narrow_small", "resnet18_narrow"),
     ],

@@ -38,6 +38,7 @@ def test_every_setting_says_what_it_is(name):
 def test_a_pipeline_shows_all_of_its_settings(name):
     assert [setting.name for setting in settings_of(name)] == sorted(SETTINGS[name])
     said = "\n".join(show(name))
+    assert "  out_registry=s3://vitrine/registry " in said
     assert all(f"  {key}=" in said for key in SETTINGS[name])
 
 

@@ -225,7 +225,9 @@ def import_timm() -> Any:
 
 def unknown(name: str, names: Sequence[str]) -> InputError:
     """What is said of a net that nobody knows, with the nearest name."""
-    return InputError(f"backbone {name}: unknown; did you mean {nearest(name, names)}?")
+    close = nearest(name, names)
+    hint = f"did you mean {close}?" if close else "nets are called as torchvision calls them, or timm:NAME"
+    return InputError(f"backbone {name}: unknown; {hint}")
 
 
 def _given(asked: str) -> Weights:
