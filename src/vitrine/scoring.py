@@ -301,11 +301,11 @@ def _name(part: int) -> str:
     return f"{part:06}.jsonl"
 
 
-def _rows(lines: Sequence[bytes]) -> pa.Table:
-    """Records as rows: the best label of each question."""
+def _rows(lines: Sequence[bytes], schema: pa.Schema | None = None) -> pa.Table:
+    """Records as rows: the best label of each question; of the columns there are, or of a schema's."""
     rows = [best_labels(parse_json(line)) for line in lines]
-    names = dict.fromkeys(name for row in rows for name in row)  # `from_pylist` looks at the first row's alone
-    return pa.table({name: [row.get(name) for row in rows] for name in names})
+    names = schema.names if schema is not None else dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [row.get(name) for row in rows] for name in names}, schema=schema)
 
 
 def _ordered(schema: pa.Schema) -> pa.Schema:
@@ -316,13 +316,7 @@ def _ordered(schema: pa.Schema) -> pa.Schema:
 def _tables(lines: BinaryIO, schema: pa.Schema) -> Iterator[pa.Table]:
     """The records of a file as rows of one schema, `ROWS` at a time."""
     while some := [*islice(lines, ROWS)]:
-        rows = _rows(some)
-        missing = {
-            field.name: pa.nulls(len(rows), field.type) for field in schema if field.name not in rows.schema.names
-        }
-        for name, nulls in missing.items():
-            rows = rows.append_column(name, nulls)
-        yield rows.select(schema.names).cast(schema)
+        yield _rows(some, schema)
 
 
 def _write_parquet(tables: Iterator[pa.Table], file: BinaryIO) -> None:

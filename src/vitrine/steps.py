@@ -720,15 +720,13 @@ def score_shard(names: Sequence[str], table: str, state: str, out: str, registry
     from vitrine.quality.scan import parse_shard
     from vitrine.scoring import CatalogPhotos, score_photos
 
-    catalog, asked = _open(table, check_rows=False), 0
+    part, catalog, asked = parse_shard(shard), _open(table, check_rows=False), 0
     photos = CatalogPhotos(catalog)
     for name, version in _scoring_versions(names, catalog, out, registry).items():
-        if version and not files.exists(files.join(out, f"{name}.parquet")):
+        target = files.join(out, f"{name}.parquet")
+        if version and not files.exists(target):
             with _version_of(name, version, registry) as model:
-                target = files.join(out, f"{name}.parquet")
-                done = score_photos(
-                    photos, table, model, target, state=state, version=version, shard=parse_shard(shard)
-                )
+                done = score_photos(photos, table, model, target, state=state, version=version, shard=part)
             asked += done.photos
     print(f"{SIGN} Score {shard}: {counted(asked, 'answer')}.", flush=True)
     return asked
@@ -791,12 +789,15 @@ def _scoring_versions(names: Sequence[str], catalog: Catalog, out: str, registry
     found = {}
     for name in names:
         account = files.join(out, f"{name}.json")
-        champion = Registry(registry).champion(name)
-        if champion is not None and not files.exists(account):
+        said, _ = pointer.read(account)
+        if said is None and (champion := Registry(registry).champion(name)):
             about = {"task": name, "model": champion.version, "data_version": catalog.data_version}
-            with contextlib.suppress(pointer.ChangedError):  # another shard's was quicker
-                pointer.replace(account, json.dumps(about | {"photos": len(catalog)}).encode(), "")
-        found[name] = str(parse_json(files.read_bytes(account))["model"]) if files.exists(account) else ""
+            said = json.dumps(about | {"photos": len(catalog)}).encode()
+            try:
+                pointer.replace(account, said, "")
+            except pointer.ChangedError:  # another shard's was quicker
+                said = files.read_bytes(account)
+        found[name] = str(parse_json(said)["model"]) if said else ""
     if not any(found.values()):
         raise InputError(f"{registry}: no model is in use for {' or '.join(names) or 'any task'}")
     return found

@@ -196,12 +196,19 @@ class _Found:
 def _found(root: str) -> _Found:
     """What lies under `root`, from one listing."""
     names = [name for name in files.list_folder(root) if not name.startswith(".") and "/." not in name]
-    named = [name for name in names if is_photo_name(name)]
-    photos = [name for name in named if schema.is_safe_path(name) and name == name.encode(errors="replace").decode()]
-    endings = Counter(ending for name in names if (ending := _ending(name)) in UNREAD_ENDINGS)
-    others = [name for name in names if not is_photo_name(name) and _ending(name) not in endings]
-    misnamed = sorted(set(named) - set(photos))
-    return _Found(photos, others, dict(sorted(endings.items())), misnamed)
+    photos: list[str] = []
+    others: list[str] = []
+    misnamed: list[str] = []
+    unread: Counter[str] = Counter()
+    for name in names:
+        if is_photo_name(name):
+            held = schema.is_safe_path(name) and name == name.encode(errors="replace").decode()
+            (photos if held else misnamed).append(name)
+        elif (ending := _ending(name)) in UNREAD_ENDINGS:
+            unread[ending] += 1
+        else:
+            others.append(name)
+    return _Found(photos, others, dict(sorted(unread.items())), sorted(misnamed))
 
 
 def _ending(name: str) -> str:
@@ -339,9 +346,8 @@ def _usable(table: pd.DataFrame, root: str, hint: str = "") -> tuple[pd.DataFram
         InputError: if none is left.
     """
     for name in table.columns.intersection(list(schema.ALLOWED_VALUES)):
-        table[name] = (
-            table[name].str.lower().where(table[name].str.lower().isin(schema.ALLOWED_VALUES[name]), table[name])
-        )
+        lower = table[name].str.lower()
+        table[name] = lower.where(lower.isin(schema.ALLOWED_VALUES[name]), table[name])
     errors = schema.row_errors(table)
     rows, table = table[[ROW, FILE]], table.drop(columns=[ROW, FILE])
     wrong = errors[errors != ""]
