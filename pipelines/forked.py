@@ -47,6 +47,7 @@ SHARED: Mapping[str, Sequence[str]] = {
     "detect_drift": (*DATA, *NETS),
 }
 LONGEST_NAME = 256  # bytes, of a step's function
+INTERRUPT = b"!"  # in place of a name
 # Also the room that a step's own command has in `ps`, which cannot be longer than that it was started with.
 WORDS = "loads once what the steps of a local run share and forks for each"
 
@@ -58,7 +59,8 @@ class Gone(Exception):
 class Parent:
     """The process that steps are forked from, seen from the run.
 
-    Made at once: it loads its libraries while the run begins. Closing it leaves steps that are at work alone.
+    Made at once: it loads its libraries while the run begins. Steps still at work end when it is closed, and when the
+    run is killed.
 
     Args:
         log: Where it says what went wrong with itself.
@@ -81,6 +83,11 @@ class Parent:
     def __exit__(self, *_: object) -> None:
         self._control.close()
         self._process.wait()
+
+    def interrupt(self) -> None:
+        """Has the steps that are at work end, as a terminal's Ctrl-C does."""
+        with contextlib.suppress(OSError):  # it was killed, and the steps are on their own
+            self._control.send(INTERRUPT)
 
     def run(self, command: Sequence[str], environment: Mapping[str, str], say: Callable[[str], object]) -> int:
         """Runs what a step's container would, and waits for its end.
@@ -139,7 +146,8 @@ def serve(control: socket.socket) -> tuple[socket.socket, int] | None:
     Returns:
         In a step, where to read what to do, and what to write to; in the parent, once the run has ended, None.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the run and its steps too
+    # A terminal tells the run and its steps. Blocked and not ignored: then no fork misses it before it has a handler.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
     signal.set_wakeup_fd(wakes)
@@ -154,7 +162,11 @@ def serve(control: socket.socket) -> tuple[socket.socket, int] | None:
         if control.fileno() not in ready:
             continue
         name, given, _, _ = socket.recv_fds(control, LONGEST_NAME, 2)
-        if not name:
+        if name in (b"", INTERRUPT):
+            for step in steps:
+                os.kill(step, signal.SIGINT)  # not yet waited for, so it is no other's number
+            if name:
+                continue
             return None
         load(SHARED.get(name.decode(), ()))
         channel, output = socket.socket(fileno=given[0]), given[1]
@@ -167,12 +179,19 @@ def serve(control: socket.socket) -> tuple[socket.socket, int] | None:
             continue
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         for other in (*steps.values(), control):
             other.close()
         os.close(woken)
         os.close(wakes)
+        signal.signal(signal.SIGINT, _interrupt_once)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         return channel, output
+
+
+def _interrupt_once(*_: object) -> None:
+    """The terminal and the run both tell a step; the second is not to cut short what it tidies up after the first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _reap(steps: dict[int, socket.socket]) -> None:

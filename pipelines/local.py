@@ -192,6 +192,8 @@ def _side_by_side(record: BinaryIO) -> Iterator[None]:
 
     with contextlib.ExitStack() as stack:
         parent = stack.enter_context(forked.Parent(record)) if forked.AVAILABLE else None
+        if parent:
+            stack.enter_context(unittest.mock.patch.object(interrupted, "end_steps", parent.interrupt))
 
         def start(full_command: list[str], env_vars: Mapping[str, str] | None = None) -> int:
             own = dict(env_vars or {})
@@ -289,6 +291,8 @@ def _retried(sieve: "_Sieve") -> Iterator[None]:
         single.ClearField("retry_policy")
         attempts = max(0, policy.max_retry_count) + 1
         for attempt in range(1, attempts + 1):
+            if interrupted.is_set():  # the next round of a loop, say: not to be said to begin
+                raise KeyboardInterrupt
             sieve.begin()
             outputs, status = once(task_name, single, *rest, **known)
             if status == Status.SUCCESS or attempt == attempts or sieve.refused() or interrupted.is_set():
@@ -296,7 +300,7 @@ def _retried(sieve: "_Sieve") -> Iterator[None]:
             delay = policy.backoff_duration.seconds * (policy.backoff_factor or 2.0) ** (attempt - 1)
             delay = min(delay, policy.backoff_max_duration.seconds or 3600)
             logging.info(f"Task {task_name} failed (attempt {attempt}/{attempts}). Retrying in {delay:.1f}s...")
-            time.sleep(delay)
+            interrupted.wait(delay)
         raise AssertionError("a step is tried at least once")
 
     with unittest.mock.patch.object(task_executor, once.__name__, tried):

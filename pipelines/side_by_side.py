@@ -22,7 +22,25 @@ AT_ONCE = 2  # processes of steps; also of a loop's rounds in kfp.local
 NEEDED = 2 << 30  # bytes that must be free for a step to begin beside another; see the peaks in docs/performance.md
 ALWAYS = PipelineTaskSpec.TriggerPolicy.TriggerStrategy.ALL_UPSTREAM_TASKS_COMPLETED
 
-interrupted = threading.Event()  # set once a person ends the run: no other step begins
+
+class Interruption(threading.Event):
+    """Set once a person ends the run: no other step begins.
+
+    Attributes:
+        end_steps: Has those at work end. A terminal tells them itself; `kill`, an editor or a scheduler only the run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.end_steps: Callable[[], object] = lambda: None
+
+    def set(self) -> None:
+        """Says so to whoever asks, and to the steps."""
+        super().set()
+        self.end_steps()
+
+
+interrupted = Interruption()
 _beside: contextvars.ContextVar[bool] = contextvars.ContextVar("beside", default=False)
 
 

@@ -34,10 +34,11 @@ def catalog(tmp_path_factory):
     return folder / "data"
 
 
-def start(catalog: Path, runs: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", "represent", "--runs", str(runs)]
+def start(catalog: Path, runs: Path, pipeline: str = "represent", **settings: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "vitrine.cli", "pipeline", "run", pipeline, "--runs", str(runs)]
+    pairs = [f"data_catalog={catalog}", *SMALL, *(f"{key}={value}" for key, value in settings.items())]
     return subprocess.Popen(
-        [*command, *(f"--set={pair}" for pair in (f"data_catalog={catalog}", *SMALL))],
+        [*command, *(f"--set={pair}" for pair in pairs)],
         env=environment(catalog.parent / "cache"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -146,15 +147,16 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_same_command_goes_on_once
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
-def test_a_run_that_a_person_interrupts_ends_with_all_of_its_processes(catalog, tmp_path):
-    """While two steps are at work side by side; no other begins, and the page of the run is not waited for."""
-    run = start(catalog, tmp_path / "runs")
+@pytest.mark.parametrize("tell", [os.killpg, os.kill])
+def test_a_run_that_a_person_interrupts_ends_with_all_of_its_processes(tell, catalog, tmp_path):
+    """As a terminal does it, and as an editor does. Trainings of hours are at work, another waits in a loop; nothing begins any more."""
+    run = start(catalog.parent / "rendered", tmp_path / "runs", "retrain", train_epochs=1_000_000)
     assert run.stdout
-    seen = []
-    while not {"> validate\n", "> clean-and-split\n"} <= set(seen):
+    seen: list[str] = []
+    while sum(line.startswith("> train") for line in seen) < 3:
         seen.append(run.stdout.readline())
         assert seen[-1], seen
-    os.killpg(run.pid, signal.SIGINT)
+    tell(run.pid, signal.SIGINT)
     rest, _ = run.communicate(timeout=300)
     assert run.returncode == 130
     assert not re.search(r"^> ", rest, re.M)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,20 @@ class Steps:
     def __init__(self, parent: forked.Parent, folder: Path) -> None:
         self.parent, self.folder, self.environment = parent, folder, environment(folder / "cache")
 
-    def run(self, body: str, function: str = "start", **given: str) -> tuple[int, str]:
+    def run(
+        self, body: str, function: str = "start", say: Callable[[str], object] = lambda line: None, **given: str
+    ) -> tuple[int, str]:
         source = f"def {function}() -> None:\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
         wanted = json.dumps({"outputs": {"outputFile": str(self.folder / "output.json")}})
         command = ["sh", "-ec", SCRIPT, source, "--executor_input", wanted, "--function_to_execute", function]
         assert forked.runs_step(command)
         lines: list[str] = []
-        code = self.parent.run(command, self.environment | given, lines.append)
+
+        def heard(line: str) -> None:
+            lines.append(line)
+            say(line)
+
+        code = self.parent.run(command, self.environment | given, heard)
         own = "".join(line for line in lines if "KFP Executor" not in line)
         return code, own.partition("\n}\n")[2]  # behind what it was asked for
 
@@ -64,8 +72,9 @@ LOOK = """
         "folder": os.getcwd(),
         "mask": os.umask(0o022),
         "threads": threading.active_count(),
-        "signal": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+        "signal": signal.getsignal(signal.SIGINT).__name__,
         "child": signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL,
+        "blocked": list(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
     }))
 """
 
@@ -89,7 +98,8 @@ def test_nothing_that_a_step_does_to_its_process_is_there_in_the_next(steps):
     assert steps.said(LOOK) == before
     assert before["folder"] == os.getcwd()
     assert (before["module"], before["loaded"], before["environment"], before["path"]) == (None, False, None, False)
-    assert (before["threads"], before["signal"], before["child"]) == (1, True, True)
+    assert (before["threads"], before["signal"], before["child"]) == (1, "_interrupt_once", True)
+    assert before["blocked"] == []
 
 
 def test_steps_draw_other_random_numbers_unless_they_are_seeded(steps):
@@ -198,6 +208,37 @@ def test_what_is_forked_from_has_opened_no_device_and_started_no_thread_of_its_o
     assert len([to for to in opened if to.startswith("socket:")]) == 1  # to the run
 
 
+AT_WORK = """
+    import time
+    try:
+        print("at work", flush=True)
+        time.sleep(600)
+    finally:
+        time.sleep(0.5)
+        print("tidied up", flush=True)
+"""
+
+
+@pytest.mark.parametrize("told", ["by the run", "by the terminal and the run"])
+def test_steps_at_work_end_with_a_run_that_is_interrupted_and_tidy_up_first(steps, told):
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        if line == "at work\n":
+            if told != "by the run":
+                children = Path(f"/proc/{steps.parent._process.pid}/task/{steps.parent._process.pid}/children")
+                (step,) = map(int, children.read_text().split())
+                os.kill(step, signal.SIGINT)
+                time.sleep(0.2)
+            steps.parent.interrupt()
+
+    assert steps.run(AT_WORK, say=say)[0] == 1
+    assert "tidied up\n" in lines
+    assert lines[-1] == "KeyboardInterrupt\n"
+    assert steps.run("pass")[0] == 0  # others can begin
+
+
 def test_without_the_parent_nothing_is_started(tmp_path):
     with (tmp_path / "log").open("wb", buffering=0) as log, forked.Parent(log) as parent:
         parent._process.kill()
@@ -212,28 +253,42 @@ def test_a_step_whose_parent_is_killed_counts_as_failed(tmp_path):
         assert code == -signal.SIGKILL
 
 
-def test_the_parent_ends_with_the_run_however_that_ends(tmp_path):
+def test_the_parent_and_its_steps_end_with_the_run_however_that_ends(tmp_path):
     """Also when it is killed, and can close nothing."""
+    source = "def train():\n    import os, time\n    print('step', os.getpid(), flush=True)\n    time.sleep(600)\n"
     script = """
-        import sys, time
+        import os, sys
         from pipelines.forked import Parent
         parent = Parent(open(sys.argv[1], "wb", buffering=0))
-        print(parent._process.pid, flush=True)
-        time.sleep(60)
+        print("parent", parent._process.pid, flush=True)
+        parent.run(sys.argv[2:], os.environ, lambda line: print(line, end="", flush=True))
     """
+    wanted = json.dumps({"outputs": {"outputFile": str(tmp_path / "output.json")}})
+    step = ["sh", "-ec", SCRIPT, source, "--executor_input", wanted, "--function_to_execute", "train"]
     run = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "log")],
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "log"), *step],
         env=environment(tmp_path / "cache"),
         stdout=subprocess.PIPE,
         text=True,
     )
     assert run.stdout
-    parent = int(run.stdout.readline())
+    begun: dict[str, int] = {}
+    while len(begun) < 2:
+        line = run.stdout.readline()
+        assert line
+        if found := re.match(r"(parent|step) (\d+)$", line):
+            begun[found[1]] = int(found[2])
     run.kill()
     run.communicate()
-    for _ in range(600):
-        state = Path(f"/proc/{parent}/stat")
-        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
-            return
+    until = time.monotonic() + 60
+    while left := [name for name, process in begun.items() if is_at_work(process)]:
+        assert time.monotonic() < until, left
         time.sleep(0.1)
-    pytest.fail("it is still there")
+
+
+def is_at_work(process: int) -> bool:
+    """Whether there is such a process; one that ended and that nobody waits for is none."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

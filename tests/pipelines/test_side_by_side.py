@@ -87,9 +87,10 @@ def test_an_error_of_the_runner_ends_the_run():
         _run_all(DIAMOND, IOStore(), broken)
 
 
-def test_once_a_person_ends_the_run_no_other_step_begins(monkeypatch):
-    monkeypatch.setattr(side_by_side, "interrupted", threading.Event())
-    slots, begun = Slots(lambda: NEEDED), []
+def test_once_a_person_ends_the_run_no_other_step_begins_and_those_at_work_are_told(monkeypatch):
+    interruption, slots, begun, ended = side_by_side.Interruption(), Slots(lambda: NEEDED), [], []
+    interruption.end_steps = lambda: ended.append(True)
+    monkeypatch.setattr(side_by_side, "interrupted", interruption)
     some = tasks(loop="", beside="")
 
     def run(name: str, task: PipelineTaskSpec) -> bool:
@@ -104,6 +105,7 @@ def test_once_a_person_ends_the_run_no_other_step_begins(monkeypatch):
         _run_all(some, IOStore(), run)
     assert side_by_side.interrupted.is_set()
     assert not begun
+    assert ended
 
 
 def test_order_reaches_over_tasks_between():
