@@ -48,6 +48,12 @@ def test_a_table_counts_what_it_does_not_show():
     assert html.count("<td") == 10
 
 
+def test_only_columns_with_a_very_long_word_break_words_and_only_numbers_are_set_right():
+    page = Page("t")
+    page.table(["a", "b", "c", "d"], [["statistic", "s3://bucket/a/long/address.parquet", 1, "2 %"], ["b", "", 3, "x"]])
+    assert re.findall(r"<td([^>]*)>", page.render())[:4] == ["", ' class="long"', ' class="n"', ""]
+
+
 def test_an_empty_table_says_none():
     page = Page("t")
     page.table(["a", "b"], [])
@@ -57,7 +63,7 @@ def test_an_empty_table_says_none():
 def test_numbers_stand_right():
     page = Page("t")
     page.table(["word", "count", "share", "mixed"], [["a", 1, "12.3 %", "1"], ["b", 2.5, "–", "x"]])
-    assert page.sections[0]["numeric"] == [False, True, True, False]
+    assert page.sections[0]["classes"] == ["", "n", "n", ""]
 
 
 def test_the_longest_bar_is_full():

@@ -243,6 +243,18 @@ def kind_of(column: str) -> str:
     return "" if column in ("image", "photo", "listing") else "statistic"
 
 
+def signal_title(signal: str) -> str:
+    """`predicted:level2` as people say it."""
+    prefix, _, rest = signal.partition(":")
+    if signal.startswith("level"):
+        return f"category level {signal.removeprefix('level')}"
+    if prefix == "attr":
+        return rest
+    if prefix in ("predicted", "confidence"):
+        return f"{prefix} {signal_title(rest)}"
+    return signal.replace("_", " ")
+
+
 def _signals(
     reference: pd.DataFrame, current: pd.DataFrame, rules: DriftRules
 ) -> tuple[list[_Signal], list[tuple[str, str]], list[tuple[str, str]]]:

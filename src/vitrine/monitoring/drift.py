@@ -17,7 +17,7 @@ import pyarrow as pa
 from vitrine import files, tasks
 from vitrine.catalog import Catalog, attribute_types, category_depth, category_level, labels_of, read_catalog
 from vitrine.errors import InputError
-from vitrine.evaluation.shift import DriftRules, Finding, detect, kind_of, new_labels
+from vitrine.evaluation.shift import DriftRules, Finding, detect, kind_of, new_labels, signal_title
 from vitrine.monitoring.statistics import photo_statistics
 from vitrine.predictions import PhotoPredictions, Predictions
 from vitrine.untrusted import parse_json
@@ -427,19 +427,23 @@ def _rare_by_column(rare: Mapping[str, Sequence[str]]) -> dict[str, int]:
 def _decide(findings: list[Finding], skipped: list[tuple[str, str]], broken: list[tuple[str, str]]) -> Drift:
     moved = [finding for finding in findings if finding.moved]
     rest = {"not_compared": tuple(skipped), "broken": tuple(broken)}
-    failed = f" Could not be computed: {'; '.join(f'{name} ({why})' for name, why in broken)}." if broken else ""
+    failed = (
+        f" Could not be computed: {'; '.join(f'{signal_title(name)} ({why})' for name, why in broken)}."
+        if broken
+        else ""
+    )
     if not findings:
-        why = f"{skipped[0][0]}: {skipped[0][1]}" if skipped else "nothing in common"
+        why = f"{signal_title(skipped[0][0])}: {skipped[0][1]}" if skipped else "nothing in common"
         return Drift(False, f"Nothing could be compared ({why}).{failed}", (), **rest)
     if not moved:
         reason = f"No drift: none of {len(findings)} signals moved further than chance and the least that matters."
         return Drift(False, reason + failed, tuple(findings), **rest)
-    lead = moved[0]
+    lead, title = moved[0], signal_title(moved[0].signal)
     if lead.kind == "new labels":
-        first = f"{lead.signal} has labels {lead.change} (chance explains {lead.threshold:.0f} photos)"
+        first = f"{title} has labels {lead.change} (chance explains {lead.threshold:.0f} photos)"
     else:
-        first = f"{lead.signal} moved by {lead.distance:.2f}, {lead.ratio:.1f} times its threshold ({lead.change})"
-    others = [finding.signal for finding in moved[1:]]
+        first = f"{title} moved by {lead.distance:.2f}, {lead.ratio:.1f} times its threshold ({lead.change})"
+    others = [signal_title(finding.signal) for finding in moved[1:]]
     named = [*others[:NAMED], f"{len(others) - NAMED} more"] if len(others) > NAMED + 1 else others
     more = f"; so did {', '.join(named)}" if named else ""
     return Drift(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vitrine.evaluation.shift import DriftRules, Finding, kind_of, label_shares, nearest_photos, strongest
+from vitrine.evaluation.shift import DriftRules, Finding, kind_of, label_shares, nearest_photos, signal_title, strongest
 from vitrine.monitoring.statistics import STATISTICS
 from vitrine.report import Page, Photo, Tile, thumbnail
 from vitrine.report.harmless import confined, harmless
@@ -71,27 +71,27 @@ def report_page(
     )
     if drift.broken:
         page.heading("Could not be computed", "Whether these signals moved is not known. The others are judged.")
-        page.table(["signal", "reason"], [(_title(name), reason) for name, reason in drift.broken])
+        page.table(["signal", "reason"], [(signal_title(name), reason) for name, reason in drift.broken])
     page.heading("What moved", "A signal has moved when its distance is beyond its threshold.")
     page.table(
         ["signal", "kind", "what changed", "distance", "threshold", "p"],
         [
-            (_title(f.signal), f.kind, f.change, f"{f.distance:.3f}", f"{f.threshold:.3f}", f"{f.p_value:.3f}")
+            (signal_title(f.signal), f.kind, f.change, f"{f.distance:.3f}", f"{f.threshold:.3f}", f"{f.p_value:.3f}")
             for f in moved
         ],
     )
     page.heading("All signals", "Distance in thresholds: 1 is where a signal counts as moved. Bars end at 3.")
-    page.bars(((_title(f.signal), min(f.ratio, 3.0), f"{f.ratio:.2f}") for f in compared), maximum=3.0)
+    page.bars(((signal_title(f.signal), min(f.ratio, 3.0), f"{f.ratio:.2f}") for f in compared), maximum=3.0)
     if compared:
         page.heading("Distributions", "Grey is the reference, blue the new photos. Furthest moved first.")
         page.figure(_distributions(compared[:PLOTS], before, now), "distributions of both sides")
     _photos(page, drift, before, now)
     if still := [f for f in drift.findings if f.kind == "new labels" and not f.moved]:
         page.heading("Labels seen for the first time", "So few that the reference may have missed them by chance.")
-        page.table(["label column", "labels"], [(_title(f.signal), f.change) for f in still])
+        page.table(["label column", "labels"], [(signal_title(f.signal), f.change) for f in still])
     if drift.not_compared:
         page.heading("Not compared")
-        page.table(["signal", "reason"], [(_title(name), reason) for name, reason in drift.not_compared])
+        page.table(["signal", "reason"], [(signal_title(name), reason) for name, reason in drift.not_compared])
     page.heading("How this was decided")
     page.text(
         f"Listings of both sides, whole, are dealt to two sides at random, {rules.draws} times or more. A threshold is "
@@ -140,7 +140,7 @@ def map_page(before: "Side", now: "Side", path: Path) -> bool:
         laid_out(table[components].to_numpy(np.float64)),
         table["photo"].tolist(),
         captions,
-        [Colouring(_title(str(name)).capitalize(), shown[name].tolist()) for name in shown],
+        [Colouring(signal_title(str(name)).capitalize(), shown[name].tolist()) for name in shown],
     )
     return True
 
@@ -195,7 +195,9 @@ def _photos(page: Page, drift: "Drift", before: "Side", now: "Side") -> None:
     shown = [finding for finding in drift.findings if finding.moved][:3]
     for finding in shown:
         rows = _most_changed(finding, before.table, now.table)
-        page.heading(f"New photos: {_title(finding.signal)}", f"Those that show the change most ({finding.change}).")
+        page.heading(
+            f"New photos: {signal_title(finding.signal)}", f"Those that show the change most ({finding.change})."
+        )
         page.photos(_thumbnails(now.table.loc[rows], finding.signal))
     generator = np.random.default_rng(0)
     for name, side in (("New photos", now), ("Reference photos", before)):
@@ -271,7 +273,7 @@ def _distributions(findings: Sequence[Finding], before: "Side", now: "Side") -> 
         else:
             _plot_numbers(axes, before.table[finding.signal], now.table[finding.signal])
         axes.set_title(
-            _title(finding.signal), fontsize=10, fontweight="bold" if finding.moved else "normal", loc="left"
+            signal_title(finding.signal), fontsize=10, fontweight="bold" if finding.moved else "normal", loc="left"
         )
         if finding.signal in STATISTICS:
             axes.set_xlabel(STATISTICS[finding.signal], fontsize=8, color="#667085")
@@ -309,18 +311,6 @@ def _plot_points(axes: "Axes", before: pd.DataFrame, now: pd.DataFrame) -> None:
     axes.scatter(before[first], before[second], s=4, color=BEFORE, alpha=0.5, linewidths=0)
     axes.scatter(now[first], now[second], s=4, color=NOW, alpha=0.5, linewidths=0)
     axes.set_xlabel("first two principal components", fontsize=8, color="#667085")
-
-
-def _title(signal: str) -> str:
-    """`predicted:level2` as people say it."""
-    prefix, _, rest = signal.partition(":")
-    if signal.startswith("level"):
-        return f"category, level {signal.removeprefix('level')}"
-    if prefix == "attr":
-        return rest
-    if prefix in ("predicted", "confidence"):
-        return f"{prefix} {_title(rest)}"
-    return signal.replace("_", " ")
 
 
 def _plain(text: str, length: int = 22) -> str:

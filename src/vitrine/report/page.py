@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 # HTML allows no control characters but tab and line ends, and a terminal that shows the page may act on them.
+LONG_WORD = 24  # characters; a column is at least as wide as a shorter one
 UNPRINTABLE = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127), "\ufffd")
 
 
@@ -66,19 +67,15 @@ class Page:
         self.sections.append({"kind": "tiles", "tiles": list(tiles)})
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[object]], shown: int = 200) -> None:
-        """A table; numbers are set right. Rows beyond `shown` are counted, not printed."""
+        """A table; numbers are set right, long words broken. Rows beyond `shown` are counted, not printed."""
         body = [list(row) for row in rows]
-        numeric = [
-            all(isinstance(row[i], int | float) or _is_number(row[i]) for row in body) and bool(body)
-            for i in range(len(headers))
-        ]
         self.sections.append(
             {
                 "kind": "table",
                 "headers": headers,
                 "rows": body[:shown],
                 "hidden": len(body) - shown,
-                "numeric": numeric,
+                "classes": [_class_of([row[i] for row in body]) for i in range(len(headers))],
             }
         )
 
@@ -121,6 +118,13 @@ class Page:
 def percent(fraction: float) -> str:
     """0.1234 as `12.3 %`."""
     return f"{100 * fraction:.1f} %"
+
+
+def _class_of(column: Sequence[object]) -> str:
+    """`n` for numbers, `long` where a word is so long that it has to be broken (an address, a sum), else ""."""
+    if column and all(isinstance(value, int | float) or _is_number(value) for value in column):
+        return "n"
+    return "long" if any(len(word) > LONG_WORD for value in column for word in str(value).split()) else ""
 
 
 def _is_number(value: object) -> bool:
