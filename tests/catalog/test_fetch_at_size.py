@@ -24,7 +24,7 @@ from vitrine.catalog.dvc_file import object_name
 
 pytestmark = pytest.mark.slow
 
-PHOTOS = 1200
+PHOTOS = 600
 WITHOUT_DVC = "import sys; sys.modules['dvc'] = None; from vitrine.cli import main; main()"
 
 
