@@ -34,4 +34,4 @@ def test_no_other_room_names_a_task(name):
 
 
 def test_the_rooms_are_read():
-    assert {"cli.py", "page.js", "train.py", "gate.py"} <= {path.name for path in sources()}
+    assert {"entry.py", "page.js", "train.py", "gate.py"} <= {path.name for path in sources()}

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from commands import in_, says
 from PIL import Image
-from test_cli import in_, says, vitrine  # noqa: F401
 from toys import OUTLINE, toy_catalog
 
 from vitrine.catalog import read_catalog, write_catalog
@@ -65,7 +65,7 @@ class TestLabelsAsTheyAre:
         return changed(**{"attr:colour": colours, "attr:one": one, "attr:none": ""})
 
     @pytest.mark.parametrize("variant", ["student", "bce"])
-    def test_what_can_be_learnt_is_and_the_rest_is_named(self, vitrine, odd, home, tmp_path, variant):  # noqa: F811
+    def test_what_can_be_learnt_is_and_the_rest_is_named(self, vitrine, odd, home, tmp_path, variant):
         settings = QUICK if variant == "student" else SETTINGS[:-1]
         done = vitrine("train", "attributes", odd, tmp_path / "m", f"--variant={variant}", *settings)
         assert done.code == 0, done.err
@@ -88,12 +88,12 @@ class TestLabelsAsTheyAre:
         ("kind", "part"),
         [("one", "attr:one has one value ('plain')"), ("none", "attr:none has no label"), ("nope", "of that name")],
     )
-    def test_a_teacher_of_what_cannot_be_learnt_is_refused(self, vitrine, odd, tmp_path, kind, part):  # noqa: F811
+    def test_a_teacher_of_what_cannot_be_learnt_is_refused(self, vitrine, odd, tmp_path, kind, part):
         asked = ("train", "attributes", odd, tmp_path / "m", "--variant=teacher", f"--set=type={kind}", *SETTINGS)
         says(vitrine(*asked), part)
         assert in_(tmp_path) == ["data"]
 
-    def test_a_test_photo_with_two_labels_has_two_to_find(self, vitrine, home, changed, tmp_path):  # noqa: F811
+    def test_a_test_photo_with_two_labels_has_two_to_find(self, vitrine, home, changed, tmp_path):
         """Recall@1 of photos that carry two labels is half of the share that was answered right."""
         table = read_catalog(home / "data").table
         rows = changed(**{"attr:colour": np.where(table["split"] == "test", "red|blue", table["attr:colour"])})
@@ -102,7 +102,7 @@ class TestLabelsAsTheyAre:
         assert figures["attr:colour/recall@1"] <= 0.5
         assert figures["attr:colour/recall@3"] == 1
 
-    def test_without_any_annotation_there_is_nothing_to_measure(self, vitrine, home, changed, tmp_path):  # noqa: F811
+    def test_without_any_annotation_there_is_nothing_to_measure(self, vitrine, home, changed, tmp_path):
         bare = changed(**{"attr:colour": "", f"attr:{OUTLINE}": ""})
         says(vitrine("evaluate", home / "student", bare, tmp_path / "e"), "nothing to measure")
         says(vitrine("train", "attributes", bare, tmp_path / "m", *QUICK), "no attr:<type> column has two labels")
@@ -110,7 +110,7 @@ class TestLabelsAsTheyAre:
 
 
 class TestEvaluation:
-    def test_against_the_teachers_and_on_corrupted_photos(self, vitrine, home, tmp_path):  # noqa: F811
+    def test_against_the_teachers_and_on_corrupted_photos(self, vitrine, home, tmp_path):
         against = ("--against", home / "colour", "--against", home / "outline")
         done = vitrine("evaluate", home / "student", home / "data", tmp_path / "e", "--corrupted", *against)
         assert done.code == 0, done.err
@@ -131,7 +131,7 @@ class TestEvaluation:
         assert {**second, "seconds_per_1000_images": 0} == {**figures, "seconds_per_1000_images": 0}
         assert "class by class" not in (tmp_path / "again" / "report.html").read_text()
 
-    def test_bce_has_no_space_of_label_embeddings_to_show(self, vitrine, home, tmp_path):  # noqa: F811
+    def test_bce_has_no_space_of_label_embeddings_to_show(self, vitrine, home, tmp_path):
         settings = [*SETTINGS[:-1], "--set=type=colour"]
         assert vitrine("train", "attributes", home / "data", tmp_path / "bce", "--variant=bce", *settings).code == 0
         done = vitrine("evaluate", home / "student", home / "data", tmp_path / "e", "--against", tmp_path / "bce")
@@ -148,7 +148,7 @@ class TestEvaluation:
             ("student", "data", "not a model folder"),
         ],
     )
-    def test_what_cannot_be_compared_is_refused(self, vitrine, home, tmp_path, model, other, part):  # noqa: F811
+    def test_what_cannot_be_compared_is_refused(self, vitrine, home, tmp_path, model, other, part):
         asked = ("evaluate", home / model, home / "data", tmp_path / "e", "--against", home / other)
         says(vitrine(*asked), part)
         assert in_(tmp_path) == []
@@ -157,7 +157,7 @@ class TestEvaluation:
 class TestStudent:
     def test_a_type_added_later_costs_one_teacher_and_the_student(
         self,
-        vitrine,  # noqa: F811
+        vitrine,
         home,
         changed,
         tmp_path,
@@ -187,7 +187,7 @@ class TestStudent:
         assert third.out.count("is there already") == 2
         assert "teacher colour: epoch 2/2" in third.out
 
-    def test_unlabelled_and_corrupted_photos_are_mixed_in(self, vitrine, home, tmp_path):  # noqa: F811
+    def test_unlabelled_and_corrupted_photos_are_mixed_in(self, vitrine, home, tmp_path):
         shutil.copytree(home / "data" / "images", tmp_path / "others" / "images")
         for path in (tmp_path / "others" / "images").iterdir():
             Image.open(path).rotate(90).save(path)
@@ -211,17 +211,17 @@ class TestStudent:
             ("teachers=nope", "nope: not a model folder"),
         ],
     )
-    def test_unusable_settings(self, vitrine, home, tmp_path, monkeypatch, setting, part):  # noqa: F811
+    def test_unusable_settings(self, vitrine, home, tmp_path, monkeypatch, setting, part):
         monkeypatch.chdir(tmp_path)
         says(vitrine("train", "attributes", home / "data", "m", f"--set={setting}", *SETTINGS), part)
         assert in_(tmp_path) == []
 
-    def test_shares_that_leave_nothing(self, vitrine, home, tmp_path):  # noqa: F811
+    def test_shares_that_leave_nothing(self, vitrine, home, tmp_path):
         settings = ["--set=corrupted=0.6", "--set=labelled=0.4", *SETTINGS]
         says(vitrine("train", "attributes", home / "data", tmp_path / "m", *settings), "must leave some share")
         assert in_(tmp_path) == []
 
-    def test_gamma_is_chosen_on_validation_photos(self, vitrine, home, tmp_path):  # noqa: F811
+    def test_gamma_is_chosen_on_validation_photos(self, vitrine, home, tmp_path):
         settings = ["--variant=teacher", "--set=type=colour", "--set=gammas=0,2", "--set=gamma_epochs=1", *SETTINGS]
         done = vitrine("train", "attributes", home / "data", tmp_path / "m", *settings)
         assert done.code == 0, done.err
@@ -232,7 +232,7 @@ class TestStudent:
 
 
 class TestNewLabel:
-    def test_a_label_from_a_few_photos(self, vitrine, home, tmp_path):  # noqa: F811
+    def test_a_label_from_a_few_photos(self, vitrine, home, tmp_path):
         photos = [home / "data" / name for name in read_catalog(home / "data").table["image"][:4]]
         asked = ("add-label", home / "student", tmp_path / "m", *photos, "--type", "colour", "--label", "gaudy")
         done = vitrine(*asked)
@@ -243,7 +243,7 @@ class TestNewLabel:
         measured = vitrine("evaluate", tmp_path / "m", home / "data", tmp_path / "e", "--against", home / "student")
         assert measured.code == 0, measured.err
 
-    def test_refusals(self, vitrine, home, tmp_path):  # noqa: F811
+    def test_refusals(self, vitrine, home, tmp_path):
         photo = home / "data" / read_catalog(home / "data").table["image"][0]
         model, out = home / "student", tmp_path / "m"
         says(vitrine("add-label", model, out, photo, "--type", "color", "--label", "x"), "did you mean colour")

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from test_cli import says, vitrine  # noqa: F401
+from commands import says
 from toy_listings import learnable_catalog
 
 from vitrine.catalog import write_catalog
@@ -44,7 +44,7 @@ def listing(home, name, number):
     return folder
 
 
-def test_a_folder_gets_a_verdict_and_the_photos_that_decided(home, vitrine):  # noqa: F811
+def test_a_folder_gets_a_verdict_and_the_photos_that_decided(home, vitrine):
     folders = [listing(home, "one", 10), listing(home, "two", 11)]  # test listings, authentic and counterfeit
     (folders[0] / "notes.txt").write_text("no photo")
     done = vitrine("predict", home / "ssa", *folders)
@@ -60,13 +60,13 @@ def test_a_folder_gets_a_verdict_and_the_photos_that_decided(home, vitrine):  # 
         assert all(photo["image"].endswith(".png") for photo in line["deciding_photos"])
 
 
-def test_folders_without_a_listing_are_refused_in_one_line(home, vitrine, tmp_path):  # noqa: F811
+def test_folders_without_a_listing_are_refused_in_one_line(home, vitrine, tmp_path):
     says(vitrine("predict", home / "ssa", tmp_path / "none"), "none")
     (tmp_path / "empty").mkdir()
     says(vitrine("predict", home / "ssa", tmp_path / "empty"), "empty")
 
 
-def test_evaluation_prints_the_contracts_figures(home, vitrine, tmp_path):  # noqa: F811
+def test_evaluation_prints_the_contracts_figures(home, vitrine, tmp_path):
     done = vitrine("evaluate", home / "ssa", home / "data", tmp_path / "out")
     assert done.code == 0, done.err
     printed = dict(line.split(" ") for line in done.out.splitlines() if not line.startswith("see"))

@@ -122,8 +122,3 @@ def test_a_kubeflow_model_registry_is_told(vitrine, registry, kubeflow):
     assert used == {"a": False, "b": True}
     with pytest.raises(InputError, match="no model is in use for 'attributes'"):
         vitrine("announce", "attributes", *address)
-
-
-def test_every_command_has_its_help():
-    for command in ("list", "promote", "rollback", "prune", "announce"):
-        assert CliRunner().invoke(cli, ["models", command, "--help"]).exit_code == 0

@@ -1,0 +1,112 @@
+"""Commands in this process, and a small rendered catalog with models that saw it once."""
+
+import logging
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from commands import SMALL, Result, in_, says
+
+from vitrine import cli
+from vitrine.catalog import read_catalog
+
+
+def run(*arguments: object) -> object:
+    """The exit code of a command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["vitrine", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    return ended.value.code
+
+
+@pytest.fixture
+def vitrine(capsys) -> Callable[..., Result]:
+    """Runs a command in this process."""
+
+    def result(*arguments: object) -> Result:
+        capsys.readouterr()
+        return Result(run(*arguments), *capsys.readouterr())
+
+    return result
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory) -> Path:
+    """Holds a rendered catalog, data, and the same with splits, parted."""
+    folder = tmp_path_factory.mktemp("cli")
+    assert run("synth", folder / "data", "--listings", "24") == 0
+    assert run("split", folder / "data", folder / "parted") == 0
+    return folder
+
+
+def trained(task: str, home: Path, name: str, *more: str) -> Path:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert run("train", task, home / "parted", home / name, *SMALL, *more) == 0
+    torch.set_num_threads(threads)
+    return home / name
+
+
+@pytest.fixture(scope="session")
+def taxonomy(home) -> Path:
+    """A model of the catalog's categories."""
+    return trained("taxonomy", home, "taxonomy")
+
+
+@pytest.fixture(scope="session")
+def teacher(home) -> Path:
+    """A model of the catalog's colours."""
+    return trained("attributes", home, "teacher", "--variant=teacher", "--set=type=colour")
+
+
+@pytest.fixture
+def broken(home, tmp_path):
+    """Copies the split catalog, its table changed; a test may break the photos."""
+
+    def build(change=lambda table: table) -> Path:
+        folder = tmp_path / "broken"
+        shutil.copytree(home / "data" / "images", folder / "images")
+        table = change(read_catalog(home / "parted").table.astype(object))
+        table.to_csv(folder / "catalog.csv", index=False)
+        return folder
+
+    return build
+
+
+@pytest.fixture
+def refused(vitrine, home, tmp_path, monkeypatch, request) -> Callable[..., None]:
+    """Runs a command that must end with one line, which holds all `parts`, and leave everything as it is.
+
+    Its words DATA, PARTED and MODEL stand for a catalog, the same with splits, and a model; FILE and EMPTY, a folder,
+    are in the working folder.
+    """
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "EMPTY").mkdir()
+    (tmp_path / "FILE").write_text("")
+
+    def check(command: str, *parts: str) -> None:
+        places = {"DATA": home / "data", "PARTED": home / "parted"}
+        if "MODEL" in command:
+            places["MODEL"] = request.getfixturevalue("taxonomy")
+        before = {place: in_(path) for place, path in places.items()}
+        given = [re.sub("|".join(places), lambda found: str(places[found[0]]), word) for word in command.split()]
+        says(vitrine(*given), *parts)
+        assert in_(tmp_path) == ["EMPTY", "FILE"]
+        assert in_(tmp_path / "EMPTY") == []
+        assert {place: in_(path) for place, path in places.items()} == before
+
+    return check
+
+
+@pytest.fixture(autouse=True)
+def _settled() -> Iterator[None]:
+    """The log levels that `main` sets do not stay."""
+    before = {name: logging.getLogger(name).level for name in ("botocore", "matplotlib", "evidently", "fontTools")}
+    yield
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)
