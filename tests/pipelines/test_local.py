@@ -70,7 +70,7 @@ def test_an_error_of_input_is_not_tried_again(tmp_path, monkeypatch, lines, fail
     sieve, _ = loaded(tmp_path)
     steps, slept = Steps(sieve, lines, fails), []
     monkeypatch.setattr(task_executor, "execute_single_task", steps)
-    monkeypatch.setattr("pipelines.local.time.sleep", slept.append)
+    monkeypatch.setattr("pipelines.local.interrupted.wait", slept.append)
     spec = PipelineTaskSpec()
     spec.retry_policy.max_retry_count = 2
     spec.retry_policy.backoff_duration.seconds = 30
