@@ -120,32 +120,39 @@ def told(times: Times) -> list[str]:
 
 def run_in_process(home: Path, epochs: int) -> None:
     """The steps of `retrain`, without Kubeflow."""
-    from vitrine import steps
+    from vitrine.steps.data import data_state, keep_table
+    from vitrine.steps.gate import compare, evaluate, promote
+    from vitrine.steps.monitoring import drift_reference
+    from vitrine.steps.planning import find_tasks, teachable
+    from vitrine.steps.preparation import clean, split
+    from vitrine.steps.scanning import scan
+    from vitrine.steps.training import train
+    from vitrine.steps.validation import validate
 
     at, data, checkpoints, registry = home / "plain", str(home / "data"), str(home / "plain/c"), str(home / "plain/r")
     at.mkdir()
     settings: dict[str, object] = {"epochs": epochs, **SETTINGS}
-    steps.data_state(data, "")
-    steps.keep_table(data, "", "", str(at / "fetched"), str(at / "summary"))
-    steps.scan(at / "fetched", at / "photos", "1/1")
-    steps.validate(at / "fetched", at / "validation", [at / "photos"])
-    steps.clean(at / "fetched", at / "cleaned", 20, photos=[at / "photos"])
+    data_state(data, "")
+    keep_table(data, "", "", str(at / "fetched"), str(at / "summary"))
+    scan(at / "fetched", at / "photos", "1/1")
+    validate(at / "fetched", at / "validation", [at / "photos"])
+    clean(at / "fetched", at / "cleaned", 20, photos=[at / "photos"])
     table = at / "parted"
-    steps.split(at / "cleaned", table)
-    steps.find_tasks(table)
+    split(at / "cleaned", table)
+    find_tasks(table)
     teachers = []
-    for kind in steps.teachable(table):
+    for kind in teachable(table):
         teachers.append(at / f"teacher-{len(teachers)}")
-        steps.train("attributes", "teacher", table, teachers[-1], checkpoints, {"type": kind, **settings})
+        train("attributes", "teacher", table, teachers[-1], checkpoints, {"type": kind, **settings})
     taught = {"teachers": ",".join(map(str, teachers)), **settings}
-    steps.train("attributes", "student", table, at / "attributes", checkpoints, taught)
-    steps.train("taxonomy", "ssmtl-ca", table, at / "taxonomy", checkpoints, settings)
+    train("attributes", "student", table, at / "attributes", checkpoints, taught)
+    train("taxonomy", "ssmtl-ca", table, at / "taxonomy", checkpoints, settings)
     for task in ("attributes", "taxonomy"):
         model, evaluation, decision, reference = at / task, at / f"e-{task}", at / f"d-{task}", at / f"r-{task}"
-        steps.evaluate(model, table, evaluation)
-        steps.compare(task, model, evaluation, table, registry, decision, 0.0, 0.05)
-        steps.drift_reference(model, table, reference)
-        steps.promote(task, model, evaluation, decision, reference, registry, str(at / "summary"))
+        evaluate(model, table, evaluation)
+        compare(task, model, evaluation, table, registry, decision, 0.0, 0.05)
+        drift_reference(model, table, reference)
+        promote(task, model, evaluation, decision, reference, registry, str(at / "summary"))
 
 
 if __name__ == "__main__":

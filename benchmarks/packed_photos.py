@@ -168,9 +168,10 @@ def measure(home: Path, count: int, address: str) -> None:
     os.environ.update(given, AWS_DEFAULT_REGION="us-east-1")
     import pandas as pd
 
-    from vitrine import files, steps
+    from vitrine import files
     from vitrine.catalog import Catalog, read_catalog, write_catalog
     from vitrine.catalog.fetch import at_hand, pack
+    from vitrine.steps.data import keep_table
     from vitrine.synth import render_catalog
 
     render_catalog(home / "rendered", listings=60)
@@ -181,7 +182,7 @@ def measure(home: Path, count: int, address: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(rendered[number % len(rendered)] + number.to_bytes(4, "big"))
     write_catalog(Catalog("s3://bucket/data", pd.DataFrame({"image": images})), home / "store/bucket/data")
-    steps.keep_table("s3://bucket/data", "", "", STATE, "s3://bucket/reports/run", 3)
+    keep_table("s3://bucket/data", "", "", STATE, "s3://bucket/reports/run", 3)
     catalog = read_catalog(STATE)
 
     def one_by_one() -> None:

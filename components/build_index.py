@@ -28,9 +28,9 @@ def build_index(
     """
     from pathlib import Path
 
-    from vitrine import steps
     from vitrine.journal import run_folder
+    from vitrine.steps import indexing
 
     run = run_folder(reports, run_id)
-    count = steps.build_index(task, Path(table.path), registry, Path(decision.path), Path(index.path), run)
+    count = indexing.build_index(task, Path(table.path), registry, Path(decision.path), Path(index.path), run)
     index.metadata["photos"] = count

@@ -25,7 +25,7 @@ def bring_fonts() -> None:
 
 def stamp(source: Path | str, *artifacts: Artifact) -> None:
     """Shows in the metadata of artifacts which data (and code) a table or a model was made with."""
-    from vitrine.steps import lineage
+    from vitrine.steps.data import lineage
 
     for artifact in artifacts:
         artifact.metadata.update(lineage(source))

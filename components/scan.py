@@ -17,7 +17,7 @@ def scan(table: str, photos: Output[Dataset], shard: str = "1/1") -> None:
     from pathlib import Path
 
     from components.outputs import stamp
-    from vitrine import steps
+    from vitrine.steps import scanning
 
-    steps.scan(table, Path(photos.path), shard)
+    scanning.scan(table, Path(photos.path), shard)
     stamp(table, photos)

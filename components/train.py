@@ -45,11 +45,11 @@ def train(
     from pipelines.attempts import refused_once
     from pipelines.stages import share_photos
     from pipelines.trainjob import on_nodes
-    from vitrine import steps
+    from vitrine.steps.training import train_models
 
     share_photos(checkpoints)
     with refused_once(checkpoints, model.uri):
-        metrics = steps.train_models(
+        metrics = train_models(
             task,
             variant,
             Path(table.path),

@@ -415,7 +415,7 @@ def run_name(pipeline: str, parameters: Mapping[str, Any]) -> str:
     """
     from vitrine import tasks
     from vitrine.registry.store import headline
-    from vitrine.steps import data_state
+    from vitrine.steps.data import data_state
 
     given = {**defaults(pipeline), **parameters}
     catalog = str(given["data_catalog"])

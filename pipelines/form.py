@@ -362,7 +362,8 @@ def check(pipeline: str, given: Mapping[str, Any]) -> None:
     Raises:
         InputError: for an unknown key (with the nearest known one), a value of another type, or one that is no use.
     """
-    from vitrine import steps, tasks
+    from vitrine import tasks
+    from vitrine.steps import preparation, scanning, training
 
     retraining = str(given.get("retrain_pipeline", ""))
     if retraining in SETTINGS:
@@ -374,12 +375,12 @@ def check(pipeline: str, given: Mapping[str, Any]) -> None:
     settings = whole_settings(pipeline, given["settings"])
     how = (given.get("train_variant", ""), given.get("train_backbone", ""), given.get("train_epochs", 0))
     for task, variant, own in trainings(pipeline, settings, *how).values():
-        steps.check_settings(task, variant, own)
+        training.check_settings(task, variant, own)
     if "shards" in settings:
-        steps.shard_names(settings["shards"])
+        scanning.shard_names(settings["shards"])
     for task in comma_separated(settings.get("tasks", "")):
         near(task, tasks.names(), "settings: tasks")
-    steps.check_ratios(str(settings.get("ratios", CLEANING["ratios"].default)))
+    preparation.check_ratios(str(settings.get("ratios", CLEANING["ratios"].default)))
     for key in ("max_left_out", "min_gain"):
         if not 0 <= float(settings.get(key, 0.0)) <= 1:
             raise InputError(f"settings: {key}={settings[key]}: must lie between 0 and 1")

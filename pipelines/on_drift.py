@@ -66,12 +66,12 @@ def answer(
     from pipelines import TRAINS
     from pipelines.cluster import Cluster, retraining
     from pipelines.packages import defaults, renamed
-    from vitrine import steps
+    from vitrine.steps import monitoring
 
     parameters = renamed(pipeline, parameters)
     given = defaults(pipeline) | parameters
-    data = "" if unchanged else steps.learns_from(str(given["data_catalog"]), str(given["data_revision"]))
-    asked = partial(steps.request_retraining, Path(drift), state, registry, reports, run_id)
+    data = "" if unchanged else monitoring.learns_from(str(given["data_catalog"]), str(given["data_revision"]))
+    asked = partial(monitoring.request_retraining, Path(drift), state, registry, reports, run_id)
     context: dict[str, Any] = {"data": data, "trained": TRAINS.get(pipeline, ())}
     if not endpoint:
         return asked(None, lambda: "", **context)

@@ -6,17 +6,15 @@ trainings. It also makes an autoscaler start.
 """
 
 import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipelines.agreed import POD
 from pipelines.trainjob import CALL, IMAGE_USER, PATIENCE, POLL, STEP, connect
 from vitrine.errors import InputError
-from vitrine.journal import Note, publish, write_note
+from vitrine.journal import Note, publish_note
 
 
 @dataclass(frozen=True)
@@ -54,9 +52,7 @@ def check(wanted: Wanted, minutes: float, run: str) -> None:
     try:
         await_node(*connect(), wanted, minutes)
     except InputError as error:
-        with tempfile.TemporaryDirectory() as folder:
-            write_note(Path(folder), Note("placement", "Nodes for trainings", [str(error)], "bad"))
-            publish(Path(folder), run)
+        publish_note(Note("placement", "Nodes for trainings", [str(error)], "bad"), run)
         raise
 
 

@@ -16,10 +16,11 @@ from pipelines.placement import Wanted
 from pipelines.placement import check as check_place
 from pipelines.rollout import roller
 from pipelines.trainjob import held_by_step
-from vitrine import files, journal, steps
+from vitrine import files, journal
 from vitrine.errors import InputError
 from vitrine.journal import publish, run_folder
 from vitrine.registry import Champion
+from vitrine.steps import data, gate, monitoring, planning, preparation, rules, scanning, scoring, start, validation
 from vitrine.words import comma_separated
 
 Teller = Callable[[Champion, Sequence[str]], None]  # of a champion, and of versions that were deleted
@@ -90,21 +91,21 @@ def begin(
         pipeline,
         {"settings": whole, **parameters_given, "retrain_pipeline": retraining, "retrain_parameters": parameters or {}},
     )
-    quality = {key: steps.text_at(whole[key]) for key in ("rules", "suite") if whole.get(key)}
-    steps.check_rules(quality)
+    quality = {key: rules.text_at(whole[key]) for key in ("rules", "suite") if whole.get(key)}
+    rules.check_rules(quality)
     if "data_period" in FORM[pipeline]:
-        catalog = steps.name_period(catalog, period)
-    state = steps.data_state(catalog, revision)
+        catalog = start.name_period(catalog, period)
+    state = data.data_state(catalog, revision)
     table = files.join(files.absolute(reports), f"{TABLES}/{state}")
     run = run_folder(reports, run_id)
-    steps.keep_table(catalog, revision, remote, table, run, whole.get("packed", 0), ANEW in os.environ)
+    data.keep_table(catalog, revision, remote, table, run, whole.get("packed", 0), ANEW in os.environ)
     files.write_bytes(files.join(run, POINTER), table.encode())
     usual = default_settings(pipeline) | dict(HOW[pipeline])
-    steps.note_start(run, whole | {key: parameters_given[key] for key in HOW[pipeline]}, usual)
+    start.note_start(run, whole | {key: parameters_given[key] for key in HOW[pipeline]}, usual)
     return Begun(
         table,
         state,
-        steps.shard_names(min(whole.get("shards", 1), SCAN_PODS)),
+        scanning.shard_names(min(whole.get("shards", 1), SCAN_PODS)),
         whole,
         cleaning(pipeline, whole) | {"rules": quality.get("rules", "")},
         quality,
@@ -117,7 +118,7 @@ def validate(
     table: str, results: Path, photos: Sequence[Path], reports: str, quality: Mapping[str, str] | None = None
 ) -> dict[str, float]:
     """What the library's does; its account is also kept beside the table, where the last step of any run finds it."""
-    figures = steps.validate(table, results, photos, reports, quality)
+    figures = validation.validate(table, results, photos, reports, quality)
     publish(results, table)
     return figures
 
@@ -163,14 +164,14 @@ def clean_and_split(
         photos: What scanning wrote.
     """
     counts = clean(table, cleaned, by, photos)
-    return counts | steps.split(cleaned, parted, by["ratios"], by["measured"], GALLERY[by["gallery"]])
+    return counts | preparation.split(cleaned, parted, by["ratios"], by["measured"], GALLERY[by["gallery"]])
 
 
 def clean(table: str, cleaned: Path, by: Mapping[str, Any], photos: Sequence[Path]) -> dict[str, float]:
     """The cleaned rows; see `clean_and_split`."""
     views = int(by["drop_views_below"])
     near = bool(by["near_duplicates"])
-    return steps.clean(
+    return preparation.clean(
         table,
         cleaned,
         int(by["min_class_count"]),
@@ -204,18 +205,18 @@ def plan(
         InputError: if the run is strict and a rule broken, there is nothing to learn or to measure, or no node.
     """
     run = run_folder(reports, run_id)
-    steps.check_quality(results, bool(settings["strict"]), run)
+    validation.check_quality(results, bool(settings["strict"]), run)
     groups, counts = [], {}
     if pipeline == "retrain":
-        tasks = steps.plan(table, run)
-        types = steps.teachable(table)
+        tasks = planning.plan(table, run)
+        types = planning.teachable(table)
         groups = type_groups(types, int(settings["types_per_pod"]))
         counts = {"tasks": float(tasks.count("+") + 1), "attribute types": float(len(types))}
     else:
         tasks = TASKS[pipeline]
         options: dict[str, Any] = {"level": int(settings.get("level", 0))}
         options |= {key: settings[key] for key in ("identity", "background") if key in settings}
-        counts = steps.examine(tasks, variant, table, run, **options)
+        counts = planning.examine(tasks, variant, table, run, **options)
     sizes = settings["train_cpu"], settings["train_memory"], settings["gpu"], gpus
     wanted = Wanted(*sizes, settings["pool"], settings["tolerations"], volume)
     check_place(wanted, float(settings["place_minutes"]), run)
@@ -256,8 +257,8 @@ def judge(
     """
     run = run_folder(reports, run_id)
     kept = "" if ANEW in os.environ else files.join(files.absolute(reports), EVALUATIONS)
-    figures = steps.evaluate(model, table, evaluation, kept)
-    decided = steps.compare(
+    figures = gate.evaluate(model, table, evaluation, kept)
+    decided = gate.compare(
         task,
         model,
         evaluation,
@@ -272,14 +273,14 @@ def judge(
         too_few=settings["too_few_to_tell"],
     )
     if decided == "refuse":
-        steps.refuse(task, evaluation, decision, registry, run)
+        gate.refuse(task, evaluation, decision, registry, run)
         return figures
     with tempfile.TemporaryDirectory() as folder:
         reference = Path(folder) / "reference"
-        steps.drift_reference(model, table, reference)
+        monitoring.drift_reference(model, table, reference)
         keep = int(settings["keep"])
         announce = _all_of(announcer(settings["model_registry"]), roller(settings["serving"]))
-        steps.promote(task, model, evaluation, decision, reference, registry, run, keep, announce)
+        gate.promote(task, model, evaluation, decision, reference, registry, run, keep, announce)
     return figures
 
 
@@ -308,15 +309,15 @@ def detect_drift(
 ) -> tuple[str, dict[str, float]]:
     """New photos against what the models in use learnt, after what was found of their quality; see the library's."""
     publish(results, run_folder(reports, run_id))
-    return steps.detect_drift(table, registry, task, reports, run_id, out)
+    return monitoring.detect_drift(table, registry, task, reports, run_id, out)
 
 
 def score_shard(
     table: str, state: str, scores: str, registry: str, settings: Mapping[str, Any], period: str, shard: str
 ) -> int:
     """Answers about one shard's photos; how many. See the library's."""
-    place = files.absolute(steps.name_period(scores, period))
-    return steps.score_shard(comma_separated(settings["tasks"]), table, state, place, registry, shard)
+    place = files.absolute(start.name_period(scores, period))
+    return scoring.score_shard(comma_separated(settings["tasks"]), table, state, place, registry, shard)
 
 
 def score(
@@ -330,6 +331,6 @@ def score(
     period: str,
 ) -> tuple[str, dict[str, float]]:
     """A table of answers for each task; their folder, and figures. See the library's."""
-    place = files.absolute(steps.name_period(scores, period))
+    place = files.absolute(start.name_period(scores, period))
     run = run_folder(reports, run_id)
-    return place, steps.score(comma_separated(settings["tasks"]), table, state, place, registry, run)
+    return place, scoring.score(comma_separated(settings["tasks"]), table, state, place, registry, run)

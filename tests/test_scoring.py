@@ -9,13 +9,15 @@ import pandas as pd
 import pytest
 from toys import toy_catalog
 
-from vitrine import files, scoring, steps
+from vitrine import files, scoring
 from vitrine.catalog.table import write_catalog
 from vitrine.cli import main
 from vitrine.errors import InputError
 from vitrine.predict import predict
 from vitrine.registry.store import Registry
 from vitrine.scoring import photos_of, score
+from vitrine.steps.scoring import score as score_tables
+from vitrine.steps.scoring import score_shard
 from vitrine.train import train
 
 
@@ -229,9 +231,9 @@ def test_the_step_writes_a_table_for_each_task_in_use(made, tmp_path, few):
     registry, run, out = (str(tmp_path / name) for name in ("registry", "run", "scores"))
     asked = (["attributes", "taxonomy"], str(made / "toys"), "s1", out, registry, run)
     with pytest.raises(InputError, match="no model is in use for attributes or taxonomy"):
-        steps.score(*asked)
+        score_tables(*asked)
     version = Registry(registry).promote("taxonomy", made / "model", {"macro_top1": 0.1}, "First.").version
-    assert steps.score(*asked) == {"photos": 72.0, "answers lacking": 0.0}
+    assert score_tables(*asked) == {"photos": 72.0, "answers lacking": 0.0}
     assert sorted(path.name for path in (tmp_path / "scores").glob("[!.]*")) == ["taxonomy.json", "taxonomy.parquet"]
     about = json.loads((tmp_path / "scores" / "taxonomy.json").read_text())
     assert (about["task"], about["model"], about["photos"]) == ("taxonomy", version, 72)
@@ -241,8 +243,8 @@ def test_the_step_writes_a_table_for_each_task_in_use(made, tmp_path, few):
     assert f"72 photos by version {version}; 0 cannot be read." in said["decided"][1]
     Registry(registry).promote("taxonomy", made / "model", {"macro_top1": 0.2}, "Second.")  # begun is begun
     (tmp_path / "scores" / "taxonomy.parquet").unlink()  # as if the step had been stopped before its last word
-    steps.score(*asked)
-    steps.score(*asked)
+    score_tables(*asked)
+    score_tables(*asked)
     assert "is there already" in json.loads((tmp_path / "run" / "score.json").read_text())["decided"][1]
     assert (tmp_path / "scores" / "taxonomy.parquet").read_bytes() == first
 
@@ -251,13 +253,13 @@ def test_shards_of_the_step_ask_the_version_that_the_first_found(made, tmp_path,
     registry, run, out = (str(tmp_path / name) for name in ("registry", "run", "scores"))
     asked = (["attributes", "taxonomy"], str(made / "toys"), "s1", out, registry)
     with pytest.raises(InputError, match="no model is in use for attributes or taxonomy"):
-        steps.score_shard(*asked, "1/2")
+        score_shard(*asked, "1/2")
     version = Registry(registry).promote("taxonomy", made / "model", {"macro_top1": 0.1}, "First.").version
-    assert steps.score_shard(*asked, "1/2") == 40
+    assert score_shard(*asked, "1/2") == 40
     later = Registry(registry).promote("taxonomy", made / "model", {"macro_top1": 0.2}, "Second.").version
     assert version != later
-    assert steps.score_shard(*asked, "2/2") == 32
-    steps.score(*asked, run)
+    assert score_shard(*asked, "2/2") == 32
+    score_tables(*asked, run)
     assert json.loads((tmp_path / "scores" / "taxonomy.json").read_text())["model"] == version
     assert (
         f"72 photos, 72 of them before this step by version {version}" in (tmp_path / "run" / "score.json").read_text()

@@ -35,10 +35,12 @@ from PIL import Image
 from safetensors import safe_open
 
 from benchmarks import _markdown as markdown
-from vitrine import steps
 from vitrine.catalog import read_catalog, write_catalog
 from vitrine.registry import Registry
 from vitrine.registry.store import RECORD, WEIGHTS, content_hash
+from vitrine.steps.gate import evaluate
+from vitrine.steps.monitoring import drift_reference
+from vitrine.steps.training import train
 from vitrine.synth import render_catalog
 
 COLUMNS = {
@@ -197,9 +199,9 @@ def prepare(dag: str, home: Path) -> None:
     split = ["train" if i % 3 else "test" for i in range(len(table))]
     write_catalog(rendered.with_table(table.assign(split=split)), home / "parted")
     small = {"epochs": 1, "batch_size": 16, "image_size": 32}
-    steps.train("taxonomy", "bcnn", home / "parted", home / "model", str(home / "checkpoints"), small)
-    steps.evaluate(home / "model", home / "parted", home / "evaluation")
-    steps.drift_reference(home / "model", home / "parted", home / "reference")
+    train("taxonomy", "bcnn", home / "parted", home / "model", str(home / "checkpoints"), small)
+    evaluate(home / "model", home / "parted", home / "evaluation")
+    drift_reference(home / "model", home / "parted", home / "reference")
     extra = {"drift": home / "reference"}
     Registry(home / "registry").promote("taxonomy", home / "model", {"top1": 0.5}, "Promoted: the first.", extra=extra)
     for image in table["image"]:

@@ -26,7 +26,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import ExifTags, Image, ImageEnhance, ImageOps, TiffImagePlugin
 
-from vitrine import steps
 from vitrine.catalog import read_catalog
 from vitrine.catalog.dvc_file import version_of
 from vitrine.catalog.fetch import fetch
@@ -42,6 +41,7 @@ from vitrine.quality.scan import scan_photo, scan_photos, write_photo_table
 from vitrine.quality.settings import load_settings
 from vitrine.quality.split import split_catalog
 from vitrine.quality.validate import validate_catalog
+from vitrine.steps.data import data_state
 
 PAGE = """# Sixty situations of real photos and tables
 
@@ -236,7 +236,7 @@ def same_name_elsewhere(work: Path) -> Answer:
     folder = shop(work, 2)
     other = shutil.copytree(folder, work / "other")
     shutil.copy(real(1, 9)[0], other / "images/0.jpg")
-    same = steps.data_state(str(folder), "") == steps.data_state(str(other), "")
+    same = data_state(str(folder), "") == data_state(str(other), "")
     return "another state", "same state" if same else "another state"
 
 
@@ -255,10 +255,10 @@ def metadata_only(work: Path) -> Answer:
 def clock_set_back(work: Path) -> Answer:
     """a photo is replaced by one of another size whose time is older (`cp -p` from a backup)"""
     folder = shop(work, 3)
-    before = steps.data_state(str(folder), "")
+    before = data_state(str(folder), "")
     shutil.copy(real(1, 12)[0], folder / "images/1.jpg")
     os.utime(folder / "images/1.jpg", ns=(10**18, 10**18))
-    return "another state", "same state" if steps.data_state(str(folder), "") == before else "another state"
+    return "another state", "same state" if data_state(str(folder), "") == before else "another state"
 
 
 # Things left out without being counted

@@ -7,6 +7,7 @@ and a step served from a cache brings its notes along.
 
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -89,6 +90,13 @@ def publish(folder: Path, run: str) -> None:
     """Copies a step's journal to a run's folder or `s3://` prefix, where `summarise` reads it."""
     for path in sorted((Path(folder) / FOLDER).iterdir()):
         files.write_bytes(files.join(run, path.name), path.read_bytes())
+
+
+def publish_note(note: Note, run: str, inherit: Sequence[Path] = (), report: Path | None = None) -> None:
+    """Publishes a note (and its page), after the notes of what the step was made from, to a run's folder or prefix."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_note(Path(folder), note, report, inherit)
+        publish(Path(folder), run)
 
 
 def run_folder(reports: str, run_id: str) -> str:

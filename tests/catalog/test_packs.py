@@ -12,12 +12,13 @@ import pytest
 from faulty_s3 import FaultyS3
 from tracked import store
 
-from vitrine import files, steps
+from vitrine import files
 from vitrine.catalog import Catalog, packs, read_catalog, write_catalog
 from vitrine.catalog.fetch import at_hand
 from vitrine.catalog.node_cache import NodeCache
 from vitrine.errors import InputError
 from vitrine.quality.scan import parse_shard, shard_images
+from vitrine.steps.data import keep_table
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +43,7 @@ def catalog(bucket, monkeypatch):
 
 def keep(catalog, bucket, states=3, state=STATE, remote=""):
     table = f"{bucket}/reports/tables/{state}"
-    steps.keep_table(catalog, "", remote, table, f"{bucket}/reports/run", states)
+    keep_table(catalog, "", remote, table, f"{bucket}/reports/run", states)
     return table
 
 

@@ -20,10 +20,11 @@ from components.start import start
 from components.train import train
 from components.validate import validate
 from pipelines.form import whole_settings
-from vitrine import __version__, steps
+from vitrine import __version__
 from vitrine.catalog import read_catalog, versioned, write_catalog
 from vitrine.errors import InputError
 from vitrine.registry import MODEL_FILES, Registry
+from vitrine.steps import training
 from vitrine.synth import render_catalog
 
 COLUMNS = ["image", "listing", "product", "category", "attr:colour", "attr:pattern"]
@@ -208,7 +209,7 @@ def test_models_are_model_folders(done):
 def test_teachers_of_several_types_are_trained_in_one_step_and_not_again_after_a_stop(done, tmp_path, monkeypatch):
     known = {"table": done.parted.parted, "checkpoints": str(tmp_path), "settings": done.begun.teacher}
     asked = {"task": "attributes", "variant": "teacher", "types": '["colour", "pattern"]', **known}
-    one, trained = steps.train, []
+    one, trained = training.train, []
 
     def stopped(*given, **more):
         trained.append(given[5]["type"])
@@ -216,7 +217,7 @@ def test_teachers_of_several_types_are_trained_in_one_step_and_not_again_after_a
             raise RuntimeError("killed")
         return one(*given, **more)
 
-    monkeypatch.setattr(steps, "train", stopped)
+    monkeypatch.setattr(training, "train", stopped)
     with pytest.raises(RuntimeError):
         done.step(train, **asked)
     made = done.step(train, **asked)

@@ -5,12 +5,13 @@ import json
 import pandas as pd
 import pytest
 
-from vitrine import files, steps
+from vitrine import files
 from vitrine.catalog import Catalog, read_catalog, versioned
 from vitrine.journal import Note, write_note
 from vitrine.monitoring.labelling import ASKED, LABEL, page, write_sheet
 from vitrine.monitoring.retraining import retrainings
 from vitrine.registry import Registry
+from vitrine.steps.monitoring import learns_from, request_retraining
 
 HOSTILE = "<script>alert(1)</script>.jpg"
 
@@ -68,7 +69,7 @@ def drifted(tmp_path):
 def test_data_that_were_learnt_from_start_nothing_and_ask_for_labels(drifted, tmp_path, data, starts):
     started = []
     reports, registry = str(tmp_path / "reports"), str(tmp_path / "registry")
-    said = steps.request_retraining(
+    said = request_retraining(
         drifted, "s1", registry, reports, "monitor-1",
         lambda: started.append("run-1") or "run-1", lambda: "", data=data, trained=("attributes", "taxonomy"),
     )  # fmt: skip
@@ -85,22 +86,20 @@ def test_data_that_were_learnt_from_start_nothing_and_ask_for_labels(drifted, tm
 
 def test_where_there_is_no_cluster_labels_are_asked_for_too(drifted, tmp_path):
     known = drifted, "s1", str(tmp_path / "registry"), str(tmp_path / "reports"), "m"
-    assert "learnt from this data" in steps.request_retraining(
-        *known, None, lambda: "", data="v-1", trained=("taxonomy",)
-    )
-    assert "start it by hand" in steps.request_retraining(*known, None, lambda: "", data="v-2", trained=("taxonomy",))
+    assert "learnt from this data" in request_retraining(*known, None, lambda: "", data="v-1", trained=("taxonomy",))
+    assert "start it by hand" in request_retraining(*known, None, lambda: "", data="v-2", trained=("taxonomy",))
 
 
 def test_what_a_retraining_would_learn_from(tmp_path):
     catalog = tmp_path / "data"
     catalog.mkdir()
     (catalog / "catalog.csv").write_text("image\na.jpg\n")
-    first = steps.learns_from(str(catalog), "")
+    first = learns_from(str(catalog), "")
     assert first == versioned(read_catalog(catalog)).data_version
     (catalog / "catalog.csv").write_text("image\na.jpg\nb.jpg\n")
-    assert steps.learns_from(str(catalog), "") not in ("", first)
+    assert learns_from(str(catalog), "") not in ("", first)
     tracked = "0a1b2c3d4e5f60718293a4b5c6d7e8f9.dir"
     (tmp_path / "data.dvc").write_text(f"outs:\n- md5: {tracked}\n  path: data\n")
-    assert steps.learns_from(str(tmp_path / "data.dvc"), "") == tracked
-    assert steps.learns_from("/nowhere", "") == ""
-    assert steps.learns_from("/nowhere.dvc", "") == ""
+    assert learns_from(str(tmp_path / "data.dvc"), "") == tracked
+    assert learns_from("/nowhere", "") == ""
+    assert learns_from("/nowhere.dvc", "") == ""

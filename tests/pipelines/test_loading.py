@@ -29,10 +29,14 @@ stages.check("retrain", {"settings": stages.default_settings("retrain"), "train_
             STEP,
             {"torch", "torchvision", "scipy", "sklearn", "cv2", "matplotlib", "kubernetes", "boto3", "kfp.compiler"},
         ),
-        ("import vitrine.steps, vitrine.model, vitrine.registry.challenge", {"torch", "sklearn", "kfp"}),
+        ("import vitrine.steps.gate, vitrine.model, vitrine.registry.challenge", {"torch", "sklearn", "kfp"}),
+        (
+            "import vitrine.steps.scanning, vitrine.steps.validation, vitrine.steps.preparation",
+            {"torch", "kfp", "pydantic", "vitrine.tasks", "vitrine.registry", "matplotlib"},
+        ),
         ("import vitrine.quality.history", {"scipy", "matplotlib"}),
     ],
-    ids=["the command", "the first step", "the gate", "the account of the last validation"],
+    ids=["the command", "the first step", "the gate", "the steps on data", "the account of the last validation"],
 )
 def test_what_checks_and_compares_loads_no_net(tmp_path, script, heavy):
     seen = "\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"

@@ -9,10 +9,12 @@ import pytest
 from fake_kubeflow import FakeKubeflow
 from PIL import Image
 
-from vitrine import steps
 from vitrine.catalog import read_catalog, write_catalog
 from vitrine.monitoring.retraining import retrainings
 from vitrine.registry import Registry
+from vitrine.steps.gate import evaluate
+from vitrine.steps.monitoring import drift_reference
+from vitrine.steps.training import train
 from vitrine.synth import render_catalog
 
 pytestmark = pytest.mark.slow
@@ -31,9 +33,9 @@ def home(tmp_path_factory):
     table["split"] = ["train" if i % 3 else "test" for i in range(len(table))]
     write_catalog(rendered.with_table(table), folder / "parted")
     small = {"epochs": 1, "batch_size": 16, "image_size": 16, "weights": "none"}
-    steps.train("taxonomy", "bcnn", folder / "parted", folder / "model", str(folder / "checkpoints"), small)
-    steps.evaluate(folder / "model", folder / "parted", folder / "evaluation")
-    steps.drift_reference(folder / "model", folder / "parted", folder / "reference")
+    train("taxonomy", "bcnn", folder / "parted", folder / "model", str(folder / "checkpoints"), small)
+    evaluate(folder / "model", folder / "parted", folder / "evaluation")
+    drift_reference(folder / "model", folder / "parted", folder / "reference")
     Registry(folder / "registry").promote(
         "taxonomy", folder / "model", {"top1": 0.5}, "Promoted: the first.", extra={"drift": folder / "reference"}
     )

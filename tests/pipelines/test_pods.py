@@ -10,8 +10,9 @@ from pods import pods
 from pipelines import PIPELINES, stages
 from pipelines.form import default_settings
 from pipelines.packages import compile_pipeline, defaults
-from vitrine import steps
 from vitrine.errors import InputError
+from vitrine.steps import data, gate
+from vitrine.steps.scanning import shard_names
 
 BEFORE = {"pods": 70, "chain": 41}  # `retrain` with 7 types at 0b18b51: seen on a cluster, and counted
 TYPES = [f"type {number}" for number in range(7)]
@@ -100,10 +101,10 @@ def test_no_catalog_reaches_what_argo_can_keep():
 
 
 def test_more_shards_than_pods_are_fewer_and_larger(tmp_path, monkeypatch):
-    monkeypatch.setattr(steps, "data_state", lambda *_: "state")
-    monkeypatch.setattr(steps, "keep_table", lambda *_: None)
+    monkeypatch.setattr(data, "data_state", lambda *_: "state")
+    monkeypatch.setattr(data, "keep_table", lambda *_: None)
     begun = stages.begin("monitor", "c", str(tmp_path), "run", {"shards": 200})
-    assert begun.shards == steps.shard_names(stages.SCAN_PODS)
+    assert begun.shards == shard_names(stages.SCAN_PODS)
     with pytest.raises(InputError, match="shards=0"):
         stages.begin("monitor", "c", str(tmp_path), "run", {"shards": 0})
 
@@ -114,9 +115,9 @@ def test_an_evaluation_is_taken_over_unless_a_run_is_to_do_all_anew(monkeypatch,
     if anew:
         monkeypatch.setenv(stages.ANEW, "1")
     asked = []
-    monkeypatch.setattr(steps, "evaluate", lambda *given: asked.append(given[-1]) or {"top1": 0.5})
-    monkeypatch.setattr(steps, "compare", lambda *_, **__: "refuse")
-    monkeypatch.setattr(steps, "refuse", lambda *_: None)
+    monkeypatch.setattr(gate, "evaluate", lambda *given: asked.append(given[-1]) or {"top1": 0.5})
+    monkeypatch.setattr(gate, "compare", lambda *_, **__: "refuse")
+    monkeypatch.setattr(gate, "refuse", lambda *_: None)
     folders = [tmp_path / name for name in ("model", "table", "evaluation", "decision")]
     places = str(tmp_path / "registry"), str(tmp_path / "reports"), "run"
     found = stages.judge("taxonomy", *folders, *places, default_settings("retrain"), 0.05)
@@ -126,8 +127,8 @@ def test_an_evaluation_is_taken_over_unless_a_run_is_to_do_all_anew(monkeypatch,
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_the_summary_names_what_was_asked_for_and_no_default(tmp_path, monkeypatch, pipeline):
-    monkeypatch.setattr(steps, "data_state", lambda *_: "state")
-    monkeypatch.setattr(steps, "keep_table", lambda *_: None)
+    monkeypatch.setattr(data, "data_state", lambda *_: "state")
+    monkeypatch.setattr(data, "keep_table", lambda *_: None)
     given = defaults(pipeline)
     how = {name.removeprefix("train_"): given[name] for name in given if name.startswith("train_")}
 

@@ -8,9 +8,9 @@ import sys
 import pandas as pd
 import pytest
 
-from vitrine import steps
 from vitrine.catalog import read_catalog, write_catalog
 from vitrine.registry import Registry
+from vitrine.steps.training import train
 from vitrine.synth import render_catalog
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ def home(tmp_path_factory):
     table["split"] = ["train" if i % 3 else "test" for i in range(len(table))]
     write_catalog(rendered.with_table(table), folder / "parted")
     small = {"epochs": 1, "batch_size": 16, "image_size": 16, "weights": "none"}
-    steps.train("taxonomy", "bcnn", folder / "parted", folder / "model", str(folder / "checkpoints"), small)
+    train("taxonomy", "bcnn", folder / "parted", folder / "model", str(folder / "checkpoints"), small)
     Registry(folder / "registry").promote("taxonomy", folder / "model", {"top1": 0.5}, "Promoted: the first.")
     (folder / "data" / table["image"].iloc[0]).write_bytes(b"no photo")
     return folder

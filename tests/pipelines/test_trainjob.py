@@ -20,10 +20,10 @@ from pipelines import trainjob
 from pipelines.agreed import SECRET_KEYS
 from pipelines.trainjob import describe, held_by_step, on_nodes, train_job
 from vitrine import launch as launching
-from vitrine import steps
 from vitrine.catalog import write_catalog
 from vitrine.errors import InputError
 from vitrine.launch import launch_on_nodes
+from vitrine.steps import training
 
 NAME = "vitrine-0123456789abcdef"
 IMAGE = "registry.example/vitrine@sha256:" + "a" * 64
@@ -390,7 +390,7 @@ def trains(kubernetes, tmp_path, monkeypatch):
     def train(task, variant, **settings):
         nodes = on_nodes(2, 0, "nvidia.com/gpu")
         where = tmp_path / "table", tmp_path / "step" / "model", str(tmp_path / "checkpoints")
-        return steps.train(task, variant, *where, {**SMALL, **settings}, nodes=nodes)
+        return training.train(task, variant, *where, {**SMALL, **settings}, nodes=nodes)
 
     return train
 

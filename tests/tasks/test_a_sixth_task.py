@@ -11,13 +11,16 @@ import pytest
 from serving.conftest import running
 from toys import COLOURS, toy_catalog
 
-from vitrine import steps, tasks
+from vitrine import tasks
 from vitrine.catalog import read_catalog, write_catalog
 from vitrine.evaluate import evaluate
 from vitrine.evaluation.gate import decide
 from vitrine.predict import predict
 from vitrine.registry.store import Registry, figure
 from vitrine.serving.run import Plan
+from vitrine.steps.gate import compare, promote
+from vitrine.steps.monitoring import detect_drift, drift_reference
+from vitrine.steps.planning import examine, find_tasks
 from vitrine.train import train
 from vitrine.visual_search import make_index, search_photos
 
@@ -200,19 +203,19 @@ def test_it_trains_evaluates_is_gated_promoted_searched_watched_and_served(tint,
     assert metrics["top1"] > metrics["constant/top1"]
     assert (tmp_path / "evaluation/report.html").stat().st_size > 1000
 
-    decided = steps.compare("tint", model, tmp_path / "evaluation", table, registry, tmp_path / "decision", 0.0, 0.05)
+    decided = compare("tint", model, tmp_path / "evaluation", table, registry, tmp_path / "decision", 0.0, 0.05)
     assert decided == "promote"
-    steps.drift_reference(model, table, tmp_path / "reference")
+    drift_reference(model, table, tmp_path / "reference")
     folders = (model, tmp_path / "evaluation", tmp_path / "decision", tmp_path / "reference")
-    steps.promote("tint", *folders, registry, run)
+    promote("tint", *folders, registry, run)
     assert figure(Registry(registry).champion("tint")) == f"top1 {metrics['top1']:.3f}"
-    again = steps.compare("tint", model, tmp_path / "evaluation", table, registry, tmp_path / "again", 0.0, 0.05)
+    again = compare("tint", model, tmp_path / "evaluation", table, registry, tmp_path / "again", 0.0, 0.05)
     assert again == "refuse"
     reason = json.loads((tmp_path / "again/decision.json").read_text())["reason"]
     assert "the candidate is the champion itself" in reason
     worse = {**metrics, "top1": 1.0, "attr:colour/top1": metrics["attr:colour/top1"] - 0.1}
     assert not decide(worse, metrics, tasks.get("tint").gate_rules(max_drop=0.05)).promote
-    drifted, _ = steps.detect_drift(table, registry, "tint", str(tmp_path), "run-2", tmp_path / "drift")
+    drifted, _ = detect_drift(table, registry, "tint", str(tmp_path), "run-2", tmp_path / "drift")
     assert drifted == "no drift"
 
     assert make_index(model, tint, tmp_path / "index") == len(tint)
@@ -234,8 +237,8 @@ def test_it_trains_evaluates_is_gated_promoted_searched_watched_and_served(tint,
 
 def test_a_pipeline_finds_that_the_labels_allow_it(tint, tmp_path):
     write_catalog(tint, tmp_path / "table")
-    assert "tint" in steps.find_tasks(tmp_path / "table").split("+")
-    counts = steps.examine("tint", "", tmp_path / "table", str(tmp_path / "run"))
+    assert "tint" in find_tasks(tmp_path / "table").split("+")
+    counts = examine("tint", "", tmp_path / "table", str(tmp_path / "run"))
     assert counts["photos of split train"] > 0
 
 

@@ -9,7 +9,7 @@ from vitrine import files, tasks
 from vitrine.evaluation.gate import decide
 from vitrine.predict import Model
 from vitrine.registry.store import Champion, figure
-from vitrine.steps import _headlines
+from vitrine.steps.gate import _headlines
 
 
 @pytest.fixture(scope="module", params=tasks.names())

@@ -11,10 +11,10 @@ import pytest
 from toys import toy_catalog
 
 from vitrine import launch as launching
-from vitrine import steps
 from vitrine.catalog import write_catalog
 from vitrine.errors import InputError
 from vitrine.launch import launch
+from vitrine.steps import training
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 # Training magnifies rounding, the more the higher its rate. In double precision one process and two have the same ten
@@ -39,7 +39,7 @@ def one_thread(monkeypatch):
 def losses(table, out, capfd, task, variant, processes, **settings):
     """Of each epoch, to four digits."""
     capfd.readouterr()
-    steps.train(task, variant, table, out, str(out.parent / "checkpoints"), {**SMALL, **settings}, processes)
+    training.train(task, variant, table, out, str(out.parent / "checkpoints"), {**SMALL, **settings}, processes)
     assert not any((out.parent / "checkpoints").iterdir())
     return [float(found) for found in re.findall(r"epoch \d+/\d+, loss ([\d.]+)", capfd.readouterr().out)]
 

@@ -1,0 +1,83 @@
+"""A model's evaluation, kept once."""
+
+import pytest
+
+from vitrine import files
+from vitrine.steps import reuse
+from vitrine.steps.gate import evaluate
+
+from .small import COLOURS, SHELVES, table
+
+
+@pytest.fixture
+def model(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """The names of the folders that evaluations were written to."""
+    seen = []
+
+    def evaluate(model, catalog, out):
+        seen.append(out.name)
+        with files.new_folder(out) as folder:
+            files.write_json(folder / "metrics.json", {"top1": float(len(seen))})
+            for name in ("report.html", "samples.npz"):
+                (folder / name).write_text(f"{name} of {len(seen)}")
+        return {"top1": float(len(seen))}
+
+    monkeypatch.setattr("vitrine.evaluate.evaluate", evaluate)
+    return seen
+
+
+@pytest.mark.parametrize("place", ["folder", "s3"])
+def test_the_same_model_is_measured_on_the_same_rows_once(tmp_path, model, measured, place, request):
+    kept = str(tmp_path / "kept") if place == "folder" else f"{request.getfixturevalue('bucket')}/kept"
+    rows = table(tmp_path, **COLOURS)
+    assert evaluate(model, rows, tmp_path / "one", kept) == {"top1": 1.0}
+    assert evaluate(model, rows, tmp_path / "two", kept) == {"top1": 1.0}
+    assert measured == ["one"]
+    files_of = {name: {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two")}
+    assert files_of["one"] == files_of["two"]
+    assert len(files_of["one"]) == 3
+
+
+def other_weights(model, tmp_path, monkeypatch):
+    (model / "model.safetensors").write_bytes(b"others.")
+
+
+def other_settings(model, tmp_path, monkeypatch):
+    (model / "config.json").write_text("{ }")
+
+
+def other_rows(model, tmp_path, monkeypatch):
+    table(tmp_path, **SHELVES)
+
+
+def other_code(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(reuse, "__version__", "99")
+
+
+def half_kept(model, tmp_path, monkeypatch):
+    next((tmp_path / "kept").glob("*/samples.npz")).unlink()
+
+
+@pytest.mark.parametrize("change", [other_weights, other_settings, other_rows, other_code, half_kept])
+def test_a_model_is_measured_again_where_anything_changed(tmp_path, monkeypatch, model, measured, change):
+    rows, kept = table(tmp_path, **COLOURS), str(tmp_path / "kept")
+    evaluate(model, rows, tmp_path / "one", kept)
+    change(model, tmp_path, monkeypatch)
+    assert evaluate(model, rows, tmp_path / "two", kept) == {"top1": 2.0}
+    assert measured == ["one", "two"]
+
+
+def test_a_model_is_measured_where_nothing_is_kept(tmp_path, model, measured):
+    rows = table(tmp_path, **COLOURS)
+    for name in ("one", "two"):
+        evaluate(model, rows, tmp_path / name)
+    assert measured == ["one", "two"]
