@@ -376,13 +376,13 @@ def test_progress_is_plain_lines_in_a_log(toys, tmp_path, capsys):
 
 
 def test_a_student_of_real_photos_beats_chance(datasets, tmp_path):
-    """Gender and the five commonest colours of 1,000 catalogue photos of clothes."""
+    """Gender and the five commonest colours of 600 catalogue photos of clothes."""
     ingest(datasets / "fashion", tmp_path / "catalog", format="fashion")
     catalog = read_catalog(tmp_path / "catalog")
-    table = catalog.table[["image", "attr:gender", "attr:colour"]].sample(1000, random_state=0)
+    table = catalog.table[["image", "attr:gender", "attr:colour"]].sample(600, random_state=0)
     common = table["attr:colour"].value_counts().index[:5]
     table["attr:colour"] = table["attr:colour"].where(table["attr:colour"].isin(common), "")
-    table["split"] = ["train"] * 700 + ["validation"] * 100 + ["test"] * 200
+    table["split"] = ["train"] * 420 + ["validation"] * 60 + ["test"] * 120
     catalog = Catalog(catalog.root, table.reset_index(drop=True), catalog.data_version)
     settings = ["image_size=40", "epochs=6", "embedding_dim=32", "batch_size=32", "weights=none"]
     train("attributes", "student", catalog, tmp_path / "m", settings)
