@@ -8,6 +8,9 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	if $$name -c '$(SUITS)' 2>/dev/null; then command -v $$name; break; fi; done)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/vitrine/__init__.py)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# One more than there are cores, since tests wait for servers and processes; no more than memory has room for.
+CORES = $(shell getconf _NPROCESSORS_ONLN)
+WORKERS ?= $(shell echo $$(( $(CORES) < 8 ? $(CORES) + 1 : 8 )))
 ENGINE ?= $(shell command -v docker || command -v podman)
 
 STAMP := $(VENV)/.installed
@@ -56,10 +59,10 @@ data: | $(STAMP)
 	@git diff --quiet -- data.dvc || echo "data/ holds other bytes than data.dvc pinned: see git diff data.dvc" >&2
 
 quick: $(STAMP) ## the tests that are not slow, on all cores: a person's loop
-	$(VENV)/bin/pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test: $(STAMP) ## every test, the slow ones too, on all cores
-	$(VENV)/bin/pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-clients: $(STAMP) ## KServe's and Triton's own clients against the server, from an environment of their own
 	$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python build/clients

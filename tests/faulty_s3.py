@@ -47,7 +47,7 @@ class FaultyS3(ThreadingHTTPServer):
         """Says nothing: clients are killed on purpose."""
 
     def __enter__(self) -> "FaultyS3":
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=[0.02], daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+POLL = 0.02  # seconds; half a second by default, which closing waits for
+
 
 class Refused(Exception):
     """An HTTP answer other than success."""
@@ -45,7 +47,7 @@ class JsonServer:
         handler = type("Handler", (_Handler,), {"api": self, "lock": threading.Lock()})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=[POLL], daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import SMALL, Result, in_, says
+from once import made_once
 
 from vitrine import cli
 from vitrine.catalog import read_catalog
@@ -38,30 +39,40 @@ def vitrine(capsys) -> Callable[..., Result]:
 @pytest.fixture(scope="session")
 def home(tmp_path_factory) -> Path:
     """Holds a rendered catalog, data, and the same with splits, parted."""
-    folder = tmp_path_factory.mktemp("cli")
-    assert run("synth", folder / "data", "--listings", "24") == 0
-    assert run("split", folder / "data", folder / "parted") == 0
-    return folder
 
+    def make(folder: Path) -> None:
+        assert run("synth", folder / "data", "--listings", "24") == 0
+        assert run("split", folder / "data", folder / "parted") == 0
 
-def trained(task: str, home: Path, name: str, *more: str) -> Path:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    assert run("train", task, home / "parted", home / name, *SMALL, *more) == 0
-    torch.set_num_threads(threads)
-    return home / name
+    return made_once(tmp_path_factory, "cli", make)
 
 
 @pytest.fixture(scope="session")
-def taxonomy(home) -> Path:
+def trained(home, tmp_path_factory) -> Callable[..., Path]:
+    """Trains a model of the catalog."""
+
+    def train(task: str, *more: str) -> Path:
+        def make(folder: Path) -> None:
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)
+            assert run("train", task, home / "parted", folder / "model", *SMALL, *more) == 0
+            torch.set_num_threads(threads)
+
+        return made_once(tmp_path_factory, f"cli-{task}", make) / "model"
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def taxonomy(trained) -> Path:
     """A model of the catalog's categories."""
-    return trained("taxonomy", home, "taxonomy")
+    return trained("taxonomy")
 
 
 @pytest.fixture(scope="session")
-def teacher(home) -> Path:
+def teacher(trained) -> Path:
     """A model of the catalog's colours."""
-    return trained("attributes", home, "teacher", "--variant=teacher", "--set=type=colour")
+    return trained("attributes", "--variant=teacher", "--set=type=colour")
 
 
 @pytest.fixture

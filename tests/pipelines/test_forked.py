@@ -253,6 +253,7 @@ def test_a_step_whose_parent_is_killed_counts_as_failed(tmp_path):
         assert code == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_the_parent_and_its_steps_end_with_the_run_however_that_ends(tmp_path):
     """Also when it is killed, and can close nothing."""
     source = "def train():\n    import os, time\n    print('step', os.getpid(), flush=True)\n    time.sleep(600)\n"

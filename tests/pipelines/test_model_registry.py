@@ -74,7 +74,7 @@ def test_a_token_does_not_follow_to_another_address(server, monkeypatch, tmp_pat
             pass
 
     with http.server.HTTPServer(("127.0.0.1", 0), Elsewhere) as elsewhere:
-        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        threading.Thread(target=elsewhere.serve_forever, args=[0.02], daemon=True).start()
         with pytest.raises(InputError, match="302"):
             ModelRegistry(f"http://127.0.0.1:{elsewhere.server_address[1]}")
         elsewhere.shutdown()

@@ -295,6 +295,7 @@ def test_a_process_killed_between_its_writes_leaves_one_champion_and_it_is_whole
     )
 
 
+@pytest.mark.slow
 def test_threads_that_promote_and_delete_at_once_never_leave_a_champion_that_is_gone(root, model, tmp_path):
     registry = Registry(root)
     models = [model(f"m{i}", bytes([i])) for i in range(6)]
