@@ -11,6 +11,8 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 # One more than there are cores, since tests wait for servers and processes; no more than memory has room for.
 CORES = $(shell getconf _NPROCESSORS_ONLN)
 WORKERS ?= $(shell echo $$(( $(CORES) < 8 ? $(CORES) + 1 : 8 )))
+# Compiled tests are kept even where that is switched off: each process would compile them and the package again.
+PYTEST = env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 ENGINE ?= $(shell command -v docker || command -v podman)
 
 STAMP := $(VENV)/.installed
@@ -59,10 +61,10 @@ data: | $(STAMP)
 	@git diff --quiet -- data.dvc || echo "data/ holds other bytes than data.dvc pinned: see git diff data.dvc" >&2
 
 quick: $(STAMP) ## the tests that are not slow, on all cores: a person's loop
-	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test: $(STAMP) ## every test, the slow ones too, on all cores
-	$(VENV)/bin/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
 
 test-clients: $(STAMP) ## KServe's and Triton's own clients against the server, from an environment of their own
 	$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python build/clients
