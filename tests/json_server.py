@@ -66,6 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
     api: JsonServer
     lock: threading.Lock
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes; the second would wait 40 ms for an ACK
 
     def log_message(self, *_: object) -> None:
         pass
