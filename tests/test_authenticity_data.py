@@ -13,14 +13,14 @@ from vitrine.data.bags import bags_of
 
 
 @pytest.fixture(scope="module")
-def real(datasets, tmp_path_factory):
+def real(datasets, tmp_path_factory, slow_to_make):
     out = tmp_path_factory.mktemp("real") / "catalog"
     real_listings(datasets / "grocery", out)
     return read_catalog(out)
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory):
+def rendered(tmp_path_factory, slow_to_make):
     out = tmp_path_factory.mktemp("rendered") / "catalog"
     rendered_listings(out, 40)
     return read_catalog(out)

@@ -181,6 +181,7 @@ def test_directions_are_those_of_both_sides():
     assert shift.strongest(both[:5]).shape == (5, 16)
 
 
+@pytest.mark.slow
 def test_references_of_the_first_version_are_compared_in_their_directions(reference, halves, tmp_path, no_evidently):
     old = tmp_path / "old"
     shutil.copytree(reference, old)
