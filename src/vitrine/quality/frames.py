@@ -8,6 +8,7 @@ can, and the few that fit best are left for the pixels to decide (`vitrine.quali
 """
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -39,7 +40,9 @@ MAX_SHIFT = 2.0  # cells
 STIFFNESS = 0.5
 BRUTE_FORCE = 16_384  # photos up to which all pairs are compared
 LISTS = 8  # of the photos that an index of more holds, looked into for each
-PORTION = 2048
+PORTION = 2048  # photos or pairs in memory at a time
+CELLS = 1 << 22  # and of a table of all of their likenesses
+DESCRIBED = 192  # numbers of a descriptor
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -87,10 +90,12 @@ def framed_pairs(photos: pd.DataFrame, rows: Rows) -> Framed:
         return Framed(none, none, np.empty((0, 4), np.float32), np.empty((0, 4), np.float32))
     encoded = signatures(photos)[rows]
     bordered = photos[["left", "top", "right", "bottom"]].to_numpy(np.float32)[rows]
+    within = _view(encoded, _inner(bordered))
+    bordered_pairs = _candidates(within, within)
+    del within  # views take most of the memory: no more than two at a time
     whole = _view(encoded, np.broadcast_to(np.array(WHOLE, dtype=np.float32), bordered.shape))
     cropped = _view(encoded, np.broadcast_to(np.array(CROPPED, dtype=np.float32), bordered.shape))
-    within = _view(encoded, _inner(bordered))
-    candidates = [_candidates(one, other) for one, other in ((whole, whole), (cropped, whole), (within, within))]
+    candidates = [_candidates(whole, whole), _candidates(cropped, whole), bordered_pairs]
     first, second, rest = (np.concatenate(column) for column in zip(*(each[:3] for each in candidates), strict=True))
     one, other = (np.concatenate(column) for column in zip(*(each[3:] for each in candidates), strict=True))
     # Of each pair's frames the best. A crop is laid over the whole as well as a shift and a zoom can, and not quite.
@@ -115,11 +120,19 @@ def _inner(boxes: Floats) -> Floats:
 
 
 def _view(encoded: NDArray[np.uint8], frames: Floats) -> _View:
-    luma = encoded[:, : LUMA * LUMA].reshape(-1, 1, LUMA, LUMA).astype(np.float32)
-    chroma = encoded[:, LUMA * LUMA :].reshape(-1, 2, CHROMA, CHROMA).astype(np.float32) - 128
-    luma = _resampled(luma, frames)[:, 0]
-    spread = np.maximum(luma.std(axis=(1, 2)), 1.0)
-    return _View(frames, luma, spread, _resampled(chroma, frames).reshape(len(encoded), -1), _descriptors(luma))
+    count = len(encoded)
+    luma, spread = np.empty((count, LUMA, LUMA), np.float32), np.empty(count, np.float32)
+    colours = np.empty((count, encoded.shape[1] - LUMA * LUMA), np.float32)
+    descriptors = np.empty((count, DESCRIBED), np.float32)
+    for start in range(0, count, PORTION):
+        part = slice(start, start + PORTION)
+        cells = encoded[part, : LUMA * LUMA].reshape(-1, 1, LUMA, LUMA).astype(np.float32)
+        chroma = encoded[part, LUMA * LUMA :].reshape(-1, 2, CHROMA, CHROMA).astype(np.float32) - 128
+        luma[part] = _resampled(cells, frames[part])[:, 0]
+        spread[part] = np.maximum(luma[part].std(axis=(1, 2)), 1.0)
+        colours[part] = _resampled(chroma, frames[part]).reshape(len(chroma), -1)
+        descriptors[part] = _descriptors(luma[part])
+    return _View(frames, luma, spread, colours, descriptors)
 
 
 def _resampled(planes: Floats, frames: Floats) -> Floats:
@@ -136,12 +149,12 @@ def _resampled(planes: Floats, frames: Floats) -> Floats:
 
 
 def _descriptors(luma: Floats) -> Floats:
-    """Unit vectors of 8 x 8 luma cells and of histograms of their gradients, (n, LUMA, LUMA) -> (n, 192)."""
+    """Unit vectors of 8 x 8 luma cells and of histograms of their gradients, (n, LUMA, LUMA) -> (n, DESCRIBED)."""
     soft = luma.reshape(-1, 8, 2, 8, 2).mean(axis=(2, 4)).reshape(len(luma), -1)
     soft = soft - soft.mean(axis=1, keepdims=True)
     edges = gradients(luma.reshape(len(luma), -1), 4, 8)
     unit = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-6) for part in (soft, edges)]
-    return np.ascontiguousarray(np.concatenate(unit, axis=1), dtype=np.float32)
+    return np.concatenate(unit, axis=1)
 
 
 def _candidates(one: _View, other: _View) -> tuple[Rows, Rows, Floats, Floats, Floats]:
@@ -155,15 +168,15 @@ def _candidates(one: _View, other: _View) -> tuple[Rows, Rows, Floats, Floats, F
         first, second = pairs // count, pairs % count
     else:
         first, second = first[apart], second[apart]
-    alike = _colours_apart(one, other, first, second) <= MAX_CHROMA
+
+    def by_portions(compared: Callable[[Rows, Rows], Floats]) -> Floats:
+        parts = [(first[i : i + PORTION], second[i : i + PORTION]) for i in range(0, len(first), PORTION)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy lets go of the interpreter
+            return np.concatenate([np.empty(0, np.float32), *pool.map(lambda part: compared(*part), parts)])
+
+    alike = by_portions(lambda a, b: _colours_apart(one, other, a, b)) <= MAX_CHROMA
     first, second = first[alike], second[alike]
-
-    def fitted(start: int) -> Floats:
-        part = slice(start, start + PORTION)
-        return _rest(one.luma[first[part]], other.luma[second[part]])
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy lets go of the interpreter
-        rest = np.concatenate([np.empty(0, np.float32), *pool.map(fitted, range(0, len(first), PORTION))])
+    rest = by_portions(lambda a, b: _rest(one.luma[a], other.luma[b]))
     fits = rest <= MAX_REST
     first, second = first[fits], second[fits]
     return first, second, rest[fits], one.frames[first], other.frames[second]
@@ -174,9 +187,11 @@ def _nearest(asked: Floats, among: Floats, itself: bool) -> Rows:
     count = min(NEIGHBOURS + itself, len(among))
     if len(among) <= BRUTE_FORCE:
         neighbours = [np.empty((0, count), dtype=np.int64)]
-        for start in range(0, len(asked), PORTION):
-            likeness = asked[start : start + PORTION] @ among.T
-            neighbours.append(np.argpartition(-likeness, count - 1, axis=1)[:, :count])
+        portion = max(1, CELLS // len(among))
+        for start in range(0, len(asked), portion):
+            likeness = asked[start : start + portion] @ among.T
+            # A copy: a view would keep the whole table.
+            neighbours.append(np.argpartition(-likeness, count - 1, axis=1)[:, :count].copy())
         return np.concatenate(neighbours)
     import faiss
 
