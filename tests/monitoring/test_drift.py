@@ -464,6 +464,7 @@ def test_a_new_category_drifts_and_is_named(reference, halves, tmp_path, no_evid
     page = (tmp_path / "out" / "report.html").read_text()
     assert "&lt;b&gt;Cape" in page
     assert "<b>Cape" not in page
+    assert '<td class="n">30</td>' in page  # photos, no fractions of them
 
 
 @pytest.mark.slow

@@ -75,10 +75,7 @@ def report_page(
     page.heading("What moved", "A signal has moved when its distance is beyond its threshold.")
     page.table(
         ["signal", "kind", "what changed", "distance", "threshold", "p"],
-        [
-            (signal_title(f.signal), f.kind, f.change, f"{f.distance:.3f}", f"{f.threshold:.3f}", f"{f.p_value:.3f}")
-            for f in moved
-        ],
+        [(signal_title(f.signal), f.kind, f.change, *_in_figures(f)) for f in moved],
     )
     page.heading("All signals", "Distance in thresholds: 1 is where a signal counts as moved. Bars end at 3.")
     page.bars(((signal_title(f.signal), min(f.ratio, 3.0), f"{f.ratio:.2f}") for f in compared), maximum=3.0)
@@ -111,6 +108,13 @@ def report_page(
         links.insert(0, ("Map", MAP, "photos of both sides, near each other where they look alike to the model"))
     page.links(links)
     return page
+
+
+def _in_figures(finding: Finding) -> tuple[str, str, str]:
+    """Distance, threshold and p; of new labels the first two are photos."""
+    form = ",.0f" if finding.kind == "new labels" else ".3f"
+    p_value = "< 0.001" if finding.p_value < 0.001 else f"{finding.p_value:.3f}"
+    return format(finding.distance, form), format(finding.threshold, form), p_value
 
 
 def map_page(before: "Side", now: "Side", path: Path) -> bool:

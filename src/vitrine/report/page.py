@@ -128,7 +128,7 @@ def _class_of(column: Sequence[object]) -> str:
 
 
 def _is_number(value: object) -> bool:
-    text = str(value).replace(" %", "").replace(",", "").replace("–", "0")
+    text = str(value).removeprefix("< ").replace(" %", "").replace(",", "").replace("–", "0")
     try:
         float(text)
     except ValueError:
