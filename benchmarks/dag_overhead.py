@@ -21,7 +21,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-HERE = Path(__file__).parent.parent
+HERE = Path(__file__).resolve().parent.parent
 SETTINGS = {
     "batch_size": 64,
     "image_size": 64,
@@ -57,7 +57,7 @@ def main() -> None:
         render_catalog(home / "data", listings=options.listings)
         for turn in range(options.rounds):
             forget(home)
-            this = [sys.executable, __file__, "--in-process", str(home), "--epochs", str(options.epochs)]
+            this = [sys.executable, str(Path(__file__).resolve()), "--in-process", str(home), "--epochs", str(options.epochs)]
             add(times, "steps in one process", this, surroundings(home, HERE))
             for name, (clone, python, own) in sorted(builds.items(), reverse=bool(turn % 2)):
                 forget(home)
@@ -90,7 +90,8 @@ def forget(home: Path) -> None:
 def add(times: Times, name: str, command: Sequence[str], known: Mapping[str, str]) -> None:
     """Runs a command and notes how long it and the processes below it took."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | known)
+    with tempfile.TemporaryDirectory() as elsewhere:  # `-m` finds what lies in the working folder first
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | known, cwd=elsewhere)
     wall, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     times.setdefault(name, []).append((wall, busy))
