@@ -21,7 +21,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent.parent
+SCRIPT = Path(__file__).resolve()
+HERE = SCRIPT.parent.parent
 SETTINGS = {
     "batch_size": 64,
     "image_size": 64,
@@ -57,7 +58,7 @@ def main() -> None:
         render_catalog(home / "data", listings=options.listings)
         for turn in range(options.rounds):
             forget(home)
-            this = [sys.executable, str(Path(__file__).resolve()), "--in-process", str(home), "--epochs", str(options.epochs)]
+            this = [sys.executable, str(SCRIPT), "--in-process", str(home), "--epochs", str(options.epochs)]
             add(times, "steps in one process", this, surroundings(home, HERE))
             for name, (clone, python, own) in sorted(builds.items(), reverse=bool(turn % 2)):
                 forget(home)
