@@ -10,6 +10,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec
 
 from pipelines.local import _retried, _Sieve, share_cores
 from pipelines.packages import load
+from pipelines.side_by_side import Interruption
 
 
 def threads(spec: PipelineSpec) -> dict[str, str]:
@@ -69,16 +70,30 @@ class Steps:
 def test_an_error_of_input_is_not_tried_again(tmp_path, monkeypatch, lines, fails, tried, waited):
     sieve, _ = loaded(tmp_path)
     steps, slept = Steps(sieve, lines, fails), []
-    monkeypatch.setattr(task_executor, "execute_single_task", steps)
     monkeypatch.setattr("pipelines.local.interrupted.wait", slept.append)
+    run_retried(steps, monkeypatch)
+    assert (steps.count, slept) == (tried, waited)
+
+
+def test_a_run_that_is_ended_does_not_wait_for_another_try(tmp_path, monkeypatch):
+    sieve, _ = loaded(tmp_path)
+    steps, interruption = Steps(sieve, ["killed"], 9), Interruption()
+    monkeypatch.setattr("pipelines.local.interrupted", interruption)
+    threading.Timer(0.1, interruption.set).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_retried(steps, monkeypatch)  # half a minute before the next try
+    assert steps.count == 1
+
+
+def run_retried(steps, monkeypatch):
+    monkeypatch.setattr(task_executor, "execute_single_task", steps)
     spec = PipelineTaskSpec()
     spec.retry_policy.max_retry_count = 2
     spec.retry_policy.backoff_duration.seconds = 30
     spec.retry_policy.backoff_factor = 2.0
     steps.__name__ = "execute_single_task"
-    with _retried(sieve):
+    with _retried(steps.sieve):
         task_executor.execute_single_task("train", spec)
-    assert (steps.count, slept) == (tried, waited)
 
 
 def test_the_last_lines_of_a_step_that_failed_are_kept(tmp_path):
