@@ -20,6 +20,12 @@ pytestmark = pytest.mark.skipif(not forked.AVAILABLE, reason="steps are forked o
 SCRIPT = "python3 -m kfp.dsl.executor_main"
 
 
+def command_of(source: str, function: str, folder: Path) -> list[str]:
+    """What the container of a step would run."""
+    wanted = json.dumps({"outputs": {"outputFile": str(folder / "output.json")}})
+    return ["sh", "-ec", SCRIPT, source, "--executor_input", wanted, "--function_to_execute", function]
+
+
 class Steps:
     """Steps of one parent, and what they said."""
 
@@ -30,8 +36,7 @@ class Steps:
         self, body: str, function: str = "start", say: Callable[[str], object] = lambda line: None, **given: str
     ) -> tuple[int, str]:
         source = f"def {function}() -> None:\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
-        wanted = json.dumps({"outputs": {"outputFile": str(self.folder / "output.json")}})
-        command = ["sh", "-ec", SCRIPT, source, "--executor_input", wanted, "--function_to_execute", function]
+        command = command_of(source, function, self.folder)
         assert forked.runs_step(command)
         lines: list[str] = []
 
@@ -264,10 +269,8 @@ def test_the_parent_and_its_steps_end_with_the_run_however_that_ends(tmp_path):
         print("parent", parent._process.pid, flush=True)
         parent.run(sys.argv[2:], os.environ, lambda line: print(line, end="", flush=True))
     """
-    wanted = json.dumps({"outputs": {"outputFile": str(tmp_path / "output.json")}})
-    step = ["sh", "-ec", SCRIPT, source, "--executor_input", wanted, "--function_to_execute", "train"]
     run = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "log"), *step],
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "log"), *command_of(source, "train", tmp_path)],
         env=environment(tmp_path / "cache"),
         stdout=subprocess.PIPE,
         text=True,

@@ -427,11 +427,8 @@ def _rare_by_column(rare: Mapping[str, Sequence[str]]) -> dict[str, int]:
 def _decide(findings: list[Finding], skipped: list[tuple[str, str]], broken: list[tuple[str, str]]) -> Drift:
     moved = [finding for finding in findings if finding.moved]
     rest = {"not_compared": tuple(skipped), "broken": tuple(broken)}
-    failed = (
-        f" Could not be computed: {'; '.join(f'{signal_title(name)} ({why})' for name, why in broken)}."
-        if broken
-        else ""
-    )
+    lacking = "; ".join(f"{signal_title(name)} ({why})" for name, why in broken)
+    failed = f" Could not be computed: {lacking}." if lacking else ""
     if not findings:
         why = f"{signal_title(skipped[0][0])}: {skipped[0][1]}" if skipped else "nothing in common"
         return Drift(False, f"Nothing could be compared ({why}).{failed}", (), **rest)
