@@ -10,6 +10,8 @@ from pathlib import Path
 
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Metrics
 
+from vitrine.memory import collect_seldom
+
 FONTS = "share/vitrine/matplotlib"  # below the environment of the image
 
 
@@ -58,3 +60,4 @@ def _write(path: str, value: object) -> None:
 
 
 bring_fonts()
+collect_seldom()  # a step loads more than it makes

@@ -1,6 +1,7 @@
 """What can be learnt from the Kubernetes API of the cluster that runs go to."""
 
 import contextlib
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ RUN_LABEL = "pipeline/runid"  # Kubeflow Pipelines gives it to every pod of a ru
 NODE_NAME = "workflows.argoproj.io/node-name"  # an annotation that Argo gives every pod; ends in (n) of a retry
 ATTEMPT = re.compile(r"\((\d+)\)$")  # the end of such a name
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+SERVICE_HOST = "KUBERNETES_SERVICE_HOST"  # in every pod's environment
 CALL = 10.0  # seconds at most of one request
 
 
 def in_cluster() -> Any | None:
     """A `kubernetes.client.ApiClient` with the token of the pod this runs in, or None outside of one."""
+    if SERVICE_HOST not in os.environ:  # so the client's own loader says too, once half a second has gone by
+        return None
     from kubernetes import client, config
 
     configuration = client.Configuration()

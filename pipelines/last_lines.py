@@ -26,12 +26,12 @@ def last_lines(run_id: str) -> dict[str, list[str]]:
 
     Asked of Kubernetes from inside the cluster; anywhere else, and where the API does not answer, there are none.
     """
-    from kubernetes import client
-    from urllib3.exceptions import HTTPError
-
     api = in_cluster()
     if api is None:
         return {}
+    from kubernetes import client
+    from urllib3.exceptions import HTTPError
+
     core, namespace = client.CoreV1Api(api), own_namespace()
     try:
         pods = core.list_namespaced_pod(namespace, label_selector=f"{RUN_LABEL}={run_id}", _request_timeout=CALL).items

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vitrine import files
-from vitrine.journal import Note, publish, summarise, write_note
+from vitrine.journal import Note, draw_curves, publish, summarise, write_note
 
 HOSTILE = "<script>alert('x')</script>"
 
@@ -187,3 +187,13 @@ def test_the_page_says_how_long_steps_took_and_draws_their_trainings(tmp_path, r
     assert html.count('alt="loss and validation figure of each pass"') == 1
     kept = json.loads((tmp_path / "t/journal/clean.json").read_text())
     assert kept["seconds"] > 0
+
+
+def test_a_training_that_was_drawn_is_not_drawn_again(tmp_path, run, monkeypatch):
+    curves = {"taxonomy": {"loss": [2.0, 1.0], "score": [None, 0.5], "scored": "leaf top1"}}
+    drawn = draw_curves(curves)
+    write_note(tmp_path / "t", Note("evaluate", "Evaluate", ["0.5."], curves=curves, drawn=drawn))
+    publish(tmp_path / "t", run)
+    monkeypatch.setattr("vitrine.journal.draw_curves", lambda curves: pytest.fail("drawn again"))
+    assert drawn.startswith("data:image/png;base64,")
+    assert f'src="{drawn}"' in page_of(summarise(run, "SUCCEEDED"))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vitrine.data.corruptions import corrupt, photo_seed
 from vitrine.data.inputs import Inputs
-from vitrine.memory import keep_freed_memory
+from vitrine.memory import collect_often, keep_freed_memory
 
 BATCH = 128
 # (rows, pixels) to the pixels that a net is shown instead, both (n, 3, h, w) uint8.
@@ -32,6 +32,7 @@ def run_net(
         Features (n, dim) float32 and, by name, (n, m) float32.
     """
     keep_freed_memory()
+    collect_often()
     device = next(net.parameters()).device
     was_training = net.training
     net.eval()

@@ -13,15 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vitrine import files
 from vitrine.progress import lasting
-from vitrine.report import Page, Photo, Tile
+from vitrine.report import Page, Photo, Tile, draw
 from vitrine.untrusted import parse_json, plain
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 FOLDER = "journal"
 BEGAN = time.monotonic()  # of this process, which in a pipeline is a step's
@@ -47,6 +44,7 @@ class Note:
         due: Steps that the run has to come to after this one; `a|b` is either.
         seconds: From the beginning of its process on.
         curves: Of a training, by its parts: `loss` and `score` of each pass, and what is `scored`.
+        drawn: The same, as `draw_curves` draws it; "" = the summary does.
     """
 
     step: str
@@ -60,6 +58,7 @@ class Note:
     due: Sequence[str] = ()
     seconds: float = 0.0
     curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    drawn: str = ""
 
 
 def write_note(folder: Path, note: Note, report: Path | None = None, inherit: Sequence[Path] = ()) -> None:
@@ -173,7 +172,7 @@ def summarise(
             page.heading(
                 f"{note.title}: pass by pass", "Loss on the training photos, and the figure of the validation photos."
             )
-            page.figure(_curve(note.curves), "loss and validation figure of each pass")
+            page.drawn(note.drawn or draw_curves(note.curves), "loss and validation figure of each pass")
     page.heading("The full reports")
     names = {name.rpartition("/")[2] for name in _names(run)}
     page.links(
@@ -189,8 +188,8 @@ def summarise(
     return address
 
 
-def _curve(curves: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Losses on the left, validation figures on the right; a line for each part of the training."""
+def draw_curves(curves: Mapping[str, Mapping[str, Any]]) -> str:
+    """Losses on the left, validation figures on the right, a line for each part of the training; a `data:` address."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.6, 3.2), layout="constrained")
@@ -213,7 +212,7 @@ def _curve(curves: Mapping[str, Mapping[str, Any]]) -> "Figure":
         axes.spines[["top", "right"]].set_visible(False)
         if axes.lines:
             axes.legend(frameon=False, fontsize=7)
-    return figure
+    return draw(figure)
 
 
 def decisions(run: str) -> list[str]:

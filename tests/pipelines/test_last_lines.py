@@ -1,5 +1,9 @@
 """What a run's last step learns from Kubernetes of the steps that failed."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from json_server import JsonServer, Refused
 from kubernetes import client
@@ -104,3 +108,10 @@ def test_where_nobody_answers_there_is_a_page_all_the_same(kubernetes, monkeypat
     assert len(kubernetes.seen) == asked
     summarise(str(tmp_path), "run-1", "RUNNING", "", "retrain", "tasks", last_lines.last_lines)
     assert "said last" not in (tmp_path / "run-1/summary.html").read_text()
+
+
+def test_a_laptop_loads_no_client_to_find_that_it_is_no_cluster():
+    asked = "import sys; from pipelines.last_lines import last_lines; print(last_lines('run-1'), 'kubernetes' in sys.modules)"
+    without = {name: value for name, value in os.environ.items() if name != "KUBERNETES_SERVICE_HOST"}
+    said = subprocess.run([sys.executable, "-c", asked], env=without, capture_output=True, check=True, text=True)
+    assert said.stdout == "{} False\n"

@@ -1,10 +1,12 @@
 """A model's evaluation, kept once."""
 
+import json
+
 import pytest
 
 from vitrine import files
 from vitrine.steps import reuse
-from vitrine.steps.gate import evaluate
+from vitrine.steps.gate import DRAWN, evaluate
 
 from .small import COLOURS, SHELVES, table
 
@@ -45,6 +47,18 @@ def test_the_same_model_is_measured_on_the_same_rows_once(tmp_path, model, measu
     files_of = {name: {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two")}
     assert files_of["one"] == files_of["two"]
     assert len(files_of["one"]) == 3
+
+
+def test_the_training_of_a_kept_model_is_drawn_once(tmp_path, model, measured, monkeypatch):
+    curves = {"taxonomy": {"loss": [2.0, 1.0], "score": [0.4, 0.5], "scored": "leaf top1"}}
+    (model / "config.json").write_text(json.dumps({"curves": curves}))
+    asked = []
+    monkeypatch.setattr("vitrine.steps.gate.draw_curves", lambda given: asked.append(given) or "data:drawn")
+    rows, kept = table(tmp_path, **COLOURS), str(tmp_path / "kept")
+    for name in ("one", "two"):
+        evaluate(model, rows, tmp_path / name, kept)
+        assert (tmp_path / name / DRAWN).read_text() == "data:drawn"
+    assert asked == [curves]
 
 
 def other_weights(model, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import click
 from vitrine import __version__
 from vitrine.cli import answers, catalogs, drift, models, pipelines, training
 from vitrine.errors import InputError
+from vitrine.memory import collect_seldom
 from vitrine.untrusted import printable
 
 
@@ -51,6 +52,7 @@ class _Printable(logging.Formatter):
 
 def main() -> None:
     """Entry point: runs a command, and turns what the user did wrong into one line and exit code 2."""
+    collect_seldom()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])

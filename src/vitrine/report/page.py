@@ -95,10 +95,12 @@ class Page:
         self.sections.append({"kind": "links", "links": list(links)})
 
     def figure(self, figure: "Figure", alt: str) -> None:
-        """A matplotlib figure of a constrained layout, embedded as a PNG: nothing is trimmed, which draws it twice."""
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-        self.sections.append({"kind": "figure", "source": data_uri(buffer.getvalue(), "image/png"), "alt": alt})
+        """A matplotlib figure, embedded."""
+        self.drawn(draw(figure), alt)
+
+    def drawn(self, source: str, alt: str) -> None:
+        """A figure that was drawn before; see `draw`."""
+        self.sections.append({"kind": "figure", "source": source, "alt": alt})
 
     def render(self) -> str:
         """The page as HTML."""
@@ -113,6 +115,13 @@ class Page:
         """Writes the page as one file."""
         with atomic_write(Path(path)) as temporary:
             temporary.write_text(self.render(), encoding="utf-8")
+
+
+def draw(figure: "Figure") -> str:
+    """The `data:` address of a PNG of a figure of a constrained layout; nothing is trimmed, which draws it twice."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return data_uri(buffer.getvalue(), "image/png")
 
 
 def percent(fraction: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 
 from vitrine.errors import InputError
+from vitrine.memory import collect_often
 from vitrine.serving.app import Service, make_app
 from vitrine.serving.engines import ENGINES
 from vitrine.serving.guard import Guard, read_token
@@ -137,6 +138,7 @@ class Server:
             self.failure = error
             self._uvicorn.should_exit = True
             return
+        collect_often()
         self._shelf.complete = True
         _log.info(
             "ready: %s", ", ".join(f"{one.name} {one.version}" for one in self._shelf.models.values()) or "search"

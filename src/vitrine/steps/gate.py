@@ -9,13 +9,16 @@ from typing import Any
 from vitrine import files, tasks
 from vitrine.errors import InputError
 from vitrine.evaluation import EXAMPLES, METRICS, REPORT, SAMPLES
-from vitrine.journal import Note, publish_note, write_note
+from vitrine.journal import Note, draw_curves, publish_note, write_note
+from vitrine.model import CURVES
 from vitrine.registry import Champion, Registry, content_hash
 from vitrine.report import percent
 from vitrine.steps.data import open_table
 from vitrine.steps.reuse import rows_digest, work_key
 from vitrine.tasks.task import Task
 from vitrine.words import counted
+
+DRAWN = "curves.uri"  # beside an evaluation: the training's, drawn
 
 
 def evaluate(model: Path, table: Path, out: Path, kept: str = "") -> dict[str, float]:
@@ -36,6 +39,8 @@ def evaluate(model: Path, table: Path, out: Path, kept: str = "") -> dict[str, f
     from vitrine.evaluate import evaluate as run
 
     figures = run(model, open_table(table), out)
+    if curves := _curves(model):
+        (out / DRAWN).write_text(draw_curves(curves), encoding="utf-8")
     if place:
         with contextlib.suppress(InputError):  # another run kept the same meanwhile
             files.copy_folder(out, place)
@@ -60,7 +65,6 @@ def compare(
 
     With `only_compare` the answer is always `refuse`, and the reason says what it would have been.
     """
-    from vitrine.model import CURVES
     from vitrine.registry.challenge import challenge
 
     asked = model, evaluation, open_table(table), Registry(registry), out
@@ -75,14 +79,15 @@ def compare(
     )
     first = decision.comparisons[0] if decision.comparisons else None
     figures = {f"{task}: {first.key}": f"{first.candidate:.3f}"} if first and first.candidate is not None else {}
-    chosen = tasks.get(task)
+    chosen, drawn = tasks.get(task), evaluation / DRAWN
     measured = Note(
         f"evaluate-{task}",
         f"Evaluate: {chosen.title}",
         _headlines(chosen, evaluation),
         figures=figures,
         photos=files.read_json(evaluation / EXAMPLES),
-        curves=files.read_json(model / "config.json").get(CURVES, {}),
+        curves=_curves(model),
+        drawn=drawn.read_text(encoding="utf-8") if drawn.exists() else "",
     )
     write_note(out, measured, evaluation / REPORT, inherit=[table])
     tone = "good" if decision.promote else "warn"
@@ -157,6 +162,11 @@ def _about(decided: Mapping[str, Any], run: str) -> dict[str, Any]:
     """What the history keeps of a gate: the run, and the champion's figures on the same photos."""
     against = {name: value for name, value in (decided["champion"] or {}).items() if math.isfinite(value)}
     return {"run": run.rstrip("/").rpartition("/")[2], "against": against}
+
+
+def _curves(model: Path) -> Mapping[str, Any]:
+    curves: Mapping[str, Any] = files.read_json(model / "config.json").get(CURVES, {})
+    return curves
 
 
 def _headlines(task: Task[Any], evaluation: Path) -> Sequence[str]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vitrine.errors import InputError
 from vitrine.files import atomic_write
-from vitrine.memory import keep_freed_memory
+from vitrine.memory import collect_often, keep_freed_memory
 from vitrine.model import note_curve
 from vitrine.progress import Progress
 from vitrine.settings import Settings
@@ -118,6 +118,7 @@ def fit(
         InputError: if the checkpoint is of another training, or the loss is no longer finite.
     """
     keep_freed_memory()
+    collect_often()
     device = training_device()
     mixed = uses_bfloat16(settings, device)
     net.to(device).to(memory_format=torch.channels_last)
