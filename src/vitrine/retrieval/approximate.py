@@ -12,6 +12,7 @@ import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,17 +108,23 @@ def candidates(codes: Parts, queries: np.ndarray, count: int) -> np.ndarray:
         scores, rows = index.search(queries, min(count, index.ntotal))
         return scores, np.where(rows < 0, -1, rows + codes.first[part])
 
-    parts = range(len(codes.indexes))
-    if len(queries) == 1 and len(parts) > 1:
-        with ThreadPoolExecutor(len(parts)) as pool:  # of this call: threads do not outlive a fork
-            found = list(pool.map(scan, parts))
+    here, *others = range(len(codes.indexes))
+    if len(queries) == 1 and others:
+        waiting = _helpers(os.getpid(), len(others)).map(scan, others)
+        found = [scan(here), *waiting]
     else:  # faiss deals several queries to the cores
-        found = [scan(part) for part in parts]
+        found = [scan(part) for part in (here, *others)]
     scores, rows = (np.concatenate(column, axis=1) for column in zip(*found, strict=True))
     if rows.shape[1] <= count:
         return rows
     best = np.argpartition(scores, rows.shape[1] - count, axis=1)[:, -count:]
     return np.take_along_axis(rows, best, axis=1)
+
+
+@cache
+def _helpers(process: int, count: int) -> ThreadPoolExecutor:
+    """Threads that wait for parts to scan, since starting one takes a tenth of a query; they do not outlive a fork."""
+    return ThreadPoolExecutor(count, f"scan-{process}")
 
 
 def _even(vectors: np.ndarray) -> np.ndarray:

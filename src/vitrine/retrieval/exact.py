@@ -63,7 +63,7 @@ def search_exact(
     Returns:
         Rows (m, results) int64 and scores (m, results) float32.
     """
-    rows = len(vectors) if alive is None else int(alive.sum())
+    rows = len(vectors) if alive is None else int(np.count_nonzero(alive))
     k = min(k, rows)
     if not k or not len(queries):
         return np.zeros((len(queries), k), np.int64), np.zeros((len(queries), k), np.float32)

@@ -68,7 +68,7 @@ class Index:
             raise InputError(f"{folder}: damaged (embeddings of different lengths)")
 
     def __len__(self) -> int:
-        return sum(int(alive.sum()) for alive in self._alive)
+        return sum(int(np.count_nonzero(alive)) for alive in self._alive)
 
     @property
     def dim(self) -> int:
@@ -244,7 +244,8 @@ def _search_segment(
     segment: Segment, alive: np.ndarray, part: slice, queries: np.ndarray, k: int, exact: bool, count: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Per query the best rows of one segment and their scores."""
-    share = float(alive[part].sum()) / len(alive)
+    living = int(np.count_nonzero(alive[part]))
+    share = living / len(alive)
     if exact or share < THIN or segment.product_codes is None:
         return _exactly(segment, alive, part, queries, k)
     allowed = np.zeros(len(alive), bool)
@@ -254,7 +255,7 @@ def _search_segment(
     for i, rows in enumerate(near):
         rows = np.sort(rows[rows >= 0])
         rows = rows[allowed[rows]]
-        if len(rows) < min(k, allowed.sum()):  # what is near lies in other categories
+        if len(rows) < min(k, living):  # what is near lies in other categories
             hits += _exactly(segment, alive, part, queries[i : i + 1], k)
         else:
             hits.append(best_of(rows, queries[i], segment.vectors, segment.codes, k))
