@@ -285,9 +285,11 @@ def test_a_loss_has_settled_once_it_rests_for_three_epochs():
     assert not History([Epoch(0.69, None, 0.0)] * 5).settled(0.0)
 
 
-@pytest.mark.parametrize(("tiles", "chosen"), [(False, False), (True, True)])
-def test_bfloat16_is_chosen_on_cpus_with_matrix_tiles_only(monkeypatch, tiles, chosen):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+@pytest.mark.parametrize(
+    ("tiles", "pairs", "chosen"), [(False, False, False), (True, True, True), (True, False, True), (False, True, True)]
+)
+def test_bfloat16_is_chosen_on_cpus_that_multiply_it(monkeypatch, tiles, pairs, chosen):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: pairs)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
     assert engine.uses_bfloat16(settings(precision="auto"), torch.device("cpu")) is chosen
     assert engine.uses_bfloat16(settings(precision="bf16"), torch.device("cpu"))
