@@ -19,7 +19,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 import warnings
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vitrine import journal
+from vitrine.ending import leave
 
 AVAILABLE = sys.platform == "linux"
 EXECUTOR = "kfp.dsl.executor_main"
@@ -277,19 +277,7 @@ def main() -> None:
     except BaseException:
         traceback.print_exc()
         status = 1
-    _leave(status)
-
-
-def _leave(status: int) -> None:
-    """Ends a step as Python ends, without taking apart the modules one by one, which takes torch a second and more."""
-    import atexit
-
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(status)
+    leave(status)
 
 
 if __name__ == "__main__":

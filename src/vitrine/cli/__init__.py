@@ -4,6 +4,6 @@
 A command imports its room only when it runs, so that `--help` answers at once.
 """
 
-from vitrine.cli.entry import cli, main
+from vitrine.cli.entry import cli, main, process
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "process"]

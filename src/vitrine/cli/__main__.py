@@ -1,6 +1,6 @@
 """`python -m vitrine.cli`."""
 
-from vitrine.cli.entry import main
+from vitrine.cli.entry import process
 
 if __name__ == "__main__":
-    main()
+    process()

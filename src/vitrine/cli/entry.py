@@ -3,11 +3,13 @@
 import logging
 import sys
 import traceback
+from typing import NoReturn
 
 import click
 
 from vitrine import __version__
 from vitrine.cli import answers, catalogs, drift, models, pipelines, training
+from vitrine.ending import leave
 from vitrine.errors import InputError
 from vitrine.memory import collect_seldom
 from vitrine.untrusted import printable
@@ -50,9 +52,18 @@ class _Printable(logging.Formatter):
         return "\n".join(map(printable, lines))
 
 
-def main() -> None:
-    """Entry point: runs a command, and turns what the user did wrong into one line and exit code 2."""
+def process() -> NoReturn:
+    """Entry point of a process that runs one command."""
     collect_seldom()
+    try:
+        main()
+    except SystemExit as ended:
+        leave(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+    leave(0)
+
+
+def main() -> None:
+    """Runs a command, and turns what the user did wrong into one line and exit code 2."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
