@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import vitrine_command
 from botocore.loaders import JSONFileLoader
 
 from vitrine import files
@@ -58,6 +59,17 @@ def datasets() -> Path:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests neither use nor leave what the user's own runs keep."""
     os.environ["VITRINE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def vitrine(capsys: pytest.CaptureFixture[str]) -> Callable[..., vitrine_command.Result]:
+    """Runs a command in this process."""
+
+    def result(*arguments: object) -> vitrine_command.Result:
+        capsys.readouterr()
+        return vitrine_command.Result(vitrine_command.run(*arguments), *capsys.readouterr())
+
+    return result
 
 
 @pytest.fixture
