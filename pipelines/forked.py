@@ -35,14 +35,17 @@ RUNTIME = {"_KFP_RUNTIME": "true"}  # with it kfp loads no compiler and no clien
 THREADS = "OMP_NUM_THREADS"
 COMMON = ("kfp.dsl", EXECUTOR, "components.outputs", "pipelines.stages", "pandas", "pyarrow.parquet", "vitrine.report")
 DATA = ("scipy.sparse", "cv2", "PIL.Image", "vitrine.catalog.photos", "matplotlib.pyplot")
-NETS = ("torch", "sklearn.linear_model", "vitrine.train", "vitrine.evaluate")
+QUALITY = (*DATA, "vitrine.quality.clean")
+NETS = ("torch", "vitrine.train", "vitrine.evaluate")
 # What is loaded before the first step of a kind is forked; great_expectations by `validate` alone, in its own process.
 SHARED: Mapping[str, Sequence[str]] = {
     "scan": DATA,
-    "clean": DATA,
-    "clean_and_split": DATA,
-    "validate": DATA,
+    "clean": QUALITY,
+    "clean_and_split": QUALITY,
+    "validate": QUALITY,
+    "plan": (*DATA, *NETS),
     "train": (*DATA, *NETS),
+    "judge": (*DATA, *NETS),
     "build_index": NETS,
     "detect_drift": (*DATA, *NETS),
 }
