@@ -95,9 +95,15 @@ class Page:
         self.sections.append({"kind": "links", "links": list(links)})
 
     def figure(self, figure: "Figure", alt: str) -> None:
-        """A matplotlib figure of a constrained layout, embedded as a PNG: nothing is trimmed, which draws it twice."""
+        """A matplotlib figure of a constrained layout, embedded as a PNG.
+
+        It is drawn once; `savefig` draws it twice, to know before what is to be trimmed.
+        """
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+        figure.set_dpi(110)
+        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
         self.sections.append({"kind": "figure", "source": data_uri(buffer.getvalue(), "image/png"), "alt": alt})
 
     def render(self) -> str:
