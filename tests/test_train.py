@@ -397,11 +397,12 @@ def test_a_student_of_real_photos_beats_chance(datasets, tmp_path):
 UNNEEDED = ("torch._dynamo", "torchvision", "sklearn", "scipy.signal", "scipy.stats", "matplotlib", "evidently", "kfp")
 
 
-def test_a_training_loads_nothing_that_it_does_not_need(toys, tmp_path):
+def test_a_training_and_a_baseline_load_nothing_that_they_do_not_need(toys, tmp_path):
     write_catalog(toys, tmp_path / "table")
     code = (
         "import sys; from vitrine.catalog import read_catalog; from vitrine.train import train\n"
         f"train('taxonomy', 'bcnn', read_catalog({str(tmp_path / 'table')!r}), {str(tmp_path / 'm')!r}, {TASKS['bcnn'][2]!r})\n"
+        "import numpy; from vitrine.blocks.logistic import fit_logistic; fit_logistic(numpy.eye(4), numpy.eye(4))\n"
         f"print('LOADED', sorted(set({UNNEEDED!r}) & set(sys.modules)))"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
