@@ -1,6 +1,7 @@
 """Real photos, and S3 as moto serves it over HTTP."""
 
 import functools
+import gc
 import os
 import socket
 import subprocess
@@ -19,9 +20,17 @@ from vitrine import files
 if "PYTEST_XDIST_WORKER" in os.environ:  # `make test` starts one of these a core
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+gc.disable()  # until the tests are collected: what is imported until then stays
+
 _read_api = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
 # What boto3 knows of S3's API is read once a process, not once for each client that a test makes: 0.1 s each.
 JSONFileLoader.load_file = lambda _, path: _read_api(path)
+
+
+def pytest_collection_finish() -> None:
+    """From now on garbage is looked for, among what tests make and not a million objects of modules."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
