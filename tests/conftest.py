@@ -153,6 +153,16 @@ def toys(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def quick_exporter() -> Iterator[None]:
+    """torch reads its table of what ONNX knows once a process, not once for each net: half a second each."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
+
+
+@pytest.fixture(scope="session")
 def decoded(tmp_path_factory):
     """Where decoded photos are kept, out of the home folder."""
     return tmp_path_factory.mktemp("cache")
