@@ -35,13 +35,15 @@ RUNTIME = {"_KFP_RUNTIME": "true"}  # with it kfp loads no compiler and no clien
 THREADS = "OMP_NUM_THREADS"
 COMMON = ("kfp.dsl", EXECUTOR, "components.outputs", "pipelines.stages", "pandas", "pyarrow.parquet", "vitrine.report")
 DATA = ("scipy.sparse", "cv2", "PIL.Image", "vitrine.catalog.photos", "matplotlib.pyplot")
+QUALITY = (*DATA, "vitrine.quality.clean")
 NETS = ("torch", "sklearn.linear_model", "vitrine.train", "vitrine.evaluate")
 # What is loaded before the first step of a kind is forked; great_expectations by `validate` alone, in its own process.
+# `plan` and `judge` find torch loaded where something was trained, and need none where nothing has changed.
 SHARED: Mapping[str, Sequence[str]] = {
     "scan": DATA,
-    "clean": DATA,
-    "clean_and_split": DATA,
-    "validate": DATA,
+    "clean": QUALITY,
+    "clean_and_split": QUALITY,
+    "validate": QUALITY,
     "train": (*DATA, *NETS),
     "build_index": NETS,
     "detect_drift": (*DATA, *NETS),

@@ -146,8 +146,10 @@ def summarise(
         for name in ("validate.html", note):
             if files.exists(files.join(table, name)):
                 files.write_bytes(files.join(run, name), files.read_bytes(files.join(table, name)))
-    file = os.environ.get(LAST_LINES_OF, "")
-    last_lines = files.read_json(Path(file)) if file and Path(file).is_file() else of_failed(run_id)
+    if file := os.environ.get(LAST_LINES_OF, ""):  # there is none where no step failed
+        last_lines = files.read_json(Path(file)) if Path(file).is_file() else {}
+    else:
+        last_lines = of_failed(run_id)
     return journal.summarise(run, state, error, title, due.split(), last_lines)
 
 

@@ -1,6 +1,7 @@
 """Real photos, and S3 as moto serves it over HTTP."""
 
 import functools
+import gc
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import vitrine_command
 from botocore.loaders import JSONFileLoader
 
 from vitrine import files
@@ -18,9 +20,17 @@ from vitrine import files
 if "PYTEST_XDIST_WORKER" in os.environ:  # `make test` starts one of these a core
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+gc.disable()  # until the tests are collected: what is imported until then stays
+
 _read_api = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
 # What boto3 knows of S3's API is read once a process, not once for each client that a test makes: 0.1 s each.
 JSONFileLoader.load_file = lambda _, path: _read_api(path)
+
+
+def pytest_collection_finish() -> None:
+    """From now on garbage is looked for, among what tests make and not a million objects of modules."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -58,6 +68,17 @@ def datasets() -> Path:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests neither use nor leave what the user's own runs keep."""
     os.environ["VITRINE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def vitrine(capsys: pytest.CaptureFixture[str]) -> Callable[..., vitrine_command.Result]:
+    """Runs a command in this process."""
+
+    def result(*arguments: object) -> vitrine_command.Result:
+        capsys.readouterr()
+        return vitrine_command.Result(vitrine_command.run(*arguments), *capsys.readouterr())
+
+    return result
 
 
 @pytest.fixture
@@ -129,6 +150,16 @@ def toys(tmp_path_factory):
     from toys import toy_catalog
 
     return toy_catalog(tmp_path_factory.mktemp("toys") / "toys", photos=72, size=16)
+
+
+@pytest.fixture(scope="session")
+def quick_exporter() -> Iterator[None]:
+    """torch reads its table of what ONNX knows once a process, not once for each net: half a second each."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 @pytest.fixture(scope="session")

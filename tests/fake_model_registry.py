@@ -8,7 +8,6 @@ import json
 import re
 from typing import Any
 
-import mr_openapi.models as models
 from json_server import Asked, JsonServer, Refused
 from pydantic import ValidationError
 
@@ -85,6 +84,8 @@ class FakeModelRegistry(JsonServer):
 
 def read(body: bytes, model: str) -> dict[str, Any]:
     """A body, if it is one of the API's own model."""
+    import mr_openapi.models as models  # half a second, not of every process that collects tests
+
     kind = getattr(models, model)
     try:
         raw = json.loads(body)

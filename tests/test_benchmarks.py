@@ -16,7 +16,7 @@ from vitrine.synth import render_catalog
 
 @pytest.mark.slow
 def test_steps_in_one_process_promote_both_models(tmp_path: Path) -> None:
-    render_catalog(tmp_path / "data", listings=60)
+    render_catalog(tmp_path / "data", listings=50)
     run_in_process(tmp_path, epochs=1)
     registry = Registry(str(tmp_path / "plain" / "r"))
     assert all(registry.champion(task) for task in ("attributes", "taxonomy"))

@@ -2,7 +2,6 @@
 
 import ast
 import csv
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +9,6 @@ import pytest
 from toys import toy_catalog
 
 from vitrine.catalog import Catalog, read_catalog
-from vitrine.cli import main
 from vitrine.errors import InputError
 from vitrine.monitoring.labelling import write_sheet
 from vitrine.synth import render_catalog
@@ -86,24 +84,18 @@ def test_no_catalog_is_asked_of_an_address(address, monkeypatch):
         ["predict", "model\u202e", "photo"],
     ],
 )
-def test_a_refusal_does_nothing_to_a_terminal(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["vitrine", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    err = capsys.readouterr().err
-    assert stopped.value.code == 2
-    assert len(err.splitlines()) == 1
-    assert err.rstrip("\n").isprintable()
+def test_a_refusal_does_nothing_to_a_terminal(arguments, vitrine):
+    refused = vitrine(*arguments)
+    assert refused.code == 2
+    assert len(refused.err.splitlines()) == 1
+    assert refused.err.rstrip("\n").isprintable()
 
 
-def test_a_history_does_nothing_to_a_terminal(tmp_path, monkeypatch, capsys):
+def test_a_history_does_nothing_to_a_terminal(tmp_path, vitrine):
     (tmp_path / "taxonomy").mkdir()
     line = '{"at": "2026", "decision": "refused", "reason": "\\u001b[2Jno\\u202e\\n", "metrics": {}}\n'
     (tmp_path / "taxonomy/history.jsonl").write_text(line)
-    monkeypatch.setattr(sys, "argv", ["vitrine", "models", "list", "--history", "--registry", str(tmp_path)])
-    with pytest.raises(SystemExit):
-        main()
-    assert capsys.readouterr().out.rstrip("\n").isprintable()
+    assert vitrine("models", "list", "--history", "--registry", tmp_path).out.rstrip("\n").isprintable()
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ QUICK = ("epochs=3", "image_size=32", "workers=1", "weights=none", "hidden=16")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, slow_to_make):
+def made(tmp_path_factory, slow_to_make, quick_exporter):
     folder = tmp_path_factory.mktemp("int8")
     catalog = toy_catalog(folder / "toys")
     train("taxonomy", "bcnn", catalog, folder / "model", QUICK)

@@ -1,15 +1,12 @@
 """`vitrine index` and `vitrine search` as a user calls them."""
 
 import json
-import sys
-from types import SimpleNamespace
 
 import pytest
 from toys import toy_catalog
 
 from vitrine.catalog import read_catalog
 from vitrine.catalog.table import write_catalog
-from vitrine.cli import main
 from vitrine.errors import InputError
 from vitrine.train import train
 from vitrine.visual_search import add_to_index, make_index, search_photos
@@ -27,25 +24,10 @@ def made(tmp_path_factory, slow_to_make):
     return folder
 
 
-@pytest.fixture
-def vitrine(monkeypatch, capsys):
-    """Runs a command in this process: what it printed, and its exit code."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["vitrine", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        out, err = capsys.readouterr()
-        return SimpleNamespace(returncode=stopped.value.code, stdout=out, stderr=err)
-
-    return run
-
-
 def test_an_indexed_photo_is_its_own_best_answer(made, vitrine):
     done = vitrine("search", made / "index", made / "toys/images/000.png", made / "toys/images/001.png", "-k", 3)
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.code == 0, done.err
+    lines = [json.loads(line) for line in done.out.splitlines()]
     assert [line["results"][0]["image"] for line in lines] == ["images/000.png", "images/001.png"]
     assert lines[0]["results"][0]["score"] == pytest.approx(1, abs=1e-3)
     assert [len(line["results"]) for line in lines] == [3, 3]
@@ -70,30 +52,30 @@ def test_more_answers_than_photos_gives_all(made):
 )
 def test_what_cannot_be_answered_is_one_line(made, vitrine, arguments, what):
     done = vitrine("search", made / "index", made / arguments[0], *arguments[1:])
-    assert done.returncode == 2
-    assert what in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert done.code == 2
+    assert what in done.err
+    assert done.err.count("\n") == 1
 
 
 def test_adding_and_removing(made, vitrine, tmp_path):
     catalog = read_catalog(made / "toys")
     make_index(made / "model", catalog.of_split("train"), tmp_path / "index")
-    assert vitrine("index", made / "model", made / "toys", tmp_path / "index", "--add").returncode == 0
+    assert vitrine("index", made / "model", made / "toys", tmp_path / "index", "--add").code == 0
     query = [str(made / "toys/images/050.png")]
     (line,) = search_photos(tmp_path / "index", query, k=5000)
     assert sorted(hit["image"] for hit in line["results"]) == sorted(catalog.table["image"])  # none twice
     done = vitrine("unindex", tmp_path / "index", "images/nowhere.png", "--images")
-    assert done.returncode == 2
-    assert "holds none of these photos: images/nowhere.png" in done.stderr
+    assert done.code == 2
+    assert "holds none of these photos: images/nowhere.png" in done.err
     done = vitrine("unindex", tmp_path / "index", "images/050.png", "--images", "--compact")
-    assert "1 photo removed, 143 left" in done.stdout
+    assert "1 photo removed, 143 left" in done.out
     (line,) = search_photos(tmp_path / "index", query, k=5000)
     assert "images/050.png" not in [hit["image"] for hit in line["results"]]
     every = [f"images/{i:03}.png" for i in range(144)]
-    assert vitrine("unindex", tmp_path / "index", *every, "--images").returncode == 0
+    assert vitrine("unindex", tmp_path / "index", *every, "--images").code == 0
     empty = vitrine("search", tmp_path / "index", *query)
-    assert (empty.returncode, empty.stderr.count("\n")) == (2, 1)
-    assert "holds no photos" in empty.stderr
+    assert (empty.code, empty.err.count("\n")) == (2, 1)
+    assert "holds no photos" in empty.err
 
 
 def test_another_models_embeddings_are_refused(made, tmp_path):
@@ -120,8 +102,8 @@ def test_a_page_frames_what_is_right(made, tmp_path, vitrine):
     strange = tmp_path / "<script>.png"
     strange.write_bytes(photo.read_bytes())
     done = vitrine("search", index, photo, strange, "-k", 5, "--html", tmp_path / "page")
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.code == 0, done.err
+    lines = [json.loads(line) for line in done.out.splitlines()]
     html = (tmp_path / "page/report.html").read_text()
     others = [hit["product"] for hit in lines[0]["results"] if hit["image"] != "images/000.png"]
     assert html.count('class="photo good"') == others.count("P0<b>")
@@ -130,5 +112,5 @@ def test_a_page_frames_what_is_right(made, tmp_path, vitrine):
     assert html.count('class="photo warn"') == 2
     assert "<script>" not in html.partition("</style>")[2]
     assert "<b>" not in html.partition("queries whose")[2]
-    assert "see " in done.stderr
-    assert vitrine("search", index, photo, "--html", tmp_path / "page").returncode == 2
+    assert "see " in done.err
+    assert vitrine("search", index, photo, "--html", tmp_path / "page").code == 2

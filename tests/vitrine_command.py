@@ -1,9 +1,38 @@
-"""The `vitrine` command in a process of its own, as a user starts it."""
+"""The `vitrine` command: in this process, and in one of its own as a user starts it."""
 
+import logging
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+
+from vitrine import cli
+
+QUIETENED = ("botocore", "great_expectations", "matplotlib", "evidently", "fontTools")
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    code: object
+    out: str
+    err: str
+
+
+def run(*arguments: object) -> object:
+    """The exit code of a command in this process; the log levels that it sets do not stay."""
+    levels = {name: logging.getLogger(name).level for name in QUIETENED}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["vitrine", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    return ended.value.code
 
 
 def environment(cache: Path) -> dict[str, str]:
@@ -16,7 +45,7 @@ def environment(cache: Path) -> dict[str, str]:
 
 
 def vitrine(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Runs the command in a folder, with its cache there."""
+    """Runs the command in a process of its own, in a folder, with its cache there."""
     command = [sys.executable, "-m", "vitrine.cli", *map(str, arguments)]
     own = environment(folder / "cache")
     return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=600, check=False)

@@ -5,9 +5,9 @@ import urllib.error
 import pytest
 import torch
 from safetensors.torch import save_file
-from torchvision import models
 
 from vitrine.blocks.backbones import INCEPTION_MEAN, INCEPTION_STD, Rescale, build_backbone
+from vitrine.blocks.torchvision_nets import torchvision_models
 from vitrine.data.augment import normalise
 from vitrine.errors import InputError
 
@@ -78,7 +78,7 @@ def test_the_trunk_computes_what_the_whole_net_does(name):
     """The classifier's input, pooled from the feature map, is that of torchvision's own net."""
     torch.manual_seed(0)
     options = {"vit_b_16": {"image_size": 32}, "googlenet": {"init_weights": False, "aux_logits": False}}
-    net = models.get_model(name, weights=None, **options.get(name, {})).eval()
+    net = torchvision_models().get_model(name, weights=None, **options.get(name, {})).eval()
     trunk, _ = build_backbone(name, 32)
     wanted = {key: own for key, own in net.state_dict().items() if key in trunk.state_dict()}
     if not wanted:
@@ -175,7 +175,7 @@ class TestWeights:
     def test_files_of_torchvision_fit_as_they_are(self, tmp_path, name):
         """Without the batch norms' counters too, as in older files."""
         options = {"image_size": 32} if name.startswith("vit") else {}
-        tensors = models.get_model(name, weights=None, **options).state_dict()
+        tensors = torchvision_models().get_model(name, weights=None, **options).state_dict()
         path = tmp_path / "weights.pth"
         torch.save({key: own for key, own in tensors.items() if not key.endswith("num_batches_tracked")}, path)
         trunk, _ = build_backbone(name, 32, str(path))

@@ -8,12 +8,12 @@ import urllib.error
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torchvision import models
 
 from vitrine import files
 from vitrine.blocks import pretrained
 from vitrine.blocks.backbones import build_backbone
 from vitrine.blocks.pretrained import find_weights, keep_packaged, published_files
+from vitrine.blocks.torchvision_nets import torchvision_models
 from vitrine.errors import InputError
 
 MOBILENET = "mobilenet_v2-b0353104"
@@ -58,7 +58,7 @@ class TestTheOrder:
         found = find_weights("auto", "mobilenet_v2")
         assert found.sha256 == "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889"
         assert found.licence.startswith("BSD-3-Clause")
-        assert set(load_file(found.path)) == set(models.mobilenet_v2().state_dict())
+        assert set(load_file(found.path)) == set(torchvision_models().mobilenet_v2().state_dict())
 
     def test_torchs_cache_comes_before_the_package(self, offline, monkeypatch):
         cache, environment = offline

@@ -24,7 +24,7 @@ from vitrine.catalog.dvc_file import object_name
 
 pytestmark = pytest.mark.slow
 
-PHOTOS = 600
+PHOTOS = 300
 WITHOUT_DVC = "import sys; sys.modules['dvc'] = None; from vitrine.cli import main; main()"
 
 

@@ -1,21 +1,13 @@
 """What the tests of commands share: how a command ends, what it leaves, and settings that make training quick."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from vitrine_command import Result
 
 SMALL = [
     f"--set={pair}"
     for pair in ("epochs=1", "batch_size=16", "image_size=32", "precision=32", "workers=1", "weights=none")
 ]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a command ended."""
-
-    code: object
-    out: str
-    err: str
 
 
 def says(result: Result, *parts: str) -> None:

@@ -1,39 +1,17 @@
-"""Commands in this process, and a small rendered catalog with models that saw it once."""
+"""A small rendered catalog with models that saw it once."""
 
-import logging
 import re
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from commands import SMALL, Result, in_, says
+from commands import SMALL, in_, says
 from once import made_once
+from vitrine_command import run
 
-from vitrine import cli
 from vitrine.catalog import read_catalog
-
-
-def run(*arguments: object) -> object:
-    """The exit code of a command."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["vitrine", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-    return ended.value.code
-
-
-@pytest.fixture
-def vitrine(capsys) -> Callable[..., Result]:
-    """Runs a command in this process."""
-
-    def result(*arguments: object) -> Result:
-        capsys.readouterr()
-        return Result(run(*arguments), *capsys.readouterr())
-
-    return result
 
 
 @pytest.fixture(scope="session")
@@ -112,12 +90,3 @@ def refused(vitrine, home, tmp_path, monkeypatch, request) -> Callable[..., None
         assert {place: in_(path) for place, path in places.items()} == before
 
     return check
-
-
-@pytest.fixture(autouse=True)
-def _settled() -> Iterator[None]:
-    """The log levels that `main` sets do not stay."""
-    before = {name: logging.getLogger(name).level for name in ("botocore", "matplotlib", "evidently", "fontTools")}
-    yield
-    for name, level in before.items():
-        logging.getLogger(name).setLevel(level)

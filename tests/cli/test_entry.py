@@ -93,12 +93,11 @@ def test_a_full_disk_is_one_line(vitrine, monkeypatch):
     says(vitrine("synth", "x"), "x: No space left on device")
 
 
-def test_what_fails_unexpectedly_is_not_the_answer_no(monkeypatch, capsys):
+def test_what_fails_unexpectedly_is_not_the_answer_no(vitrine, monkeypatch):
     def fails(**_):
         raise RuntimeError("Too many bins for data range.")
 
     monkeypatch.setattr(cli.cli, "main", fails)
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 3
-    assert "Too many bins" in capsys.readouterr().err
+    ended = vitrine()
+    assert ended.code == 3
+    assert "Too many bins" in ended.err

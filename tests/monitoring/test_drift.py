@@ -32,6 +32,12 @@ def no_evidently(monkeypatch):
     monkeypatch.setattr(pages, "evidently_page", lambda drift, before, now, path: path.write_text("full page"))
 
 
+@pytest.fixture
+def undrawn(no_evidently, monkeypatch):
+    """Nor its figure, half of a page's time: other tests draw it."""
+    monkeypatch.setattr(pages.Page, "figure", lambda *_: None)
+
+
 def table(rows, seed, listing=1):
     """Everything a comparison looks at, drawn from one distribution."""
     rng = np.random.default_rng(seed)
@@ -63,13 +69,13 @@ def moved(reference, current, rules=QUICK):
 
 @pytest.mark.slow
 def test_a_reference_does_not_alarm_against_halves_of_itself():
-    reference = table(800, seed=0)
+    reference = table(400, seed=0)
     alarms = [moved(reference, reference.sample(frac=0.5, random_state=seed)) for seed in range(20)]
     assert sum(map(bool, alarms)) <= 1, alarms
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rows", "others", "listing"), [(800, 400, 1), (600, 600, 5)])
+@pytest.mark.parametrize(("rows", "others", "listing"), [(400, 200, 1), (300, 300, 5)])
 def test_other_photos_of_the_same_kind_alarm_about_as_often_as_set(rows, others, listing):
     strict = replace(QUICK, min_shift=0.0, min_mix=0.0, min_embedding=0.0)
     pairs = ((table(rows, 2 * seed, listing), table(others, 2 * seed + 1, listing)) for seed in range(60))
@@ -182,7 +188,7 @@ def test_directions_are_those_of_both_sides():
 
 
 @pytest.mark.slow
-def test_references_of_the_first_version_are_compared_in_their_directions(reference, halves, tmp_path, no_evidently):
+def test_references_of_the_first_version_are_compared_in_their_directions(reference, halves, tmp_path, undrawn):
     old = tmp_path / "old"
     shutil.copytree(reference, old)
     table = pd.read_parquet(old / "reference.parquet")
@@ -223,8 +229,8 @@ def test_one_odd_photo_is_no_drift():
 @pytest.mark.slow
 def test_a_change_too_small_to_matter_is_no_drift_however_sure():
     rng = np.random.default_rng(0)
-    first = pd.DataFrame({"brightness": rng.normal(0.5, 0.1, 50_000)})
-    second = pd.DataFrame({"brightness": rng.normal(0.503, 0.1, 50_000)})
+    first = pd.DataFrame({"brightness": rng.normal(0.5, 0.1, 20_000)})
+    second = pd.DataFrame({"brightness": rng.normal(0.504, 0.1, 20_000)})
     rules = DriftRules(draws=50)
     assert moved(first, second, rules) == set()
     assert moved(first, second, replace(rules, min_shift=0.0)) == {"brightness"}
@@ -244,9 +250,9 @@ def test_distances_are_those_of_scipy_and_evidently():
 def test_the_embedding_distance_is_the_frechet_distance():
     """For diagonal Gaussians: sum of (difference of means)^2 + (difference of deviations)^2."""
     rng = np.random.default_rng(0)
-    points = rng.normal(size=(20_000, 3))
-    first = pd.DataFrame(points[:10_000], columns=[f"embedding{i:02d}" for i in range(3)])
-    second = pd.DataFrame(points[10_000:] * [1, 1.5, 1] + [0.5, 0, 0], columns=first.columns)
+    points = rng.normal(size=(8_000, 3))
+    first = pd.DataFrame(points[:4_000], columns=[f"embedding{i:02d}" for i in range(3)])
+    second = pd.DataFrame(points[4_000:] * [1, 1.5, 1] + [0.5, 0, 0], columns=first.columns)
     found = {finding.signal: finding.distance for finding in detect(first, second, DriftRules(draws=2)).findings}
     assert found["embedding"] == pytest.approx(np.sqrt(0.5**2 + 0.5**2), rel=0.03)
 
@@ -437,7 +443,7 @@ def test_a_reference_of_photos_does_not_alarm_against_itself_nor_against_more_th
     ],
     ids=["darkened", "blurred", "re-coloured", "stretched"],
 )
-def test_photos_taken_another_way_drift(reference, halves, tmp_path, no_evidently, change, signal):
+def test_photos_taken_another_way_drift(reference, halves, tmp_path, undrawn, change, signal):
     current = rewritten(halves[1].with_table(halves[1].table[:150]), tmp_path / "photos", change)
     drift = compare(reference, current, tmp_path / "out", None)
     assert drift.drifted
@@ -447,7 +453,7 @@ def test_photos_taken_another_way_drift(reference, halves, tmp_path, no_evidentl
 
 
 @pytest.mark.slow
-def test_another_mix_of_labels_drifts(reference, halves, tmp_path, no_evidently):
+def test_another_mix_of_labels_drifts(reference, halves, tmp_path, undrawn):
     rows = halves[1].table
     current = halves[1].with_table(rows[rows["category"].isin(["Clothing/T-Shirt", "Clothing/Shoes"])])
     drift = compare(reference, current, tmp_path / "out", answers(current))
@@ -468,7 +474,7 @@ def test_a_new_category_drifts_and_is_named(reference, halves, tmp_path, no_evid
 
 
 @pytest.mark.slow
-def test_both_sides_stand_on_a_map(reference, halves, tmp_path, no_evidently):
+def test_both_sides_stand_on_a_map(reference, halves, tmp_path, undrawn):
     current = halves[1].with_table(halves[1].table[:60].reset_index(drop=True))
     compare(reference, current, tmp_path / "out", answers(current, shift=9.0), as_map=True)
     text = (tmp_path / "out" / "map.html").read_text()
@@ -485,7 +491,7 @@ def test_both_sides_stand_on_a_map(reference, halves, tmp_path, no_evidently):
     assert not (tmp_path / "none" / "map.html").exists()
 
 
-def test_a_plain_catalog_can_be_the_reference(halves, tmp_path, no_evidently):
+def test_a_plain_catalog_can_be_the_reference(halves, tmp_path, undrawn):
     write_catalog(halves[0], tmp_path / "catalog")
     drift = compare(tmp_path / "catalog", halves[1], tmp_path / "out", answers(halves[1]))
     assert not drift.drifted, drift.reason

@@ -309,22 +309,21 @@ def test_a_job_that_disappears_and_one_that_never_ends(kubernetes, run, monkeypa
     assert not kubernetes.state.jobs
 
 
-def test_wrong_input_ends_the_watching(kubernetes, tmp_path, monkeypatch):
-    kubernetes.state.looks = [RUNNING]
-    said = tmp_path / "key" / "nodes" / "error"
+def test_what_nodes_cannot_train_is_one_line_and_ends_the_watching(kubernetes, trains, tmp_path):
+    """What a node does is done here; `tests/training/test_shared.py` has processes of their own say it."""
+    kubernetes.state.runs, kubernetes.state.looks = False, [RUNNING]
 
-    def says(method, path):
-        if method == "POST":
-            said.write_text("no_such_type: unknown")
+    def works(method, path):
+        if method == "GET" and kubernetes.state.created:
+            (job,) = kubernetes.state.created
+            assert launching.work(json.loads(job["spec"]["trainer"]["command"][-1])) == 2
 
-    kubernetes.before = says
-    (tmp_path / "table").mkdir()
-    (tmp_path / "table" / "catalog.parquet").touch()
-    what = ("attributes", "teacher", tmp_path / "table", tmp_path / "model", [], tmp_path / "key")
-    with pytest.raises(InputError, match=r"^no_such_type: unknown$"):
-        launch_on_nodes(on_nodes(2, 1, "nvidia.com/gpu"), *what)
+    kubernetes.before = works
+    with pytest.raises(InputError, match=r"^[^\n]*no_such_type[^\n]*$"):
+        trains("attributes", "teacher", type="no_such_type")
     assert not kubernetes.state.jobs
-    assert not said.parent.exists()
+    assert not (tmp_path / "step").exists()
+    assert list((tmp_path / "checkpoints").rglob("nodes")) == []
 
 
 def test_an_api_that_is_away_for_a_while_ends_nothing(kubernetes, run, monkeypatch):
@@ -396,35 +395,9 @@ def trains(kubernetes, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_model_of_two_nodes_arrives_and_they_see_the_teachers_of_the_step(kubernetes, trains, tmp_path, capfd):
-    """Teachers are artifacts of the step's pod, where no other pod looks."""
-    model = tmp_path / "step" / "model"
-    figures = trains("attributes", "teacher", type="colour")
-    said = capfd.readouterr().out
-    assert "epoch 2/2" in said
-    assert "Train teacher:" in said
-    assert figures == json.loads((model / "metrics.json").read_text())
-    assert (model / "model.safetensors").stat().st_size
-    assert kubernetes.methods() == ["POST", "DELETE"]
-    assert list((tmp_path / "checkpoints").iterdir()) == []
-    model.rename(tmp_path / "step" / "colour")
-    trains("attributes", "student", teachers=str(tmp_path / "step" / "colour"), epochs=1, views=1)
-    asked = json.loads(kubernetes.state.created[1]["spec"]["trainer"]["command"][-1])
-    (teachers,) = (override for override in asked["overrides"] if override.startswith("teachers="))
-    assert teachers.startswith(f"teachers={tmp_path / 'checkpoints'}/")
-    assert (model / "model.safetensors").exists()
+def test_a_node_that_dies_fails_the_step_and_the_next_try_goes_on(kubernetes, trains, tmp_path, capfd):
+    """And its model arrives, which nodes see that learn of it, though it is the step's: no other pod looks there."""
 
-
-@pytest.mark.slow
-def test_what_nodes_cannot_train_is_one_line(kubernetes, trains, tmp_path):
-    with pytest.raises(InputError, match="no_such_type"):
-        trains("attributes", "teacher", type="no_such_type")
-    assert not kubernetes.state.jobs
-    assert not (tmp_path / "step").exists()
-
-
-@pytest.mark.slow
-def test_a_node_that_dies_fails_the_step_and_the_next_try_goes_on(kubernetes, trains, tmp_path, monkeypatch, capfd):
     def kills():
         kept = tmp_path / "checkpoints"
         while not {path.name for path in kept.glob("*/.model.training/[!.]*")} - {"identity"}:
@@ -435,13 +408,28 @@ def test_a_node_that_dies_fails_the_step_and_the_next_try_goes_on(kubernetes, tr
 
     thread = threading.Thread(target=kills, daemon=True)
     thread.start()
+    model = tmp_path / "step" / "model"
     with pytest.raises(RuntimeError, match="failed: JobsFailed: jobset failed: exit codes"):
-        trains("taxonomy", "bcnn", epochs=10)
+        trains("attributes", "teacher", type="colour", epochs=10)
     assert not kubernetes.state.jobs
+    assert kubernetes.methods() == ["POST", "DELETE"]
+    assert not model.exists()
     capfd.readouterr()
-    trains("taxonomy", "bcnn", epochs=10)
-    assert "goes on from epoch" in capfd.readouterr().out
-    assert (tmp_path / "step" / "model" / "model.safetensors").exists()
+    figures = trains("attributes", "teacher", type="colour", epochs=10)
+    said = capfd.readouterr().out
+    assert "goes on from epoch" in said
+    assert "epoch 10/10" in said
+    assert "Train teacher:" in said
+    assert figures == json.loads((model / "metrics.json").read_text())
+    assert (model / "model.safetensors").stat().st_size
+    assert kubernetes.methods() == ["POST", "DELETE"] * 2
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+    model.rename(tmp_path / "step" / "colour")
+    trains("attributes", "student", teachers=str(tmp_path / "step" / "colour"), epochs=1, views=1)
+    asked = json.loads(kubernetes.state.created[-1]["spec"]["trainer"]["command"][-1])
+    (teachers,) = (override for override in asked["overrides"] if override.startswith("teachers="))
+    assert teachers.startswith(f"teachers={tmp_path / 'checkpoints'}/")
+    assert (model / "model.safetensors").exists()
 
 
 def test_a_model_that_a_dead_step_left_is_taken(tmp_path):

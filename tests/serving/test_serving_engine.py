@@ -12,6 +12,8 @@ from vitrine.serving import engines
 from vitrine.serving.engines import ENGINES, best_of
 from vitrine.serving.run import Plan
 
+pytestmark = pytest.mark.usefixtures("quick_exporter")
+
 
 def test_answers_of_onnxruntime(made, client):
     rows = made.listings.table[made.listings.table["listing"] == made.listings.table["listing"].iloc[0]]

@@ -387,7 +387,7 @@ def trained(tmp_path_factory, slow_to_make):
         torch.set_num_threads(1)
         for variant, rate in (("ssa", 2e-3), ("ms-cnn", 1e-3), ("ssa-max", 2e-3)):
             settings = [
-                "epochs=8",
+                "epochs=6",
                 "batch_size=16",
                 "image_size=32",
                 "precision=32",

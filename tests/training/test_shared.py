@@ -3,18 +3,20 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from killing import KILLED, killed_at
 from toys import toy_catalog
 
 from vitrine import launch as launching
-from vitrine.catalog import write_catalog
+from vitrine.catalog import read_catalog, write_catalog
 from vitrine.errors import InputError
 from vitrine.launch import launch
 from vitrine.steps import training
+from vitrine.train import train
+from vitrine.training import engine
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 # Training magnifies rounding, the more the higher its rate. In double precision one process and two have the same ten
@@ -68,22 +70,15 @@ def test_what_cannot_be_trained_is_one_line(table, tmp_path):
     assert not (tmp_path / "m").exists()
 
 
-def test_what_one_process_began_several_finish(table, tmp_path, capfd):
+def test_what_one_process_began_several_finish(table, tmp_path, capfd, monkeypatch):
     """The checkpoint of a training that was killed does not say how many trained."""
     whole = losses(table, tmp_path / "whole", capfd, "taxonomy", "bcnn", 1)
     checkpoints = tmp_path / "checkpoints"
     overrides = [f"{name}={value}" for name, value in SMALL.items()]
-    code = (
-        "from vitrine import train\n"
-        "from vitrine.training import engine\n"
-        "from vitrine.catalog import read_catalog\n"
-        "report = engine._report\n"
-        "engine._report = lambda *of: (report(*of), os._exit(9))\n"
-        f"train.train('taxonomy', 'bcnn', read_catalog({str(table)!r}), Path({str(tmp_path / 'm')!r}), {overrides!r},\n"
-        f"            checkpoints=Path({str(checkpoints)!r}))\n"
-    )
-    killed = subprocess.run([sys.executable, "-c", "import os\nfrom pathlib import Path\n" + code], check=False)
-    assert killed.returncode == 9
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_report", lambda *_: os._exit(KILLED))  # once it has kept its first epoch
+        work = train, "taxonomy", "bcnn", read_catalog(table), tmp_path / "m", overrides
+        assert killed_at(sys.maxsize, *work, checkpoints=checkpoints)
     capfd.readouterr()
     launch(2, "taxonomy", "bcnn", table, tmp_path / "m", overrides, checkpoints)
     said = capfd.readouterr().out

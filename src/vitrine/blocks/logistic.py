@@ -1,5 +1,6 @@
 """Multinomial logistic regression on fixed features, by L-BFGS on all rows at once."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,9 +70,16 @@ def fit_logistic(
     return max(fits, key=lambda fit: fit[0])[1]
 
 
+class LBFGS(torch.optim.LBFGS):
+    """The same without its decorators, which load torch's compiler: a second of every process that judges a model."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+
+
 def _minimum(inputs: Tensor, targets: Tensor, strength: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     weight, bias = (start.clone().requires_grad_() for start in (weight, bias))
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+    optimizer = LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
     def objective() -> Tensor:
         optimizer.zero_grad()

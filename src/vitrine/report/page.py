@@ -118,9 +118,15 @@ class Page:
 
 
 def draw(figure: "Figure") -> str:
-    """The `data:` address of a PNG of a figure of a constrained layout; nothing is trimmed, which draws it twice."""
+    """The `data:` address of a PNG of a figure of a constrained layout.
+
+    It is drawn once; `savefig` draws it twice, to know before what is to be trimmed.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    figure.set_dpi(110)
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return data_uri(buffer.getvalue(), "image/png")
 
 

@@ -1,26 +1,13 @@
 """Every known data set goes from its publisher's files through the command line, also from S3."""
 
-import sys
-
 import pandas as pd
 import publishers
 import pytest
 
-from vitrine import cli, configs, files
+from vitrine import configs, files
 from vitrine.catalog import read_catalog
 from vitrine.catalog.datasets import MAPPED, READERS, UNPACKERS
 from vitrine.catalog.ingest import ingest
-
-
-@pytest.fixture
-def vitrine(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["vitrine", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code, capsys.readouterr()
-
-    return run
 
 
 def test_none_is_forgotten_here():
@@ -37,13 +24,13 @@ def test_the_readme_says_what_must_lie_where(name):
 @pytest.mark.parametrize("name", publishers.ALL)
 def test_ingest_validate_clean(root, tmp_path, vitrine, name):
     publishers.ALL[name](root)
-    code, said = vitrine("ingest", root, tmp_path / "catalog", "--format", name, "--max-left-out", "1")
-    assert code == 0, said.err
+    said = vitrine("ingest", root, tmp_path / "catalog", "--format", name, "--max-left-out", "1")
+    assert said.code == 0, said.err
     assert said.out.startswith("Rows: ")
-    code, said = vitrine("validate", tmp_path / "catalog", "--report", tmp_path / "report")
-    assert code == 0, said.out
-    code, said = vitrine("clean", tmp_path / "catalog", tmp_path / "clean", "--min-class-count", "1")
-    assert code == 0, said.err
+    said = vitrine("validate", tmp_path / "catalog", "--report", tmp_path / "report")
+    assert said.code == 0, said.out
+    said = vitrine("clean", tmp_path / "catalog", tmp_path / "clean", "--min-class-count", "1")
+    assert said.code == 0, said.err
     before, after = read_catalog(tmp_path / "catalog").table, read_catalog(tmp_path / "clean").table
     assert len(after) == len(before)
     assert set(before.columns) <= set(after.columns)
@@ -65,8 +52,8 @@ def test_from_s3_it_is_the_same_table(root, tmp_path, bucket, name):
 
 @pytest.mark.parametrize("name", publishers.ALL)
 def test_an_unusable_source_ends_in_one_line_and_exit_code_2(root, tmp_path, vitrine, name):
-    code, said = vitrine("ingest", root, tmp_path / "catalog", "--format", name)
-    assert code == 2
+    said = vitrine("ingest", root, tmp_path / "catalog", "--format", name)
+    assert said.code == 2
     assert len(said.err.splitlines()) == 1
     assert str(root) in said.err
     assert not (tmp_path / "catalog").exists()
