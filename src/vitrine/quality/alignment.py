@@ -32,10 +32,12 @@ FAR = 0.2  # detail left at which a pair is not looked at any further
 NEARLY_WHITE, NEARLY_BLACK = 247, 3
 EVERY = 3  # pixel tells how bright or colourful a photo is
 GREY, COLOURED = 1.5, 4.0  # levels by which the colours of a grey photo may differ, and from which on one has colour
+SAME_MEAN = 0.5  # levels
 MARKED = 0.06  # share of the pixels that a mark may cover
 LIT = 0.03  # change of gain from which on a photo is brighter or has more contrast
 TEXTURE = 2.0  # deviation of a block's detail from which on it shows something
 ODD, SLIGHTLY_ODD = 16.0, 3.0  # levels by which blocks under a mark differ, if their detail is the same or not
+UNLIKE = 0.93  # correlation of fine detail, at best, below which photos show other things
 STRANGE = 0.6  # correlation of a block's detail below which it is another
 MOST_STRANGERS = 0.12  # share of the textured blocks, less a mark
 LARGEST_MARK, LARGEST_BOX = 10, 12  # blocks, of 64
@@ -214,20 +216,23 @@ def _detail(first: Plane, second: Plane, warp: Warp, rim: int) -> tuple[float, P
     count = float(seen.sum())
     if count * (SIDE / len(first)) ** 2 < LEAST_SEEN:
         return 1.0, seen, first, first
-    one, other = _band(first, seen), _band(_laid(second, warp), seen)
+    one, other = _bands(first, _laid(second, warp), seen)
     unit = [band / max(math.sqrt(cv2.norm(band, cv2.NORM_L2SQR) / count), 0.5) for band in (one, other)]
     return float(cv2.sumElems(np.minimum(cv2.absdiff(unit[0], unit[1]), 0.5))[0]) / count, seen, one, other
 
 
-def _band(plane: Plane, seen: Plane) -> Plane:
-    """Structure of a few pixels' size, which neither noise nor light changes much."""
-    scale = len(plane) / SIDE
-    held = cv2.multiply(plane, seen)
-    fine, coarse = (
-        cv2.GaussianBlur(held, (0, 0), sigma * scale) / cv2.max(cv2.GaussianBlur(seen, (0, 0), sigma * scale), 1e-3)
-        for sigma in (1.0, 4.0)
-    )
-    return np.asarray((fine - coarse) * seen, dtype=np.float32)
+def _bands(one: Plane, other: Plane, seen: Plane) -> tuple[Plane, Plane]:
+    """Structure of a few pixels' size of two planes, which neither noise nor light changes much."""
+    held = cv2.merge([cv2.multiply(one, seen), cv2.multiply(other, seen), seen])
+    scale = len(seen) / SIDE
+    levels = []
+    for sigma in (1.0, 4.0):
+        first, second, weight = cv2.split(cv2.GaussianBlur(held, (0, 0), sigma * scale))
+        weight = cv2.max(weight, 1e-3)
+        levels.append((cv2.divide(first, weight), cv2.divide(second, weight)))
+    fine, coarse = levels
+    bands = [cv2.multiply(cv2.subtract(*pair), seen) for pair in zip(fine, coarse, strict=True)]
+    return np.asarray(bands[0]), np.asarray(bands[1])
 
 
 def _measured(tried: _Try, rim: int) -> Alignment | None:
@@ -238,6 +243,8 @@ def _measured(tried: _Try, rim: int) -> Alignment | None:
     textured = ((powers[0] + powers[1]) / 2 > TEXTURE**2 * (SIDE // BLOCKS) ** 2) & judged
     likeness = np.where(textured, powers[2] / np.maximum(np.sqrt(powers[0] * powers[1]), 1e-6), 1)
     if (likeness < STRANGE).sum() > LARGEST_MARK + MOST_STRANGERS * textured.sum():
+        return None
+    if _correlation_at_best(powers, judged) < UNLIKE:
         return None
     laid = _laid(second, warp)
     both = seen > 0
@@ -290,9 +297,16 @@ def _measured(tried: _Try, rim: int) -> Alignment | None:
     )
 
 
+def _correlation_at_best(powers: list[NDArray[np.float32]], judged: NDArray[np.bool_]) -> float:
+    """No mark that is left out makes the correlation of fine detail better than without the worst blocks."""
+    one, other, both = (power[judged] for power in powers)
+    kept = np.argsort((one + other) / 2 - both)[: max(len(both) - LARGEST_BOX, 1)]
+    return float(both[kept].sum() / max(math.sqrt(float(one[kept].sum()) * float(other[kept].sum())), 1e-6))
+
+
 def _block_sums(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    block = SIDE // BLOCKS
-    return np.asarray(plane.reshape(BLOCKS, block, BLOCKS, block, *plane.shape[2:]).sum(axis=(1, 3)))
+    means = cv2.resize(plane, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA)
+    return np.asarray(means) * np.float32((SIDE // BLOCKS) ** 2)
 
 
 def _colour(pixels: NDArray[np.float32]) -> float:
@@ -319,7 +333,9 @@ def _tone(source: Photo, target: Photo, both: NDArray[np.bool_], mean: float) ->
         mean: Grey level of all of the fainter, its rim included.
     """
     one, other = (source[both][::EVERY] @ LUMA), (target[both][::EVERY] @ LUMA)
-    means = float(one.mean()), mean  # contrast was changed before or after the rim was cut off
+    means = [float(one.mean())]
+    if abs(means[0] - mean) > SAME_MEAN:  # contrast was changed before the rim was cut off, or after
+        means.append(mean)
     informative = ~((one > NEARLY_WHITE) & (other > NEARLY_WHITE))
     one, other = one[informative], other[informative]
     if len(one) < 30:
@@ -350,11 +366,13 @@ def _strength(one: NDArray[np.float32], other: NDArray[np.float32], fixed: float
     for _ in range(4):
         made = gain * one + fixed
         live = (made < 255 - NEARLY_BLACK) & (made > NEARLY_BLACK)
-        if live.sum() < 30:
+        count = np.count_nonzero(live)
+        if count < 30:
             break
-        away = np.abs(other + fixed - made.clip(0, 255))
-        weight = live / (1 + np.square(away / max(2.0, 2 * float(np.median(away[live])))))
-        gain = float(np.clip((weight * one * other).sum() / max(float((weight * one * one).sum()), 1e-3), 0.5, 2))
+        away = np.abs(other + fixed - np.minimum(np.maximum(made, 0), 255))
+        usual = float(np.partition(away[live], count // 2)[count // 2])
+        weighted = one * (live / (1 + np.square(away / max(2.0, 2 * usual))))
+        gain = min(max(float(weighted @ other) / max(float(weighted @ one), 1e-3), 0.5), 2.0)
     return gain
 
 
