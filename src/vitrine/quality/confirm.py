@@ -327,7 +327,8 @@ def left_once_saved(source: Decoded, target: Decoded, alignment: Alignment) -> f
     goal = np.asarray(wanted, dtype=np.float32)
     least = _least_patch(levels, goal, target, alignment, noisy)
     if least > SAVED and (sharper := _sharpened(levels, goal)) is not None:
-        least = min(least, max(_least_patch(sharper, goal, target, alignment, True), FILTERED))
+        # What sharpening leaves are edges, which cancel in larger patches as another shade does not.
+        least = min(least, max(_least_patch(sharper, goal, target, alignment, False, 2 * PATCH), FILTERED))
     return least
 
 
@@ -342,20 +343,22 @@ def _sharpened(levels: Pixels, goal: Pixels) -> Pixels | None:
     return np.asarray(np.clip(levels + strength * edges, 0, 255))
 
 
-def _least_patch(levels: Pixels, goal: Pixels, target: Decoded, alignment: Alignment, noisy: bool) -> float:
+def _least_patch(
+    levels: Pixels, goal: Pixels, target: Decoded, alignment: Alignment, noisy: bool, side: int = PATCH
+) -> float:
     """See `left_once_saved`."""
-    least = _worst_patch(levels, goal, alignment, noisy)
+    least = _worst_patch(levels, goal, alignment, noisy, side)
     if target.whole and target.tables:
         data = io.BytesIO()
         photo = Image.fromarray(levels.round().astype(np.uint8))
         photo.save(data, "JPEG", qtables=target.tables, subsampling=target.sampling)
         again = np.asarray(Image.open(data).convert("RGB"), dtype=np.float32)
-        least = min(least, _worst_patch(again, goal, alignment, noisy))
+        least = min(least, _worst_patch(again, goal, alignment, noisy, side))
     return least
 
 
-def _worst_patch(levels: Pixels, goal: Pixels, alignment: Alignment, noisy: bool) -> float:
-    patches = np.abs(cv2.blur(levels - goal, (PATCH, PATCH))).max(axis=2)
+def _worst_patch(levels: Pixels, goal: Pixels, alignment: Alignment, noisy: bool, side: int) -> float:
+    patches = np.abs(cv2.blur(levels - goal, (side, side))).max(axis=2)
     if alignment.mark is not None:
         height, width = patches.shape
         left, top, right, bottom = alignment.mark

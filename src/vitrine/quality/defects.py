@@ -27,8 +27,8 @@ ON_WHITE, FILLED, PALE = (
     0.3,
     200,
 )  # shares of rim and middle that are white; level of the dark parts of what is shown
-# How abrupt edges are, in units of the usual: of photos that are soft, of a thing on a white ground that is overexposed,
-# and where levels were cut off at white, whatever is shown.
+# How abrupt edges are, in units of the usual: below, a photo is soft; above, a thing on a white ground is overexposed;
+# and levels were cut off at white, whatever is shown.
 SOFT, HARD, CUT_OFF = 0.9, 1.2, 1.7
 SPAN, FLAT = 0.25, 0.08  # of the usual span of levels: all that is left of it, and what the darkest tenth has of it
 VEILED = 0.3  # share that is nearly white below which no ground is white
@@ -109,7 +109,8 @@ def _overexposed(encoded: NDArray[np.uint8], measured: dict[str, NDArray[np.floa
         limit > max(2 * settings.bright_blown, _usual(limit).fence(OUTSIDE))
     )
     coloured &= (edges > SOFT) | (limit > settings.bright_clipped)
-    gone = (limit > max(settings.bright_clipped, _usual(limit).fence(FAR_OUT))) & (edges > np.where(on_white, HARD, SOFT))
+    gone = limit > max(settings.bright_clipped, _usual(limit).fence(FAR_OUT))
+    gone &= edges > np.where(on_white, HARD, SOFT)
     whiter = (_usual(limit).middle + _usual(limit).high) / 2
     cut_off = (edges > CUT_OFF) & (limit > max(settings.bright_clipped, whiter))
     veiled = (shadows > max(settings.bright_shadows, _usual(shadows).fence(FAR_OUT))) & (
