@@ -30,6 +30,7 @@ ON_WHITE, FILLED, PALE = (
 # How abrupt edges are, in units of the usual: below, a photo is soft; above, a thing on a white ground is overexposed;
 # and levels were cut off at white, whatever is shown.
 SOFT, HARD, CUT_OFF = 0.9, 1.2, 1.7
+WHITENED = 0.1  # share of an overexposed photo that is nearly white at least
 SPAN, FLAT = 0.25, 0.08  # of the usual span of levels: all that is left of it, and what the darkest tenth has of it
 VEILED = 0.3  # share that is nearly white below which no ground is white
 OUTSIDE, FAR_OUT = 1.5, 3.0  # distances between the quartiles beyond the upper one: Tukey's fences
@@ -110,6 +111,7 @@ def _overexposed(encoded: NDArray[np.uint8], measured: dict[str, NDArray[np.floa
     )
     coloured &= (edges > SOFT) | (limit > settings.bright_clipped)
     gone = limit > max(settings.bright_clipped, _usual(limit).fence(FAR_OUT))
+    gone &= clipped > WHITENED  # what has a colour at its limit and no white may be a vivid thing
     gone &= edges > np.where(on_white, HARD, SOFT)
     whiter = (_usual(limit).middle + _usual(limit).high) / 2
     cut_off = (edges > CUT_OFF) & (limit > max(settings.bright_clipped, whiter))
