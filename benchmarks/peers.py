@@ -81,7 +81,9 @@ def run_vitrine(folder: Path, out: Path) -> None:
     """The command line, and then what its page and its copies say, which costs no more than reading them."""
     from vitrine.catalog import read_catalog
     from vitrine.quality.defects import defects
+    from vitrine.quality.duplicates import linked
     from vitrine.quality.links import copy_links
+    from vitrine.quality.overlays import watermarks
     from vitrine.quality.scan import scan_photos
     from vitrine.quality.settings import load_settings
 
@@ -98,6 +100,9 @@ def run_vitrine(folder: Path, out: Path) -> None:
         rule: [name for name, bad in zip(names, mask, strict=True) if bad]
         for rule, mask in defects(photos, settings).items()
     }
+    groups = linked(len(photos), [*links.exact, links.near])
+    marked = watermarks(catalog, photos, groups, settings.label_noise_rows)
+    named["watermarks"] = [name for name, bad in zip(names, marked, strict=True) if bad]
     out.write_text(json.dumps({"pairs": pairs, "named": named}))
 
 

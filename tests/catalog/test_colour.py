@@ -16,7 +16,9 @@ from vitrine.data.photo_store import PhotoStore
 from vitrine.quality.links import copy_links
 from vitrine.quality.scan import scan_photo, scan_photos
 
-CASES = Path(__file__).parent / "colour_cases"  # photos: clothing-dataset (CC0); P3 profile: sharp (Apache-2.0)
+CASES = (
+    Path(__file__).parent / "colour_cases"
+)  # clothing-dataset (CC0); P3 profile: sharp (Apache-2.0); rgb_trns: Pillow
 # Primaries in XYZ under D50, as profiles give them (Adobe RGB (1998), ROMM RGB), one per column.
 ADOBE = np.array([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]])
 PROPHOTO = np.array([[0.79767, 0.13519, 0.03134], [0.28804, 0.71188, 0.00008], [0.0, 0.0, 0.82491]])
@@ -163,6 +165,12 @@ def test_a_lab_scan_is_read():
 def test_a_transparent_colour_lies_on_white():
     assert open_photo(str(CASES / "cutout_rgb_trns.png")).getpixel((0, 0)) == (255, 255, 255)
     assert scan_photo(str(CASES / "cutout_rgb_trns.png")).brightness > 128
+    stored = np.asarray(Image.open(CASES / "rgb_trns_pillow.png"))
+    clear = (stored == (0, 255, 52)).all(axis=2)
+    seen = np.asarray(open_photo(str(CASES / "rgb_trns_pillow.png")))
+    assert clear.any()
+    assert (seen[clear] == 255).all()
+    assert (seen[~clear] == stored[~clear]).all()
     grey = encoded(Image.fromarray(np.array([[7, 8]], np.uint8)), transparency=7)
     assert [decode_photo(grey).getpixel((x, 0)) for x in (0, 1)] == [(255,) * 3, (8,) * 3]
 

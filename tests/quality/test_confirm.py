@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from vitrine.quality import confirm, signature
-from vitrine.quality.alignment import LUMA, SIDE, UPRIGHT, aligned
+from vitrine.quality.alignment import LUMA, SIDE, UPRIGHT, aligned, start_of
 from vitrine.quality.confirm import COPY, DIFFERENT, PICTURE, WHOLE, confirmed
 from vitrine.quality.frames import CROPPED
 
@@ -161,6 +161,62 @@ def test_a_mark_near_the_rim_is_left_out_and_one_in_the_middle_is_not():
         found = aligned(one, marked, UPRIGHT)
         assert found is not None
         assert (found.mark is not None and found.colour < 0.1) == expected
+
+
+def test_contrast_is_changed_about_the_mean_of_the_whole_photo():
+    """A watch on white, guessed to be a crop: the mean of what is judged, less the white rim, is another."""
+    watch = Image.new("RGB", (SIDE, SIDE), "white")
+    pen = ImageDraw.Draw(watch)
+    pen.ellipse((8, 8, 56, 56), fill=(60, 62, 66), outline=(170, 172, 176), width=5)
+    for place in range(12):
+        angle = np.pi * place / 6
+        pen.line([(32 + r * np.cos(angle), 32 + r * np.sin(angle)) for r in (12, 18)], fill=(200, 200, 190), width=2)
+    one = np.asarray(watch.filter(ImageFilter.GaussianBlur(0.7)), dtype=np.float32)
+    mean = float((one @ LUMA).mean())
+    found = aligned(one, (mean + 1.3 * (one - mean)).clip(0, 255), start_of(WHOLE, CROPPED))
+    assert found is not None
+    assert (found.moved, found.gain) == (0, pytest.approx(1.3, abs=0.01))
+    assert found.offset == pytest.approx(-0.3 * mean, abs=1)
+    assert found.luma < 0.3
+
+
+def test_sharpening_is_made_up_for_and_another_shade_is_not(tmp_path):
+    rng = np.random.default_rng(1)
+    things, grain = (
+        Image.fromarray(rng.integers(0, 256, (down, across, 1)).repeat(3, axis=2).astype(np.uint8)).resize((60, 80), 0)
+        for down, across in ((5, 4), (27, 20))
+    )
+    image = Image.blend(things, grain, 0.35).filter(ImageFilter.GaussianBlur(0.7))
+    one = save(tmp_path, "one.jpg", image, quality=90)
+    sharp = save(tmp_path, "sharp.jpg", image.filter(ImageFilter.UnsharpMask(1, 120, 0)), quality=90)
+    shade = np.asarray(image).astype(int)
+    shade[25:55, 18:40, 0] += 16
+    painted = Image.fromarray(shade.clip(0, 255).astype(np.uint8)).filter(ImageFilter.UnsharpMask(1, 120, 0))
+    other = save(tmp_path, "other.jpg", painted, quality=90)
+    left = []
+    for path in (sharp, other):
+        source, target = (confirm._decoded(name) for name in (one, path))
+        assert source is not None
+        assert target is not None
+        found = aligned(*confirm.laid(source.image, target.image), UPRIGHT)
+        assert found is not None
+        left.append(confirm.left_once_saved(source, target, found))
+    assert left[0] < confirm.SAVED < left[1]
+
+
+def test_blocks_that_lie_apart_are_no_part_of_a_mark():
+    """They are judged: noise there does not hide the mark, another thing there makes another photo."""
+    grain = np.random.default_rng(0).uniform(0, 255, (24, 24, 3)).astype(np.float32)
+    one = cv2.resize(grain, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).clip(0, 255)
+    marked = one.copy()
+    marked[46:58, 46:58] = (20, 60, 160)
+    marked[50:54, 48:56] = 255
+    marked[8:16, 8:16, 0] += 24  # within the thing's own detail
+    found = aligned(one, marked, UPRIGHT)
+    assert found is not None
+    assert found.mark is not None
+    assert min(found.mark) >= 0.5
+    assert found.colour > 1.05
 
 
 def test_every_turn_is_undone_by_one():

@@ -158,9 +158,9 @@ def test_information_counts_the_waves_of_the_cells():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "bright"), [("clothing", 6), ("grocery", 8), ("fashion", 0)])
+@pytest.mark.parametrize(("name", "bright"), [("clothing", 7), ("grocery", 9), ("fashion", 1)])
 def test_damaged_real_photos(datasets, tmp_path, name, bright):
-    """Fashion's pack shots are as bright as photos get: there, nothing is too bright for them."""
+    """Fashion's pack shots are as bright as photos get: there, most of what is too bright looks like another."""
     paths = sorted(path for path in (datasets / name).rglob("*.jpg") if "iconic" not in path.name.lower())
     rng = np.random.default_rng(7)
     photos = [Image.open(paths[i]).convert("RGB") for i in rng.choice(len(paths), 420, replace=False)]

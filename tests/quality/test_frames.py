@@ -5,9 +5,15 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image, ImageOps
 
+from vitrine.catalog import Catalog
+from vitrine.catalog.table import TEXT
 from vitrine.quality import frames
+from vitrine.quality.scan import scan_photos
 from vitrine.quality.signature import LENGTH
+
+from .conftest import draw
 
 
 def photos_of_noise(count: int, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
@@ -42,3 +48,24 @@ def test_portions_change_nothing(portion, monkeypatch):
     assert len(whole.first) >= 40
     for name in ("first", "second", "first_frames", "second_frames"):
         assert np.array_equal(getattr(whole, name), getattr(parts, name)), name
+
+
+def test_a_photo_on_a_plain_ground_is_found_in_a_border_of_another_colour(tmp_path, monkeypatch):
+    """Things on white, one of them once more between black bars: its own ground is part of what they surround."""
+    monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
+    for seed in range(12):
+        draw(seed).resize((60, 90)).save(tmp_path / f"{seed}.png")
+        thing = ImageOps.expand(Image.open(tmp_path / f"{seed}.png"), (20, 15), "white")
+        thing.save(tmp_path / f"{seed}.png")
+    square = ImageOps.pad(Image.open(tmp_path / "3.png"), (120, 120), color=(0, 0, 0))
+    square.save(tmp_path / "square.png")
+    names = [*(f"{seed}.png" for seed in range(12)), "square.png"]
+    catalog = Catalog(str(tmp_path), pd.DataFrame({"image": pd.Series(names, dtype=TEXT)}))
+    found = frames.framed_pairs(scan_photos(catalog, 1), np.arange(13))
+    pairs = {frozenset(pair): place for place, pair in enumerate(zip(found.first, found.second, strict=True))}
+    place = pairs[frozenset((3, 12))]
+    one, other = found.first_frames[place], found.second_frames[place]
+    bars, whole = (one, other) if found.first[place] == 12 else (other, one)
+    share = 100 / 120  # of the square's width that the photo takes
+    assert (bars[2] - bars[0]) / (whole[2] - whole[0]) == pytest.approx(share, abs=0.03)
+    assert (bars[3] - bars[1]) / (whole[3] - whole[1]) == pytest.approx(1, abs=0.03)

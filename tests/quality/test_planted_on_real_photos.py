@@ -39,6 +39,8 @@ COPIES = {
     "grocery": [
         ("Passion-Fruit_016", "Passion-Fruit_026"),
         ("Kaiser_005", "Kaiser_014"),
+        ("Kaiser_011", "Kaiser_029"),
+        ("Red-Bell-Pepper_033", "Red-Bell-Pepper_012"),
         ("Conference_004", "Conference_040"),
         ("Golden-Delicious_006", "Golden-Delicious_011"),
         ("Floury-Potato_006", "Floury-Potato_016"),

@@ -9,6 +9,7 @@ detail and in the colours of blocks is measured.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -31,12 +32,16 @@ FAR = 0.2  # detail left at which a pair is not looked at any further
 NEARLY_WHITE, NEARLY_BLACK = 247, 3
 EVERY = 3  # pixel tells how bright or colourful a photo is
 GREY, COLOURED = 1.5, 4.0  # levels by which the colours of a grey photo may differ, and from which on one has colour
+SAME_MEAN = 0.5  # levels
+MARKED = 0.06  # share of the pixels that a mark may cover
 LIT = 0.03  # change of gain from which on a photo is brighter or has more contrast
 TEXTURE = 2.0  # deviation of a block's detail from which on it shows something
 ODD, SLIGHTLY_ODD = 16.0, 3.0  # levels by which blocks under a mark differ, if their detail is the same or not
+UNLIKE = 0.93  # correlation of fine detail, at best, below which photos show other things
 STRANGE = 0.6  # correlation of a block's detail below which it is another
 MOST_STRANGERS = 0.12  # share of the textured blocks, less a mark
 LARGEST_MARK, LARGEST_BOX = 10, 12  # blocks, of 64
+OWN_DETAIL = 0.8  # correlation below which a block under a mark has detail of its own
 TINY_MARK, MUCH = 2, 45  # blocks of a mark that need no detail of its own where so many blocks show something
 LEAST_BESIDE = 6  # textured blocks beside a mark
 BAND = 3  # blocks from the rim that a mark lies in
@@ -90,47 +95,40 @@ class Alignment:
         return abs(self.gain - 1) > LIT
 
 
+class _Try(NamedTuple):
+    """Two photos and how the second may lie over the first; see `_detail` for what they show."""
+
+    first: Photo
+    second: Photo
+    warp: Warp
+    left: float
+    seen: Plane
+    fine: Plane
+    other_fine: Plane
+
+
 def aligned(first: Photo, second: Photo, start: Warp) -> Alignment | None:
     """Lays one photo over another, from a first guess of where it lies and from lying as it is.
 
     Returns:
         None where that is hopeless.
     """
-    zoom = float(np.sqrt(start[0, 0] * start[1, 1]))
     framed = np.abs(start - UPRIGHT).max() >= 0.01
-    if zoom < SAME_ZOOM:
-        first = _softened(first, zoom)
-    elif zoom > 1 / SAME_ZOOM:
-        second = _softened(second, 1 / zoom)
     rim = FRAMED_RIM if framed else RIM
-    greys = first @ LUMA, second @ LUMA
-    small = [cv2.resize(grey, (COARSE, COARSE), interpolation=cv2.INTER_AREA) for grey in greys]
-    starts = [start, UPRIGHT] if framed else [UPRIGHT]
-    tried: list[tuple[Warp, float, Plane, Plane, Plane]] = []
-    for guess in starts:
-        tried.append((guess, *_detail(greys[0], greys[1], guess, rim)))
-        if tried[-1][1] < CLOSE:
+    tried: list[_Try] = []
+    for guess in [start, UPRIGHT] if framed else [UPRIGHT]:
+        tried += _tries(*_as_sharp(first, second, guess), guess, rim, rim if framed else 0)
+        if tried[-1].left < CLOSE:
             break
-        masked = rim if framed else 0
-        coarse = _improved(small[0], small[1], _scaled(guess, COARSE / SIDE), masked)
-        astray = np.abs((_scaled(coarse, SIDE / COARSE) - guess) @ CORNERS).max() > FARTHEST
-        if not astray and _detail(small[0], small[1], coarse, rim)[0] <= HOPELESS:
-            warp = _improved(greys[0], greys[1], _scaled(coarse, SIDE / COARSE), masked)
-            tried.append((warp, *_detail(greys[0], greys[1], warp, rim)))
-            if not framed and tried[-1][1] <= FAR:  # corners that a turn left blank mislead
-                warp = _improved(greys[0], greys[1], warp, rim)
-                tried.append((warp, *_detail(greys[0], greys[1], warp, rim)))
-            if tried[-1][1] < CLOSE:
-                break
-    best = min(tried, key=lambda each: each[1])
-    if best[1] > FAR:
+    best = min(tried, key=lambda each: each.left)
+    if best.left > FAR:
         return None
-    alignment = _measured(first, second, rim, *best)
+    alignment = _measured(best, rim)
     if alignment is not None and alignment.lit and alignment.moved:
         # Levels that were clipped pull a photo aside: one in its place that is nearly as good is where it lies.
         for each in tried:
-            if each[0] is UPRIGHT and each[1] <= FAR:
-                return _measured(first, second, rim, *each)
+            if each.warp is UPRIGHT and each.left <= FAR:
+                return _measured(each, rim)
     return alignment
 
 
@@ -140,6 +138,36 @@ def start_of(first: Sequence[float], second: Sequence[float]) -> Warp:
     zoom = (other[2:] - other[:2]) / (one[2:] - one[:2])
     shift = (other[:2] - one[:2] * zoom) * SIDE + (zoom - 1) / 2
     return np.array([[zoom[0], 0, shift[0]], [0, zoom[1], shift[1]]], dtype=np.float32)
+
+
+def _as_sharp(first: Photo, second: Photo, start: Warp) -> tuple[Photo, Photo]:
+    """Both photos, the one that shows a thing larger made as soft as the other."""
+    zoom = float(np.sqrt(start[0, 0] * start[1, 1]))
+    if zoom < SAME_ZOOM:
+        return _softened(first, zoom), second
+    if zoom > 1 / SAME_ZOOM:
+        return first, _softened(second, 1 / zoom)
+    return first, second
+
+
+def _tries(first: Photo, second: Photo, guess: Warp, rim: int, masked: int) -> list[_Try]:
+    """One photo laid over another as guessed, and as well as it can be from there."""
+    greys = first @ LUMA, second @ LUMA
+
+    def tried(warp: Warp) -> _Try:
+        return _Try(first, second, warp, *_detail(*greys, warp, rim))
+
+    tries = [tried(guess)]
+    if tries[0].left < CLOSE:
+        return tries
+    small = [cv2.resize(grey, (COARSE, COARSE), interpolation=cv2.INTER_AREA) for grey in greys]
+    coarse = _improved(small[0], small[1], _scaled(guess, COARSE / SIDE), masked)
+    astray = np.abs((_scaled(coarse, SIDE / COARSE) - guess) @ CORNERS).max() > FARTHEST
+    if not astray and _detail(small[0], small[1], coarse, rim)[0] <= HOPELESS:
+        tries.append(tried(_improved(*greys, _scaled(coarse, SIDE / COARSE), masked)))
+        if not masked and tries[-1].left <= FAR:  # corners that a turn left blank mislead
+            tries.append(tried(_improved(*greys, tries[-1].warp, rim)))
+    return tries
 
 
 def _softened(photo: Photo, zoom: float) -> Photo:
@@ -188,31 +216,35 @@ def _detail(first: Plane, second: Plane, warp: Warp, rim: int) -> tuple[float, P
     count = float(seen.sum())
     if count * (SIDE / len(first)) ** 2 < LEAST_SEEN:
         return 1.0, seen, first, first
-    one, other = _band(first, seen), _band(_laid(second, warp), seen)
+    one, other = _bands(first, _laid(second, warp), seen)
     unit = [band / max(math.sqrt(cv2.norm(band, cv2.NORM_L2SQR) / count), 0.5) for band in (one, other)]
     return float(cv2.sumElems(np.minimum(cv2.absdiff(unit[0], unit[1]), 0.5))[0]) / count, seen, one, other
 
 
-def _band(plane: Plane, seen: Plane) -> Plane:
-    """Structure of a few pixels' size, which neither noise nor light changes much."""
-    scale = len(plane) / SIDE
-    held = cv2.multiply(plane, seen)
-    fine, coarse = (
-        cv2.GaussianBlur(held, (0, 0), sigma * scale) / cv2.max(cv2.GaussianBlur(seen, (0, 0), sigma * scale), 1e-3)
-        for sigma in (1.0, 4.0)
-    )
-    return np.asarray((fine - coarse) * seen, dtype=np.float32)
+def _bands(one: Plane, other: Plane, seen: Plane) -> tuple[Plane, Plane]:
+    """Structure of a few pixels' size of two planes, which neither noise nor light changes much."""
+    held = cv2.merge([cv2.multiply(one, seen), cv2.multiply(other, seen), seen])
+    scale = len(seen) / SIDE
+    levels = []
+    for sigma in (1.0, 4.0):
+        first, second, weight = cv2.split(cv2.GaussianBlur(held, (0, 0), sigma * scale))
+        weight = cv2.max(weight, 1e-3)
+        levels.append((cv2.divide(first, weight), cv2.divide(second, weight)))
+    fine, coarse = levels
+    bands = [cv2.multiply(cv2.subtract(*pair), seen) for pair in zip(fine, coarse, strict=True)]
+    return np.asarray(bands[0]), np.asarray(bands[1])
 
 
-def _measured(
-    first: Photo, second: Photo, rim: int, warp: Warp, detail: float, seen: Plane, fine: Plane, other_fine: Plane
-) -> Alignment | None:
+def _measured(tried: _Try, rim: int) -> Alignment | None:
+    first, second, warp, detail, seen, fine, other_fine = tried
     pixels = _block_sums(seen)
     judged = pixels >= 0.4 * (SIDE // BLOCKS) ** 2
     powers = [_block_sums(product) for product in (fine * fine, other_fine * other_fine, fine * other_fine)]
     textured = ((powers[0] + powers[1]) / 2 > TEXTURE**2 * (SIDE // BLOCKS) ** 2) & judged
     likeness = np.where(textured, powers[2] / np.maximum(np.sqrt(powers[0] * powers[1]), 1e-6), 1)
     if (likeness < STRANGE).sum() > LARGEST_MARK + MOST_STRANGERS * textured.sum():
+        return None
+    if _correlation_at_best(powers, judged) < UNLIKE:
         return None
     laid = _laid(second, warp)
     both = seen > 0
@@ -222,10 +254,12 @@ def _measured(
     grey = colours[0] <= GREY and colours[1] > COLOURED
     if grey:
         target, source = (np.repeat((photo @ LUMA)[..., None], 3, axis=2) for photo in (target, source))
-    gain, offset = _tone(source, target, both)
+    mean = float((second @ LUMA).mean())
+    gain, offset = _tone(source, target, both, mean)
     if gain < 1:
         target, source, swapped = source, target, False
-        gain, offset = _tone(source, target, both)
+        mean = float((first @ LUMA).mean())
+        gain, offset = _tone(source, target, both, mean)
     difference = (np.clip(gain * source + offset, 0, 255) - target) * seen[..., None]
     means = np.where(judged[..., None], _block_sums(difference) / np.maximum(pixels, 1)[..., None], 0)
     luma, colour = np.abs(means @ LUMA), np.abs(means).max(axis=2)
@@ -263,9 +297,16 @@ def _measured(
     )
 
 
+def _correlation_at_best(powers: list[NDArray[np.float32]], judged: NDArray[np.bool_]) -> float:
+    """No mark that is left out makes the correlation of fine detail better than without the worst blocks."""
+    one, other, both = (power[judged] for power in powers)
+    kept = np.argsort((one + other) / 2 - both)[: max(len(both) - LARGEST_BOX, 1)]
+    return float(both[kept].sum() / max(math.sqrt(float(one[kept].sum()) * float(other[kept].sum())), 1e-6))
+
+
 def _block_sums(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    block = SIDE // BLOCKS
-    return np.asarray(plane.reshape(BLOCKS, block, BLOCKS, block, *plane.shape[2:]).sum(axis=(1, 3)))
+    means = cv2.resize(plane, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA)
+    return np.asarray(means) * np.float32((SIDE // BLOCKS) ** 2)
 
 
 def _colour(pixels: NDArray[np.float32]) -> float:
@@ -280,28 +321,43 @@ def _unevenness(photo: Photo, shown: NDArray[np.bool_], reach: int) -> float:
     return float(np.abs(rest - np.median(rest, axis=0)).mean(axis=0).max()) if len(rest) > 20 else 0.0
 
 
-def _tone(source: Photo, target: Photo, both: NDArray[np.bool_]) -> tuple[float, float]:
+def _tone(source: Photo, target: Photo, both: NDArray[np.bool_], mean: float) -> tuple[float, float]:
     """The gain and offset, of brightness (about black) or contrast (about the mean), that make a photo like another.
 
     A sibling in another shade has neither: its ground stays as it was.
+
+    Args:
+        source: The fainter of both.
+        target: The other.
+        both: The pixels that both show.
+        mean: Grey level of all of the fainter, its rim included.
     """
     one, other = (source[both][::EVERY] @ LUMA), (target[both][::EVERY] @ LUMA)
-    mean = float(one.mean())
+    means = [float(one.mean())]
+    if abs(means[0] - mean) > SAME_MEAN:  # contrast was changed before the rim was cut off, or after
+        means.append(mean)
     informative = ~((one > NEARLY_WHITE) & (other > NEARLY_WHITE))
     one, other = one[informative], other[informative]
     if len(one) < 30:
         return 1.0, 0.0
     best = (1.0, 0.0)
-    least = float(np.abs(one - other).mean())
+    least = _left(one, other)
     if least < 1.5:
         return best
-    for fixed in (0.0, mean):
+    for fixed in (0.0, *means):
         gain = _strength(one - fixed, other - fixed, fixed)
         offset = fixed * (1 - gain)
-        left = float(np.abs(np.clip(gain * one + offset, 0, 255) - other).mean())
+        left = _left(np.clip(gain * one + offset, 0, 255), other)
         if left < 0.85 * least - 0.2:
             best, least = (gain, offset), left
     return best
+
+
+def _left(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """By how many levels pixels differ on average, but for those that a mark may cover."""
+    away = np.abs(one - other)
+    kept = round(len(away) * (1 - MARKED))
+    return float(np.partition(away, kept - 1)[:kept].mean())
 
 
 def _strength(one: NDArray[np.float32], other: NDArray[np.float32], fixed: float) -> float:
@@ -310,11 +366,13 @@ def _strength(one: NDArray[np.float32], other: NDArray[np.float32], fixed: float
     for _ in range(4):
         made = gain * one + fixed
         live = (made < 255 - NEARLY_BLACK) & (made > NEARLY_BLACK)
-        if live.sum() < 30:
+        count = np.count_nonzero(live)
+        if count < 30:
             break
-        away = np.abs(other + fixed - made.clip(0, 255))
-        weight = live / (1 + np.square(away / max(2.0, 2 * float(np.median(away[live])))))
-        gain = float(np.clip((weight * one * other).sum() / max(float((weight * one * one).sum()), 1e-3), 0.5, 2))
+        away = np.abs(other + fixed - np.minimum(np.maximum(made, 0), 255))
+        usual = float(np.partition(away[live], count // 2)[count // 2])
+        weighted = one * (live / (1 + np.square(away / max(2.0, 2 * usual))))
+        gain = min(max(float(weighted @ other) / max(float(weighted @ one), 1e-3), 0.5), 2.0)
     return gain
 
 
@@ -328,11 +386,15 @@ def _mark(
     """
     if not 0 < odd.sum() <= LARGEST_MARK:
         return None
+    own = odd & (likeness < OWN_DETAIL)
+    if own.any():  # blocks that lie elsewhere are no part of it, and judged
+        parts = cv2.connectedComponents(odd.astype(np.uint8))[1]
+        odd = np.isin(parts, np.unique(parts[own]))
     down, across = np.nonzero(odd)
     top, bottom, left, right = int(down.min()), int(down.max()) + 1, int(across.min()), int(across.max()) + 1
     near_rim = top >= BLOCKS - BAND or bottom <= BAND or left >= BLOCKS - BAND or right <= BAND
     small = (bottom - top) * (right - left) <= LARGEST_BOX
-    own_detail = (likeness[odd] < 0.8).mean() >= 0.5
+    own_detail = (likeness[odd] < OWN_DETAIL).mean() >= 0.5
     tiny = odd.sum() <= TINY_MARK and textured.sum() >= MUCH  # in a photo full of things, no shade of one
     if not (near_rim and small and (own_detail or tiny)) or (textured & ~odd).sum() < LEAST_BESIDE:
         return None

@@ -55,6 +55,10 @@ MOVED_LUMA, MOVED_COLOUR, RICH, RICH_LUMA, RICH_COLOUR = 1.1, 0.75, 45, 1.3, 0.9
 SAVED, SAVED_CHANGED, SAVED_LIT, NOISE = 5.0, 6.5, 14.0, 3.0
 SAVED_ALIKE = 1.0  # levels or less, where nothing else needs to be asked
 PATCH = 4
+# An unsharp mask: its radius, share of the edges that it adds, and levels beyond which these are cut off.
+RADIUS, LEAST_STRENGTH, MOST_STRENGTH = 1.0, 0.2, 2.5
+BLACK, WHITE = 4, 251
+FILTERED = SAVED_ALIKE + 0.01  # a photo that was filtered is never one that was saved again
 SHORTEST = 0.6  # share of its sides that a cut may have left
 LOSSY = ("WEBP", "AVIF", "HEIF", "JPEG2000", "GIF", "MPO")
 DECODE = 128  # pixels of the shorter side that large photos are decoded at
@@ -320,18 +324,41 @@ def left_once_saved(source: Decoded, target: Decoded, alignment: Alignment) -> f
         levels = np.clip(alignment.gain * levels + alignment.offset, 0, 255)
     wanted = target.image.convert("L").convert("RGB") if alignment.grey else target.image
     noisy = alignment.lit or source.size != target.size or source.lossy or target.lossy
-    least = _worst_patch(levels, wanted, alignment, noisy)
+    goal = np.asarray(wanted, dtype=np.float32)
+    least = _least_patch(levels, goal, target, alignment, noisy)
+    if least > SAVED and (sharper := _sharpened(levels, goal)) is not None:
+        # What sharpening leaves are edges, which cancel in larger patches as another shade does not.
+        least = min(least, max(_least_patch(sharper, goal, target, alignment, False, 2 * PATCH), FILTERED))
+    return least
+
+
+def _sharpened(levels: Pixels, goal: Pixels) -> Pixels | None:
+    """A photo under the unsharp mask that brings it nearest to another; None where that does little."""
+    edges = levels - cv2.GaussianBlur(levels, (0, 0), RADIUS)
+    live = (goal > BLACK) & (goal < WHITE)
+    power = float(np.square(edges[live]).sum())
+    strength = float((edges[live] * (goal - levels)[live]).sum()) / max(power, 1.0)
+    if not LEAST_STRENGTH <= strength <= MOST_STRENGTH:
+        return None
+    return np.asarray(np.clip(levels + strength * edges, 0, 255))
+
+
+def _least_patch(
+    levels: Pixels, goal: Pixels, target: Decoded, alignment: Alignment, noisy: bool, side: int = PATCH
+) -> float:
+    """See `left_once_saved`."""
+    least = _worst_patch(levels, goal, alignment, noisy, side)
     if target.whole and target.tables:
         data = io.BytesIO()
         photo = Image.fromarray(levels.round().astype(np.uint8))
         photo.save(data, "JPEG", qtables=target.tables, subsampling=target.sampling)
         again = np.asarray(Image.open(data).convert("RGB"), dtype=np.float32)
-        least = min(least, _worst_patch(again, wanted, alignment, noisy))
+        least = min(least, _worst_patch(again, goal, alignment, noisy, side))
     return least
 
 
-def _worst_patch(levels: Pixels, wanted: Image.Image, alignment: Alignment, noisy: bool) -> float:
-    patches = np.abs(cv2.blur(levels - np.asarray(wanted, dtype=np.float32), (PATCH, PATCH))).max(axis=2)
+def _worst_patch(levels: Pixels, goal: Pixels, alignment: Alignment, noisy: bool, side: int) -> float:
+    patches = np.abs(cv2.blur(levels - goal, (side, side))).max(axis=2)
     if alignment.mark is not None:
         height, width = patches.shape
         left, top, right, bottom = alignment.mark

@@ -27,8 +27,14 @@ ON_WHITE, FILLED, PALE = (
     0.3,
     200,
 )  # shares of rim and middle that are white; level of the dark parts of what is shown
+# How abrupt edges are, in units of the usual: below, a photo is soft; above, a thing on a white ground is overexposed;
+# and levels were cut off at white, whatever is shown.
+SOFT, HARD, CUT_OFF = 0.9, 1.2, 1.7
+WHITENED = 0.1  # share of an overexposed photo that is nearly white at least
+SPAN, FLAT = 0.25, 0.08  # of the usual span of levels: all that is left of it, and what the darkest tenth has of it
 VEILED = 0.3  # share that is nearly white below which no ground is white
 OUTSIDE, FAR_OUT = 1.5, 3.0  # distances between the quartiles beyond the upper one: Tukey's fences
+LEVELS = ("shadows", "highlights", "clipped", "blown", "focus")
 MASKS = ("dark_photos", "bright_photos", "blurred_photos", "odd_aspect", "low_information", "mostly_background")
 
 Mask = NDArray[np.bool_]
@@ -68,7 +74,7 @@ def defects(photos: pd.DataFrame, settings: Settings) -> dict[str, Mask]:
     detail = information(encoded)[rows]
     masks = (
         highlights < settings.dark_highlights * _usual(highlights).middle,
-        _overexposed(encoded[rows], measure("shadows"), measure("clipped"), measure("blown"), settings),
+        _overexposed(encoded[rows], {name: measure(name) for name in LEVELS}, settings),
         focus < settings.blurred_focus * _usual(focus).high,
         stretch > max(_usual(stretch).middle + np.log(settings.odd_aspect), _usual(stretch).fence(FAR_OUT)),
         detail < settings.low_information * _usual(detail).middle,
@@ -79,34 +85,43 @@ def defects(photos: pd.DataFrame, settings: Settings) -> dict[str, Mask]:
     return by_defect
 
 
-def _overexposed(
-    encoded: NDArray[np.uint8],
-    shadows: NDArray[np.float64],
-    clipped: NDArray[np.float64],
-    blown: NDArray[np.float64],
-    settings: Settings,
-) -> Mask:
+def _overexposed(encoded: NDArray[np.uint8], measured: dict[str, NDArray[np.float64]], settings: Settings) -> Mask:
     """Which photos lost their light parts, or are washed out; a thing on a white ground is neither, however bright.
 
     Colours at their limit tell: a ground is white, but what is overexposed is yellow or cyan before it is white. Where
-    all of a photo has become white, so has its middle.
+    all of a photo has become white, so has its middle, and edges are cut off where they reach white.
+
+    Args:
+        encoded: Signatures, (photos, LENGTH).
+        measured: The `LEVELS` of the photo table, (photos,) each.
+        settings: Limits.
     """
+    shadows, clipped, blown = measured["shadows"], measured["clipped"], measured["blown"]
     luma = encoded[:, : signature.LUMA**2].reshape(-1, signature.LUMA, signature.LUMA)
     middle = luma[:, MIDDLE, MIDDLE].reshape(len(luma), -1)
     white = (luma >= WHITE).reshape(len(luma), -1)
     on_white = (white[:, RIM].mean(axis=1) > ON_WHITE) & ((middle >= WHITE).mean(axis=1) < FILLED)
     on_white &= np.percentile(middle, 10, axis=1) < PALE
-    darkest = np.percentile(luma.reshape(len(luma), -1), 5, axis=1)
+    darkest, dark = np.percentile(luma.reshape(len(luma), -1), (5, 10), axis=1)
     limit = clipped + blown * (1 - clipped)
+    edges = measured["focus"] / max(_usual(measured["focus"]).middle, 1e-6)
     lifted = shadows >= LIFTED * _usual(shadows).middle  # black print on white is not overexposed
     coloured = (blown > max(settings.bright_blown, _usual(blown).fence(FAR_OUT))) & (
         limit > max(2 * settings.bright_blown, _usual(limit).fence(OUTSIDE))
     )
-    gone = (clipped > max(settings.bright_clipped, _usual(clipped).fence(FAR_OUT))) & ~on_white
+    coloured &= (edges > SOFT) | (limit > settings.bright_clipped)
+    gone = limit > max(settings.bright_clipped, _usual(limit).fence(FAR_OUT))
+    gone &= clipped > WHITENED  # what has a colour at its limit and no white may be a vivid thing
+    gone &= edges > np.where(on_white, HARD, SOFT)
+    whiter = (_usual(limit).middle + _usual(limit).high) / 2
+    cut_off = (edges > CUT_OFF) & (limit > max(settings.bright_clipped, whiter))
     veiled = (shadows > max(settings.bright_shadows, _usual(shadows).fence(FAR_OUT))) & (
         (clipped < VEILED) | (darkest > _usual(darkest).fence(FAR_OUT))
     )
-    return np.asarray(lifted & (coloured | gone) | veiled, dtype=bool)
+    span = measured["highlights"] - shadows
+    usual_span = _usual(span).middle
+    veiled |= (span < SPAN * usual_span) & (dark - shadows < FLAT * usual_span) & (shadows > settings.bright_shadows)
+    return np.asarray(lifted & (coloured | gone | cut_off) | veiled, dtype=bool)
 
 
 def information(encoded: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -24,6 +24,10 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)  # left, top, right, bottom, in shares of the sides
 CROPPED = (0.08, 0.08, 0.92, 0.92)
 WITHIN = 0.06  # of the plain border's box, further in on every side: cells at its rim show the border as well
 SMALLEST_BOX = 0.3  # of a side: a smaller one is hardly a photo in a border
+# Share of the cells along the rim of that box that are not of the border's colour, and by how many levels, where it was
+# put around a photo: what is shown on a plain ground touches its box at some places only.
+ADDED, APART = 0.95, 10.0
+BORDERED = 0.97  # of a side: a larger box leaves no border
 NEIGHBOURS = 4  # photos looked at for each, in each frame
 KEPT = 4  # of the pairs of a photo, the best ones: the first of either, and others that both keep
 MAX_CHROMA = 13.0  # levels by which cells' colours may differ, but for SPARED ones
@@ -92,10 +96,14 @@ def framed_pairs(photos: pd.DataFrame, rows: Rows) -> Framed:
     bordered = photos[["left", "top", "right", "bottom"]].to_numpy(np.float32)[rows]
     within = _view(encoded, _inner(bordered))
     bordered_pairs = _candidates(within, within)
+    added = np.flatnonzero(_is_added(within.luma, encoded, bordered))
     del within  # views take most of the memory: no more than two at a time
     whole = _view(encoded, np.broadcast_to(np.array(WHOLE, dtype=np.float32), bordered.shape))
     cropped = _view(encoded, np.broadcast_to(np.array(CROPPED, dtype=np.float32), bordered.shape))
-    candidates = [_candidates(whole, whole), _candidates(cropped, whole), bordered_pairs]
+    # A photo on a plain ground to which a border of another colour was added: its own ground is none.
+    padded = _view(encoded[added], _box_within(bordered[added], CROPPED[0]))
+    padded_pairs = _candidates(padded, cropped, added)
+    candidates = [_candidates(whole, whole), _candidates(cropped, whole), bordered_pairs, padded_pairs]
     first, second, rest = (np.concatenate(column) for column in zip(*(each[:3] for each in candidates), strict=True))
     one, other = (np.concatenate(column) for column in zip(*(each[3:] for each in candidates), strict=True))
     # Of each pair's frames the best. A crop is laid over the whole as well as a shift and a zoom can, and not quite.
@@ -115,8 +123,21 @@ def framed_pairs(photos: pd.DataFrame, rows: Rows) -> Framed:
 def _inner(boxes: Floats) -> Floats:
     sides = boxes[:, 2:] - boxes[:, :2]
     boxes = np.where((sides >= SMALLEST_BOX).all(axis=1, keepdims=True), boxes, np.array(WHOLE, dtype=np.float32))
+    return _box_within(boxes, WITHIN)
+
+
+def _box_within(boxes: Floats, share: float) -> Floats:
+    """Boxes less a share of their sides on every side."""
+    rim = share * (boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate([boxes[:, :2] + rim, boxes[:, 2:] - rim], axis=1).astype(np.float32)
+
+
+def _is_added(luma: Floats, encoded: NDArray[np.uint8], boxes: Floats) -> NDArray[np.bool_]:
+    """Which photos had a plain border put around them, by their luma cells within its box."""
     sides = boxes[:, 2:] - boxes[:, :2]
-    return np.concatenate([boxes[:, :2] + WITHIN * sides, boxes[:, 2:] - WITHIN * sides], axis=1).astype(np.float32)
+    rim = np.concatenate([luma[:, 0], luma[:, -1], luma[:, 1:-1, 0], luma[:, 1:-1, -1]], axis=1)
+    other = (np.abs(rim - encoded[:, :1]) > APART).mean(axis=1) >= ADDED
+    return np.asarray(other & (sides.min(axis=1) <= BORDERED) & (sides >= SMALLEST_BOX).all(axis=1))
 
 
 def _view(encoded: NDArray[np.uint8], frames: Floats) -> _View:
@@ -157,12 +178,19 @@ def _descriptors(luma: Floats) -> Floats:
     return np.concatenate(unit, axis=1)
 
 
-def _candidates(one: _View, other: _View) -> tuple[Rows, Rows, Floats, Floats, Floats]:
-    """Pairs of which the first in a frame of `one` looks like the second in one of `other`, and how well they fit."""
+def _candidates(one: _View, other: _View, owners: Rows | None = None) -> tuple[Rows, Rows, Floats, Floats, Floats]:
+    """Pairs of which the first in a frame of `one` looks like the second in one of `other`, and how well they fit.
+
+    Args:
+        one: Photos.
+        other: All photos.
+        owners: Which of all photos those of `one` are; by default all.
+    """
     count = len(one.luma)
+    owners = np.arange(count) if owners is None else owners
     near = _nearest(one.descriptors, other.descriptors, one is other)
     first, second = np.repeat(np.arange(count), near.shape[1]), near.ravel()
-    apart = (first != second) & (second >= 0)
+    apart = (owners[first] != second) & (second >= 0)
     if one is other:  # each pair once
         pairs = np.unique(np.minimum(first, second)[apart] * count + np.maximum(first, second)[apart])
         first, second = pairs // count, pairs % count
@@ -179,7 +207,7 @@ def _candidates(one: _View, other: _View) -> tuple[Rows, Rows, Floats, Floats, F
     rest = by_portions(lambda a, b: _rest(one.luma[a], other.luma[b]))
     fits = rest <= MAX_REST
     first, second = first[fits], second[fits]
-    return first, second, rest[fits], one.frames[first], other.frames[second]
+    return owners[first], second, rest[fits], one.frames[first], other.frames[second]
 
 
 def _nearest(asked: Floats, among: Floats, itself: bool) -> Rows:

@@ -15,7 +15,7 @@ from vitrine.catalog.table import TEXT
 from vitrine.quality.confirm import COPY, PICTURE, confirmed, pixel_digests
 from vitrine.quality.duplicates import Groups, Links, candidate_links, exact_links, turned_links
 
-LAYOUT = 8  # changes when the same photos would be linked otherwise
+LAYOUT = 9  # changes when the same photos would be linked otherwise
 NAMED = 100_000  # photos whose digests are joined at a time
 
 
