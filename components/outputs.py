@@ -10,8 +10,6 @@ from pathlib import Path
 
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Metrics
 
-from vitrine.memory import collect_seldom
-
 FONTS = "share/vitrine/matplotlib"  # below the environment of the image
 
 
@@ -23,6 +21,13 @@ def bring_fonts() -> None:
     if made.is_dir() and not target.exists():
         with contextlib.suppress(OSError):  # then matplotlib makes it
             shutil.copytree(made, target)
+
+
+def quicken() -> None:
+    """Has Python spare itself what it does in vain while a step loads its libraries."""
+    from vitrine.memory import collect_seldom
+
+    collect_seldom()
 
 
 def stamp(source: Path | str, *artifacts: Artifact) -> None:
@@ -60,4 +65,4 @@ def _write(path: str, value: object) -> None:
 
 
 bring_fonts()
-collect_seldom()  # a step loads more than it makes
+quicken()
