@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from vitrine import cli
-
-QUIETENED = ("botocore", "great_expectations", "matplotlib", "evidently", "fontTools")
+from vitrine.cli import entry
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Result:
 
 def run(*arguments: object) -> object:
     """The exit code of a command in this process; the log levels that it sets do not stay."""
-    levels = {name: logging.getLogger(name).level for name in QUIETENED}
+    levels = {name: logging.getLogger(name).level for name in entry.NOISY}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["vitrine", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:

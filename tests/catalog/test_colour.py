@@ -16,9 +16,8 @@ from vitrine.data.photo_store import PhotoStore
 from vitrine.quality.links import copy_links
 from vitrine.quality.scan import scan_photo, scan_photos
 
-CASES = (
-    Path(__file__).parent / "colour_cases"
-)  # clothing-dataset (CC0); P3 profile: sharp (Apache-2.0); rgb_trns: Pillow
+# Photos: clothing-dataset (CC0); P3 profile: sharp (Apache-2.0); rgb_trns: Pillow.
+CASES = Path(__file__).parent / "colour_cases"
 # Primaries in XYZ under D50, as profiles give them (Adobe RGB (1998), ROMM RGB), one per column.
 ADOBE = np.array([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]])
 PROPHOTO = np.array([[0.79767, 0.13519, 0.03134], [0.28804, 0.71188, 0.00008], [0.0, 0.0, 0.82491]])

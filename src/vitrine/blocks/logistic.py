@@ -1,6 +1,5 @@
 """Multinomial logistic regression on fixed features, by L-BFGS on all rows at once."""
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from vitrine.blocks.optimizers import LBFGS
 
 STRENGTHS = (1e-3, 1e-2, 1e-1)
 DEFAULT = 1e-2
@@ -68,13 +69,6 @@ def fit_logistic(
             right = float(held_out[1][np.arange(len(answered)), answered].mean())
         fits.append((right, regression))
     return max(fits, key=lambda fit: fit[0])[1]
-
-
-class LBFGS(torch.optim.LBFGS):
-    """The same without its decorators, which load torch's compiler: a second of every process that judges a model."""
-
-    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
 
 
 def _minimum(inputs: Tensor, targets: Tensor, strength: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

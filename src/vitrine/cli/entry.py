@@ -14,6 +14,8 @@ from vitrine.errors import InputError
 from vitrine.memory import collect_seldom
 from vitrine.untrusted import printable
 
+NOISY = ("botocore", "great_expectations", "matplotlib", "evidently", "fontTools")  # loggers of libraries
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="vitrine")
@@ -67,7 +69,7 @@ def main() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for noisy in ("botocore", "great_expectations", "matplotlib", "evidently", "fontTools"):
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         code = cli.main(prog_name="vitrine", standalone_mode=False)

@@ -3,7 +3,6 @@
 The loop is here to be read.
 """
 
-import inspect
 import math
 import time
 from dataclasses import asdict, dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vitrine.blocks.optimizers import AdamW
 from vitrine.errors import InputError
 from vitrine.files import atomic_write
 from vitrine.memory import collect_often, keep_freed_memory
@@ -241,16 +241,6 @@ def schedule(step: int, total: int) -> float:
     if step < warm_up:
         return (step + 1) / warm_up
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
-
-
-class AdamW(torch.optim.AdamW):
-    """The same without its decorators, which load torch's compiler: seconds of every training, for what none uses."""
-
-    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
-    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
-    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
-    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
 def _optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
