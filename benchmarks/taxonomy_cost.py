@@ -49,7 +49,8 @@ def sides(variant: str, backbone: str, pixels: "torch.Tensor") -> tuple[Callable
     from vitrine.blocks.multitask import subtree_cross_entropy
     from vitrine.data.augment import augment, normalise
     from vitrine.tasks.taxonomy.net import HEAT
-    from vitrine.tasks.taxonomy.systems import SYSTEMS, build
+    from vitrine.tasks.taxonomy.plan import SYSTEMS
+    from vitrine.tasks.taxonomy.systems import build
 
     system = SYSTEMS[variant]
     leaves = [f"root{i % 10}/node{i % 40}/leaf{i}" for i in range(81)]

@@ -65,8 +65,9 @@ def measure(home: Path, backbone: str, pixels: str, options: argparse.Namespace)
     from vitrine.data.photo_store import PhotoStore
     from vitrine.synth import render_catalog
     from vitrine.tasks.taxonomy.objective import objective
+    from vitrine.tasks.taxonomy.plan import describe
     from vitrine.tasks.taxonomy.settings import TaxonomySettings
-    from vitrine.tasks.taxonomy.systems import build, describe
+    from vitrine.tasks.taxonomy.systems import build
     from vitrine.training.engine import fit, training_device, uses_bfloat16
 
     size = int(pixels)

@@ -8,7 +8,7 @@ import pytest
 from fake_kubeflow import API, FakeKubeflow
 
 from pipelines.cluster import Cluster
-from pipelines.on_drift import CUT_DOWN, ask
+from pipelines.on_drift import CUT_DOWN, answer, ask
 from pipelines.packages import compile_pipeline
 from vitrine.errors import InputError
 from vitrine.monitoring.retraining import retrainings
@@ -38,18 +38,23 @@ def kubeflow(monkeypatch, tmp_path):
     server.close()
 
 
-@pytest.fixture
-def asked(kubeflow, tmp_path):
+@pytest.fixture(params=[answer])
+def asked(kubeflow, tmp_path, request):
+    """In this process; `in_its_own` makes it another, as a step does."""
     (tmp_path / "drift").mkdir()
     (tmp_path / "drift/decision.json").write_text(json.dumps({"drifted": True, "reason": "Drift: brightness moved."}))
     own = {"registry": str(tmp_path / "registry"), "reports": str(tmp_path / "reports")}
 
     def run(**other):
-        return ask(tmp_path / "drift", **{**ASKED, **own, "endpoint": kubeflow.address, **other})
+        return request.param(str(tmp_path / "drift"), **{**ASKED, **own, "endpoint": kubeflow.address, **other})
 
     return run
 
 
+in_its_own = pytest.mark.parametrize("asked", [ask], indirect=True)
+
+
+@in_its_own
 def test_a_step_starts_a_run_and_says_which(kubeflow, asked, tmp_path, capfd):
     answer = asked()
     (run,) = kubeflow.state.runs.values()
@@ -110,6 +115,7 @@ def test_without_an_endpoint_it_is_only_said(kubeflow, asked):
     assert not kubeflow.posts()
 
 
+@in_its_own
 def test_what_goes_wrong_is_one_line_and_leaves_no_claim(kubeflow, asked, tmp_path):
     with pytest.raises(InputError, match=r"^http://127.0.0.1:9: cannot be reached") as caught:
         asked(endpoint="http://127.0.0.1:9")

@@ -1,5 +1,8 @@
 """What a catalog allows to be trained."""
 
+import subprocess
+import sys
+
 import pytest
 
 from vitrine.catalog import read_catalog
@@ -47,11 +50,39 @@ def test_nothing_to_train(tmp_path, columns):
 def test_both_agree_with_training(tmp_path):
     """What the pipeline would train must not be refused by training itself."""
     from vitrine.data.truth import teachable_types
-    from vitrine.tasks.taxonomy import systems as taxonomy
+    from vitrine.tasks.taxonomy.plan import describe
 
     for columns in (COLOURS, SHELVES, {"category": ["A", "A/B", "A/B", ""]} | COLOURS):
         folder = table(tmp_path, **columns)
         catalog = read_catalog(folder)
         assert teachable(folder) == teachable_types(catalog)
         if "taxonomy" in find_tasks(folder):
-            taxonomy.describe(catalog, "ssmtl-ca")
+            describe(catalog, "ssmtl-ca")
+
+
+EXAMINES = """
+import sys
+from pathlib import Path
+from vitrine import tasks
+from vitrine.steps.planning import examine
+for name in tasks.names():
+    assert examine(name, "", Path(sys.argv[1]), sys.argv[2])
+sys.exit("torch was loaded" if "torch" in sys.modules else 0)
+"""
+
+
+def test_no_task_loads_torch_to_say_what_there_is_to_learn(tmp_path):
+    """It took longer than all else of the step."""
+    columns = {
+        "image": [f"{i}.png" for i in range(6)],
+        "split": ["train"] * 4 + ["test"] * 2,
+        "category": ["A/B", "A/C", "D/E", "A/B", "A/B", "A/B"],
+        "attr:colour": ["red", "blue"] * 3,
+        "listing": list("123456"),
+        "verdict": ["authentic", "counterfeit"] * 3,
+        "domain": ["user", "shop", "user", "shop", "user", "shop"],
+        "product": ["p", "p", "q", "q", "r", "r"],
+    }
+    command = [sys.executable, "-c", EXAMINES, str(table(tmp_path, **columns)), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -13,8 +13,9 @@ from vitrine.evaluate import evaluate
 from vitrine.predict import load_model
 from vitrine.predictions import RetrievalPredictions
 from vitrine.tasks.representation import Representation
-from vitrine.tasks.representation.net import describe, super_classes
+from vitrine.tasks.representation.net import super_classes
 from vitrine.tasks.representation.objective import _groups, lambda_at, training_rows
+from vitrine.tasks.representation.plan import describe
 from vitrine.tasks.representation.report import representation_metrics
 from vitrine.tasks.representation.settings import RepresentationSettings
 from vitrine.train import train

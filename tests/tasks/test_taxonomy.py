@@ -19,9 +19,10 @@ from vitrine.predictions import PhotoPredictions
 from vitrine.tasks.taxonomy.metrics import taxonomy_metrics
 from vitrine.tasks.taxonomy.net import HEAT, LEAF, TaxonomyNet
 from vitrine.tasks.taxonomy.objective import objective
+from vitrine.tasks.taxonomy.plan import describe
 from vitrine.tasks.taxonomy.predictions import label_predictions, label_targets, labelled_targets
 from vitrine.tasks.taxonomy.settings import TaxonomySettings
-from vitrine.tasks.taxonomy.systems import build, describe
+from vitrine.tasks.taxonomy.systems import build
 
 
 def table(*rows, **columns):

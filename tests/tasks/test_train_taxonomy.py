@@ -12,7 +12,7 @@ from vitrine.catalog.tree import CategoryTree
 from vitrine.errors import InputError
 from vitrine.evaluate import compute_metrics
 from vitrine.predict import apply, load_model
-from vitrine.tasks.taxonomy.systems import VARIANTS
+from vitrine.tasks.taxonomy.plan import VARIANTS
 from vitrine.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -173,7 +173,8 @@ def test_maps_and_photos_teach_the_same_when_nothing_is_augmented(tmp_path, monk
     """The loss of a step on frozen maps is that on the photos themselves."""
     from toys import toy_catalog
 
-    from vitrine.tasks.taxonomy import systems as taxonomy
+    from vitrine.tasks.taxonomy.plan import describe
+    from vitrine.tasks.taxonomy.systems import build
 
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
     catalog = toy_catalog(tmp_path / "toys", photos=24)
@@ -181,8 +182,8 @@ def test_maps_and_photos_teach_the_same_when_nothing_is_augmented(tmp_path, monk
     torch.manual_seed(0)
     own = settled("image_size=32", "batch_size=8", "copies=0", "trunk=upper")
     config = {"backbone": "mobilenet_v2", "image_size": 32, "hidden": 8, "salient_stage": 0, "variant": "sscnn"}
-    config |= taxonomy.describe(catalog, "sscnn", ())
-    net = taxonomy.build(config, own.weights).eval()
+    config |= describe(catalog, "sscnn", ())
+    net = build(config, own.weights).eval()
     batch = np.arange(6)
     photos = store.normalised(store.read(batch), torch.device("cpu"))
     with torch.no_grad():

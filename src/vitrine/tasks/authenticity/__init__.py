@@ -66,7 +66,7 @@ class Authenticity(Task["ListingPredictions"]):
 
     def examine(self, catalog: "Catalog", variant: str, settings: Any) -> dict[str, int]:
         """See `count_listings`."""
-        from vitrine.tasks.authenticity.listings import count_listings
+        from vitrine.tasks.authenticity.plan import count_listings
 
         counts = count_listings(catalog)
         return {

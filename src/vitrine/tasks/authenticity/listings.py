@@ -177,29 +177,6 @@ def judge_by_view(net: nn.Module, config: Mapping[str, Any], rows: Catalog) -> d
     return by_view
 
 
-def count_listings(catalog: Catalog) -> dict[str, int]:
-    """How many listings there are to learn from and to measure on: `train`, `undecided`, `validation`, `test`.
-
-    Raises:
-        InputError: if the training listings do not hold both verdicts, or no test listing has one.
-    """
-    counts = dict.fromkeys(("train", "undecided", "validation", "test"), 0)
-    seen = set()
-    for bag in bags_of(catalog.table):
-        if bag.split == "train" and not bag.verdict:
-            counts["undecided"] += 1
-        elif bag.verdict and bag.split in counts:
-            counts[bag.split] += 1
-            seen |= {bag.verdict} if bag.split == "train" else set()
-    if len(seen) < 2:
-        raise InputError(
-            f"{catalog.address}: verdict: the training listings do not hold both authentic and counterfeit"
-        )
-    if not counts["test"]:
-        raise InputError(f"{catalog.address}: verdict: no test listing has one; there is nothing to measure on")
-    return counts
-
-
 def frozen_verdicts(
     frozen: FrozenNet,
     photos: Callable[[Catalog], PhotoStore],

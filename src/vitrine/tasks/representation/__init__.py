@@ -54,7 +54,7 @@ class Representation(LabelTask["RetrievalPredictions"]):
 
     def examine(self, catalog: "Catalog", variant: str, settings: Any) -> dict[str, int]:
         """See `Task`."""
-        from vitrine.tasks.representation.net import describe
+        from vitrine.tasks.representation.plan import describe
 
         described = describe(catalog, variant, settings.level)
         return super().examine(catalog, variant, settings) | {"super-classes": len(described["classes"])}

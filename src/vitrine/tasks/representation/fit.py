@@ -13,8 +13,9 @@ from vitrine.data.photo_store import PhotoStore
 from vitrine.inference import run_net
 from vitrine.model import save_model
 from vitrine.tasks.labels import LabelTask
-from vitrine.tasks.representation.net import build, describe, super_classes
+from vitrine.tasks.representation.net import build, super_classes
 from vitrine.tasks.representation.objective import objective, training_module
+from vitrine.tasks.representation.plan import describe
 from vitrine.tasks.representation.settings import RepresentationSettings
 from vitrine.training.engine import fit
 from vitrine.training.model import calibration_rows, start_config, training_identity, training_notes

@@ -1,4 +1,4 @@
-"""The net of fine-grained representation, and what the data decides of it."""
+"""The net of fine-grained representation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +8,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from vitrine.blocks.backbones import build_backbone
-from vitrine.catalog import Catalog
 from vitrine.catalog.tree import CategoryTree
-from vitrine.errors import InputError
 
 SUPER = "super"
 
@@ -27,31 +25,6 @@ class RepresentationNet(nn.Module):
         """Normalised photos (n, 3, h, w) to features (n, dim) and unnormalised scores (n, classes)."""
         features = self.trunk(photos).mean(dim=(2, 3))
         return features, {} if self.head is None else {SUPER: self.head(features)}
-
-
-def describe(catalog: Catalog, variant: str, level: int) -> dict[str, Any]:
-    """What the data decides of config.json: the trained level and its classes.
-
-    Args:
-        catalog: With splits.
-        variant: One of `VARIANTS`.
-        level: Levels of the category that may be learnt; 0: all but the deepest. `fine` learns the deepest always.
-
-    Raises:
-        InputError: if that level is not there, or has fewer than two classes to learn.
-    """
-    table = catalog.of_split("train").table
-    tree = CategoryTree(table.get("category", ()))
-    if variant == "indi":
-        return {"level": 0, "classes": [], "leaves": []}
-    if level > tree.depth:
-        raise InputError(f"level={level}: the categories of {catalog.address} have {tree.depth} levels")
-    depth = tree.depth if variant == "fine" else level or max(1, tree.depth - 1)
-    classes = list(tree.level(depth))
-    if len(classes) < 2:
-        what = f"one value ({classes[0]!r})" if classes else "no label"
-        raise InputError(f"{catalog.address}: category has {what} at level {depth}; there is nothing to learn")
-    return {"level": depth, "classes": classes, "leaves": list(tree.leaves)}
 
 
 def build(config: Mapping[str, Any], weights: str = "none") -> RepresentationNet:

@@ -77,7 +77,7 @@ class Taxonomy(LabelTask["PhotoPredictions"]):
 
     def examine(self, catalog: "Catalog", variant: str, settings: Any) -> dict[str, int]:
         """See `Task`."""
-        from vitrine.tasks.taxonomy.systems import describe
+        from vitrine.tasks.taxonomy.plan import describe
         from vitrine.tasks.taxonomy.trees import cut_catalog
 
         described = describe(cut_catalog(catalog, settings.level), variant)

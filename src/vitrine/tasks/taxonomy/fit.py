@@ -13,10 +13,11 @@ from vitrine.model import load_config, load_tensors
 from vitrine.tasks.labels import LabelTask
 from vitrine.tasks.taxonomy.net import TaxonomyNet
 from vitrine.tasks.taxonomy.objective import balance, objective
+from vitrine.tasks.taxonomy.plan import SYSTEMS, describe
 from vitrine.tasks.taxonomy.predictions import label_targets, labelled_targets
 from vitrine.tasks.taxonomy.refinement import join, mcr_notes, refine
 from vitrine.tasks.taxonomy.settings import TaxonomySettings
-from vitrine.tasks.taxonomy.systems import SYSTEMS, build, describe
+from vitrine.tasks.taxonomy.systems import build
 from vitrine.tasks.taxonomy.trees import cut_catalog
 from vitrine.tasks.taxonomy.warm_start import warm_start
 from vitrine.training.model import finish, start_config, training_identity, training_notes
