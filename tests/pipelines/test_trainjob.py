@@ -396,8 +396,6 @@ def trains(kubernetes, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_node_that_dies_fails_the_step_and_the_next_try_goes_on(kubernetes, trains, tmp_path, capfd):
-    """And its model arrives, which nodes see that learn of it, though it is the step's: no other pod looks there."""
-
     def kills():
         kept = tmp_path / "checkpoints"
         while not {path.name for path in kept.glob("*/.model.training/[!.]*")} - {"identity"}:
@@ -424,12 +422,26 @@ def test_a_node_that_dies_fails_the_step_and_the_next_try_goes_on(kubernetes, tr
     assert (model / "model.safetensors").stat().st_size
     assert kubernetes.methods() == ["POST", "DELETE"] * 2
     assert list((tmp_path / "checkpoints").iterdir()) == []
-    model.rename(tmp_path / "step" / "colour")
-    trains("attributes", "student", teachers=str(tmp_path / "step" / "colour"), epochs=1, views=1)
-    asked = json.loads(kubernetes.state.created[-1]["spec"]["trainer"]["command"][-1])
-    (teachers,) = (override for override in asked["overrides"] if override.startswith("teachers="))
-    assert teachers.startswith(f"teachers={tmp_path / 'checkpoints'}/")
-    assert (model / "model.safetensors").exists()
+
+
+def test_nodes_learn_of_teachers_on_the_volume(tmp_path):
+    """Where the step's own models are, no other pod looks."""
+    teacher, volume = tmp_path / "step" / "colour", tmp_path / "volume" / "key"
+    teacher.mkdir(parents=True)
+    (teacher / "model.safetensors").write_bytes(b"weights")
+    write_catalog(toy_catalog(tmp_path / "toy", photos=8, size=16), tmp_path / "table")
+
+    def run(name, command, error_file):
+        asked = json.loads(command[-1])
+        (teachers,) = (text for text in asked["overrides"] if text.startswith("teachers="))
+        copied = Path(teachers.removeprefix("teachers="))
+        assert copied.is_relative_to(volume)
+        assert (copied / "model.safetensors").read_bytes() == b"weights"
+        Path(asked["out"]).mkdir(parents=True)
+
+    out = tmp_path / "step" / "model"
+    launch_on_nodes(run, "attributes", "student", tmp_path / "table", out, [f"teachers={teacher}"], volume)
+    assert out.is_dir()
 
 
 def test_a_model_that_a_dead_step_left_is_taken(tmp_path):
