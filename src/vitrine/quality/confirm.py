@@ -358,7 +358,7 @@ def _least_patch(
 
 
 def _worst_patch(levels: Pixels, goal: Pixels, alignment: Alignment, noisy: bool, side: int) -> float:
-    patches = np.abs(cv2.blur(levels - goal, (side, side))).max(axis=2)
+    patches = np.maximum.reduce(cv2.split(np.abs(cv2.blur(levels - goal, (side, side)))))
     if alignment.mark is not None:
         height, width = patches.shape
         left, top, right, bottom = alignment.mark

@@ -170,7 +170,9 @@ def _by_view(features: NDArray[np.floating], labels: Rows, folds: Rows) -> Proba
     from sklearn.decomposition import PCA
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    model = PCA(min(COMPONENTS, *features.shape), svd_solver="covariance_eigh")
+    # A covariance takes as long for ten photos as for a thousand.
+    solver = "full" if len(features) < features.shape[1] else "covariance_eigh"
+    model = PCA(min(COMPONENTS, *features.shape), svd_solver=solver)
     points = model.fit_transform(features).astype(np.float32)
     variance = model.explained_variance_
     varies = variance >= 1e-6 * variance[0]

@@ -110,7 +110,7 @@ def common_mark(edges: Edges) -> tuple[Mask, Mark | None]:
     mark = None
     for clear, beside, alike, sharp in (LIKELY, SURE):
         count, total = int(likely.sum()), edges[likely].sum(axis=0)
-        power = np.mean([np.square(each).sum(axis=-1) for each in edges[likely]], axis=0)
+        power = np.mean([np.einsum("ijk,ijk->ij", each, each) for each in edges[likely]], axis=0)
         mark = _mark_of(total / count, np.sqrt((power + GROUND) / 2 / count), clear, beside)
         if mark is None:
             return nobody, None
