@@ -44,8 +44,8 @@ MAX_SHIFT = 2.0  # cells
 STIFFNESS = 0.5
 BRUTE_FORCE = 16_384  # photos up to which all pairs are compared
 LISTS = 8  # of the photos that an index of more holds, looked into for each
-PORTION = 2048  # photos or pairs in memory at a time
-CELLS = 1 << 22  # and of a table of all of their likenesses
+PORTION = 512  # photos or pairs in memory at a time
+CELLS = 1 << 20  # and of a table of all of their likenesses
 DESCRIBED = 192  # numbers of a descriptor
 
 Floats = NDArray[np.float32]

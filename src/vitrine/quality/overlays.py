@@ -77,7 +77,7 @@ def common_marks(edges: Edges, shapes: NDArray[np.float64]) -> tuple[Mask, dict[
         alike = np.flatnonzero(np.isin(shapes, shapes if shape is None else shape))
         if len(alike) < FEWEST or (shape is not None and len(alike) == len(edges)):
             continue
-        found, mark = common_mark(edges[alike])
+        found, mark = common_mark(edges if shape is None else edges[alike])
         if mark is not None:
             carries[alike[found]] = True
             marks[shape] = mark
@@ -109,9 +109,12 @@ def common_mark(edges: Edges) -> tuple[Mask, Mark | None]:
     likely = np.ones(len(edges), dtype=bool)
     mark = None
     for clear, beside, alike, sharp in (LIKELY, SURE):
-        count, total = int(likely.sum()), edges[likely].sum(axis=0)
-        power = np.mean([np.einsum("ijk,ijk->ij", each, each) for each in edges[likely]], axis=0)
-        mark = _mark_of(total / count, np.sqrt((power + GROUND) / 2 / count), clear, beside)
+        count, total = int(likely.sum()), np.zeros(edges.shape[1:], np.float32)
+        power = np.zeros(edges.shape[1:3], np.float32)
+        for place in np.flatnonzero(likely):  # one at a time: a copy of all takes 44 MB
+            total += edges[place]
+            power += np.einsum("ijk,ijk->ij", edges[place], edges[place]) / count
+        mark = _mark_of(total / np.float32(count), np.sqrt((power + GROUND) / 2 / count), clear, beside)
         if mark is None:
             return nobody, None
         rows, columns, common = mark
