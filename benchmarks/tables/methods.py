@@ -75,7 +75,10 @@ TABLES = {
         ("fashion", "few labels", "clothing", "rendered"),
         {"teachers": ("teacher", {}), "student": ("student", {}), "bce": ("bce", {})},
         {"recall@1": "recall@1", "recall@3": "recall@3", "uniform/recall@1": "recall@1, uniform prior"},
-        [("student", "teachers", "recall@1"), ("teachers", "bce", "recall@1"), ("student", FROZEN, "recall@1")],
+        [
+            ("student", "teachers", "recall@1"), ("student", "bce", "recall@1"), ("teachers", "bce", "recall@1"),
+            ("student", FROZEN, "recall@1"),
+        ],
         "Means over attribute types. Teachers are one net a type, `student` and `bce` one net for all. `few labels` is "
         "fashion where each type is annotated on a quarter of the training photos that show it, as when every type "
         "was annotated for itself.",
