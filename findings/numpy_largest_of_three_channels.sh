@@ -4,10 +4,10 @@
 # Seen 2026-11-29, numpy 2.4.6, Python 3.11, an x86-64 processor with AVX-512.
 #
 # `photo.max(axis=2)` of an array (h, w, 3) calls a reduction of three values for every pixel, and a reduction costs the
-# same to begin for three values as for thousands. `np.maximum.reduce([photo[..., i] for i in range(3)])` makes two
-# passes over whole planes, though they are strided views and nothing is copied first; transposing the view to
-# (3, h, w) and reducing axis 0 helps nothing, since numpy puts the axes back in the order of memory. The same holds of
-# `min`, less of `mean` and `sum`. One would expect a factor of two or three from such a layout.
+# same to begin for three values as for thousands. `np.maximum.reduce([photo[..., i] for i in range(3)])` copies the
+# three planes into one array first and is many times as fast all the same; transposing the view to (3, h, w) and
+# reducing axis 0 helps nothing. The same holds of `min`, less of `mean` and `sum`. One would expect a factor of two or
+# three from such a layout.
 #
 # Seen: "axis 2: 2.73 ms, transposed: 2.73 ms, planes: 0.12 ms" for 256 x 300 pixels of float32.
 set -euo pipefail

@@ -178,7 +178,7 @@ def fog(photo: np.ndarray, level: int, draw: np.random.Generator) -> np.ndarray:
 
 def brightness(photo: np.ndarray, level: int, draw: np.random.Generator) -> np.ndarray:
     """More light: the value of HSV rises, hue and saturation stay."""
-    value = photo.max(axis=2, keepdims=True)
+    value = np.maximum.reduce([photo[..., channel] for channel in range(3)])[:, :, None]
     raised = np.minimum(value + (0.1, 0.2, 0.3, 0.4, 0.5)[level], 1)
     return np.where(value > 0, photo / np.maximum(value, 1e-6) * raised, raised)
 
