@@ -14,10 +14,16 @@ from vitrine.memory import collect_often, keep_freed_memory
 BATCH = 128
 # (rows, pixels) to the pixels that a net is shown instead, both (n, 3, h, w) uint8.
 Change = Callable[[np.ndarray, Tensor], Tensor]
+View = Callable[[Tensor, torch.device], Tensor]  # a batch of a store to a net's inputs
 
 
 def run_net(
-    net: nn.Module, store: Inputs, rows: np.ndarray, embeddings: bool = False, change: Change | None = None
+    net: nn.Module,
+    store: Inputs,
+    rows: np.ndarray,
+    embeddings: bool = False,
+    change: Change | None = None,
+    view: View | None = None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Features and scores of some photos, in the order of `rows`, the net in evaluation mode.
 
@@ -27,6 +33,7 @@ def run_net(
         rows: Which, (n,).
         embeddings: Ask for the embeddings before they are compared with the dictionary.
         change: What the net is shown instead.
+        view: How photos are shown; default: as they are.
 
     Returns:
         Features (n, dim) float32 and, by name, (n, m) float32.
@@ -37,12 +44,13 @@ def run_net(
     was_training = net.training
     net.eval()
     ask: Callable[[Tensor], tuple[Tensor, dict[str, Tensor]]] = net.embed if embeddings else net  # type: ignore[assignment]
+    view = view or store.normalised
     features, scores = [], []
     with torch.inference_mode():
         for batch, pixels in store.batches(np.array_split(rows, range(BATCH, len(rows), BATCH))):
             if change is not None:
                 pixels = change(batch, pixels)
-            pooled, named = ask(store.normalised(pixels, device))
+            pooled, named = ask(view(pixels, device))
             features.append(pooled.float().cpu().numpy())
             scores.append({name: value.float().cpu().numpy() for name, value in named.items()})
     net.train(was_training)

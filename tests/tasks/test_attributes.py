@@ -45,9 +45,9 @@ def accuracy(model, catalog):
 
 
 def embedded(folder, store, teacher=None):
-    """What a teacher says, asked anew."""
+    """Where a teacher places photos, (n, D) of unit length, asked anew."""
     store.contents = [f"{uuid.uuid4()}" for _ in range(len(store))]
-    return teacher_embeddings(folder, teacher or load_model(folder)[0], store)[0]
+    return teacher_embeddings(folder, teacher or load_model(folder)[0], store, np.arange(len(store)))[0][:, 0]
 
 
 def test_shapes_and_names(net):
@@ -136,7 +136,7 @@ def test_teaching_leaves_the_teacher_as_it_was(trained, store, was_training):
     before = copy.deepcopy(teacher.state_dict())
     taught = embedded(folder / "teacher colour", store, teacher)
     assert taught.shape == (len(store), 32)
-    assert taught.dtype == np.float32
+    assert taught.dtype == np.float16
     assert teacher.training is was_training
     assert all(torch.equal(own, before[name]) for name, own in teacher.state_dict().items())
     assert not any(module.training for module in load_model(folder / "teacher colour")[0].modules())
@@ -146,8 +146,9 @@ def test_teaching_does_not_depend_on_what_else_is_in_the_batch(trained, store):
     """As it would if batch norm used the batch's own statistics."""
     _, folder = trained
     teacher, _ = load_model(folder / "teacher colour")
-    alone = run_net(teacher, store, np.array([5]), embeddings=True)[1]["colour"]
-    assert np.allclose(alone[0], embedded(folder / "teacher colour", store)[5], atol=1e-4)
+    alone = run_net(teacher, store, np.array([5]), embeddings=True)[1]["colour"][0]
+    taught = embedded(folder / "teacher colour", store)[5]
+    assert np.allclose(alone / np.linalg.norm(alone), taught, atol=1e-3)
 
 
 class TestTeacherLesson:
@@ -205,8 +206,8 @@ class TestStudentLesson:
         net = AttributeNet("resnet18_narrow", 16, {"colour": ["a", "b"]}, 24).eval()
         store = PhotoStore([catalog.uri(image) for image in catalog.table["image"]], 16, workers=1)
         taught = np.eye(24, dtype=np.float32)
-        settings = StudentSettings(image_size=16, batch_size=8, beta=0.0, views=1)
-        objective = student_objective(net, catalog, store, {"colour": taught}, settings, {"colour": ["a", "b"]})
+        settings = StudentSettings(image_size=16, batch_size=8, beta=0.0, views=1, mixup=0)
+        objective = student_objective(net, catalog, store, {"colour": taught[:, None]}, settings, {"colour": ["a", "b"]})
         batches = list(objective.batches(0, 0))
         assert sorted(np.concatenate([rows for rows, _ in batches]).tolist()) == list(range(24))
         rows, pixels = batches[0]
@@ -220,6 +221,39 @@ class TestStudentLesson:
         assert got == pytest.approx(wanted, rel=1e-5)
         assert objective.score() is None
 
+    def test_a_blend_is_to_lie_between_what_the_teacher_says_of_both(self, tmp_path):
+        """Eq. 4 on mixed photos, pair by pair."""
+        catalog = toy_catalog(tmp_path / "toys", photos=12)
+        catalog = catalog.with_table(catalog.table.assign(split="train"))
+        torch.manual_seed(0)
+        net = AttributeNet("resnet18_narrow", 16, {"colour": ["a", "b"]}, 4).eval()
+        store = PhotoStore([catalog.uri(image) for image in catalog.table["image"]], 16, workers=1)
+        taught = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+        settings = StudentSettings(image_size=16, batch_size=12, views=1, mixup=1.0, seed=3)
+        objective = student_objective(net, catalog, store, {"colour": taught[:, None]}, settings, {"colour": ["a", "b"]})
+        (rows, pixels), *_ = objective.batches(0, 0)
+
+        from vitrine.blocks.mixup import mixup
+        from vitrine.data.augment import augment
+
+        with torch.no_grad():
+            got = objective.at(0, 5, (rows, pixels), torch.device("cpu")).item()
+            blends, partners, share = mixup(augment(pixels, (3, 0, 5)), 1.0, (3, 0, 5))
+            placed = net.embed(blends)[1]["colour"].double().numpy()
+        labels = net.dictionaries[0].detach().double().numpy()
+
+        def cosine(a, b):
+            return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+        def apart(e, row):
+            sure = max(0.0, *(cosine(d, taught[row]) for d in labels))
+            return sure * (1 - cosine(e, taught[row]))
+
+        wanted = np.mean(
+            [share * apart(e, rows[i]) + (1 - share) * apart(e, rows[partners[i]]) for i, e in enumerate(placed)]
+        )
+        assert got == pytest.approx(wanted, rel=1e-4)
+
     def test_uncertain_photos_weigh_nothing(self, tmp_path):
         catalog = toy_catalog(tmp_path / "toys", photos=12)
         net = AttributeNet("resnet18_narrow", 16, {"colour": ["a", "b"]}, 4)
@@ -228,7 +262,7 @@ class TestStudentLesson:
         store = PhotoStore([catalog.uri(image) for image in catalog.table["image"]], 16, workers=1)
         taught = np.tile(np.float32([-1, -1, 0, 0]), (12, 1))
         objective = student_objective(
-            net, catalog, store, {"colour": taught}, StudentSettings(image_size=16, views=1), {"colour": []}
+            net, catalog, store, {"colour": taught[:, None]}, StudentSettings(image_size=16, views=1), {"colour": []}
         )
         (batch,) = objective.batches(0, 0)
         assert objective.at(0, 0, batch, torch.device("cpu")).item() == 0
@@ -243,7 +277,7 @@ class TestStudentLesson:
             image_size=16, batch_size=8, views=2, labelled=0.1, unlabelled="x", unlabelled_share=0.2, corrupted=0.2
         )
         taught = np.ones((30, 4), np.float32)
-        objective = student_objective(net, catalog, store, {"colour": taught}, settings, {"colour": ["red", "blue"]})
+        objective = student_objective(net, catalog, store, {"colour": taught[:, None]}, settings, {"colour": ["red", "blue"]})
         batches = list(objective.batches(0, 0))
         assert len(batches) == objective.steps == 10
         rows = np.concatenate([rows for rows, _ in batches])

@@ -5,9 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from vitrine import files
+from vitrine.blocks.cut import cut_off
 from vitrine.catalog import Catalog
+from vitrine.data.feature_store import FeatureStore
 from vitrine.data.photo_store import PhotoStore
 from vitrine.inference import run_net
 from vitrine.predict import load_model
@@ -25,13 +28,40 @@ def own(trained, tmp_path, monkeypatch):
     return Catalog(str(tmp_path / "photos"), catalog.table.iloc[:20].reset_index(drop=True), "v1"), tmp_path / "teacher"
 
 
+def of_unit_length(embeddings):
+    return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+
+
 def ask(catalog, folder, further=()):
     net, config = load_model(folder)
     store = PhotoStore.of_catalog(catalog, config["image_size"], 1, further=further)
-    found, computed = teacher_embeddings(folder, net, store)
+    found, computed = teacher_embeddings(folder, net, store, np.arange(len(store)))
     fresh = run_net(net, store, np.arange(len(store)), embeddings=True)[1]["colour"]
-    assert np.allclose(found, fresh, atol=1e-4)
+    assert found.shape == (len(store), 1, fresh.shape[1])
+    assert np.allclose(found[:, 0], of_unit_length(fresh), atol=1e-3)
     return computed
+
+
+def test_each_view_that_a_student_is_shown_has_its_own(own):
+    catalog, folder = own
+    net, config = load_model(folder)
+    photos = PhotoStore.of_catalog(catalog, config["image_size"], 1)
+    rows = np.array([3, 0, 19, 7])
+    with cut_off(net, 2) as first:
+        store = FeatureStore(photos, first, copies=3)
+        found, computed = teacher_embeddings(folder, net, store, rows)
+        assert computed == 12
+        assert teacher_embeddings(folder, net, store, rows)[1] == 0
+        drawn_by = (5, 6)
+        copies = store.copies_drawn(4, drawn_by)
+        assert len(set(copies.tolist())) > 1
+        with torch.inference_mode():
+            shown = store.augmented(torch.from_numpy(rows), torch.device("cpu"), drawn_by)
+            fresh = net.embed(shown)[1]["colour"].numpy()
+    assert np.allclose(found[rows, copies - 1], of_unit_length(fresh), atol=1e-3)
+    assert not np.allclose(found[rows, 0], found[rows, 1], atol=1e-3)
+    others = np.setdiff1d(np.arange(20), rows)
+    assert not found[others].any()
 
 
 def test_each_photo_is_computed_once(own):

@@ -48,7 +48,7 @@ class FeatureStore:
         self.computed = 0  # maps, by this store
         self._layers = layers.eval()
         self._device = next(layers.parameters()).device
-        self._copies = copies
+        self.copies = copies
         with torch.inference_mode():
             channels, *edges = layers(torch.zeros(1, 3, self.size, self.size, device=self._device)).shape[1:]
         self._entry = np.dtype([("filled", "u1"), ("name", f"S{NAME_BYTES}"), ("map", "<f2", (*edges, channels))])
@@ -71,14 +71,21 @@ class FeatureStore:
 
     def normalised(self, batch: Tensor, device: torch.device) -> Tensor:
         """Maps of photos as they are: rows (n,) to (n, channels, height, width) float32, channels last."""
-        return self._maps(batch.numpy(), np.full(len(batch), PLAIN), device)
+        return self.copy(batch, device, PLAIN)
 
     def augmented(self, batch: Tensor, device: torch.device, seed: tuple[int, ...]) -> Tensor:
         """The same of one of the augmented copies of each photo; which one depends on `seed` alone."""
-        if not self._copies:
-            return self.normalised(batch, device)
-        drawn = torch.randint(1, self._copies + 1, (len(batch),), generator=generator_of(seed))
-        return self._maps(batch.numpy(), drawn.numpy(), device)
+        return self._maps(batch.numpy(), self.copies_drawn(len(batch), seed), device)
+
+    def copies_drawn(self, count: int, seed: tuple[int, ...]) -> np.ndarray:
+        """Which copy `augmented` shows of each of so many photos, (count,) from 1; 0 where there are none."""
+        if not self.copies:
+            return np.full(count, PLAIN)
+        return torch.randint(1, self.copies + 1, (count,), generator=generator_of(seed)).numpy()
+
+    def copy(self, batch: Tensor, device: torch.device, number: int) -> Tensor:
+        """Maps of photos as a copy shows them; 0: as they are."""
+        return self._maps(batch.numpy(), np.full(len(batch), number), device)
 
     def _maps(self, rows: np.ndarray, copies: np.ndarray, device: torch.device) -> Tensor:
         names = [_name(self.contents[row], copy) for row, copy in zip(rows, copies, strict=True)]

@@ -27,7 +27,7 @@ from vitrine.tasks.labels import LabelTask
 from vitrine.training.engine import fit
 from vitrine.training.model import finish, start_config, training_identity, training_notes
 from vitrine.training.objective import Objective
-from vitrine.training.recipe import train_net, trained_part
+from vitrine.training.recipe import train_net, trained_part, trunk_layers
 
 
 def train_teacher(catalog: Catalog, out: Path, settings: TeacherSettings, folder: Path, task: LabelTask[Any]) -> None:
@@ -115,9 +115,8 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
     given = [Path(text) for text in settings.teachers]
     paths = given or _train_teachers(catalog, settings, folder, task)
     torch.manual_seed(settings.seed)
+    teachers: list[tuple[Path, AttributeNet, Settings]] = []
     labels: dict[str, list[str]] = {}
-    dictionaries: dict[str, torch.Tensor] = {}
-    embedded: dict[str, np.ndarray] = {}
     soup = _Soup()
     for path in paths:
         teacher, config = task.load(path)
@@ -128,25 +127,32 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
         kind = teacher.kinds[0]
         if kind in labels:
             raise InputError(f"{path}: a second teacher of {kind}")
-        teacher_store = PhotoStore.of_catalog(catalog, config["image_size"], settings.workers, further=further)
         labels[kind] = config["labels"][kind]
-        dictionaries[kind] = teacher.dictionaries[0].detach().cpu()
+        teachers.append((path, teacher, _start_of(config)))
         soup.add(teacher, config)
-        with trained_part(teacher, teacher_store, _start_of(config)) as shown:
-            embedded[kind], computed = teacher_embeddings(path, teacher, shown)
-        print(
-            f"teacher {kind}: {len(labels[kind])} classes, {computed} of {len(teacher_store)} photos embedded",
-            flush=True,
-        )
-    widths = {len(dictionary[0]) for dictionary in dictionaries.values()}
+    widths = {len(teacher.dictionaries[0][0]) for _, teacher, _ in teachers}
     if len(widths) > 1:
         raise InputError(f"--set teachers: their embeddings differ in length ({', '.join(map(str, sorted(widths)))})")
     net = AttributeNet(settings.backbone, settings.image_size, labels, widths.pop(), settings.weights)
     if settings.trunk != "scratch" and soup.made_of(settings):
         soup.pour_into(net)
-    for parameter, kind in zip(net.dictionaries, net.kinds, strict=True):
-        parameter.data.copy_(dictionaries[kind])
+    for parameter, (_, teacher, _) in zip(net.dictionaries, teachers, strict=True):
+        parameter.data.copy_(teacher.dictionaries[0].detach().cpu())
         parameter.requires_grad_(False)  # the student learns to reach the teachers' label embeddings, not to move them
+    copies = settings.copies if trunk_layers(net.trunk, settings) else 0
+    embedded: dict[str, np.ndarray] = {}
+    for path, teacher, start in teachers:
+        kind = teacher.kinds[0]
+        teacher_store = PhotoStore.of_catalog(catalog, start.image_size, settings.workers, further=further)
+        train = np.flatnonzero(catalog.table["split"] == "train")
+        rows = np.concatenate([train, np.arange(len(catalog), len(teacher_store))])
+        with trained_part(teacher, teacher_store, start.model_copy(update={"copies": copies})) as shown:
+            embedded[kind], computed = teacher_embeddings(path, teacher, shown, rows)
+        views = f"{embedded[kind].shape[1]} views of each of " if copies else ""
+        print(
+            f"teacher {kind}: {len(labels[kind])} classes, {views}{len(rows)} photos embedded, {computed} of them anew",
+            flush=True,
+        )
     store = PhotoStore.of_catalog(catalog, settings.image_size, settings.workers, further=further)
     digest = hashlib.sha256(b"".join((path / "model.safetensors").read_bytes() for path in paths))
     digest.update("\n".join(store.contents[len(catalog) :]).encode())
@@ -160,7 +166,7 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
         objective = student_objective(net, catalog, shown, embedded, settings, labels)
         history = fit(net, objective, faster, folder / "checkpoint.pt", identity, "student")
     config = start_config("attributes", "student", settings, catalog) | {
-        "embedding_dim": len(dictionaries[net.kinds[0]][0]),
+        "embedding_dim": len(net.dictionaries[0][0]),
         "labels": labels,
         "further_data": [source.data_version for source in further],
     }

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from vitrine.blocks.binary_cross_entropy import annotated_binary_cross_entropy
+from vitrine.blocks.mixup import mixup
 from vitrine.blocks.pairwise_ranking import pairwise_ranking_loss
 from vitrine.blocks.weighted_cosine import certainty, distillation_loss
 from vitrine.catalog import Catalog
 from vitrine.data.corruptions import corrupt_some
+from vitrine.data.feature_store import FeatureStore
 from vitrine.data.inputs import Inputs
 from vitrine.data.sampling import Mixture, class_balanced, mixed
 from vitrine.data.truth import attribute_truth, label_matrix, labels_seen, top1_accuracy
@@ -125,24 +127,23 @@ def student_objective(
 ) -> Objective[np.ndarray]:
     """The student: weighted cosine distillation (Eq. 4) on all training photos, annotated or not.
 
-    A teacher embeds the photo as it is. The student sees it under another view
-    each time, or corrupted, and is to place that alike.
+    The student sees a photo under another view each time, or corrupted, and is to place it where the teachers place
+    that view, or the photo as it is where views are made anew. Teachers know their own photos by heart and say little
+    more of them than their labels; so a photo is blended with another one (`mixup`), and the blend is to lie as near
+    to what the teachers say of either as it shows of it.
 
     Args:
         net: The student, its dictionaries already the teachers'.
         catalog: Whose photos.
         store: Those photos, decoded; then those of further catalogs, which have no rows in `catalog`.
-        teacher_embeddings: By attribute type the teacher's embedding of every photo of the store, (photos, D).
+        teacher_embeddings: By attribute type where its teacher places the photos of the store, or each copy of them,
+            (photos, copies or 1, D).
         settings: beta, how photos are mixed, and the common ones.
         labels: The classes of each attribute type.
     """
     split = catalog.table["split"].to_numpy()
     train, further = np.flatnonzero(split == "train"), np.arange(len(split), len(store))
     targets = {kind: torch.from_numpy(embeddings) for kind, embeddings in teacher_embeddings.items()}
-    weights = {
-        kind: certainty(targets[kind], dictionary.detach().cpu(), settings.beta)
-        for kind, dictionary in zip(net.kinds, net.dictionaries, strict=True)
-    }
     matrices = {kind: label_matrix(attribute_truth(catalog.table, kind), labels[kind]) for kind in net.kinds}
     annotated = [train[matrices[kind][train].any(axis=1)] for kind in net.kinds]
     shares = (settings.labelled, settings.unlabelled_share, settings.corrupted)
@@ -156,15 +157,31 @@ def student_objective(
             yield rows, corrupt_some(pixels, part.corrupted, part.draws)
 
     def loss(epoch: int, step: int, rows: np.ndarray, views: Sequence[Tensor], device: torch.device) -> Tensor:
-        _, embeddings = net.embed(views[0])
-        return distillation_loss(
-            embeddings,
-            {kind: targets[kind][rows].to(device) for kind in net.kinds},
-            {kind: weights[kind][rows].to(device) for kind in net.kinds},
-        )
+        drawn_by = (settings.seed, epoch, step)
+        copies = store.copies_drawn(len(rows), drawn_by) if isinstance(store, FeatureStore) else np.zeros_like(rows)
+        blends, partners, share = mixup(views[0], settings.mixup, drawn_by)
+        _, embeddings = net.embed(blends)
+
+        def apart(order: np.ndarray) -> Tensor:
+            taught = {
+                kind: targets[kind][rows[order], _places(copies[order], targets[kind])].to(device).float()
+                for kind in net.kinds
+            }
+            weights = {
+                kind: certainty(taught[kind], dictionary, settings.beta)
+                for kind, dictionary in zip(net.kinds, net.dictionaries, strict=True)
+            }
+            return distillation_loss(embeddings, taught, weights)
+
+        return share * apart(np.arange(len(rows))) + (1 - share) * apart(partners)
 
     score = partial(_mean_top1, net, store, matrices, split)
     return Objective(len(mixture(0)), batches, loss, score, store, settings.seed, scored="mean top1")
+
+
+def _places(copies: np.ndarray, targets: Tensor) -> np.ndarray:
+    """Where the embeddings of copies, counted from 1, stand; of a teacher that saw none, that of the photo."""
+    return copies - 1 if targets.shape[1] > 1 else np.zeros_like(copies)
 
 
 def _steps(photos: int, settings: Settings) -> int:

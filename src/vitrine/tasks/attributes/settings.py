@@ -30,9 +30,8 @@ class StudentSettings(TeacherSettings):
     teachers: Words = Field((), description="teachers' model folders, comma separated; empty = train them first")
     teacher_store: str = Field("", description="folder where finished teachers are kept, and found by a later training")
     beta: float = Field(1.0, ge=0, description="exponent of the certainty weight in Eq. 4")
-    views: int = Field(
-        0, ge=0, description="how often an epoch shows each photo, augmented; 0 = 3 from nothing, else 1"
-    )
+    views: int = Field(3, ge=1, description="how often an epoch shows each photo, augmented")
+    mixup: float = Field(1.0, ge=0, description="photos are blended by shares of Beta(mixup, mixup); 0 = not")
     speed: float = Field(
         0.0, ge=0, description="the student's learning rate over learning_rate; 0 = 3 from nothing, else 1"
     )
@@ -47,9 +46,8 @@ class StudentSettings(TeacherSettings):
         return self.corrupted > 0
 
     def by_start(self, from_nothing: bool) -> dict[str, object]:
-        """A student from nothing needs to see more, and may move faster."""
-        often = 3 if from_nothing else 1
-        return {"views": self.views or often, "speed": self.speed or float(often)}
+        """A student from nothing has to move faster."""
+        return {"speed": self.speed or (3.0 if from_nothing else 1.0)}
 
     @model_validator(mode="after")
     def _some_photos_are_left(self) -> "StudentSettings":

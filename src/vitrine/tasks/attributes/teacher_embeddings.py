@@ -1,4 +1,4 @@
-"""Teachers' embeddings of photos, computed once and kept: a file per teacher, an embedding per photo.
+"""Teachers' embeddings of photos, computed once and kept: a file per teacher, an embedding per photo or view of it.
 
 A photo is known by its content (the SHA-256 that cleaning noted, else its address; and its size and time of change),
 not by its place in a table; a teacher by its tensors. So a changed photo or a retrained teacher is never answered from
@@ -8,46 +8,62 @@ what was kept, new photos cost their own forward pass only, and reordered or red
 import hashlib
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from vitrine import files
+from vitrine.data.feature_store import PLAIN, FeatureStore
 from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import make_room
 from vitrine.inference import run_net
 from vitrine.tasks.attributes.net import AttributeNet
 
-LAYOUT = "1"  # changes when the way photos reach a teacher, or the file, changes
+LAYOUT = "2"  # changes when the way photos reach a teacher, or the file, changes
 MAX_CACHE_BYTES = 4 << 30
 NAME_BYTES = 16  # of a photo's hashed content
 
 
-def teacher_embeddings(folder: Path, teacher: AttributeNet, store: Inputs) -> tuple[np.ndarray, int]:
-    """A teacher's embedding of every photo of a store.
+def teacher_embeddings(folder: Path, teacher: AttributeNet, store: Inputs, rows: np.ndarray) -> tuple[np.ndarray, int]:
+    """Where a teacher places photos: each of the views that a student is shown again and again, if there are such.
 
     Args:
         folder: The teacher's model folder.
         teacher: Its net.
-        store: The photos, at the teacher's size.
+        store: The photos, at the teacher's size; of a `FeatureStore` with copies these are looked at.
+        rows: Which photos, (n,).
 
     Returns:
-        (photos, D) float32, and how many of them had to be computed.
+        (photos of the store, copies or 1, D) float16 of unit length, 0 for photos not asked about; and how many views
+        had to be computed.
     """
     cache = files.cache_folder() / "teacher-embeddings" / f"{_name_of(folder, store.size)}.npz"
-    names = np.array(
-        [hashlib.blake2b(content.encode(), digest_size=NAME_BYTES).hexdigest() for content in store.contents]
-    )
-    embeddings = _read(cache, len(teacher.dictionaries[0][0]))
-    missing = np.array([row for row, name in enumerate(names) if name not in embeddings], np.int64)
-    if len(missing):
-        # Once for each content, however many rows show it.
-        _, first = np.unique(names[missing], return_index=True)
-        missing = missing[np.sort(first)]
-        answered = run_net(teacher, store, missing, embeddings=True)[1][teacher.kinds[0]]
-        embeddings |= dict(zip(names[missing].tolist(), answered, strict=True))
+    dim = len(teacher.dictionaries[0][0])
+    embeddings = _read(cache, dim)
+    copies = store.copies if isinstance(store, FeatureStore) else 0
+    placed = np.zeros((len(store), copies or 1, dim), np.float16)
+    computed = 0
+    for place, copy in enumerate(range(1, copies + 1) or [PLAIN]):
+        names = np.array([_name(store.contents[row], copy) for row in rows])
+        missing = np.flatnonzero([name not in embeddings for name in names.tolist()])
+        if len(missing):
+            # Once for each content, however many rows show it.
+            _, first = np.unique(names[missing], return_index=True)
+            missing = missing[np.sort(first)]
+            view = partial(store.copy, number=copy) if isinstance(store, FeatureStore) else store.normalised
+            answered = run_net(teacher, store, rows[missing], embeddings=True, view=view)[1][teacher.kinds[0]]
+            answered /= np.maximum(np.linalg.norm(answered, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+            embeddings |= dict(zip(names[missing].tolist(), answered.astype(np.float16), strict=True))
+            computed += len(missing)
+        placed[rows, place] = np.stack([embeddings[name] for name in names.tolist()])
+    if computed:
         _write(cache, embeddings)
-    return np.stack([embeddings[name] for name in names.tolist()]), len(missing)
+    return placed, computed
+
+
+def _name(content: str, copy: int) -> str:
+    return hashlib.blake2b(f"{copy} {content}".encode(), digest_size=NAME_BYTES).hexdigest()
 
 
 def _name_of(folder: Path, size: int) -> str:
@@ -64,7 +80,7 @@ def _read(cache: Path, dim: int) -> dict[str, np.ndarray]:
             names, embeddings = kept["photos"], kept["embeddings"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return {}
-    if embeddings.shape != (len(names), dim) or embeddings.dtype != np.float32:
+    if embeddings.shape != (len(names), dim) or embeddings.dtype != np.float16:
         return {}
     return dict(zip(names.tolist(), embeddings, strict=True))
 
