@@ -207,7 +207,9 @@ class TestStudentLesson:
         store = PhotoStore([catalog.uri(image) for image in catalog.table["image"]], 16, workers=1)
         taught = np.eye(24, dtype=np.float32)
         settings = StudentSettings(image_size=16, batch_size=8, beta=0.0, views=1, mixup=0)
-        objective = student_objective(net, catalog, store, {"colour": taught[:, None]}, settings, {"colour": ["a", "b"]})
+        objective = student_objective(
+            net, catalog, store, {"colour": taught[:, None]}, settings, {"colour": ["a", "b"]}
+        )
         batches = list(objective.batches(0, 0))
         assert sorted(np.concatenate([rows for rows, _ in batches]).tolist()) == list(range(24))
         rows, pixels = batches[0]
@@ -230,7 +232,9 @@ class TestStudentLesson:
         store = PhotoStore([catalog.uri(image) for image in catalog.table["image"]], 16, workers=1)
         taught = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
         settings = StudentSettings(image_size=16, batch_size=12, views=1, mixup=1.0, seed=3)
-        objective = student_objective(net, catalog, store, {"colour": taught[:, None]}, settings, {"colour": ["a", "b"]})
+        objective = student_objective(
+            net, catalog, store, {"colour": taught[:, None]}, settings, {"colour": ["a", "b"]}
+        )
         (rows, pixels), *_ = objective.batches(0, 0)
 
         from vitrine.blocks.mixup import mixup
@@ -277,7 +281,9 @@ class TestStudentLesson:
             image_size=16, batch_size=8, views=2, labelled=0.1, unlabelled="x", unlabelled_share=0.2, corrupted=0.2
         )
         taught = np.ones((30, 4), np.float32)
-        objective = student_objective(net, catalog, store, {"colour": taught[:, None]}, settings, {"colour": ["red", "blue"]})
+        objective = student_objective(
+            net, catalog, store, {"colour": taught[:, None]}, settings, {"colour": ["red", "blue"]}
+        )
         batches = list(objective.batches(0, 0))
         assert len(batches) == objective.steps == 10
         rows = np.concatenate([rows for rows, _ in batches])
