@@ -257,7 +257,7 @@ def _optimizer(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
         for decay, matrices in ((settings.weight_decay, True), (0.0, False)):
             parameters = [p for p in trainable if (p.ndim > 1) == matrices]
             groups.append({"params": parameters, "weight_decay": decay, "share": share})
-    return AdamW([group for group in groups if group["params"]], lr=settings.learning_rate)
+    return AdamW([group for group in groups if group["params"]], lr=settings.learning_rate, fused=True)
 
 
 def _read_checkpoint(checkpoint: Path, identity: str) -> dict[str, Any]:
