@@ -56,7 +56,7 @@ def test_augmented_maps_are_those_of_one_view_a_copy(photos, tmp_path):
         got = store.augmented(rows(store, 5), CPU, (0, step))
         views = []
         for copy in (1, 2):
-            draws = feature_store._draws(feature_store._name(photos.contents[5], copy))
+            draws = feature_store._draws(feature_store.copy_name(photos.contents[5], copy))
             views.append(own(transformed(photos.read(np.array([5])), torch.from_numpy(draws[:, None]))).detach())
         near = [torch.allclose(got, view, atol=2e-3) for view in views]
         assert sum(near) == 1
@@ -118,7 +118,8 @@ def test_many_files_are_read_together(photos, tmp_path, monkeypatch):
 def test_a_place_that_was_not_filled_to_its_end_is_no_map(photos, tmp_path):
     store = FeatureStore(photos, layers(), 0, tmp_path / "kept")
     wanted = store.normalised(torch.arange(3), CPU)
-    store._shards[0]["filled"][store._places[feature_store._name(photos.contents[1], 0)][1]] = 0  # killed before this
+    _, slot = store._places[feature_store.copy_name(photos.contents[1], 0)]
+    store._shards[0]["filled"][slot] = 0  # killed before this
     again = FeatureStore(photos, layers(), 0, tmp_path / "kept")
     assert torch.equal(again.normalised(torch.arange(3), CPU), wanted)
     assert again.computed == 1

@@ -9,7 +9,9 @@ import pytest
 import torch
 from toys import OUTLINE, toy_catalog
 
+from vitrine.blocks.cut import cut_off
 from vitrine.catalog import Catalog
+from vitrine.data.feature_store import FeatureStore
 from vitrine.data.photo_store import PhotoStore
 from vitrine.data.truth import label_matrix, top1_accuracy
 from vitrine.errors import InputError
@@ -257,6 +259,31 @@ class TestStudentLesson:
             [share * apart(e, rows[i]) + (1 - share) * apart(e, rows[partners[i]]) for i, e in enumerate(placed)]
         )
         assert got == pytest.approx(wanted, rel=1e-4)
+
+    def test_each_view_is_compared_with_where_the_teacher_places_that_view(self, tmp_path):
+        """Which copy a photo was shown as is told by its maps."""
+        catalog = toy_catalog(tmp_path / "toys", photos=8)
+        catalog = catalog.with_table(catalog.table.assign(split="train"))
+        torch.manual_seed(0)
+        net = AttributeNet("resnet18_narrow", 16, {"colour": ["a", "b"]}, 4).eval()
+        uris = [catalog.uri(image) for image in catalog.table["image"]]
+        photos = PhotoStore(uris, 16, workers=1, contents=uris)
+        taught = np.random.default_rng(0).normal(size=(8, 3, 4)).astype(np.float16)
+        settings = StudentSettings(image_size=16, batch_size=8, beta=0.0, views=1, mixup=0, seed=3)
+        cpu = torch.device("cpu")
+        with cut_off(net, 2) as first, torch.no_grad():
+            store = FeatureStore(photos, first, copies=3, folder=tmp_path / "maps")
+            objective = student_objective(net, catalog, store, {"colour": taught}, settings, {"colour": ["a", "b"]})
+            (rows, batch), *_ = objective.batches(0, 0)
+            got = objective.at(0, 5, (rows, batch), cpu).item()
+            shown = store.augmented(batch, cpu, (3, 0, 5))
+            placed = net.embed(shown.clone())[1]["colour"].double().numpy()  # a ReLU may work in place
+            looks = torch.stack([store.copy(batch, cpu, number) for number in (1, 2, 3)])
+        copies = np.array([next(n for n in range(3) if torch.equal(looks[n, i], shown[i])) for i in range(8)])
+        assert len(set(copies.tolist())) > 1
+        targets = taught[rows, copies].astype(np.float64)
+        cosines = (placed * targets).sum(1) / np.linalg.norm(placed, axis=1) / np.linalg.norm(targets, axis=1)
+        assert got == pytest.approx((1 - cosines).mean(), rel=1e-4)
 
     def test_uncertain_photos_weigh_nothing(self, tmp_path):
         catalog = toy_catalog(tmp_path / "toys", photos=12)

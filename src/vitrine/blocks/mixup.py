@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 
-def mixup(photos: Tensor, alpha: float, seed: tuple[int, ...]) -> tuple[Tensor, np.ndarray, float]:
+def mixup(photos: Tensor, alpha: float, seed: tuple[int, ...]) -> tuple[Tensor, Tensor, float]:
     """Each photo of a batch blended with another of it: share x photo + (1 - share) x partner.
 
     Args:
@@ -17,8 +17,8 @@ def mixup(photos: Tensor, alpha: float, seed: tuple[int, ...]) -> tuple[Tensor, 
         The blends, (n, ...); each one's partner, (n,); the share. A target is to be blended likewise.
     """
     if not alpha:
-        return photos, np.arange(len(photos)), 1.0
+        return photos, torch.arange(len(photos), device=photos.device), 1.0
     random = np.random.default_rng(seed)
-    share, partners = float(random.beta(alpha, alpha)), random.permutation(len(photos))
-    others = photos[torch.from_numpy(partners).to(photos.device)]
-    return others.lerp(photos, share), partners, share
+    share = float(random.beta(alpha, alpha))
+    partners = torch.from_numpy(random.permutation(len(photos))).to(photos.device)
+    return photos[partners].lerp(photos, share), partners, share

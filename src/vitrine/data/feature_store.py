@@ -88,7 +88,7 @@ class FeatureStore:
         return self._maps(batch.numpy(), np.full(len(batch), number), device)
 
     def _maps(self, rows: np.ndarray, copies: np.ndarray, device: torch.device) -> Tensor:
-        names = [_name(self.contents[row], copy) for row, copy in zip(rows, copies, strict=True)]
+        names = [copy_name(self.contents[row], copy) for row, copy in zip(rows, copies, strict=True)]
         places = np.array([self._places.get(name, (-1, -1)) for name in names])
         maps = np.empty((len(rows), *self._entry["map"].shape), np.float16)
         missing = places[:, 0] < 0
@@ -111,7 +111,7 @@ class FeatureStore:
             if copies[part[0]] == PLAIN:
                 seen = PhotoStore.normalised(batch, self._device)
             else:
-                draws = [_draws(_name(self.contents[rows[i]], copies[i])) for i in part]
+                draws = [_draws(copy_name(self.contents[rows[i]], copies[i])) for i in part]
                 seen = transformed(batch, torch.from_numpy(np.stack(draws, axis=1)))
             with torch.inference_mode():
                 maps = self._layers(seen).float().clamp(-HALF, HALF).half()
@@ -169,7 +169,8 @@ def _name_of(layers: nn.Module, size: int) -> str:
     return digest.hexdigest()[:24]
 
 
-def _name(content: str, copy: int) -> bytes:
+def copy_name(content: str, copy: int) -> bytes:
+    """What a copy of a photo is known by: a hash of both, `NAME_BYTES` letters."""
     # Without zero bytes at its end, which numpy's fixed-width bytes cannot tell from none.
     return hashlib.blake2b(f"{copy} {content}".encode(), digest_size=NAME_BYTES // 2).hexdigest().encode()
 

@@ -140,15 +140,16 @@ def train_student(catalog: Catalog, out: Path, settings: StudentSettings, folder
         parameter.data.copy_(teacher.dictionaries[0].detach().cpu())
         parameter.requires_grad_(False)  # the student learns to reach the teachers' label embeddings, not to move them
     copies = settings.copies if trunk_layers(net.trunk, settings) else 0
+    train = np.flatnonzero(catalog.table["split"] == "train")
     embedded: dict[str, np.ndarray] = {}
     for path, teacher, start in teachers:
         kind = teacher.kinds[0]
         teacher_store = PhotoStore.of_catalog(catalog, start.image_size, settings.workers, further=further)
-        train = np.flatnonzero(catalog.table["split"] == "train")
         rows = np.concatenate([train, np.arange(len(catalog), len(teacher_store))])
         with trained_part(teacher, teacher_store, start.model_copy(update={"copies": copies})) as shown:
             embedded[kind], computed = teacher_embeddings(path, teacher, shown, rows)
-        views = f"{embedded[kind].shape[1]} views of each of " if copies else ""
+        count = embedded[kind].shape[1]
+        views = f"{count} views of each of " if count > 1 else ""
         print(
             f"teacher {kind}: {len(labels[kind])} classes, {views}{len(rows)} photos embedded, {computed} of them anew",
             flush=True,

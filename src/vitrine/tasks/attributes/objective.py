@@ -157,23 +157,23 @@ def student_objective(
             yield rows, corrupt_some(pixels, part.corrupted, part.draws)
 
     def loss(epoch: int, step: int, rows: np.ndarray, views: Sequence[Tensor], device: torch.device) -> Tensor:
-        drawn_by = (settings.seed, epoch, step)
+        drawn_by = (settings.seed, epoch, step)  # as `Objective.at` draws the first view
         copies = store.copies_drawn(len(rows), drawn_by) if isinstance(store, FeatureStore) else np.zeros_like(rows)
         blends, partners, share = mixup(views[0], settings.mixup, drawn_by)
         _, embeddings = net.embed(blends)
 
-        def apart(order: np.ndarray) -> Tensor:
-            taught = {
-                kind: targets[kind][rows[order], _places(copies[order], targets[kind])].to(device).float()
-                for kind in net.kinds
-            }
-            weights = {
-                kind: certainty(taught[kind], dictionary, settings.beta)
-                for kind, dictionary in zip(net.kinds, net.dictionaries, strict=True)
-            }
-            return distillation_loss(embeddings, taught, weights)
-
-        return share * apart(np.arange(len(rows))) + (1 - share) * apart(partners)
+        taught = {kind: targets[kind][rows, _places(copies, targets[kind])].to(device).float() for kind in net.kinds}
+        weights = {
+            kind: certainty(taught[kind], dictionary, settings.beta)
+            for kind, dictionary in zip(net.kinds, net.dictionaries, strict=True)
+        }
+        apart = distillation_loss(embeddings, taught, weights)
+        apart_from_partners = distillation_loss(
+            embeddings,
+            {kind: taught[kind][partners] for kind in net.kinds},
+            {kind: weights[kind][partners] for kind in net.kinds},
+        )
+        return share * apart + (1 - share) * apart_from_partners
 
     score = partial(_mean_top1, net, store, matrices, split)
     return Objective(len(mixture(0)), batches, loss, score, store, settings.seed, scored="mean top1")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vitrine import files
-from vitrine.data.feature_store import PLAIN, FeatureStore
+from vitrine.data.feature_store import PLAIN, FeatureStore, copy_name
 from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import make_room
 from vitrine.inference import run_net
@@ -22,7 +22,6 @@ from vitrine.tasks.attributes.net import AttributeNet
 
 LAYOUT = "2"  # changes when the way photos reach a teacher, or the file, changes
 MAX_CACHE_BYTES = 4 << 30
-NAME_BYTES = 16  # of a photo's hashed content
 
 
 def teacher_embeddings(folder: Path, teacher: AttributeNet, store: Inputs, rows: np.ndarray) -> tuple[np.ndarray, int]:
@@ -45,7 +44,7 @@ def teacher_embeddings(folder: Path, teacher: AttributeNet, store: Inputs, rows:
     placed = np.zeros((len(store), copies or 1, dim), np.float16)
     computed = 0
     for place, copy in enumerate(range(1, copies + 1) or [PLAIN]):
-        names = np.array([_name(store.contents[row], copy) for row in rows])
+        names = np.array([copy_name(store.contents[row], copy) for row in rows])
         missing = np.flatnonzero([name not in embeddings for name in names.tolist()])
         if len(missing):
             # Once for each content, however many rows show it.
@@ -62,10 +61,6 @@ def teacher_embeddings(folder: Path, teacher: AttributeNet, store: Inputs, rows:
     return placed, computed
 
 
-def _name(content: str, copy: int) -> str:
-    return hashlib.blake2b(f"{copy} {content}".encode(), digest_size=NAME_BYTES).hexdigest()
-
-
 def _name_of(folder: Path, size: int) -> str:
     digest = hashlib.sha256(f"{LAYOUT} {size}\n".encode())
     for name in ("config.json", "model.safetensors"):
@@ -73,7 +68,7 @@ def _name_of(folder: Path, size: int) -> str:
     return digest.hexdigest()[:24]
 
 
-def _read(cache: Path, dim: int) -> dict[str, np.ndarray]:
+def _read(cache: Path, dim: int) -> dict[bytes, np.ndarray]:
     """Embeddings by photo; none where there is no file, or a damaged one."""
     try:
         with np.load(cache, allow_pickle=False) as kept:
@@ -85,7 +80,7 @@ def _read(cache: Path, dim: int) -> dict[str, np.ndarray]:
     return dict(zip(names.tolist(), embeddings, strict=True))
 
 
-def _write(cache: Path, by_name: dict[str, np.ndarray]) -> None:
+def _write(cache: Path, by_name: dict[bytes, np.ndarray]) -> None:
     embeddings = np.stack(list(by_name.values()))
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
