@@ -86,21 +86,22 @@ TABLES = {
     "taxonomy": Table(
         "taxonomy",
         ("grocery", "fashion", "rendered"),
-        plain(
-            "bcnn", "sscnn", "bcnn-mcr", "sscnn-mcr", "bmtl-rl", "bmtl-ca", "ssmtl-rl", "ssmtl-ca", "modern",
-            "modern-mtl",
-        ),
+        plain("bcnn", "sscnn", "bcnn-mcr", "sscnn-mcr", "bmtl-rl", "bmtl-ca", "ssmtl-rl", "modern", "modern-mtl")
+        | {"ssmtl-ca": ("ssmtl-ca", {"views": 1, "mixup": 0}), "default": ("ssmtl-ca", {})},
         {
             "top1": "top1", "macro_top1": "macro_top1", "top5": "top5", "level1/top1": "level1/top1",
             "mistake_height": "height", "consistency": "agree",
         },
         [
+            ("default", FROZEN, "macro_top1"), ("default", "ssmtl-ca", "macro_top1"), ("default", "ssmtl-ca", "top1"),
             ("ssmtl-ca", "bcnn", "macro_top1"), ("ssmtl-ca", FROZEN, "macro_top1"), ("bcnn-mcr", "bcnn", "top1"),
             ("sscnn", "bcnn", "macro_top1"), ("bmtl-rl", "bcnn", "macro_top1"), ("bmtl-ca", "bmtl-rl", "macro_top1"),
             ("ssmtl-rl", "bmtl-rl", "macro_top1"), ("modern", "bcnn", "macro_top1"),
         ],
         "`height`: how far up the true path a mistake and the truth meet; `agree`: the levels form one path. "
-        "Grocery has no attributes: its `-ca` rows are the nets of `-rl`, with balance for `ssmtl-ca`.",
+        "Grocery has no attributes: its `-ca` rows are the nets of `-rl`, with balance for `ssmtl-ca`. All rows but "
+        "`default` see each photo once a pass, as it is; `default` is `ssmtl-ca` as it is trained by default, with "
+        "blends of two photos and twice the steps.",
     ),
     "representation": Table(
         "representation",

@@ -16,6 +16,14 @@ def test_shuffled_covers_all_rows_once_without_a_batch_of_one(rows):
     assert all(1 < len(batch) <= 9 for batch in batches) or rows == 1
 
 
+@pytest.mark.parametrize("rows", [1, 5, 8, 9])
+def test_shuffled_shows_a_row_again_once_all_were_shown(rows):
+    own = np.arange(rows)
+    order = np.concatenate(shuffled(own, 4, seed=0, epoch=0, views=3))
+    assert all(sorted(order[i : i + rows]) == own.tolist() for i in range(0, 3 * rows, rows))
+    assert rows < 5 or order[:rows].tolist() != order[rows : 2 * rows].tolist()
+
+
 def test_shuffled_is_a_function_of_seed_and_epoch():
     def order(seed, epoch):
         return np.concatenate(shuffled(np.arange(50), 8, seed, epoch)).tolist()

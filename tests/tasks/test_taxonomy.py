@@ -9,6 +9,7 @@ import pytest
 import torch
 from toys import CATEGORIES, OUTLINE, toy_catalog
 
+from vitrine.blocks.mixup import mixup
 from vitrine.catalog import Catalog
 from vitrine.data.augment import augment
 from vitrine.data.photo_store import PhotoStore
@@ -184,18 +185,8 @@ class TestLesson:
         store = PhotoStore([catalog.uri(image) for image in own["image"]], 16, workers=1)
         return net, config, own, objective(net, catalog, store, config, settings)
 
-    def test_photos_without_any_label_are_left_out(self, parts):
-        *_, own = parts
-        ((rows, pixels),) = own.batches(0, 0)
-        assert sorted(rows.tolist()) == [0, 1, *range(3, 24)]  # row 1 says only that some leaf below Round is right
-        assert len(pixels) == 23
-
-    def test_the_loss_equals_equation_5(self, parts):
-        net, config, frame, own = parts
-        ((rows, pixels),) = own.batches(0, 0)
-        with torch.no_grad():
-            got = own.at(0, 0, (rows, pixels), torch.device("cpu")).item()
-            _, scores = net(augment(pixels, (0, 0, 0)))
+    def sum_of_losses(self, config, frame, scores, rows):
+        """Eq. 5, photo by photo, label by label: the i-th scores against the labels of the i-th row."""
         annotated = {kind: sum(cell != "" for cell in frame[f"attr:{kind}"]) for kind in config["labels"]}
         rarest = min(annotated.values())
         total = 0.0
@@ -210,7 +201,40 @@ class TestLesson:
                     total += -math.log(sum(shares)) if shares else 0.0
                 else:
                     total += sum(-weight * math.log(share) / len(shares) for share in shares)
-        assert got == pytest.approx(total / len(rows), rel=1e-5)
+        return total / len(rows)
+
+    def test_photos_without_any_label_are_left_out(self, parts):
+        *_, own = parts
+        ((rows, pixels),) = own.batches(0, 0)
+        assert sorted(rows.tolist()) == [0, 1, *range(3, 24)]  # row 1 says only that some leaf below Round is right
+        assert len(pixels) == 23
+
+    def test_the_loss_equals_equation_5(self, parts):
+        net, config, frame, own = parts
+        ((rows, pixels),) = own.batches(0, 0)
+        with torch.no_grad():
+            got = own.at(0, 0, (rows, pixels), torch.device("cpu")).item()
+            _, scores = net(augment(pixels, (0, 0, 0)))
+        assert got == pytest.approx(self.sum_of_losses(config, frame, scores, rows), rel=1e-5)
+
+    def test_a_blend_is_taught_what_both_of_its_photos_are(self, parts, tmp_path):
+        net, config, frame, _ = parts
+        catalog = toy_catalog(tmp_path / "again", photos=24, size=16).with_table(frame)
+        store = PhotoStore([catalog.uri(image) for image in frame["image"]], 16, workers=1)
+        settings = TaxonomySettings(image_size=16, batch_size=24, hidden=8, attribute_weight=0.7, mixup=1.0, views=2)
+        own = objective(net, catalog, store, config, settings)
+        (rows, pixels), (again, _) = own.batches(0, 0)
+        assert sorted([*rows, *again]) == sorted([0, 1, *range(3, 24)] * 2)
+        assert own.steps == 2
+        net.leaf[2].weight.data *= 50  # a net without opinions would lose as much by any labels
+        with torch.no_grad():
+            got = own.at(0, 7, (rows, pixels), torch.device("cpu")).item()
+            blends, partners, share = mixup(augment(pixels, (0, 0, 7)), 1.0, (0, 0, 7))
+            _, scores = net(blends)
+        losses = [self.sum_of_losses(config, frame, scores, shown) for shown in (rows, rows[partners])]
+        assert 0.02 < share < 0.98
+        assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+        assert got == pytest.approx(share * losses[0] + (1 - share) * losses[1], rel=1e-5)
 
     def test_a_row_cut_short_teaches_its_subtree_and_its_attributes(self, parts):
         net, config, frame, own = parts

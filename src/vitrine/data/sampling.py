@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 
-def shuffled(rows: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """All rows once, shuffled, in batches; a last batch of one joins the one before (batch norm needs two)."""
-    order = np.random.default_rng((seed, epoch)).permutation(rows)
+def shuffled(rows: np.ndarray, batch_size: int, seed: int, epoch: int, views: int = 1) -> list[np.ndarray]:
+    """All rows `views` times, shuffled, in batches; a last batch of one joins the one before (batch norm needs two).
+
+    No row comes again before all have come.
+    """
+    order = in_turns(rows, len(rows) * views, np.random.default_rng((seed, epoch)))
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     if len(batches) > 1 and len(batches[-1]) == 1:
         last = batches.pop()

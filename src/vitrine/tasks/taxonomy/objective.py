@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vitrine.blocks.logit_adjustment import logit_offsets
+from vitrine.blocks.mixup import mixup
 from vitrine.blocks.multitask import (
     annotated_cross_entropy,
     attribute_weights,
@@ -33,7 +34,8 @@ def objective(
     """Eq. 5: the weighted sum of the tasks' losses, each over the photos annotated for it.
 
     A photo whose category stops at an inner node teaches the levels it has, and below them that one of the nodes under
-    it is right. Photos without any label are left out.
+    it is right. Photos without any label are left out. Where photos are blended (`mixup`), a blend is taught what either
+    photo is, by its share.
 
     Raises:
         InputError: if the settings weigh a task that there is none of.
@@ -55,13 +57,22 @@ def objective(
         name: torch.from_numpy(_distribution(matrix)) for name, matrix in matrices.items() if name.startswith("attr:")
     }
     offsets = logit_offsets(_distribution(matrices[LEAF][train]).sum(axis=0).tolist(), settings.logit_adjustment)
-    steps = len(shuffled(train, settings.batch_size, settings.seed, 0))
+
+    def rows_of(epoch: int) -> list[np.ndarray]:
+        return shuffled(train, settings.batch_size, settings.seed, epoch, settings.views)
 
     def batches(epoch: int, first_step: int) -> Iterable[tuple[np.ndarray, Tensor]]:
-        return store.batches(shuffled(train, settings.batch_size, settings.seed, epoch)[first_step:])
+        return store.batches(rows_of(epoch)[first_step:])
 
     def loss(epoch: int, step: int, rows: np.ndarray, views: Sequence[Tensor], device: torch.device) -> Tensor:
-        _, scores = net(views[0])
+        blends, partners, share = mixup(views[0], settings.mixup, (settings.seed, epoch, step))
+        _, scores = net(blends)
+        own = weighted_losses(scores, rows, device)
+        if not settings.mixup:
+            return own
+        return share * own + (1 - share) * weighted_losses(scores, rows[partners.cpu().numpy()], device)
+
+    def weighted_losses(scores: Mapping[str, Tensor], rows: np.ndarray, device: torch.device) -> Tensor:
         terms = []
         for name, allowed in categories.items():
             leaf = name == LEAF
@@ -77,7 +88,7 @@ def objective(
             return None
         return labelled_accuracy(run_net(net, store, validation)[1][LEAF], true_leaves, leaves)[0]
 
-    return Objective(steps, batches, loss, score, store, settings.seed, scored="leaf top1")
+    return Objective(len(rows_of(0)), batches, loss, score, store, settings.seed, scored="leaf top1")
 
 
 def balance(net: nn.Module, catalog: Catalog, store: Inputs, config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

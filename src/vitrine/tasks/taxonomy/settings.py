@@ -20,6 +20,8 @@ class TaxonomySettings(Settings):
     task_weights: Words = Field((), description="single task weights, e.g. level1=0.1,attr:colour=0.5")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the even distribution in the leaves' labels")
     logit_adjustment: float = Field(0.0, ge=0, description="tau: 1 = learn as if all leaves were equally common")
+    views: int = Field(1, ge=1, description="how often an epoch shows each photo, augmented")
+    mixup: float = Field(0.0, ge=0, description="photos are blended by shares of Beta(mixup, mixup); 0 = not")
     balance: bool = Field(False, description="make up for common leaves as far as it costs at most 1 point of top1")
     start: str = Field("", description="an earlier model folder to go on from, with other leaves or labels")
     nets: Words = Field((), description="mcr: finished nets, one per level, coarse to fine; empty = train them first")
@@ -30,6 +32,8 @@ class TaxonomySettings(Settings):
 class BalancedTaxonomySettings(TaxonomySettings):
     """ssmtl-ca, the default: chosen for its accuracy on every leaf, rare ones included."""
 
+    views: int = Field(2, ge=1, description="how often an epoch shows each photo, augmented")
+    mixup: float = Field(1.0, ge=0, description="photos are blended by shares of Beta(mixup, mixup); 0 = not")
     balance: bool = Field(True, description="make up for common leaves as far as it costs at most 1 point of top1")
 
 
