@@ -34,8 +34,8 @@ def objective(
     """Eq. 5: the weighted sum of the tasks' losses, each over the photos annotated for it.
 
     A photo whose category stops at an inner node teaches the levels it has, and below them that one of the nodes under
-    it is right. Photos without any label are left out. Where photos are blended (`mixup`), a blend is taught what either
-    photo is, by its share.
+    it is right. Photos without any label are left out. Where photos are blended (`mixup`), a blend is taught what
+    either photo is, by its share.
 
     Raises:
         InputError: if the settings weigh a task that there is none of.
