@@ -86,8 +86,10 @@ TABLES = {
     "taxonomy": Table(
         "taxonomy",
         ("grocery", "fashion", "rendered"),
-        plain("bcnn", "sscnn", "bcnn-mcr", "sscnn-mcr", "bmtl-rl", "bmtl-ca", "ssmtl-rl", "modern", "modern-mtl")
-        | {"ssmtl-ca": ("ssmtl-ca", {"views": 1, "mixup": 0}), "default": ("ssmtl-ca", {})},
+        plain("bcnn", "sscnn", "bcnn-mcr", "sscnn-mcr", "bmtl-rl", "bmtl-ca", "ssmtl-rl")
+        | {"ssmtl-ca": ("ssmtl-ca", {"views": 1, "mixup": 0})}
+        | plain("modern", "modern-mtl")
+        | {"default": ("ssmtl-ca", {})},
         {
             "top1": "top1", "macro_top1": "macro_top1", "top5": "top5", "level1/top1": "level1/top1",
             "mistake_height": "height", "consistency": "agree",
@@ -100,7 +102,7 @@ TABLES = {
         ],
         "`height`: how far up the true path a mistake and the truth meet; `agree`: the levels form one path. "
         "Grocery has no attributes: its `-ca` rows are the nets of `-rl`, with balance for `ssmtl-ca`. All rows but "
-        "`default` see each photo once a pass, as it is; `default` is `ssmtl-ca` as it is trained by default, with "
+        "`default` see each photo once a pass and unblended; `default` is `ssmtl-ca` as it is trained by default, with "
         "blends of two photos and twice the steps.",
     ),
     "representation": Table(
