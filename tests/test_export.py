@@ -10,6 +10,7 @@ import torch
 from toys import toy_catalog
 
 from vitrine import export, tasks
+from vitrine.blocks import bilinear
 from vitrine.data.pixels import Query
 from vitrine.errors import InputError
 from vitrine.export import exported, session
@@ -84,6 +85,13 @@ def test_every_batch_is_answered_as_by_torch(name):
             assert len(right.records) == len(own.records)
             for line, other in zip(right.records, own.records, strict=True):
                 assert figures(line) == pytest.approx(figures(other), abs=3e-4)
+
+
+def test_bilinear_pooling_in_its_compact_form(monkeypatch):
+    monkeypatch.setattr(bilinear, "MAX_CHANNELS", 0)
+    model = model_of(CONFIGS["bilinear"])
+    assert model.net.pooling.sketch is not None
+    assert exported(model)[1] < 1e-4
 
 
 def figures(line):

@@ -41,15 +41,42 @@ def test_float32_under_autocast():
         assert torch.allclose(BilinearPooling(4)(maps(), LENGTHS), wanted, atol=1e-6)
 
 
+def matrices_of(sketch):
+    """Its two count sketches as matrices (channels, dim), as version 0.1.0 kept them."""
+    first, second = (sketch.count_sketch(torch.eye(sketch.places.shape[1]), which) for which in range(2))
+    return first, second
+
+
 def test_the_sketch_is_the_circular_convolution_of_two_count_sketches():
     torch.manual_seed(0)
     sketch = TensorSketch(5, 7)
-    f = torch.randn(5)
-    a, b = (f @ matrix for matrix in (sketch.first, sketch.second))
-    wanted = [sum(a[i] * b[(k - i) % 7] for i in range(7)) for k in range(7)]
-    assert torch.allclose(sketch(f), torch.stack(wanted), atol=1e-5)
-    for matrix in (sketch.first, sketch.second):
+    rows = torch.randn(3, 5)
+    wanted = torch.zeros(7)
+    for f in rows:
+        a, b = torch.zeros(2, 7)
+        for channel in range(5):
+            a[sketch.places[0, channel]] += sketch.signs[0, channel] * f[channel]
+            b[sketch.places[1, channel]] += sketch.signs[1, channel] * f[channel]
+        wanted += torch.stack([sum(a[i] * b[(k - i) % 7] for i in range(7)) for k in range(7)])
+    assert torch.allclose(sketch(rows), wanted, atol=1e-5)
+    assert set(sketch.signs.flatten().tolist()) <= {-1, 1}
+    for matrix in matrices_of(sketch):
         assert (matrix.abs().sum(dim=1) == 1).all()  # every channel goes to one place
+
+
+def test_gradients_of_the_sketch():
+    torch.manual_seed(0)
+    sketch = TensorSketch(5, 7).double()
+    assert torch.autograd.gradcheck(sketch, torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True))
+
+
+def test_matrices_of_version_0_1_0_load():
+    torch.manual_seed(0)
+    pooling, drawn_otherwise = (BilinearPooling(5, sketch=7) for _ in range(2))
+    first, second = matrices_of(pooling.sketch)
+    drawn_otherwise.load_state_dict({"sketch.first": first, "sketch.second": second})
+    features = maps(5)
+    assert torch.equal(drawn_otherwise(features), pooling(features))
 
 
 @pytest.mark.slow
@@ -57,7 +84,9 @@ def test_inner_products_of_sketches_estimate_those_of_outer_products():
     """<f f^T, g g^T> = <f, g>^2; over many draws the sketch is right on average."""
     torch.manual_seed(0)
     f, g = torch.randn(2, 16)
-    estimates = torch.stack([(own(f) * own(g)).sum() for own in (TensorSketch(16, 64) for _ in range(2000))])
+    estimates = torch.stack(
+        [(own(f[None]) * own(g[None])).sum() for own in (TensorSketch(16, 64) for _ in range(2000))]
+    )
     error = estimates.std() / len(estimates) ** 0.5
     assert abs(estimates.mean() - (f @ g) ** 2) < 4 * error
 
@@ -76,7 +105,7 @@ def test_the_sketch_pools_over_the_listing_like_the_full_form():
     pooling = BilinearPooling(4, sketch=32)
     cells = maps().flatten(2).transpose(1, 2)
     for got, own in zip(pooling(maps(), LENGTHS), torch.split(cells, LENGTHS.tolist()), strict=True):
-        mean = torch.stack([pooling.sketch(cell) for photo in own for cell in photo]).mean(dim=0)
+        mean = torch.stack([pooling.sketch(cell[None]) for photo in own for cell in photo]).mean(dim=0)
         assert torch.allclose(got, F.normalize(mean / (mean.abs() + SMALLEST).sqrt(), dim=0), atol=1e-4)
 
 

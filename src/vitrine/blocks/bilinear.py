@@ -2,6 +2,8 @@
 for wide trunks (Gao et al., Compact Bilinear Pooling, 2016, tensor sketch).
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,7 +39,7 @@ class BilinearPooling(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             cells = features.float().flatten(2).transpose(1, 2)  # (m, hw, c)
             if self.sketch is not None:
-                sums = self.sketch(cells).sum(dim=1)  # (m, sketch)
+                sums = self.sketch(cells)  # (m, sketch)
                 sums = sums if lengths is None else padded(sums, lengths).sum(dim=1)
             else:
                 # (b, longest * hw, c); padding adds nothing
@@ -59,18 +61,32 @@ class TensorSketch(nn.Module):
         dim: Components of the sketch.
     """
 
-    first: Tensor
-    second: Tensor
+    places: Tensor
+    signs: Tensor
 
     def __init__(self, channels: int, dim: int) -> None:
         super().__init__()
         self.dim = dim
-        for name in ("first", "second"):  # both are part of the net: another draw is another net
-            matrix = torch.zeros(channels, dim)
-            signs = torch.randint(0, 2, (channels,)) * 2.0 - 1
-            matrix[torch.arange(channels), torch.randint(0, dim, (channels,))] = signs
-            self.register_buffer(name, matrix)
+        draws = [(torch.randint(0, 2, (channels,)) * 2.0 - 1, torch.randint(0, dim, (channels,))) for _ in range(2)]
+        # Part of the net, (2, channels): another draw is another net.
+        self.register_buffer("signs", torch.stack([signs for signs, _ in draws]))
+        self.register_buffer("places", torch.stack([places for _, places in draws]))
+        self.register_load_state_dict_pre_hook(_from_matrices)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(..., channels) to (..., dim), float32."""
-        return torch.fft.irfft(torch.fft.rfft(rows @ self.first) * torch.fft.rfft(rows @ self.second), n=self.dim)
+        """The sum of the sketches of n vectors, (..., n, channels) to (..., dim), float32."""
+        first, second = (torch.fft.rfft(self.count_sketch(rows, which)) for which in range(2))
+        return torch.fft.irfft((first * second).sum(dim=-2), n=self.dim)
+
+    def count_sketch(self, rows: Tensor, which: int) -> Tensor:
+        """The first or the second, (..., channels) to (..., dim)."""
+        empty = rows.new_zeros(*rows.shape[:-1], self.dim)
+        return empty.index_add(-1, self.places[which], rows * self.signs[which])
+
+
+def _from_matrices(sketch: TensorSketch, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Version 0.1.0 kept each count sketch as a matrix (channels, dim) of mostly zeros."""
+    names = [f"{prefix}{name}" for name in ("first", "second")]
+    if all(name in state for name in names):
+        matrices = torch.stack([state.pop(name) for name in names])
+        state[f"{prefix}signs"], state[f"{prefix}places"] = matrices.sum(dim=2), matrices.abs().argmax(dim=2)
