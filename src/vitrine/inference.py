@@ -11,7 +11,10 @@ from vitrine.data.corruptions import corrupt, photo_seed
 from vitrine.data.inputs import Inputs
 from vitrine.memory import collect_often, keep_freed_memory
 
-BATCH = 128
+BATCH = 128  # photos that are decoded together, and that a GPU is shown at once
+# Of the photos that a CPU is shown at once, 16 of 128 px: what a layer makes of more leaves its caches before the next
+# layer reads it, which takes MobileNetV2 twice the time (docs/performance.md).
+CPU_PIXELS = 16 * 128**2
 # (rows, pixels) to the pixels that a net is shown instead, both (n, 3, h, w) uint8.
 Change = Callable[[np.ndarray, Tensor], Tensor]
 View = Callable[[Tensor, torch.device], Tensor]  # a batch of a store to a net's inputs
@@ -50,11 +53,17 @@ def run_net(
         for batch, pixels in store.batches(np.array_split(rows, range(BATCH, len(rows), BATCH))):
             if change is not None:
                 pixels = change(batch, pixels)
-            pooled, named = ask(view(pixels, device))
-            features.append(pooled.float().cpu().numpy())
-            scores.append({name: value.float().cpu().numpy() for name, value in named.items()})
+            for shown in pixels.split(photos_at_once(store.size, device)):
+                pooled, named = ask(view(shown, device))
+                features.append(pooled.float().cpu().numpy())
+                scores.append({name: value.float().cpu().numpy() for name, value in named.items()})
     net.train(was_training)
     return np.concatenate(features), {name: np.concatenate([batch[name] for batch in scores]) for name in scores[0]}
+
+
+def photos_at_once(size: int, device: torch.device) -> int:
+    """How many photos of `size` x `size` pixels a net is shown at once where nothing is learnt."""
+    return min(BATCH, max(1, CPU_PIXELS // size**2)) if device.type == "cpu" else BATCH
 
 
 def probabilities(scores: np.ndarray, temperature: float, offsets: np.ndarray | float = 0.0) -> np.ndarray:

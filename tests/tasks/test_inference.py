@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from vitrine.catalog.photos import PhotoError
+from vitrine.data.pixels import Pixels
 from vitrine.errors import InputError
-from vitrine.inference import probabilities
+from vitrine.inference import photos_at_once, probabilities, run_net
 from vitrine.predict import apply, load_model, predict
 
 
@@ -140,3 +141,31 @@ def test_where_the_net_looked(trained, tmp_path):
     with pytest.raises(InputError, match="has no saliency map"):
         predict(folder / "student", images, explain=tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_cpu_is_shown_a_few_photos_at_once():
+    """As many as 16 of 128 px have pixels, and one at least; a GPU 128."""
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [photos_at_once(size, cpu) for size in (32, 64, 128, 224, 1024)] == [128, 64, 16, 5, 1]
+    assert photos_at_once(224, gpu) == 128
+
+
+def test_parts_come_back_in_order():
+    class Mean(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(()))
+            self.shown = []
+
+        def forward(self, photos):
+            self.shown.append(len(photos))
+            mean = photos.mean(dim=(1, 2, 3))[:, None]
+            return mean, {"double": 2 * mean}
+
+    pixels = np.random.default_rng(0).integers(0, 256, (150, 128, 128, 3), dtype=np.uint8)
+    store, rows, net = Pixels(pixels), np.random.default_rng(1).permutation(150)[:140], Mean()
+    features, scores = run_net(net, store, rows)
+    assert net.shown == [16] * 8 + [12]
+    wanted = store.normalised(next(store.batches([rows]))[1], torch.device("cpu")).mean(dim=(1, 2, 3))[:, None]
+    assert np.allclose(features, wanted, atol=1e-5)
+    assert np.allclose(scores["double"], 2 * wanted, atol=1e-5)

@@ -20,11 +20,14 @@ from vitrine.data.augment import DRAWS, generator_of, transformed
 from vitrine.data.inputs import to_device
 from vitrine.data.photo_store import PhotoStore, make_room
 
-LAYOUT = "1"  # changes when what is kept of a photo changes
+LAYOUT = "2"  # changes when what is kept of a photo changes
 MAX_CACHE_BYTES = 20 << 30
 SHARD_BYTES = 32 << 20
 NAME_BYTES = 16
 PLAIN = 0  # the number of the copy that is not augmented
+# Photos that layers see at once, always: a convolution of fewer may sum in another order, and then a map would depend
+# on what another process had kept before. On a CPU more than a few leave its caches (see `inference`).
+TOGETHER = {"cpu": 4, "cuda": 32}
 HALF = float(np.finfo(np.float16).max)
 
 
@@ -104,18 +107,20 @@ class FeatureStore:
         """Maps of some photos' copies, (n, height, width, channels) half precision."""
         computed = np.empty((len(rows), *self._entry["map"].shape), np.float16)
         _, pixels = next(self.photos.batches([rows]))
+        count = TOGETHER[self._device.type]
         for part in (np.flatnonzero(copies == PLAIN), np.flatnonzero(copies != PLAIN)):
-            if not len(part):
-                continue
-            batch = pixels[torch.from_numpy(part)].to(self._device)
-            if copies[part[0]] == PLAIN:
-                seen = PhotoStore.normalised(batch, self._device)
-            else:
-                draws = [_draws(copy_name(self.contents[rows[i]], copies[i])) for i in part]
-                seen = transformed(batch, torch.from_numpy(np.stack(draws, axis=1)))
-            with torch.inference_mode():
-                maps = self._layers(seen).float().clamp(-HALF, HALF).half()
-            computed[part] = maps.permute(0, 2, 3, 1).cpu().numpy()
+            for start in range(0, len(part), count):
+                some = part[start : start + count]
+                filled = np.resize(some, count)  # where there are fewer, again from the first
+                batch = pixels[torch.from_numpy(filled)].to(self._device)
+                if copies[part[0]] == PLAIN:
+                    seen = PhotoStore.normalised(batch, self._device)
+                else:
+                    draws = [_draws(copy_name(self.contents[rows[i]], copies[i])) for i in filled]
+                    seen = transformed(batch, torch.from_numpy(np.stack(draws, axis=1)))
+                with torch.inference_mode():
+                    maps = self._layers(seen).float().clamp(-HALF, HALF).half()
+                computed[some] = maps[: len(some)].permute(0, 2, 3, 1).cpu().numpy()
         self.computed += len(rows)
         return computed
 

@@ -21,12 +21,11 @@ from vitrine.data.photo_store import PhotoStore
 from vitrine.data.pixels import Pixels, Query
 from vitrine.errors import InputError
 from vitrine.evaluation.frozen import FrozenNet, fitted, rows_to_fit
+from vitrine.inference import photos_at_once
 from vitrine.predictions import LabelPredictions, ListingPredictions, PhotoPredictions, Reply
 from vitrine.tasks.authenticity.decision import ASK, AUTHENTIC, COUNTERFEIT, verdicts
 from vitrine.tasks.authenticity.metrics import VIEW_LISTINGS
 from vitrine.tasks.authenticity.net import LABELS, ListingOutput
-
-BATCH = 128  # photos
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def ask(net: nn.Module, store: Inputs, bags: Sequence[Bag], views: Sequence[str]
     was_training = net.training
     net.eval()
     outputs: list[ListingOutput] = []
-    batches = packed([len(bag) for bag in bags], BATCH)
+    batches = packed([len(bag) for bag in bags], photos_at_once(store.size, device))
     with torch.inference_mode():
         for batch, (_, pixels) in zip(batches, store.batches(rows_of(bags, batch) for batch in batches), strict=True):
             photos = store.normalised(pixels, device)
