@@ -1,13 +1,16 @@
 """The tasks of a DAG on this machine: each as soon as what it waits for is done, two processes at a time.
 
 kfp.local 2.17.0 runs one task of a DAG after the other, whether or not they know of each other, and only the rounds of
-a loop side by side.
+a loop side by side. Of tasks that wait for a process that one comes first which most others wait for, one behind the
+other: a student can begin once all of its teachers have ended, and a net beside them at any time.
 """
 
 import contextlib
 import contextvars
+import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -18,8 +21,9 @@ from kfp.local.orchestrator.orchestrator_utils import OrchestratorUtils
 from kfp.local.status import Status
 from kfp.pipeline_spec.pipeline_spec_pb2 import ComponentSpec, PipelineTaskSpec
 
-AT_ONCE = 2  # processes of steps; also of a loop's rounds in kfp.local
+AT_ONCE = 2  # processes of steps
 NEEDED = 2 << 30  # bytes that must be free for a step to begin beside another; see the peaks in docs/performance.md
+SETTLES = 0.1  # seconds in which all tasks have come that are ready when another ends
 ALWAYS = PipelineTaskSpec.TriggerPolicy.TriggerStrategy.ALL_UPSTREAM_TASKS_COMPLETED
 
 
@@ -42,6 +46,7 @@ class Interruption(threading.Event):
 
 interrupted = Interruption()
 _beside: contextvars.ContextVar[bool] = contextvars.ContextVar("beside", default=False)
+_behind: contextvars.ContextVar[int] = contextvars.ContextVar("behind", default=0)
 
 
 def has_company() -> bool:
@@ -54,10 +59,15 @@ def has_company() -> bool:
 
 
 class Slots:
-    """How many processes may be at work: `AT_ONCE`, and one where memory is short."""
+    """How many processes may be at work: `AT_ONCE`, and one where memory is short.
+
+    The task of this thread that most others wait for, one behind the other, comes first; of two alike the earlier.
+    """
 
     def __init__(self, free: Callable[[], int]) -> None:
         self._free, self._taken, self._change = free, 0, threading.Condition()
+        self._waiting: set[tuple[int, int]] = set()
+        self._arrivals = itertools.count()
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
@@ -67,17 +77,29 @@ class Slots:
             KeyboardInterrupt: if the run is ended meanwhile.
         """
         with self._change:
-            while self._taken and (self._taken >= AT_ONCE or self._free() < NEEDED):
-                self._change.wait()
-            if interrupted.is_set():
-                raise KeyboardInterrupt
-            self._taken += 1
+            place = (-_behind.get(), next(self._arrivals))
+            self._waiting.add(place)
+        if has_company():
+            time.sleep(SETTLES)
+        with self._change:
+            try:
+                while self._full() or min(self._waiting) != place:
+                    self._change.wait()
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+                self._taken += 1
+            finally:
+                self._waiting.remove(place)
+                self._change.notify_all()
         try:
             yield
         finally:
             with self._change:
                 self._taken -= 1
                 self._change.notify_all()
+
+    def _full(self) -> bool:
+        return bool(self._taken) and (self._taken >= AT_ONCE or self._free() < NEEDED)
 
 
 def free_memory() -> int:
@@ -136,7 +158,7 @@ def run_dag(
         """Runs a task; whether it ended well."""
         if not task.trigger_policy.condition and orchestrator._has_valid_iterator(task):
             return not orchestrator._run_parallel_for_task(
-                task_name=name, task_spec=task, parallel_executor=orchestrator.ParallelExecutor(), **known
+                task_name=name, task_spec=task, parallel_executor=Rounds(), **known
             )
         outputs, status = orchestrator.execute_task(task_name=name, task_spec=task, **known)
         store.put_task_status(name, "SUCCEEDED" if status == Status.SUCCESS else "FAILED")
@@ -157,10 +179,41 @@ def run_dag(
     return OrchestratorUtils.get_dag_outputs(dag_component_spec.dag.outputs, io_store=store), Status.SUCCESS
 
 
+class Rounds:
+    """Stands for kfp.local's `ParallelExecutor`: the rounds of a loop, which `Slots` lets begin and not two threads."""
+
+    def execute_parallel_tasks(
+        self,
+        tasks: Sequence[tuple[str, PipelineTaskSpec]],
+        io_store: IOStore,
+        fail_stack: list[str],
+        parallelism_limit: int = 0,
+        **known: Any,
+    ) -> tuple[dict[str, dict[str, Any]], Status]:
+        """What each round gives, and whether all ended well."""
+        given = known | {"io_store": io_store, "fail_stack": fail_stack}
+        with ThreadPoolExecutor(parallelism_limit or len(tasks)) as pool:
+            running = {
+                name: pool.submit(
+                    contextvars.copy_context().run, orchestrator.execute_task, task_name=name, task_spec=task, **given
+                )
+                for name, task in tasks
+            }
+        ended = {name: future.result() for name, future in running.items()}
+        failed = [name for name, (_, status) in ended.items() if status != Status.SUCCESS]
+        if failed:
+            fail_stack.append(failed[0])
+            return {}, Status.FAILURE
+        for name, (outputs, _) in ended.items():
+            for key, output in outputs.items():
+                io_store.put_task_output(name, key, output)
+        return {name: outputs for name, (outputs, _) in ended.items()}, Status.SUCCESS
+
+
 def _run_all(tasks: dict[str, PipelineTaskSpec], store: IOStore, run: Callable[[str, PipelineTaskSpec], bool]) -> bool:
     """Runs each task once those it depends on are done; whether any failed or had to be left out."""
     waiting, running, failed, left = dict(tasks), dict[Future[bool], str](), set[str](), set[str]()
-    others = unordered(tasks)
+    others, after = unordered(tasks), longest_behind(tasks)
     with ThreadPoolExecutor(max(1, len(tasks))) as pool, _told_of_interruptions():
         while waiting or running:
             ahead = {*waiting, *running.values()}
@@ -178,6 +231,7 @@ def _run_all(tasks: dict[str, PipelineTaskSpec], store: IOStore, run: Callable[[
             for name, task in begun.items():
                 context = contextvars.copy_context()
                 context.run(_beside.set, has_company() or bool(others[name] - left))
+                context.run(_behind.set, _behind.get() + after[name])
                 running[pool.submit(context.run, run, name, task)] = name
             if not ready:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -211,6 +265,15 @@ def unordered(tasks: Mapping[str, PipelineTaskSpec]) -> dict[str, set[str]]:
         return one == other or one in ahead_of(other) or other in ahead_of(one)
 
     return {name: {other for other in tasks if not either_way(name, other)} for name in tasks}
+
+
+def longest_behind(tasks: Mapping[str, PipelineTaskSpec]) -> dict[str, int]:
+    """How many tasks wait for each, one behind the other."""
+
+    def behind(name: str) -> int:
+        return max((1 + behind(other) for other in tasks if name in tasks[other].dependent_tasks), default=0)
+
+    return {name: behind(name) for name in tasks}
 
 
 def _is_exit(task: PipelineTaskSpec) -> bool:

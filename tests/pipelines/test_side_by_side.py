@@ -1,15 +1,28 @@
 """The order that tasks of a DAG are run in on this machine, and how many at a time."""
 
+import contextvars
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from kfp.local.io import IOStore
+from kfp.local.status import Status
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineTaskSpec
 
 from pipelines import side_by_side
 from pipelines.packages import load
-from pipelines.side_by_side import NEEDED, Slots, _run_all, cores_of_one, free_memory, has_company, unordered
+from pipelines.side_by_side import (
+    NEEDED,
+    Rounds,
+    Slots,
+    _run_all,
+    cores_of_one,
+    free_memory,
+    has_company,
+    longest_behind,
+    unordered,
+)
 
 
 def tasks(**needs: str) -> dict[str, PipelineTaskSpec]:
@@ -146,6 +159,81 @@ def test_no_more_processes_than_slots_and_one_where_memory_is_short(free, most):
     for thread in threads:
         thread.join()
     assert (len(seen), max(seen)) == (6, most)
+
+
+def test_what_most_wait_for_comes_first_whichever_came_first():
+    """Two branches: a net and its judging, and three teachers, their student and its judging."""
+    slots, begun = Slots(lambda: NEEDED - 1), []  # one at a time
+
+    def step(name: str) -> None:
+        with slots.one():
+            begun.append(name)
+            time.sleep(0.05)
+
+    def branch(*names: str):
+        def run(name: str, task: PipelineTaskSpec) -> bool:
+            if name != "teachers":
+                step(name)
+                return True
+            with ThreadPoolExecutor(3) as pool:
+                for number in range(3):
+                    pool.submit(contextvars.copy_context().run, step, f"teacher {number}")
+            return True
+
+        return not _run_all(tasks(**dict(zip(names, ("", *names), strict=False))), IOStore(), run)
+
+    def both(name: str, task: PipelineTaskSpec) -> bool:
+        return branch("net", "judge 2") if name == "b" else branch("teachers", "student", "judge")
+
+    assert not _run_all(tasks(b="", a=""), IOStore(), both)
+    assert sorted(begun[:3]) == ["teacher 0", "teacher 1", "teacher 2"]
+    assert set(begun[3:5]) == {"student", "net"}
+    assert set(begun[5:]) == {"judge", "judge 2"}
+
+
+def test_how_many_wait_one_behind_the_other():
+    assert longest_behind(DIAMOND) == {"start": 3, "scan": 2, "clean": 1, "validate": 1, "plan": 0}
+    assert longest_behind(tasks(a="", b="", c="a b", d="a")) == {"a": 1, "b": 1, "c": 0, "d": 0}
+
+
+def test_rounds_of_a_loop_all_wait_for_room_and_know_what_waits_for_them(monkeypatch):
+    seen, together = [], threading.Barrier(5, timeout=10)
+
+    def execute(task_name: str, **given: object) -> tuple[dict[str, object], Status]:
+        seen.append((has_company(), given["components"]))
+        together.wait()
+        return {"model": task_name.upper()}, Status.SUCCESS
+
+    monkeypatch.setattr(side_by_side.orchestrator, "execute_task", execute)
+    store, rounds = IOStore(), [(f"round-iteration-{i}", PipelineTaskSpec()) for i in range(5)]
+    token = side_by_side._beside.set(True)
+    try:
+        outputs, status = Rounds().execute_parallel_tasks(
+            tasks=rounds, io_store=store, fail_stack=[], components="their own"
+        )
+    finally:
+        side_by_side._beside.reset(token)
+    assert status == Status.SUCCESS
+    assert list(outputs) == [name for name, _ in rounds]
+    assert seen == [(True, "their own")] * 5
+    assert store.get_task_output("round-iteration-3", "model") == "ROUND-ITERATION-3"
+
+
+def test_a_round_that_fails_fails_the_loop_once_the_others_have_ended(monkeypatch):
+    ended = []
+
+    def execute(task_name: str, **_: object) -> tuple[dict[str, object], Status]:
+        ended.append(task_name)
+        return {}, Status.FAILURE if task_name == "b" else Status.SUCCESS
+
+    monkeypatch.setattr(side_by_side.orchestrator, "execute_task", execute)
+    rounds, failed = [(name, PipelineTaskSpec()) for name in "abc"], ["before"]
+    _, status = Rounds().execute_parallel_tasks(
+        tasks=rounds, io_store=IOStore(), fail_stack=failed, parallelism_limit=1
+    )
+    assert status == Status.FAILURE
+    assert failed == ["before", "b"]
+    assert ended == ["a", "b", "c"]
 
 
 def test_memory_and_cores_are_those_of_the_machine():
