@@ -180,7 +180,7 @@ def run_dag(
 
 
 class Rounds:
-    """Stands for kfp.local's `ParallelExecutor`: the rounds of a loop, which `Slots` lets begin and not two threads."""
+    """Stands for kfp.local's `ParallelExecutor`: all rounds of a loop at once, since `Slots` says which begin."""
 
     def execute_parallel_tasks(
         self,
@@ -191,14 +191,14 @@ class Rounds:
         **known: Any,
     ) -> tuple[dict[str, dict[str, Any]], Status]:
         """What each round gives, and whether all ended well."""
-        given = known | {"io_store": io_store, "fail_stack": fail_stack}
+
+        def run(name: str, task: PipelineTaskSpec) -> tuple[dict[str, Any], Status]:
+            return orchestrator.execute_task(
+                task_name=name, task_spec=task, io_store=io_store, fail_stack=fail_stack, **known
+            )
+
         with ThreadPoolExecutor(parallelism_limit or len(tasks)) as pool:
-            running = {
-                name: pool.submit(
-                    contextvars.copy_context().run, orchestrator.execute_task, task_name=name, task_spec=task, **given
-                )
-                for name, task in tasks
-            }
+            running = {name: pool.submit(contextvars.copy_context().run, run, name, task) for name, task in tasks}
         ended = {name: future.result() for name, future in running.items()}
         failed = [name for name, (_, status) in ended.items() if status != Status.SUCCESS]
         if failed:
