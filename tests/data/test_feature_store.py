@@ -68,6 +68,14 @@ def test_a_map_is_the_same_to_the_bit_whatever_is_computed_with_it(tmp_path):
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_map_is_the_same_inside_of_a_step_in_bfloat16_and_outside(photos, tmp_path, number):
+    inside, outside = (FeatureStore(photos, layers(), 1, tmp_path / name) for name in ("inside", "outside"))
+    with torch.autocast("cpu", torch.bfloat16):
+        got = inside.copy(torch.arange(12), CPU, number)
+    assert torch.equal(got, outside.copy(torch.arange(12), CPU, number))
+
+
 def test_augmented_maps_are_those_of_one_view_a_copy(photos, tmp_path):
     own = layers()
     store = FeatureStore(photos, own, 2, tmp_path / "kept")

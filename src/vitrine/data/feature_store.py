@@ -104,7 +104,10 @@ class FeatureStore:
         return to_device(torch.from_numpy(maps), device).float().permute(0, 3, 1, 2)
 
     def _compute(self, rows: np.ndarray, copies: np.ndarray) -> np.ndarray:
-        """Maps of some photos' copies, (n, height, width, channels) half precision."""
+        """Maps of some photos' copies, (n, height, width, channels) half precision.
+
+        Products are taken at 32 bits whatever the step that asks takes its own in: the next to ask may be another.
+        """
         computed = np.empty((len(rows), *self._entry["map"].shape), np.float16)
         _, pixels = next(self.photos.batches([rows]))
         count = TOGETHER[self._device.type]
@@ -118,7 +121,7 @@ class FeatureStore:
                 else:
                     draws = [_draws(copy_name(self.contents[rows[i]], copies[i])) for i in filled]
                     seen = transformed(batch, torch.from_numpy(np.stack(draws, axis=1)))
-                with torch.inference_mode():
+                with torch.inference_mode(), torch.autocast(self._device.type, enabled=False):
                     maps = self._layers(seen).float().clamp(-HALF, HALF).half()
                 computed[some] = maps[: len(some)].permute(0, 2, 3, 1).cpu().numpy()
         self.computed += len(rows)
