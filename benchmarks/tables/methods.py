@@ -455,7 +455,11 @@ Written by
 training, {MOST["validation"]} validation and {MOST["test"]:,} test rows of each set, the same for all runs. Percent on
 the test rows: the mean over seeds and, after ±, their standard deviation. `frozen`: the same weights with nothing
 trained but a logistic regression (matching, representation: cosine). s: processor time of a training and its two
-measurements. Every run is a line of [methods.jsonl](methods.jsonl); what is missing was not run yet.
+measurements; {sum(line["seconds"] for line in lines) / 3600:.1f} hours in all. Every run is a line of
+[methods.jsonl](methods.jsonl). Cut: seeds, where a row has fewer than three.
+
+Runs of code 637789b learnt from maps of the frozen lower half at 32 bits, earlier ones from maps in bfloat16; all were
+measured at 32 bits.
 """
     for table in TABLES.values():
         for data in table.data:
