@@ -132,7 +132,7 @@ def run_pipeline(
         if runner == "docker":
             pipeline, where = in_containers(name, arguments, runs)
         else:
-            stack.enter_context(_side_by_side(record))
+            stack.enter_context(_side_by_side(record, sieve))
         if forked.THREADS not in os.environ:
             share_cores(pipeline.pipeline_spec, os.cpu_count() or 1)
         local.init(
@@ -171,7 +171,7 @@ def share_cores(spec: PipelineSpec, cores: int) -> None:
 
 
 @contextlib.contextmanager
-def _side_by_side(record: BinaryIO) -> Iterator[None]:
+def _side_by_side(record: BinaryIO, sieve: "_Sieve") -> Iterator[None]:
     """Makes kfp.local 2.17.0 run steps side by side that do not wait for one another, each as a fork where it is safe.
 
     Its own contexts around a step replace the root logger's handlers and `print` and put back what they found, which is
@@ -179,6 +179,7 @@ def _side_by_side(record: BinaryIO) -> Iterator[None]:
 
     Args:
         record: The run's log.
+        sieve: Is told when a step has room.
     """
     handler = logging.StreamHandler(sys.stdout)
     layout = "%(asctime)s - %(levelname)s - %(message)s"
@@ -189,6 +190,7 @@ def _side_by_side(record: BinaryIO) -> Iterator[None]:
     anew, cores = subprocess_task_handler.run_local_subprocess, os.cpu_count() or 1
     slots = Slots(free_memory)
     interrupted.clear()
+    sieve.waits = True
 
     with contextlib.ExitStack() as stack:
         parent = stack.enter_context(forked.Parent(record)) if forked.AVAILABLE else None
@@ -200,6 +202,7 @@ def _side_by_side(record: BinaryIO) -> Iterator[None]:
             if has_company() and forked.THREADS not in os.environ:
                 own.setdefault(forked.THREADS, str(cores_of_one(cores)))
             with slots.one():
+                sieve.starts()
                 if parent and forked.runs_step(full_command):
                     with contextlib.suppress(forked.Gone):  # out of memory, say; then as elsewhere
                         return parent.run(full_command, os.environ | own, lambda line: sys.stdout.write(f"    {line}"))
@@ -340,6 +343,7 @@ class _Sieve(io.TextIOBase):
         self.failed: list[str] = []
         self.wrong_input = ""
         self.summary = ""
+        self.waits = False  # whether a step that kfp.local has begun with still waits for room
         self.last_lines: dict[str, list[str]] = {}  # of each step that failed
 
     def write(self, text: str) -> int:
@@ -356,6 +360,13 @@ class _Sieve(io.TextIOBase):
         """Says that this thread begins a step."""
         self._own.lines = collections.deque(maxlen=LAST_LINES)
         self._own.wrong = ""
+
+    def starts(self) -> None:
+        """Says that the step of this thread, which kfp.local has begun with, has room."""
+        with self._lock:
+            if not self._verbose:
+                self._say(f"> {self._own.task}")
+                self._terminal.flush()
 
     def refused(self) -> bool:
         """Whether the step of this thread said that its input cannot be used, or that a disk takes no more."""
@@ -381,6 +392,8 @@ class _Sieve(io.TextIOBase):
             self.failed.remove(again[1])
             if self.wrong_input == getattr(self._own, "wrong", ""):  # else another step's, beside this one
                 self.wrong_input = ""
+        if starts := STARTS.search(line):
+            self._own.task = starts[1]
         if summary := SUMMARY.match(line):
             self.summary = summary[1]
         if wrong := WRONG.match(line):
@@ -399,7 +412,7 @@ class _Sieve(io.TextIOBase):
             self._say(f"  {matched[1]}")
         elif again:
             self._say(f"  {again[1]} failed; it is tried again in {float(again[2]):.0f} s")
-        elif starts := STARTS.search(line):
+        elif starts and not self.waits:
             self._say(f"> {starts[1]}")
         elif reused := REUSED.search(line):
             self._say(f"> {reused[1]} (done before)")

@@ -41,6 +41,17 @@ def loaded(tmp_path):
     return _Sieve(terminal, record, tmp_path, False, tmp_path / "last.json"), terminal
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_step_is_told_of_once_it_has_room(tmp_path, waits):
+    sieve, terminal = loaded(tmp_path)
+    sieve.waits = waits
+    sieve.write("07:00:00.000 - INFO - Executing task 'train-2'\n")
+    assert terminal.getvalue() == ("" if waits else "> train-2\n")
+    if waits:
+        sieve.starts()
+        assert terminal.getvalue() == "> train-2\n"
+
+
 class Steps:
     """`execute_single_task` of kfp.local, whose steps say something and fail."""
 
