@@ -1,12 +1,17 @@
 """Maps of frozen layers: those the layers make, computed once, found again by content, never half written."""
 
+import hashlib
+import os
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
 from vitrine.blocks.backbones import build_backbone
+from vitrine.catalog import Catalog
 from vitrine.data import feature_store
 from vitrine.data.augment import normalise, transformed
 from vitrine.data.feature_store import FeatureStore
@@ -55,7 +60,7 @@ def test_a_map_is_the_same_to_the_bit_whatever_is_computed_with_it(tmp_path):
     trunk = build_backbone("mobilenet_v2", 128, "auto")[0].to(memory_format=torch.channels_last)
     pixels = np.random.default_rng(0).integers(0, 256, (20, 128, 128, 3), dtype=np.uint8)
     photos = Pixels(pixels)
-    photos.contents = list(map(str, range(20)))
+    photos.contents, photos.name = list(map(str, range(20))), str
     together, alone = (FeatureStore(photos, trunk[:14], 2, tmp_path / name) for name in ("together", "alone"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -66,6 +71,24 @@ def test_a_map_is_the_same_to_the_bit_whatever_is_computed_with_it(tmp_path):
                 assert torch.equal(alone.copy(torch.tensor([row]), CPU, number)[0], whole[row])
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("cleaned", [True, False])
+def test_a_copy_looks_the_same_wherever_the_photo_lies_and_whenever_it_came_there(tmp_path, cleaned):
+    """A clone of the data, or the same objects on S3, are to come to the same model."""
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 16, 3), dtype=np.uint8)
+    maps = []
+    for place, time in (("here", 1e9), ("elsewhere", 2e9)):
+        path = tmp_path / place / "photo.png"
+        path.parent.mkdir()
+        Image.fromarray(pixels).save(path)
+        os.utime(path, (time, time))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        table = pd.DataFrame({"image": ["photo.png"]} | ({"sha256": [digest]} if cleaned else {}))
+        store = FeatureStore(PhotoStore.of_catalog(Catalog(str(path.parent), table), 16), layers(), 1)
+        maps.append(store.copy(torch.tensor([0]), CPU, 1))
+        assert store.computed == 1  # not taken from what was kept of the other file
+    assert torch.equal(*maps)
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -84,7 +107,7 @@ def test_augmented_maps_are_those_of_one_view_a_copy(photos, tmp_path):
         got = store.augmented(rows(store, 5), CPU, (0, step))
         views = []
         for copy in (1, 2):
-            draws = feature_store._draws(feature_store.copy_name(photos.contents[5], copy))
+            draws = feature_store._draws(feature_store.copy_name("5.png", copy))
             views.append(own(transformed(photos.read(np.array([5])), torch.from_numpy(draws[:, None]))).detach())
         near = [torch.allclose(got, view, atol=2e-3) for view in views]
         assert sum(near) == 1

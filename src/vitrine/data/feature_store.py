@@ -20,7 +20,7 @@ from vitrine.data.augment import DRAWS, generator_of, transformed
 from vitrine.data.inputs import to_device
 from vitrine.data.photo_store import PhotoStore, make_room
 
-LAYOUT = "2"  # changes when what is kept of a photo changes
+LAYOUT = "3"  # changes when what is kept of a photo changes
 MAX_CACHE_BYTES = 20 << 30
 SHARD_BYTES = 32 << 20
 NAME_BYTES = 16
@@ -119,7 +119,7 @@ class FeatureStore:
                 if copies[part[0]] == PLAIN:
                     seen = PhotoStore.normalised(batch, self._device)
                 else:
-                    draws = [_draws(copy_name(self.contents[rows[i]], copies[i])) for i in filled]
+                    draws = [_draws(copy_name(self.photos.name(rows[i]), copies[i])) for i in filled]
                     seen = transformed(batch, torch.from_numpy(np.stack(draws, axis=1)))
                 with torch.inference_mode(), torch.autocast(self._device.type, enabled=False):
                     maps = self._layers(seen).float().clamp(-HALF, HALF).half()
@@ -184,5 +184,5 @@ def copy_name(content: str, copy: int) -> bytes:
 
 
 def _draws(name: bytes) -> np.ndarray:
-    """The random view of a copy, (`DRAWS`,) float32: the same wherever it is made."""
+    """The random view of a copy, (`DRAWS`,) float32: the same wherever it is made, whenever the photo came there."""
     return np.random.default_rng(list(name)).random(DRAWS, np.float32)

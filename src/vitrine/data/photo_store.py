@@ -99,6 +99,10 @@ class PhotoStore:
     def __len__(self) -> int:
         return len(self._uris)
 
+    def name(self, row: int) -> str:
+        """What a photo is called wherever its file lies and whenever it came there: its SHA-256, or the file's name."""
+        return self._digests[row] or self._uris[row].rpartition("/")[2]
+
     def read(self, indices: np.ndarray) -> Tensor:
         """Decoded photos of some rows: (n, 3, size, size) uint8, channels last in memory."""
         rows = np.asarray(indices)

@@ -20,7 +20,7 @@ from vitrine.data.photo_store import make_room
 from vitrine.inference import run_net
 from vitrine.tasks.attributes.net import AttributeNet
 
-LAYOUT = "2"  # changes when the way photos reach a teacher, or the file, changes
+LAYOUT = "3"  # changes when the way photos reach a teacher, or the file, changes
 MAX_CACHE_BYTES = 4 << 30
 
 
