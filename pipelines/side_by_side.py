@@ -61,7 +61,8 @@ def has_company() -> bool:
 class Slots:
     """How many processes may be at work: `AT_ONCE`, and one where memory is short.
 
-    The task of this thread that most others wait for, one behind the other, comes first; of two alike the earlier.
+    Of the tasks that wait, one to a thread, that comes first which most others wait for, one behind the other; of two
+    alike the earlier.
     """
 
     def __init__(self, free: Callable[[], int]) -> None:

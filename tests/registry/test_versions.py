@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -306,7 +307,11 @@ def test_threads_that_promote_and_delete_at_once_never_leave_a_champion_that_is_
                 registry.promote(
                     "taxonomy", folder, METRICS, "Promoted.", version=f"{folder.name}-{os.urandom(3).hex()}"
                 )
-            except (InputError, OSError):  # at LATER, what is being copied looks like a copy that died
+            except (
+                InputError,
+                shutil.Error,
+                FileNotFoundError,
+            ):  # at LATER, what is being copied looks like a copy that died
                 continue
             return
 

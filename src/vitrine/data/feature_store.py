@@ -115,17 +115,20 @@ class FeatureStore:
             for start in range(0, len(part), count):
                 some = part[start : start + count]
                 filled = np.resize(some, count)  # where there are fewer, again from the first
-                batch = pixels[torch.from_numpy(filled)].to(self._device)
-                if copies[part[0]] == PLAIN:
-                    seen = PhotoStore.normalised(batch, self._device)
-                else:
-                    draws = [_draws(copy_name(self.photos.name(rows[i]), copies[i])) for i in filled]
-                    seen = transformed(batch, torch.from_numpy(np.stack(draws, axis=1)))
+                seen = self._seen(pixels[torch.from_numpy(filled)], rows[filled], copies[filled])
                 with torch.inference_mode(), torch.autocast(self._device.type, enabled=False):
                     maps = self._layers(seen).float().clamp(-HALF, HALF).half()
                 computed[some] = maps[: len(some)].permute(0, 2, 3, 1).cpu().numpy()
         self.computed += len(rows)
         return computed
+
+    def _seen(self, pixels: Tensor, rows: np.ndarray, copies: np.ndarray) -> Tensor:
+        """What the layers see of photos that are all plain, or all augmented copies: (n, 3, size, size) float32."""
+        batch = pixels.to(self._device)
+        if copies[0] == PLAIN:
+            return PhotoStore.normalised(batch, self._device)
+        draws = [_draws(copy_name(self.photos.name(row), copy)) for row, copy in zip(rows, copies, strict=True)]
+        return transformed(batch, torch.from_numpy(np.stack(draws, axis=1)))
 
     def _keep(self, names: Sequence[bytes], maps: np.ndarray) -> None:
         for name, feature_map in zip(names, maps, strict=True):
