@@ -63,6 +63,15 @@ def test_what_is_trained_behind_the_cut_is_in_the_whole_afterwards():
     assert changed == {"trunk.3.weight", "trunk.3.bias", "head.weight", "head.bias"}
 
 
+def test_what_was_frozen_meanwhile_learns_again_and_nothing_else_does():
+    net = Net(sequential())
+    net.trunk[3].requires_grad_(False)
+    with cut_off(net, 4):
+        assert [name for name, own in net.named_parameters() if own.requires_grad] == ["head.weight", "head.bias"]
+    learning = {name for name, own in net.named_parameters() if own.requires_grad}
+    assert learning == {"trunk.0.weight", "trunk.0.bias", "trunk.1.weight", "trunk.1.bias", "head.weight", "head.bias"}
+
+
 def test_a_trunk_that_is_no_sequence_is_cut_off_whole():
     net = Net(Net(nn.Identity()).trunk)
     net.trunk = nn.ModuleDict({"only": nn.Conv2d(3, 4, 1)})

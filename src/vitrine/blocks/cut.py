@@ -31,11 +31,12 @@ def cut_off(net: nn.Module, layers: int) -> Iterator[nn.Module]:
         layers: How many, from 1 on; a trunk that is no `nn.Sequential` is one layer.
 
     Yields:
-        The first layers, frozen.
+        The first layers, frozen; afterwards they learn again where they did before.
     """
     owners = [module for module in net.modules() if isinstance(getattr(module, "trunk", None), nn.Module)]
     whole = [module.get_submodule("trunk") for module in owners]
     kept = whole[0][:layers] if isinstance(whole[0], nn.Sequential) else whole[0]
+    learnt = [parameter for parameter in kept.parameters() if parameter.requires_grad]
     first = kept.requires_grad_(False)
     for module, trunk in zip(owners, whole, strict=True):
         module.trunk = trunk[layers:] if isinstance(trunk, nn.Sequential) else nn.Identity()  # layers keep their names
@@ -44,3 +45,5 @@ def cut_off(net: nn.Module, layers: int) -> Iterator[nn.Module]:
     finally:
         for module, trunk in zip(owners, whole, strict=True):
             module.trunk = trunk
+        for parameter in learnt:
+            parameter.requires_grad_(True)

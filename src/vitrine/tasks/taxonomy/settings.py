@@ -1,6 +1,6 @@
 """Settings of the taxonomy nets."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vitrine.settings import Settings, Words
 
@@ -27,6 +27,15 @@ class TaxonomySettings(Settings):
     nets: Words = Field((), description="mcr: finished nets, one per level, coarse to fine; empty = train them first")
     related: int = Field(3, ge=1, description="mcr: K, the categories of the same level in R_c (Eq. 4)")
     mcr_lambda: float = Field(0.0, ge=0, description="mcr: lambda of Eq. 3; 0 = chosen by cross-validation")
+
+    @model_validator(mode="after")
+    def _trunk_as_a_whole_or_not(self) -> "TaxonomySettings":
+        if self.salient_stage and (self.trunk == "frozen" or self.head_epochs):
+            alone = "trunk=frozen" if self.trunk == "frozen" else "head_epochs"
+            raise ValueError(
+                f"salient_stage={self.salient_stage} teaches the trunk's last layers, {alone} the heads alone"
+            )
+        return self
 
 
 class BalancedTaxonomySettings(TaxonomySettings):
