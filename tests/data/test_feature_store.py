@@ -91,6 +91,17 @@ def test_a_copy_looks_the_same_wherever_the_photo_lies_and_whenever_it_came_ther
     assert torch.equal(*maps)
 
 
+def test_photos_of_one_name_in_other_folders_are_augmented_in_other_ways(tmp_path):
+    """Without a SHA-256: `red/front.png` and `blue/front.png` are two photos."""
+    images = ["red/front.png", "blue/front.png"]
+    for image in images:
+        (tmp_path / image).parent.mkdir()
+        Image.fromarray(np.arange(20 * 16 * 3, dtype=np.uint8).reshape(20, 16, 3)).save(tmp_path / image)
+    catalog = Catalog(str(tmp_path), pd.DataFrame({"image": images}))
+    maps = FeatureStore(PhotoStore.of_catalog(catalog, 16), layers(), 1).copy(torch.arange(2), CPU, 1)
+    assert not torch.equal(*maps)
+
+
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_map_is_the_same_inside_of_a_step_in_bfloat16_and_outside(photos, tmp_path, number):
     inside, outside = (FeatureStore(photos, layers(), 1, tmp_path / name) for name in ("inside", "outside"))
@@ -107,7 +118,7 @@ def test_augmented_maps_are_those_of_one_view_a_copy(photos, tmp_path):
         got = store.augmented(rows(store, 5), CPU, (0, step))
         views = []
         for copy in (1, 2):
-            draws = feature_store._draws(feature_store.copy_name("5.png", copy))
+            draws = feature_store._draws(feature_store.copy_name(photos.name(5), copy))
             views.append(own(transformed(photos.read(np.array([5])), torch.from_numpy(draws[:, None]))).detach())
         near = [torch.allclose(got, view, atol=2e-3) for view in views]
         assert sum(near) == 1
@@ -193,6 +204,26 @@ def test_a_disk_that_takes_no_more_costs_time_only(photos, small_disk, monkeypat
         assert store.normalised(torch.arange(3), CPU).shape == (3, 4, 8, 8)
     assert store.computed == 6
     assert list(folder.rglob("*.maps")) == []
+
+
+def test_maps_of_other_photos_of_the_same_net_make_room(photos, tmp_path, monkeypatch):
+    """Every catalog's maps of the default net begin with one key: these too are dropped when they are not used."""
+    kept = tmp_path / "kept"
+    monkeypatch.setattr(feature_store, "SHARD_BYTES", 1)  # a map a file
+    FeatureStore(photos, layers(), 0, kept).normalised(torch.arange(6), CPU)
+    files = {path.name: path for path in kept.iterdir()}
+    for path in files.values():
+        os.utime(path, (1, 1))
+    monkeypatch.setattr(feature_store, "MAX_CACHE_BYTES", sum(path.stat().st_size for path in files.values()))
+    store = FeatureStore(photos, layers(), 0, kept)
+    store.normalised(torch.arange(2), CPU)  # two files are used again
+    store.normalised(torch.arange(6, 10), CPU)
+    left = {path.name for path in kept.iterdir()}
+    assert (len(left), len(left & files.keys()), store.computed) == (6, 2, 4)
+    wanted = layers().eval()(normalise(photos.read(np.arange(12)))).detach()
+    assert torch.allclose(store.normalised(torch.arange(12), CPU), wanted, atol=2e-3)
+    assert {path.name for path in kept.iterdir()} == left  # all are in use: the rest is computed each time
+    assert torch.allclose(store.normalised(torch.arange(12), CPU), wanted, atol=2e-3)
 
 
 def test_large_values_stay_finite(photos, tmp_path):

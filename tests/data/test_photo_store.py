@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -153,6 +154,26 @@ def test_the_cache_unused_longest_makes_room(uris, tmp_path, monkeypatch):
     assert first.exists()
     assert not second.exists()
     assert len(one.read(np.arange(23))) == 23
+
+
+def test_what_is_cached_is_used_where_there_is_no_room_for_more(uris, plain, tmp_path, monkeypatch):
+    cached(uris, tmp_path).read(np.arange(23))
+    (path,) = tmp_path.iterdir()
+    monkeypatch.setattr(photo_store, "MAX_CACHE_BYTES", path.stat().st_size)
+    monkeypatch.setattr(photo_store.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    monkeypatch.setattr(photo_store, "open_photo", None)
+    assert torch.equal(cached(uris, tmp_path).read(np.arange(23)), plain)
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept", "fits"), [(50, "abcd", True), (30, "bd", True), (20, "b", True), (15, "b", False)]
+)
+def test_room_is_made_by_what_was_used_longest_ago(tmp_path, limit, kept, fits):
+    for time, name in enumerate("cabd"):
+        (tmp_path / name).write_bytes(b"0123456789")
+        os.utime(tmp_path / name, (time, time))
+    assert photo_store.make_room(tmp_path, "*", 10, limit, {"b"}) is fits
+    assert "".join(sorted(path.name for path in tmp_path.iterdir())) == kept
 
 
 def test_a_catalog_that_is_too_big_is_decoded_each_time(uris, plain, tmp_path, monkeypatch):

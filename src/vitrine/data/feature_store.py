@@ -5,11 +5,13 @@ large take most of its time. So their output is kept, by what names the photo's 
 augmented copy: a photo is augmented in `copies` ways, not anew in each pass.
 """
 
+import contextlib
 import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +37,8 @@ class FeatureStore:
     """Stands where a `PhotoStore` does, and gives feature maps where that gives photos.
 
     Maps are kept in half precision, in memory-mapped files below `folder`. Each process adds files of its own and
-    reads what others had written when it began; where the disk takes no more, maps are computed each time.
+    reads what others had written when it began; where the disk takes no more, or all files together are as large as
+    they may be and this store uses them all, maps are computed each time.
 
     Args:
         photos: The photos.
@@ -57,7 +60,8 @@ class FeatureStore:
         self._entry = np.dtype([("filled", "u1"), ("name", f"S{NAME_BYTES}"), ("map", "<f2", (*edges, channels))])
         self._key = _name_of(layers, self.size)
         self._folder = folder or files.cache_folder() / "features"
-        self._shards: list[np.ndarray] = []
+        self._shards: list[np.memmap[Any, Any]] = []
+        self._used: dict[int, str] = {}  # of these, those that something was read from or written to, and their names
         self._places: dict[bytes, tuple[int, int]] = {}
         self._free: list[tuple[int, int]] = []  # places in this process's newest file
         self._keeps = True
@@ -98,7 +102,9 @@ class FeatureStore:
         if missing.any():
             maps[missing] = computed = self._compute(rows[missing], copies[missing])
             self._keep([name for name, is_missing in zip(names, missing, strict=True) if is_missing], computed)
-        for shard in np.unique(places[~missing, 0]):
+        for shard in np.unique(places[~missing, 0]).tolist():
+            if shard not in self._used:
+                self._use(shard)
             inside = places[:, 0] == shard
             maps[inside] = self._shards[shard]["map"][places[inside, 1]]
         return to_device(torch.from_numpy(maps), device).float().permute(0, 3, 1, 2)
@@ -148,7 +154,7 @@ class FeatureStore:
         path = self._folder / f"{self._key}-{secrets.token_hex(8)}.maps"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._keeps = make_room(self._folder, "*.maps", needed, MAX_CACHE_BYTES, keep=self._key)
+            self._keeps = make_room(self._folder, "*.maps", needed, MAX_CACHE_BYTES, set(self._used.values()))
             if not self._keeps:
                 return
             with files.atomic_write(path) as temporary, temporary.open("wb") as file:
@@ -156,20 +162,28 @@ class FeatureStore:
                 if hasattr(os, "posix_fallocate"):  # see `photo_store`
                     os.posix_fallocate(file.fileno(), 0, needed)
             self._shards.append(np.memmap(path, self._entry, "r+"))
-            self._free = [(len(self._shards) - 1, slot) for slot in reversed(range(count))]
+            newest = len(self._shards) - 1
+            self._used[newest] = path.name
+            self._free = [(newest, slot) for slot in reversed(range(count))]
         except OSError:  # the cache is only ever a convenience
             self._keeps = False
 
     def _read(self, path: Path) -> None:
         """What another store has kept."""
         try:
-            os.utime(path)  # reading alone would not show that it is in use
             kept = np.memmap(path, self._entry, "r")
         except (OSError, ValueError):  # gone meanwhile, or cut short
             return
         self._shards.append(kept)
         number = len(self._shards) - 1
         self._places |= {kept["name"][slot]: (number, slot) for slot in np.flatnonzero(kept["filled"])}
+
+    def _use(self, shard: int) -> None:
+        """Notes that a file is in use: reading alone would not show."""
+        path = Path(self._shards[shard].filename)
+        self._used[shard] = path.name
+        with contextlib.suppress(OSError):  # dropped meanwhile, or not ours to touch; what is mapped stays
+            os.utime(path)
 
 
 def _name_of(layers: nn.Module, size: int) -> str:

@@ -1,10 +1,11 @@
 """Photos of a catalog as square uint8 batches: decoded by threads, kept decoded in a cache that may be dropped."""
 
+import contextlib
 import hashlib
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class PhotoStore:
         workers: Decoding threads; 0 = one per core.
         cache: Folder for decoded photos; None = decode each time.
         contents: What names each photo's content in the cache (a hash); needed with `cache`.
+        names: What each photo is called wherever its catalog lies; default: its URI.
         crops: What is kept of each photo (see `vitrine.data.crops`); default: all of it.
         digests: The SHA-256 each photo must have, "" for any; default: any.
         unreadable: Where given, a photo that cannot be read is black, and why is noted here by its place.
@@ -58,9 +60,11 @@ class PhotoStore:
         crops: Sequence[str] = (),
         digests: Sequence[str] = (),
         unreadable: dict[int, PhotoError] | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         self.size = size
         self.contents = contents
+        self._names = names or uris
         self._uris = uris
         self._crops = crops or [""] * len(uris)
         self._digests = digests or [""] * len(uris)
@@ -84,8 +88,10 @@ class PhotoStore:
         was replaced since is not taken from the cache, and is refused where it is read: its row was judged by another.
         """
         uris: list[str] = []
+        names: list[str] = []
         digests: list[str] = []
         for source in (catalog, *further):
+            names += source.table["image"].tolist()
             uris_of_source = [source.uri(image) for image in source.table["image"]]
             source_digests = source.table["sha256"] if "sha256" in source.table else [""] * len(uris_of_source)
             uris += uris_of_source
@@ -94,14 +100,14 @@ class PhotoStore:
         contents = [f"{digest or uri} {seen[uri]}" for digest, uri in zip(digests, uris, strict=True)]
         if crops:
             contents = [f"{content} {crop}" for content, crop in zip(contents, crops, strict=True)]
-        return cls(uris, size, workers, files.cache_folder() / "pixels", contents, crops, digests)
+        return cls(uris, size, workers, files.cache_folder() / "pixels", contents, crops, digests, names=names)
 
     def __len__(self) -> int:
         return len(self._uris)
 
     def name(self, row: int) -> str:
-        """What a photo is called wherever its file lies and whenever it came there: its SHA-256, or the file's name."""
-        return self._digests[row] or self._uris[row].rpartition("/")[2]
+        """What a photo is called wherever its catalog lies, whenever it came there: its SHA-256, or as its row says."""
+        return self._digests[row] or self._names[row]
 
     def read(self, indices: np.ndarray) -> Tensor:
         """Decoded photos of some rows: (n, 3, size, size) uint8, channels last in memory."""
@@ -151,13 +157,14 @@ class PhotoStore:
 
     def _open_cache(self, folder: Path, contents: Sequence[str]) -> tuple[np.ndarray | None, np.ndarray | None]:
         shape = (len(self), self.size, self.size, 3)
-        needed = int(np.prod(shape)) + len(self)
+        needed = _file_bytes(shape)
         key = hashlib.sha256("\n".join([LAYOUT, str(self.size), *contents]).encode()).hexdigest()[:24]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if not make_room(folder, "*.pixels", needed, MAX_CACHE_BYTES, keep=key):
+            path = folder / f"{key}.pixels"
+            if not _is_whole(path, shape) and not make_room(folder, "*.pixels", needed, MAX_CACHE_BYTES):
                 return None, None
-            return _memory_map(folder / f"{key}.pixels", shape)
+            return _memory_map(path, shape)
         except OSError:  # a read-only or full disk: the cache is only ever a convenience
             return None, None
 
@@ -182,37 +189,48 @@ def _joined(indices: np.ndarray, parts: list[Future[Tensor]]) -> tuple[np.ndarra
     return indices, batch.contiguous(memory_format=torch.channels_last)
 
 
+def _file_bytes(shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape)) + shape[0]
+
+
+def _is_whole(path: Path, shape: tuple[int, ...]) -> bool:
+    return path.exists() and path.stat().st_size == _file_bytes(shape)
+
+
 def _memory_map(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """The pixels, and a byte per photo: whether it is filled in. One file, so that neither outlives the other."""
     pixels = int(np.prod(shape))
-    if not path.exists() or path.stat().st_size != pixels + shape[0]:
+    if not _is_whole(path, shape):
         with files.atomic_write(path) as temporary, temporary.open("wb") as handle:
-            handle.truncate(pixels + shape[0])
+            handle.truncate(_file_bytes(shape))
             if hasattr(os, "posix_fallocate"):  # a disk found full while the map is written kills the process (SIGBUS)
-                os.posix_fallocate(handle.fileno(), 0, pixels + shape[0])
+                os.posix_fallocate(handle.fileno(), 0, _file_bytes(shape))
     os.utime(path)  # reading alone would not show that it is in use
     whole = np.memmap(path, np.uint8, "r+")
     return whole[:pixels].reshape(shape), whole[pixels:]
 
 
-def make_room(folder: Path, pattern: str, needed: int, limit: int, keep: str) -> bool:
-    """Drops the files used longest ago until a new one fits; False if it would need too much of the disk.
+def make_room(folder: Path, pattern: str, needed: int, limit: int, keep: Collection[str] = ()) -> bool:
+    """Drops the files used longest ago until a new one fits; False if it does not, or needs too much of the disk.
 
     Args:
         folder: Of the cache.
         pattern: Of its files' names.
         needed: Bytes of the new file.
         limit: Bytes of all files together.
-        keep: How the name of a file begins that stays in any case.
+        keep: Names of files that stay in any case.
     """
     if needed > min(limit, shutil.disk_usage(folder).free // 2):
         return False
-    paths = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
-    total = sum(path.stat().st_size for path in paths)
-    for path in paths:
+    sizes: dict[Path, tuple[int, int]] = {}  # time of use and bytes
+    for path in folder.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):  # another process makes room too
+            sizes[path] = path.stat().st_mtime_ns, path.stat().st_size
+    total = sum(size for _, size in sizes.values())
+    for path in sorted(sizes, key=lambda path: sizes[path][0]):
         if total + needed <= limit:
             break
-        if not path.name.startswith(keep):
-            total -= path.stat().st_size
+        if path.name not in keep:
+            total -= sizes[path][1]
             path.unlink(missing_ok=True)
-    return True
+    return total + needed <= limit
