@@ -9,6 +9,7 @@ import pytest
 import torch
 from toys import OUTLINE, toy_catalog
 
+from vitrine import tasks
 from vitrine.blocks.cut import cut_off
 from vitrine.catalog import Catalog
 from vitrine.data.feature_store import FeatureStore
@@ -17,6 +18,7 @@ from vitrine.data.truth import label_matrix, top1_accuracy
 from vitrine.errors import InputError
 from vitrine.inference import run_net
 from vitrine.predict import apply, load_model
+from vitrine.tasks.attributes import fit
 from vitrine.tasks.attributes.net import AttributeNet, LogisticNet, build
 from vitrine.tasks.attributes.objective import bce_objective, classes_of, student_objective, teacher_objective
 from vitrine.tasks.attributes.predictions import label_targets
@@ -358,3 +360,32 @@ class TestBceLesson:
         assert (catalog.table["split"].iloc[rows] == "train").all()
         loss = objective.at(0, 0, (rows, pixels), torch.device("cpu"))
         assert loss.item() > 0
+
+
+@pytest.mark.parametrize("stored_by", ["this training", "another meanwhile", "one that was stopped before it stored"])
+def test_a_teacher_is_stored_once_whoever_trains_it(tmp_path, monkeypatch, stored_by):
+    catalog = toy_catalog(tmp_path / "toys", photos=24)
+    store = str(tmp_path / "store")
+    settings = StudentSettings(type="colour", teacher_store=store, backbone="resnet18_narrow", weights="none")
+    trained = []
+
+    def train_teacher(catalog, out, own, folder, task):
+        trained.append(out)
+        out.mkdir(parents=True)
+        (out / "model").write_text("this training's")
+        if stored_by == "another meanwhile":
+            place = tmp_path / "store" / fit.teacher_key(catalog, own)
+            place.mkdir(parents=True)
+            (place / "model").write_text("another's")
+
+    monkeypatch.setattr(fit, "train_teacher", train_teacher)
+    if stored_by == "one that was stopped before it stored":
+        (tmp_path / "checkpoints/teachers/0").mkdir(parents=True)
+        (tmp_path / "checkpoints/teachers/0/model").write_text("its own")
+    (first,) = fit._train_teachers(catalog, settings, tmp_path / "checkpoints", tasks.get("attributes"))
+    assert first == tmp_path / "checkpoints/teachers/0"  # the one it trained, whatever came into the store
+    (stored,) = (tmp_path / "store").iterdir()
+    said = {"this training": "this training's", "another meanwhile": "another's"}.get(stored_by, "its own")
+    assert (stored / "model").read_text() == said
+    assert fit._train_teachers(catalog, settings, tmp_path / "later", tasks.get("attributes")) == [stored]
+    assert len(trained) == (stored_by != "one that was stopped before it stored")

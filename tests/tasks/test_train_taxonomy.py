@@ -55,6 +55,16 @@ def test_the_default_is_balanced_and_only_it(models):
     assert "## Balance" in (models / "ssmtl-ca" / "card.md").read_text()
 
 
+def test_what_the_card_says_of_the_leaves_is_what_the_model_answers(toys, models):
+    """With balance, which changes answers, as without."""
+    for variant in ("ssmtl-ca", "ssmtl-rl"):
+        said = json.loads((models / variant / "metrics.json").read_text())
+        assert (
+            said["validation/leaf/top1"]
+            == compute_metrics(apply(models / variant, toys.of_split("validation")))["top1"]
+        )
+
+
 @pytest.mark.slow
 def test_one_level_of_the_tree(toys, tmp_path):
     train("taxonomy", "bcnn", toys, tmp_path / "m", [*SMALL, "level=1"])

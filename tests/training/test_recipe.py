@@ -129,6 +129,15 @@ def test_features_are_not_learnt_by_a_frozen_trunk(task):
         settled("trunk=frozen", task=task)
 
 
+@pytest.mark.parametrize("alone", ["trunk=frozen", "head_epochs=1"])
+def test_a_module_inside_the_trunk_is_not_learnt_by_heads_alone(alone):
+    with pytest.raises(
+        InputError, match=f"salient_stage=1 teaches the trunk's last layers, {alone.removesuffix('=1')}"
+    ):
+        settled("salient_stage=1", alone)
+    settled("salient_stage=1", "trunk=upper")
+
+
 class Net(nn.Module):
     def __init__(self, path):
         super().__init__()
@@ -204,9 +213,8 @@ class TestHeadsFirst:
             left = iter(scores)
 
             def fit(whole, objective, own, checkpoint, identity, title, quiet=False):
-                calls.append(
-                    (own.trunk, own.epochs, len(net.trunk), objective.copies, checkpoint.name, identity, title)
-                )
+                learning = len({name.split(".")[0] for name, own in net.trunk.named_parameters() if own.requires_grad})
+                calls.append((own.trunk, own.epochs, learning, objective.copies, checkpoint.name, identity, title))
                 with torch.no_grad():
                     net.mark.add_(1)
                 return History([Epoch(1.0, next(left), 0.0)], 0)
@@ -267,3 +275,18 @@ def test_a_training_is_named_by_what_its_weights_file_holds(tmp_path, name):
     assert ask() == before
     small_weights(tmp_path / "own.pth", "resnet18")  # other random numbers
     assert ask() != before
+
+
+@pytest.mark.parametrize("name", [training_identity, teacher_key])
+@pytest.mark.parametrize("cleaned", [True, False])
+def test_a_training_is_named_by_its_photos(tmp_path, name, cleaned):
+    """By their SHA-256 where the table has it, which a replaced photo no longer has; else by what is seen of the file."""
+    (tmp_path / "a.png").write_bytes(b"one")
+    table = pd.DataFrame({"image": ["a.png"], "split": ["train"], "attr:colour": ["red"]})
+    catalog = Catalog(str(tmp_path), table.assign(sha256="0" * 64) if cleaned else table)
+    own = TeacherSettings.model_validate({"type": "colour", "backbone": "resnet18_narrow", "weights": "none"})
+    ask = (lambda: name(catalog, "x", own)) if name is training_identity else (lambda: name(catalog, own))
+    before = ask()
+    assert ask() == before
+    (tmp_path / "a.png").write_bytes(b"another")
+    assert (ask() == before) is cleaned

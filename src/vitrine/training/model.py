@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from vitrine.catalog import Catalog
 from vitrine.data.augment import MEAN, STD
 from vitrine.data.photo_store import PhotoStore
 from vitrine.data.truth import LabelTarget, attribute_truth, label_matrix, labelled_accuracy
-from vitrine.files import absolute
+from vitrine.files import absolute, states
 from vitrine.inference import run_net
 from vitrine.model import save_model
 from vitrine.settings import Settings
@@ -39,7 +40,7 @@ def start_config(task: str, variant: str, settings: Settings, catalog: Catalog) 
 
 
 def training_identity(catalog: Catalog, what: str, settings: Settings) -> str:
-    """Names a training exactly: what, code, settings, the weights' sum, the table's rows and where the photos are.
+    """Names a training exactly: what, code, settings, the weights' sum, the table's rows, its photos and their place.
 
     Not by the paths of its teachers, which a second run may find elsewhere.
     """
@@ -48,7 +49,17 @@ def training_identity(catalog: Catalog, what: str, settings: Settings) -> str:
     digest = hashlib.sha256(f"{what}\n{__version__}\n{dumped}\n{start}\n".encode())
     digest.update(absolute(catalog.root).encode())
     digest.update(catalog.table.to_csv(index=False).encode())
+    digest.update(seen_of_photos(catalog).encode())
     return digest.hexdigest()
+
+
+def seen_of_photos(catalog: Catalog) -> str:
+    """What can be seen of those photos whose SHA-256 the table does not tell; see `files.states`."""
+    table = catalog.table
+    known = table["sha256"].astype(str).str.len() == 64 if "sha256" in table else pd.Series(False, table.index)
+    uris = [catalog.uri(image) for image in table["image"][~known]]
+    seen = states(uris)
+    return "\n".join(seen[uri] for uri in uris)
 
 
 def calibration_rows(catalog: Catalog) -> np.ndarray:
@@ -67,6 +78,7 @@ def finish(
     targets: Callable[[Mapping[str, Any], pd.DataFrame], Sequence[LabelTarget]],
     deciding: Callable[[Mapping[str, Any], pd.DataFrame, np.ndarray, Mapping[str, np.ndarray]], Mapping[str, float]],
     measured: Callable[[Mapping[str, Any], pd.DataFrame], Sequence[LabelTarget]] | None = None,
+    offsets: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> None:
     """Calibrates on the validation photos (the training photos where there are none) and writes the model folder.
 
@@ -80,6 +92,7 @@ def finish(
         targets: config and rows to each target's name, the rows' true labels, and the labels that can be predicted.
         deciding: config, rows, their features and raw scores to the figure that the gate decides by, by name.
         measured: As `targets`, with the labels that rows are measured by; None: the same ones.
+        offsets: What is added to a target's scores over their temperature before the net answers; default: nothing.
     """
     rows = calibration_rows(catalog)
     features, scores = run_net(net, store, rows)
@@ -94,10 +107,11 @@ def finish(
         logits = scores[name]
         if config["settings"].get("prior"):
             counts = label_matrix(attribute_truth(train, name), labels).sum(axis=0)
-            temperatures[name], offsets = fit_prior(logits, matrix, counts)
-            logits, priors[name] = logits / temperatures[name] + offsets, offsets.tolist()
+            temperatures[name], prior = fit_prior(logits, matrix, counts)
+            logits, priors[name] = logits / temperatures[name] + prior, prior.tolist()
         else:
             temperatures[name] = fit_temperature(logits, matrix)
+            logits = logits / temperatures[name] + offsets.get(name, 0.0)
         accuracy, count = labelled_accuracy(logits, exact[name], labels)
         if accuracy is not None:
             metrics[f"validation/{name}/top1"] = accuracy

@@ -131,6 +131,15 @@ def agreed(
     return None if score is None else first, dict(zip(figures, others, strict=True))
 
 
+def first_says(answer: bool) -> bool:
+    """The first process's answer: what all see of a folder may change between one's look and another's."""
+    if size() == 1:
+        return answer
+    told: list[bool | None] = [answer]
+    distributed.broadcast_object_list(told, 0)
+    return bool(told[0])
+
+
 def _share(trunk: nn.Module) -> None:
     whole, calls = trunk.forward, itertools.count()
 

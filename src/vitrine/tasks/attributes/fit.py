@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
 from vitrine.data.truth import teachable_types
 from vitrine.errors import InputError
-from vitrine.files import absolute
+from vitrine.files import absolute, new_folder
 from vitrine.settings import Settings
 from vitrine.tasks.attributes.net import AttributeNet, LogisticNet
 from vitrine.tasks.attributes.objective import bce_objective, classes_of, student_objective, teacher_objective
@@ -24,8 +25,9 @@ from vitrine.tasks.attributes.predictions import label_targets
 from vitrine.tasks.attributes.settings import BceSettings, StudentSettings, TeacherSettings
 from vitrine.tasks.attributes.teacher_embeddings import teacher_embeddings
 from vitrine.tasks.labels import LabelTask
+from vitrine.training import shared
 from vitrine.training.engine import fit
-from vitrine.training.model import finish, start_config, training_identity, training_notes
+from vitrine.training.model import finish, seen_of_photos, start_config, training_identity, training_notes
 from vitrine.training.objective import Objective
 from vitrine.training.recipe import train_net, trained_part, trunk_layers
 
@@ -236,16 +238,32 @@ def _train_teachers(catalog: Catalog, settings: StudentSettings, folder: Path, t
     for kind in kinds:
         teacher_settings = TeacherSettings(**common, type=kind)
         place = f"{len(paths)}"
-        if settings.teacher_store:
-            path = Path(settings.teacher_store) / teacher_key(catalog, teacher_settings)
-        else:
-            path = folder / "teachers" / place
-        if path.exists():
+        own = folder / "teachers" / place
+        stored = (
+            Path(settings.teacher_store) / teacher_key(catalog, teacher_settings) if settings.teacher_store else None
+        )
+        path = stored if stored and not own.exists() else own
+        if shared.first_says(path.exists()):
             print(f"teacher {kind}: is there already, in {path}", flush=True)
         else:
+            path = own
             train_teacher(catalog, path, teacher_settings, folder / f"teacher-{place}", task)
+        if stored and path == own and not shared.rank():
+            _store(own, stored)
         paths.append(path)
     return paths
+
+
+def _store(teacher: Path, place: Path) -> None:
+    """Copies a finished teacher to where later trainings look, unless it is there."""
+    if place.exists():
+        return
+    try:
+        with new_folder(place) as copy:
+            shutil.copytree(teacher, copy, dirs_exist_ok=True)
+    except InputError:
+        if not place.exists():  # else another training has done so meanwhile
+            raise
 
 
 def teacher_key(catalog: Catalog, settings: TeacherSettings) -> str:
@@ -259,6 +277,7 @@ def teacher_key(catalog: Catalog, settings: TeacherSettings) -> str:
     start = sum_of(settings.weights, settings.backbone)
     digest = hashlib.sha256(f"{__version__}\n{dumped}\n{start}\n{absolute(catalog.root)}\n".encode())
     digest.update(table.to_csv(index=False).encode())
+    digest.update(seen_of_photos(catalog).encode())
     return digest.hexdigest()[:24]
 
 

@@ -11,10 +11,10 @@ from vitrine.data.inputs import Inputs
 from vitrine.data.photo_store import PhotoStore
 from vitrine.model import load_config, load_tensors
 from vitrine.tasks.labels import LabelTask
-from vitrine.tasks.taxonomy.net import TaxonomyNet
+from vitrine.tasks.taxonomy.net import LEAF, TaxonomyNet
 from vitrine.tasks.taxonomy.objective import balance, objective
 from vitrine.tasks.taxonomy.plan import SYSTEMS, describe
-from vitrine.tasks.taxonomy.predictions import label_targets, labelled_targets
+from vitrine.tasks.taxonomy.predictions import label_targets, labelled_targets, leaf_offsets
 from vitrine.tasks.taxonomy.refinement import join, mcr_notes, refine
 from vitrine.tasks.taxonomy.settings import TaxonomySettings
 from vitrine.tasks.taxonomy.systems import build
@@ -64,7 +64,8 @@ def _train_net(
     history = train_net(net, objective_on, store, settings, folder, identity, f"taxonomy {variant}")
     kept, noted = balance(net, catalog, store, config) if settings.balance else ({}, "")
     notes = training_notes(history) + noted
-    finish(out, net, config | kept, catalog, store, notes, label_targets, task.deciding, labelled_targets)
+    targets = label_targets, task.deciding, labelled_targets
+    finish(out, net, config | kept, catalog, store, notes, *targets, {LEAF: leaf_offsets(kept)})
 
 
 def _train_refined(
@@ -83,7 +84,8 @@ def _train_refined(
         print(f"taxonomy {variant}: MCR of level {name}: lambda {refinement.strength:g}", flush=True)
     kept, noted = balance(net, catalog, store, config) if settings.balance else ({}, "")
     notes = mcr_notes(names, learnt) + noted
-    finish(out, net, config | kept, catalog, store, notes, label_targets, task.deciding, labelled_targets)
+    targets = label_targets, task.deciding, labelled_targets
+    finish(out, net, config | kept, catalog, store, notes, *targets, {LEAF: leaf_offsets(kept)})
 
 
 def _train_levels(

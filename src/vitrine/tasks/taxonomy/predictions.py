@@ -51,7 +51,7 @@ def label_predictions(
     predictions of a photo form one path wherever the likeliest leaf lies below the likeliest node.
     """
     tree = CategoryTree(config["leaves"])
-    leaves = _leaf_probabilities(config, scores[LEAF], temperatures[LEAF])
+    leaves = probabilities(scores[LEAF], temperatures[LEAF], leaf_offsets(config))
     paths = _paths(table)
     asked = [
         _target(f"level{level}", tree.level(level), leaves @ tree.membership(level), _truth(tree, paths, level))
@@ -81,7 +81,7 @@ def separate_levels(
         name = LEAF if level == tree.depth else level_task(level)
         values = probabilities(scores[name], temperatures[name])
         if name == LEAF:
-            values = _leaf_probabilities(config, scores[LEAF], temperatures[LEAF])
+            values = probabilities(scores[LEAF], temperatures[LEAF], leaf_offsets(config))
         asked.append(_target(f"level{level}", tree.level(level), values, _truth(tree, paths, level)))
     return asked
 
@@ -91,9 +91,9 @@ def heat_maps(scores: Mapping[str, np.ndarray]) -> np.ndarray | None:
     return scores.get(HEAT)
 
 
-def _leaf_probabilities(config: Mapping[str, Any], scores: np.ndarray, temperature: float) -> np.ndarray:
-    """softmax(score / T - tau log pi), (photos, leaves); see `balance`."""
-    return probabilities(scores, temperature, -np.asarray(config.get("balance", 0.0)))
+def leaf_offsets(config: Mapping[str, Any]) -> np.ndarray:
+    """- tau log pi, added to each leaf's score over its temperature, (leaves,); 0 without balance. See `balance`."""
+    return -np.asarray(config.get("balance", 0.0))
 
 
 def _target(name: str, labels: Sequence[str], scores: np.ndarray, truth: list[list[str]]) -> LabelPredictions:
