@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from vitrine.blocks.spatial_attention import SpatialAttention
+from vitrine.blocks.backbones import build_backbone
+from vitrine.blocks.spatial_attention import SpatialAttention, stages
 
 
 @pytest.fixture
@@ -59,3 +60,10 @@ def test_one_cell():
     weighted, heat = SpatialAttention(2, 1, 1)(torch.ones(1, 2, 1, 1))
     assert weighted.shape == (1, 2, 1, 1)
     assert heat.shape == (1, 1, 1)
+
+
+def test_the_stages_of_a_trunk_on_any_device():
+    trunk, _ = build_backbone("mobilenet_v2", 64)
+    here = stages(trunk, 64)
+    assert [shape for _, shape in here] == [(1280, 2, 2), (96, 4, 4), (32, 8, 8), (24, 16, 16), (16, 32, 32)]
+    assert stages(trunk.to("meta"), 64) == here

@@ -295,6 +295,11 @@ def test_bfloat16_is_chosen_on_cpus_that_multiply_it(monkeypatch, tiles, pairs, 
     assert engine.uses_bfloat16(settings(precision="bf16"), torch.device("cpu"))
 
 
+def test_gpus_that_only_imitate_bfloat16_train_at_32_bits(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert not engine.uses_bfloat16(settings(precision="auto"), torch.device("cuda"))
+
+
 @pytest.mark.parametrize("stop", [None, (0, 1), (2, 1)])
 def test_a_net_that_was_better_before_is_kept_and_said(tmp_path, capsys, monkeypatch, stop):
     """Asked before the first pass, then after each; a stop in between, in the first pass too, changes nothing."""

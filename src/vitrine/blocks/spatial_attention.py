@@ -48,7 +48,7 @@ def stages(trunk: nn.Module, image_size: int) -> list[tuple[int, tuple[int, int,
         return []
     was_training = trunk.training
     trunk.eval()
-    shapes, maps = [], torch.zeros(1, 3, image_size, image_size)
+    shapes, maps = [], torch.zeros(1, 3, image_size, image_size, device=next(trunk.parameters()).device)
     with torch.inference_mode():
         for layer in trunk:
             maps = layer(maps)

@@ -131,6 +131,8 @@ def fit(
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
+        if "random_cuda" in state and device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"])
         begun = Epoch(**state["start"]) if state.get("start") else None
         history = History([Epoch(**epoch) for epoch in state["epochs"]], state["best_epoch"], start=begun)
         best, first_step = state["best"], state["step"]
@@ -152,6 +154,8 @@ def fit(
             "best_epoch": history.best,
             "start": asdict(history.start) if history.start else None,
         }
+        if device.type == "cuda":  # stochastic depth draws there
+            state["random_cuda"] = torch.cuda.get_rng_state()
         # Writing a path by itself, PyTorch does not say why it cannot.
         with atomic_write(checkpoint) as temporary, temporary.open("wb") as file:
             torch.save(state, file)
@@ -199,7 +203,8 @@ def fit(
         score, figures = shared.agreed(score, objective.figures(), device)
         done = Epoch(losses.item() / objective.steps, score, time.monotonic() - started, figures)
         if history.add(done):
-            best = _copy(net)
+            for name, tensor in net.state_dict().items():
+                best[name].copy_(tensor)
         losses, first_step = torch.zeros_like(losses), 0
         save()
         if not quiet or epoch + 1 == settings.epochs:
@@ -232,7 +237,7 @@ def uses_bfloat16(settings: Settings, device: torch.device) -> bool:
     """Whether products are taken in bfloat16: by `precision`, or for `auto` where the hardware gains by it."""
     if settings.precision != "auto":
         return settings.precision == "bf16"
-    return torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
+    return torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bf16()
 
 
 def schedule(step: int, total: int) -> float:

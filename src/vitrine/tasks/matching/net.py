@@ -49,7 +49,10 @@ class MatchingNet(nn.Module):
         users, shops = F.normalize(users.float(), dim=1), F.normalize(shops.float(), dim=1)
         with torch.no_grad():
             learnt = self.similarity(category)
-            return users @ shops.T if learnt is None else learnt.all_pairs(scaled(users), scaled(shops))
+            if learnt is None:
+                return users @ shops.T
+            device = next(learnt.parameters()).device
+            return learnt.all_pairs(scaled(users.to(device)), scaled(shops.to(device)))
 
 
 def scaled(unit: Tensor) -> Tensor:

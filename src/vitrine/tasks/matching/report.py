@@ -172,7 +172,7 @@ def _nearest(
         scores = F.normalize(asking, dim=1) @ F.normalize(shelf, dim=1).T
     else:
         scores = predictions.compare(asking, shelf, "")
-    return best_first(gallery, scores[0].numpy(), count)
+    return best_first(gallery, scores[0].cpu().numpy(), count)
 
 
 def _curve(ranks: Ranks, nodes: Mapping[int, Mapping[str, Ranks]]) -> "Figure":
