@@ -50,3 +50,11 @@ def test_rows_with_several_labels_share_their_weight():
 def test_a_constant_feature_divides_by_nothing():
     features = np.ones((4, 1), np.float32)
     assert np.isfinite(fit_logistic(features, np.eye(2, dtype=np.float32)[[0, 1, 0, 1]]).scores(features)).all()
+
+
+def test_without_rows_every_class_is_as_likely():
+    """A type that only test photos are annotated for."""
+    none, features = np.zeros((0, 2), np.float32), np.ones((3, 2), np.float32)
+    regression = fit_logistic(none, np.zeros((0, 4), np.float32), (features, np.eye(4, dtype=bool)[:3]))
+    assert (regression.scores(features) == 0).all()
+    assert regression.scores(features).shape == (3, 4)

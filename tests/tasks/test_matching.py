@@ -268,3 +268,12 @@ def test_a_stopped_training_ends_with_the_weights_of_an_unbroken_one(catalog, tr
     monkeypatch.setattr(PhotoStore, "augmented", staticmethod(taken))
     train("matching", "robust-softmax", catalog, tmp_path / "model", QUICK, resume=True)
     assert (tmp_path / "model/model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+    resumed, unbroken = (
+        json.loads((path / "config.json").read_text())["history"] for path in (tmp_path / "model", trained)
+    )
+    assert [epoch["figures"] for epoch in resumed] == [epoch["figures"] for epoch in unbroken]
+
+
+def test_learnt_similarities_are_computed_where_the_net_is():
+    net = MatchingNet("resnet18_narrow", 32, ["Shoes"], 8).to("meta")
+    assert net.scores(torch.ones(2, net.dim), torch.ones(3, net.dim), "Shoes").device.type == "meta"

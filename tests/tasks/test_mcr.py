@@ -143,13 +143,13 @@ def test_weights_that_learnt_one_source_are_refused(structure):
     assert kept.strength == np.inf
 
 
-@pytest.mark.parametrize("rows", [0, 1, 5])
-def test_with_too_few_photos_the_nets_answers_stay(structure, rows):
+@pytest.mark.parametrize(("rows", "strength"), [(0, None), (1, None), (5, None), (0, 0.1)])
+def test_with_too_few_photos_the_nets_answers_stay(structure, rows, strength):
     features, labels = made_up(structure, max(rows, 1))
     allowed = np.eye(7, dtype=bool)[labels[2]]
     if not rows:
         allowed[:] = True  # cut short: says nothing about this level
-    learnt = refine_level(2, features, allowed, structure)
+    learnt = refine_level(2, features, allowed, structure, strength=strength)
     assert learnt.strength == np.inf
     own = learnt.weights[:, structure.columns(2)]
     assert np.count_nonzero(learnt.weights) == 7

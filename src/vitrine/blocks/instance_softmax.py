@@ -102,5 +102,5 @@ class UnitSoftmax(torch.autograd.Function):
 
 
 def megabytes(photos: int, dim: int) -> float:
-    """Memory of the weights, their gradient and AdamW's two moments, float32."""
-    return 4 * photos * dim * 4 / 1e6
+    """Memory of the weights, their gradient, AdamW's two moments and the best epoch's weights, float32."""
+    return 5 * photos * dim * 4 / 1e6

@@ -49,17 +49,24 @@ def fit_logistic(
 
     Args:
         features: (n, dim).
-        targets: t, (n, classes); rows with several true labels share their weight among them.
+        targets: t, (n, classes); rows with several true labels share their weight among them. Without any row all
+            scores are 0.
         held_out: Features (m, dim) and which labels are true (m, classes) of other rows: the strength whose best-scored
             label is true most often is taken, the largest of equals. Without any: `DEFAULT`.
         strengths: To choose from.
     """
+    classes, dim = targets.shape[1], features.shape[1]
+    if not len(features):
+        nothing = np.zeros(dim, np.float32)
+        return Logistic(
+            np.zeros((classes, dim), np.float32), np.zeros(classes, np.float32), nothing, nothing + 1, DEFAULT
+        )
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-6
     inputs, wanted = torch.from_numpy(((features - mean) / deviation).astype(np.float32)), torch.from_numpy(targets)
     usable = held_out is not None and len(held_out[0]) > 0
     fits: list[tuple[float, Logistic]] = []
-    weight: Tensor = torch.zeros(targets.shape[1], features.shape[1])
-    bias: Tensor = torch.zeros(targets.shape[1])
+    weight: Tensor = torch.zeros(classes, dim)
+    bias: Tensor = torch.zeros(classes)
     for strength in sorted(strengths if usable else [DEFAULT], reverse=True):  # each begins where the last one ended
         weight, bias = _minimum(inputs, wanted.float(), strength, weight, bias)
         regression = Logistic(weight.numpy(), bias.numpy(), mean, deviation, strength)

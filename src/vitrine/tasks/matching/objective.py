@@ -37,13 +37,15 @@ class TrainingModule(nn.Module):
     """
 
     hard: Tensor
+    beyond: Tensor
 
     def __init__(self, net: MatchingNet, classes: int, users: int, hard: int) -> None:
         super().__init__()
         self.net = net
         self.head = nn.Linear(net.dim, classes) if classes else None
-        # A buffer, so that a training resumed in the middle of an epoch goes on with the pairs it had.
+        # Buffers, so that a training resumed in the middle of an epoch goes on with the pairs it had.
         self.register_buffer("hard", torch.zeros(users, hard, dtype=torch.int64))
+        self.register_buffer("beyond", torch.zeros(()))  # the share of positive pairs that lie beyond the margin
 
 
 @dataclass
@@ -125,11 +127,10 @@ def siamese_objective(
     ratio = settings.pair_ratio()
     robust_after = int(ROBUST_FROM * settings.epochs) if variant.startswith("robust") else settings.epochs
     softmax = "softmax" in variant
-    beyond = [0.0]
 
     def batches(epoch: int, first_step: int) -> Iterable[tuple[Step, Tensor]]:
         if first_step == 0 and epoch % settings.refresh == 0:
-            beyond[0] = mine(module, store, pairable, margin)
+            module.beyond.fill_(mine(module, store, pairable, margin))
         steps = steps_of_epoch(pairable, len(background.rows), ratio, settings.batch_size, settings.seed, epoch)[
             first_step:
         ]
@@ -164,7 +165,7 @@ def siamese_objective(
         return validation.score(module.net, store, settings.stop_at)
 
     def figures() -> Mapping[str, float]:
-        return {**validation.figures(), "positives_beyond_margin": beyond[0]}
+        return {**validation.figures(), "positives_beyond_margin": module.beyond.item()}
 
     steps = len(steps_of_epoch(pairable, len(background.rows), ratio, settings.batch_size, settings.seed, 0))
     # Published features retrieve before any training.

@@ -60,7 +60,7 @@ def training_module(
         return TrainingModule(net)
     _, _, sizes = _groups(catalog, config)
     photos = sum(sizes)
-    print(f"instance term: {photos:,} photos, {megabytes(photos, net.dim):,.0f} MB with the optimiser", flush=True)
+    print(f"instance term: {photos:,} photos, {megabytes(photos, net.dim):,.0f} MB in training", flush=True)
     return TrainingModule(net, InstanceSoftmax(net.dim, sizes, settings.temperature, settings.negatives))
 
 

@@ -120,7 +120,7 @@ def refine_level(
     anchor[np.arange(structure.sizes[level]), np.arange(columns.start, columns.stop)] = 1 / temperature
     losses: dict[float, float] = {}
     hits: dict[float, float] = {}
-    if strength is not None:
+    if strength is not None and len(labels):
         candidates = [strength]
     elif len(labels) < 2 * FOLDS:
         candidates = [np.inf]
