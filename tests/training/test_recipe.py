@@ -127,6 +127,8 @@ def test_contradictions_are_one_line(overrides, said):
 def test_features_are_not_learnt_by_a_frozen_trunk(task):
     with pytest.raises(InputError, match=f"--set trunk=frozen: {task} teaches the trunk itself"):
         settled("trunk=frozen", task=task)
+    with pytest.raises(InputError, match=f"--set head_epochs: {task} teaches the trunk itself"):
+        settled("head_epochs=3", task=task)
 
 
 @pytest.mark.parametrize("alone", ["trunk=frozen", "head_epochs=1"])

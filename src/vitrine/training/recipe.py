@@ -61,6 +61,8 @@ def resolve(settings: AnySettings, task: "Task[Any]") -> AnySettings:
         raise InputError(f"--set trunk={trunk}: weights=none has nothing to start from; name weights, or trunk=scratch")
     if trunk == "frozen" and task.answers_with_features:
         raise InputError(f"--set trunk=frozen: {task.name} teaches the trunk itself and would learn nothing; set upper")
+    if settings.head_epochs and task.answers_with_features:
+        raise InputError(f"--set head_epochs: {task.name} teaches the trunk itself and has no heads to train alone")
     if trunk in FROM_FEATURES and settings.makes_photos_anew:
         raise InputError(f"--set trunk={trunk}: corrupted photos are made anew in each pass; set trunk=tuned")
     size = settings.image_size or native_size(backbone) or _suitable_size(backbone, fresh)
