@@ -87,3 +87,16 @@ def test_what_one_process_began_several_finish(table, tmp_path, capfd, monkeypat
     assert rest == pytest.approx(whole[1:], abs=5e-4)
     assert (tmp_path / "m" / "model.safetensors").exists()
     assert not any(checkpoints.iterdir())
+
+
+def test_several_processes_store_one_teacher(table, tmp_path, capfd):
+    store = tmp_path / "store"
+    overrides = [f"{name}={value}" for name, value in SMALL.items()] + [
+        "epochs=1",
+        "type=colour",
+        f"teacher_store={store}",
+    ]
+    for name, found in (("first", 0), ("second", 1)):
+        launch(2, "attributes", "student", table, tmp_path / name, overrides, tmp_path / "checkpoints")
+        assert len(list(store.iterdir())) == 1
+        assert capfd.readouterr().out.count("is there already") == found
