@@ -1,6 +1,8 @@
 """An index that grows and shrinks gives what one made anew would."""
 
+import fcntl
 import json
+import threading
 
 import numpy as np
 import pandas as pd
@@ -8,7 +10,7 @@ import pytest
 
 from vitrine.errors import InputError
 from vitrine.retrieval import approximate
-from vitrine.retrieval.index import Index
+from vitrine.retrieval.index import LOCK, Index
 from vitrine.retrieval.segment import in_order
 
 CATEGORIES = ("A/B", "A/B/C", "A/Bc", "A", "D/E", "")
@@ -134,6 +136,56 @@ def test_a_broken_addition_leaves_the_index_as_it_was(grown):
     assert len(Index(folder)) == len(known)
 
 
+def features_of(table):
+    return np.random.default_rng(len(table)).standard_normal((len(table), 16)).astype(np.float32)
+
+
+def test_what_others_write_meanwhile_is_kept(tmp_path):
+    random = np.random.default_rng(6)
+    first, second, third = (in_order(rows(random, 30, start)) for start in (0, 20, 60))
+    early, late = Index.create(tmp_path), Index(tmp_path)
+
+    def embedding():
+        early.add(second, [features_of(second)])  # of which 10 photos are in the first addition too
+        yield features_of(first)
+
+    late.add(first, embedding())
+    assert len(late) == len(Index(tmp_path)) == 50
+    early.add(third, [features_of(third)])
+    assert late.remove(products=["P20", "P21"]) == 6
+    early.compact()
+    assert len(late.segments) == 3
+    assert late.remove(products=["P0"]) == 3
+    assert len(late) == len(Index(tmp_path)) == 71
+    other = in_order(rows(random, 5, 900))
+    with pytest.raises(InputError, match="another length"):
+        late.add(other, [np.ones((5, 9), np.float32)])
+    assert len(list(tmp_path.glob("segment-*"))) == 1
+
+
+def test_an_index_that_changes_while_it_is_opened_is_opened_anew(grown, monkeypatch):
+    folder, known = grown
+    before = json.loads((folder / "index.json").read_text())
+    Index(folder).compact()
+    contents = [before, json.loads((folder / "index.json").read_text())]
+    monkeypatch.setattr("vitrine.files.read_json", lambda _: contents.pop(0))
+    assert len(Index(folder)) == len(known)
+
+
+def test_a_change_waits_for_another(tmp_path):
+    table = rows(np.random.default_rng(7), 5)
+    Index.create(tmp_path)
+    adding = threading.Thread(target=lambda: Index(tmp_path).add(table, [features_of(table)]))
+    with (tmp_path / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        adding.start()
+        adding.join(0.5)
+        assert adding.is_alive()
+        assert len(Index(tmp_path)) == 0  # who only reads does not wait
+    adding.join(60)
+    assert len(Index(tmp_path)) == 5
+
+
 @pytest.mark.parametrize(
     "contents",
     [
@@ -201,7 +253,17 @@ def test_an_answer_says_where_its_photo_stands(grown):
     assert [index.uri_at(hit.place) for hit in hits] == [hit.uri for hit in hits]
     index.remove(images=[hits[0].uri])
     name = index.segments[0].folder.name
-    for place in (hits[0].place, "", name, f"{name}/300", f"{name}/-1", f"{name}/²", "../0", f"{name}/0/0"):
+    for place in (
+        hits[0].place,
+        "",
+        name,
+        f"{name}/300",
+        f"{name}/-1",
+        f"{name}/²",
+        f"{name}/0000000000001",
+        "../0",
+        f"{name}/0/0",
+    ):
         with pytest.raises(InputError, match="holds no photo at"):
             index.uri_at(place)
 

@@ -180,7 +180,7 @@ class FeatureStore:
 
     def _use(self, shard: int) -> None:
         """Notes that a file is in use: reading alone would not show."""
-        path = Path(self._shards[shard].filename)
+        path = Path(str(self._shards[shard].filename))
         self._used[shard] = path.name
         with contextlib.suppress(OSError):  # dropped meanwhile, or not ours to touch; what is mapped stays
             os.utime(path)

@@ -1,12 +1,15 @@
 """An index of photos by embedding: a folder of segments that grows and shrinks without being rebuilt."""
 
+import fcntl
 import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +21,7 @@ from vitrine.retrieval.exact import best_of, fast_codes, search_exact
 from vitrine.retrieval.segment import Segment, in_order, mapped, unit_rows, write_segment
 
 CONTENTS = "index.json"
+LOCK = ".index.json.lock"
 FORMAT = 1
 NAME = re.compile(r"(segment|removed)-[A-Za-z0-9_]+(\.npy)?")  # of what index.json may name
 CANDIDATES = 25  # approximate neighbours ranked exactly again, for each that is wanted
@@ -42,7 +46,8 @@ class Index:
 
     `index.json` names the segments, and for each the file of removed rows if there is one. Segments never change; a
     change writes new files and then replaces `index.json`, so a search that is running goes on with what it opened,
-    and a broken change leaves the index as it was. One process may change an index at a time.
+    and a broken change leaves the index as it was. Several processes may change an index: each takes up what the
+    others have written, and replaces `index.json` while it holds the lock. Searches take no lock.
 
     Raises:
         InputError: if the folder is no index.
@@ -52,7 +57,23 @@ class Index:
         self.folder = Path(folder)
         if not (self.folder / CONTENTS).is_file():
             raise InputError(f"{folder}: not an index (no {CONTENTS}); make one with `vitrine index`")
+        self.segments: list[Segment] = []
+        self._read()
+
+    def _read(self) -> None:
+        """Takes up what `index.json` says now."""
         contents = files.read_json(self.folder / CONTENTS)
+        while True:
+            try:
+                self._take_up(contents)
+                return
+            except InputError:  # a change deletes what is not named any more
+                failed, contents = contents, files.read_json(self.folder / CONTENTS)
+                if contents == failed:
+                    raise
+
+    def _take_up(self, contents: Any) -> None:
+        folder = self.folder
         if not isinstance(contents, dict) or contents.get("format") != FORMAT:
             raise InputError(f"{folder}: an index of another format; make it anew with `vitrine index`")
         names, removed = contents.get("segments"), contents.get("removed")
@@ -61,7 +82,8 @@ class Index:
         for name in (*names, *removed, *removed.values()):
             if not isinstance(name, str) or not NAME.fullmatch(name):
                 raise InputError(f"{folder}: damaged ({CONTENTS} names {name!r}, which is nothing of an index)")
-        self.segments = [Segment(self.folder / name) for name in names]
+        opened = {segment.folder.name: segment for segment in self.segments}
+        self.segments = [opened.get(name) or Segment(folder / name) for name in names]
         self._removed: dict[str, str] = removed
         self._alive = [self._read_alive(segment) for segment in self.segments]
         if len({segment.vectors.shape[1] for segment in self.segments}) > 1:
@@ -83,9 +105,9 @@ class Index:
         """
         name, _, row = place.partition("/")
         for segment, alive in zip(self.segments, self._alive, strict=True):
-            exists = segment.folder.name == name and row.isascii() and row.isdigit() and int(row[:12]) < len(alive)
-            if exists and alive[int(row[:12])]:
-                return str(segment.rows["uri"].iloc[int(row[:12])])
+            exists = segment.folder.name == name and row.isascii() and row.isdigit() and len(row) <= 12
+            if exists and int(row) < len(alive) and alive[int(row)]:
+                return str(segment.rows["uri"].iloc[int(row)])
         raise InputError(f"{self.folder}: holds no photo at {place!r}")
 
     def products_of(self, uris: Sequence[str]) -> list[str]:
@@ -119,24 +141,29 @@ class Index:
         Raises:
             InputError: if the features do not fit the index.
         """
-        added = self._write(table, batches)
+        added = self._write(table, batches)  # which may take hours, and keeps nobody waiting
         uris = set(table["uri"])
-        removed = self._without([segment.rows["uri"].isin(uris).to_numpy() for segment in self.segments])
-        self._replace([*self.segments, added], removed)
+        with self._changing():
+            if self.dim not in (0, added.vectors.shape[1]):
+                shutil.rmtree(added.folder, ignore_errors=True)
+                raise InputError(f"{self.folder}: embeddings of another length ({added.vectors.shape[1]})")
+            removed = self._without([segment.rows["uri"].isin(uris).to_numpy() for segment in self.segments])
+            self._replace([*self.segments, added], removed)
 
     def remove(self, products: Sequence[str] = (), images: Sequence[str] = ()) -> int:
         """Removes all photos of some products, and some photos by their `image` or `uri`; how many there were."""
-        before = len(self)
-        gone = [
-            (
-                segment.rows["product"].isin(products)
-                | segment.rows["image"].isin(images)
-                | segment.rows["uri"].isin(images)
-            ).to_numpy()
-            for segment in self.segments
-        ]
-        self._replace(self.segments, self._without(gone))
-        return before - len(self)
+        with self._changing():
+            before = len(self)
+            gone = [
+                (
+                    segment.rows["product"].isin(products)
+                    | segment.rows["image"].isin(images)
+                    | segment.rows["uri"].isin(images)
+                ).to_numpy()
+                for segment in self.segments
+            ]
+            self._replace(self.segments, self._without(gone))
+            return before - len(self)
 
     def search(
         self, features: np.ndarray, k: int, category: str = "", exact: bool = False, candidates: int = 0
@@ -182,18 +209,30 @@ class Index:
 
     def compact(self) -> None:
         """Writes all photos that are left into one segment; what was removed is gone, later searches are faster."""
-        tables = [
-            segment.rows.assign(segment=i, row=range(len(segment.rows))) for i, segment in enumerate(self.segments)
-        ]
-        kept = [table[alive] for table, alive in zip(tables, self._alive, strict=True)]
-        old = self.segments
-        if len(self):
-            whole = in_order(pd.concat(kept))
-            self._replace([self._write(whole, _gathered(old, whole))], {})
-        else:
-            self._replace([], {})
-        for segment in old:
-            shutil.rmtree(segment.folder, ignore_errors=True)
+        with self._changing():
+            tables = [
+                segment.rows.assign(segment=i, row=range(len(segment.rows))) for i, segment in enumerate(self.segments)
+            ]
+            kept = [table[alive] for table, alive in zip(tables, self._alive, strict=True)]
+            old = self.segments
+            if len(self):
+                whole = in_order(pd.concat(kept))
+                self._replace([self._write(whole, _gathered(old, whole))], {})
+            else:
+                self._replace([], {})
+            for segment in old:
+                shutil.rmtree(segment.folder, ignore_errors=True)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """While nobody else changes the index, from the state that the others left it in."""
+        with (self.folder / LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # held until the lock file is closed
+            except OSError as error:
+                raise InputError(f"{self.folder}: cannot be changed on a volume without locks") from error
+            self._read()
+            yield
 
     def _write(self, table: pd.DataFrame, batches: Iterable[np.ndarray]) -> Segment:
         """A new segment that `index.json` does not name yet."""
@@ -201,13 +240,10 @@ class Index:
         try:
             write_segment(path, table, batches)
             path.chmod(0o755)
-            added = Segment(path)
-            if self.segments and self.segments[0].vectors.shape[1] != added.vectors.shape[1]:
-                raise InputError(f"{self.folder}: embeddings of another length ({added.vectors.shape[1]})")
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
             raise
-        return added
+        return Segment(path)
 
     def _hit(self, segment: int, row: int, score: float) -> Hit:
         image, uri, product, category = (column[row] for column in self.segments[segment].columns)
