@@ -46,7 +46,7 @@ def test_more_answers_than_photos_gives_all(made):
     [
         (("index/model/card.md",), "card.md: is not a photo"),
         (("nothing.jpg",), "nothing.jpg: no such photo"),
-        (("toys/images/000.png", "-k", "0"), "k must be at least 1"),
+        (("toys/images/000.png", "-k", "0"), "'-k': 0 is not in the range x>=1"),
         (("toys/images/000.png", "--category", "Round/Cube"), "no photo in category 'Round/Cube'"),
     ],
 )

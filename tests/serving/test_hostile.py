@@ -166,6 +166,7 @@ def test_bodies(strict, name, route):
     ("path", "status"),
     [
         ("/predict?top=0", 400), ("/predict?top=-1", 400), ("/predict?top=1e3", 400), ("/predict?top=" + "9" * 500, 400),
+        ("/predict?top=00000000599999", 400), ("/search?k=000000000000000000201", 400), ("/search?k=0000000002", 200),
         ("/predict?top=%C2%B2", 400), ("/predict?top=", 400), ("/search?k=201", 400), ("/search?k=0", 400),
         ("/predict?model=../../etc", 404), ("/predict?model=%00", 404), ("/search?category=%00", 400),
         ("/v2/models/..%2f..%2fetc/infer", 404), ("/v2/models/taxonomy/versions/%00/infer", 404),
@@ -206,6 +207,7 @@ HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
     [
         (HEAD + b"Content-Length: 1073741824\r\n\r\n", b"413"),
         (HEAD + b"Content-Length: 99999999999999999999999\r\n\r\n", b"4"),
+        (HEAD + b"Content-Length: 000000000000000001073741824\r\n\r\n", b"413"),
         (HEAD + b"Content-Length: -5\r\n\r\n", b"400"),
         (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", b"415"),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"80000\r\n" + bytes(0x80000) + b"\r\n80000\r\n" + bytes(0x80000) + b"\r\n"

@@ -203,11 +203,18 @@ def test_an_answer_that_takes_too_long_is_given_up(made):
         ({}, "nothing to serve"),
         ({"models": ["m"], "wanted": ["taxonomy"]}, "--registry"),
         ({"models": ["m"], "batch": 0}, "must be above 0"),
+        ({"models": ["m"], "every": float("inf")}, "--every inf: .* at most"),
     ],
 )
 def test_what_cannot_be_served_is_said_at_once(plan, what):
     with pytest.raises(InputError, match=what):
         Server(Plan(**plan))
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_is_none(port):
+    with pytest.raises(InputError, match=f"--port {port}: from 0 to 65535"):
+        Server(Plan(models=["m"]), port=port)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +236,12 @@ def test_what_cannot_be_loaded_ends_the_server(tmp_path, plan, what):
 
 def test_limits_are_named():
     assert parse_limits(["photos=8"]).photos == 8
-    for text, what in (("fotos=8", "did you mean photos"), ("photos=x", "not a number"), ("pixels=0", "above 0")):
+    for text, what in (
+        ("fotos=8", "did you mean photos"),
+        ("photos=x", "not a number"),
+        ("pixels=0", "above 0"),
+        ("answer_seconds=inf", "finite"),
+        ("body_seconds=nan", "finite"),
+    ):
         with pytest.raises(InputError, match=what):
             parse_limits([text])

@@ -1,5 +1,6 @@
 """The page at `/` in a real browser: a photo in, answers seen, nothing asked of anybody else."""
 
+import json
 import shutil
 
 import pytest
@@ -55,6 +56,33 @@ def test_a_listing_shows_which_photos_decided(made, client, page):
     shown = page.value("[...document.querySelectorAll('.grid li p')].map((name) => name.textContent)")
     assert sorted(shown) == sorted(path.name for path in paths)
     assert shown[0] == answer["deciding_photos"][0]["image"]
+
+
+@pytest.mark.parametrize(
+    ("way", "answer"),
+    [
+        ("photos", {"answers": [{}], "model": "late", "version": "1"}),
+        ("listing", {"verdict": "late", "probability": 0.5, "weights": [], "deciding_photos": [], "version": "1"}),
+    ],
+)
+def test_answers_to_an_earlier_drop_are_not_shown(made, client, page, way, answer):
+    page.open(f"{client.base_url}")
+    page.until("!document.getElementById('ways').hidden")
+    page.value(f"document.querySelector('input[value={way}]').click()")
+    page.value(
+        "window.held = new Promise((resolve) => { window.letGo = resolve; });"
+        "window.real = window.fetch;"
+        f"window.fetch = () => window.held.then(() => new Response(JSON.stringify({json.dumps(answer)})));"
+    )
+    page.choose(*made.photos[:3])
+    page.until("document.getElementById('status').textContent === 'Looking at 3 photos ...'")
+    page.value("window.fetch = window.real; document.querySelector('input[value=photos]').click()")
+    page.choose(made.photos[3])
+    page.until(DONE)
+    page.value("window.letGo(); new Promise((resolve) => setTimeout(resolve, 200))")
+    shown = page.value("[...document.querySelectorAll('#answers > article h2')].map((name) => name.textContent)")
+    assert page.value("document.querySelectorAll('#answers > article').length") == 1
+    assert shown[0] == made.photos[3].name
 
 
 def test_what_is_no_photo_is_said_in_words(client, page, tmp_path):

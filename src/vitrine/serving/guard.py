@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vitrine.errors import InputError
-from vitrine.serving.limits import Limits, RefusedError, busy
+from vitrine.serving.limits import Limits, RefusedError, busy, whole_number
 from vitrine.serving.metrics import Metrics
 
 Scope = MutableMapping[str, Any]
@@ -69,8 +69,8 @@ class Guard:
                 raise RefusedError(401, "this server answers with the right token only (Authorization: Bearer ...)")
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise RefusedError(415, "send bodies without Content-Encoding; photos are compressed already")
-        declared = headers.get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared[:15]) > self._limits.request_bytes:
+        declared = whole_number(headers.get(b"content-length", b"0").decode("latin-1"))
+        if not 0 <= declared <= self._limits.request_bytes:
             raise self._too_large()
         taken = 0
 

@@ -1,10 +1,13 @@
 """What one client, and all of them together, may ask of the server."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from vitrine.errors import InputError, did_you_mean
+
+DIGITS = 15  # of a number in a request; no limit needs more, and Python reads no more than 4,300
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if not getattr(self, field.name) > 0:
-                raise InputError(f"{field.name}={getattr(self, field.name)}: must be above 0")
+            value = getattr(self, field.name)
+            if not 0 < value < math.inf:
+                raise InputError(f"{field.name}={value}: must be above 0, and finite")
 
     def check_count(self, photos: int) -> None:
         """Raises a RefusedError for more photos than a request may bring."""
@@ -56,7 +60,7 @@ def parse_limits(given: Sequence[str]) -> Limits:
     8
 
     Raises:
-        InputError: for an unknown key, naming the nearest, or a value that is no number above 0.
+        InputError: for an unknown key, naming the nearest, or a value that is no finite number above 0.
     """
     defaults = asdict(Limits())
     limits: dict[str, Any] = {}
@@ -69,6 +73,16 @@ def parse_limits(given: Sequence[str]) -> Limits:
         except ValueError as error:
             raise InputError(f"--limit {text}: {value!r} is not a number") from error
     return Limits(**limits)
+
+
+def whole_number(text: str) -> int:
+    """The number that a client wrote in decimal digits; -1 if these are none, or too many.
+
+    >>> whole_number("0012"), whole_number("+12"), whole_number("9" * 5000)
+    (12, -1, -1)
+    """
+    digits = text.lstrip("0")
+    return int(digits or "0") if text.isascii() and text.isdigit() and len(digits) <= DIGITS else -1
 
 
 class RefusedError(Exception):

@@ -131,9 +131,10 @@ function card(photo) {
   return { article, said };
 }
 
-async function describe(photos) {
+async function describe(photos, turn) {
   const naming = served.models.filter((model) => model.output === "labels");
   for (const photo of photos) {
+    if (turn !== asked) return; // something else was dropped while the one before was being answered
     const { article, said } = card(photo);
     at("answers").append(article);
     const parts = naming.map(async (model) => {
@@ -147,8 +148,9 @@ async function describe(photos) {
   }
 }
 
-async function judge(photos) {
+async function judge(photos, turn) {
   const answer = await ask("/verify", photos, {});
+  if (turn !== asked) return;
   const article = made("article");
   article.append(made("p", answer.verdict, "verdict"));
   const chance = made("table");
@@ -179,7 +181,7 @@ async function take(files) {
   const chosen = document.querySelector("input[name=way]:checked").value;
   const listing = judging && (chosen === "listing" || (!naming && served.searched_photos === null));
   try {
-    await (listing ? judge(photos) : describe(photos));
+    await (listing ? judge(photos, turn) : describe(photos, turn));
     if (turn === asked) say("");
   } catch (error) {
     if (turn === asked) say(error.message, true);

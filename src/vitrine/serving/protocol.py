@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from vitrine.predictions import Reply
-from vitrine.serving.limits import Limits, RefusedError
+from vitrine.serving.limits import Limits, RefusedError, whole_number
 from vitrine.serving.models import Served
 from vitrine.serving.uploads import Photo, from_base64, json_object
 from vitrine.untrusted import printable
@@ -79,10 +79,9 @@ def read_request(body: bytes, header_length: str, limits: Limits) -> InferenceRe
     Raises:
         RefusedError: saying what is wrong.
     """
-    number = header_length.isascii() and header_length.isdigit() and int(header_length[:12]) <= len(body)
-    if header_length and not number:
+    end = whole_number(header_length) if header_length else len(body)
+    if not 0 <= end <= len(body):
         raise RefusedError(400, f"{HEADER}: {header_length[:20]!r} is not a length within the body")
-    end = int(header_length) if header_length else len(body)
     asked = json_object(body[:end], "the request")
     inputs = asked.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):

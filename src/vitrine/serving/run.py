@@ -60,7 +60,7 @@ class Server:
         port: Port; 0 takes a free one.
 
     Raises:
-        InputError: if the plan names nothing, or its token cannot be read.
+        InputError: if the plan names nothing, a number of it is out of range, or its token cannot be read.
     """
 
     def __init__(self, plan: Plan, host: str = "127.0.0.1", port: int = 8080) -> None:
@@ -70,6 +70,10 @@ class Server:
             raise InputError("--task: name the registry of its champion with --registry")
         if not plan.every > 0 or plan.batch < 1:
             raise InputError(f"--every {plan.every:g} and --batch {plan.batch}: must be above 0")
+        if plan.every > threading.TIMEOUT_MAX:
+            raise InputError(f"--every {plan.every:g}: {threading.TIMEOUT_MAX:.0f} seconds at most")
+        if not 0 <= port <= 65535:  # the system would take another one
+            raise InputError(f"--port {port}: from 0 to 65535")
         self._plan = plan
         self.failure: Exception | None = None
         self._metrics = Metrics()

@@ -11,7 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from vitrine.catalog.photos import PhotoError, decode_opened, open_header
-from vitrine.serving.limits import Limits, RefusedError
+from vitrine.serving.limits import Limits, RefusedError, whole_number
 from vitrine.untrusted import parse_json, printable
 
 MAX_OPTION = 1000  # characters of an option, and of a file's name
@@ -41,9 +41,10 @@ class Upload:
             RefusedError: if it is not.
         """
         text = self.options.get(name, str(default))
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= most:
+        number = whole_number(text)
+        if not 1 <= number <= most:
             raise RefusedError(400, f"{name}={text[:40]!r}: a whole number from 1 to {most} is needed")
-        return int(text)
+        return number
 
     def flag(self, name: str) -> bool:
         """An option that is on or off."""
