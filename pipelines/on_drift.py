@@ -43,7 +43,7 @@ def ask(drift: Path, **asked: Any) -> str:
         raise InputError(done.stderr.strip().splitlines()[-1])
     if done.returncode:
         raise RuntimeError(done.stderr)
-    *lines, decision = done.stdout.strip().splitlines()
+    *lines, decision = done.stdout.strip().split("\n")
     print("\n".join(lines), flush=True)
     return decision
 

@@ -5,6 +5,7 @@ import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import faulty_s3
 import pytest
@@ -283,6 +284,20 @@ def test_absolute(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert files.absolute("a") == str(tmp_path / "a")
     assert files.absolute("s3://bucket/a/") == "s3://bucket/a"
+    with pytest.raises(InputError, match=r"^~nobody\.by\.that\.name/a: no such home folder"):
+        files.absolute("~nobody.by.that.name/a")
+
+
+def test_a_user_without_a_home_is_told_where_to_name_one(monkeypatch):
+    def unknown(_):
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert files.cache_folder() == Path(os.environ["VITRINE_CACHE"])
+    monkeypatch.delenv("VITRINE_CACHE")
+    with pytest.raises(InputError, match="set VITRINE_CACHE"):
+        files.cache_folder()
 
 
 # What S3 does on a bad day.

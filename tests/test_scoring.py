@@ -15,7 +15,7 @@ from vitrine.cli import main
 from vitrine.errors import InputError
 from vitrine.predict import predict
 from vitrine.registry.store import Registry
-from vitrine.scoring import photos_of, score
+from vitrine.scoring import photos_of, score, score_photos
 from vitrine.steps.scoring import score as score_tables
 from vitrine.steps.scoring import score_shard
 from vitrine.train import train
@@ -211,6 +211,15 @@ def test_what_cannot_be_asked_is_said(made, tmp_path, arguments, what):
     with pytest.raises(InputError, match=what):
         score(str(made / source), str(made / model), str(tmp_path / out), *more)
     assert not (tmp_path / out).exists()
+
+
+def test_at_least_one_label_is_named(tmp_path):
+    for top in (0, -1):
+        with pytest.raises(InputError, match=f"top={top}: at least 1"):
+            score_photos([("a.png", "a.png")], "toys", "model", str(tmp_path / "out.jsonl"), top=top)
+        with pytest.raises(InputError, match=f"top={top}: at least 1"):
+            predict(tmp_path / "model", ["a.png"], top=top)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_table_for_people_holds_no_formula():

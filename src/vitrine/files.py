@@ -67,9 +67,18 @@ def join(root: str, name: str) -> str:
 
 
 def absolute(uri: str | Path) -> str:
-    """An S3 URI without a trailing slash, or an absolute local path."""
+    """An S3 URI without a trailing slash, or an absolute local path.
+
+    Raises:
+        InputError: if it begins with `~` and there is no such home folder.
+    """
     text = str(uri)
-    return text.rstrip("/") if is_s3(text) else str(Path(text).expanduser().absolute())
+    if is_s3(text):
+        return text.rstrip("/")
+    try:
+        return str(Path(text).expanduser().absolute())
+    except RuntimeError as error:
+        raise InputError(f"{text}: no such home folder; write ./{text} for a file of that name") from error
 
 
 def read_bytes(uri: str) -> bytes:
@@ -335,8 +344,17 @@ def read_json(path: Path) -> Any:
 
 
 def cache_folder() -> Path:
-    """Where things that can be made again are kept: `$VITRINE_CACHE` or `~/.cache/vitrine`."""
-    return Path(os.environ.get("VITRINE_CACHE") or Path.home() / ".cache" / "vitrine")
+    """Where things that can be made again are kept: `$VITRINE_CACHE` or `~/.cache/vitrine`.
+
+    Raises:
+        InputError: if neither is known.
+    """
+    if named := os.environ.get("VITRINE_CACHE"):
+        return Path(named)
+    try:
+        return Path.home() / ".cache" / "vitrine"
+    except RuntimeError as error:  # a user that the container does not know
+        raise InputError("no home folder to keep a cache in; set VITRINE_CACHE") from error
 
 
 @contextmanager

@@ -78,7 +78,10 @@ def predict(
     """A model's predictions for single photos, or folders of listings: see `Task.records`.
 
     Raises:
-        InputError: if the model or (without `unreadable`) a photo cannot be read, or it predicts nothing of the kind.
+        InputError: if the model or (without `unreadable`) a photo cannot be read, it predicts nothing of the kind, or
+            `top` is below 1.
     """
+    if top < 1:
+        raise InputError(f"top={top}: at least 1")
     model = Model.load(folder)
     return model.task.records(model.net, model.config, images, top, explain, unreadable) if images else []

@@ -80,7 +80,8 @@ def score(
         progress: Told how many photos are done.
 
     Raises:
-        InputError: if the source or the model cannot be read, `out` exists, or another run's parts stand beside it.
+        InputError: if the source or the model cannot be read, `out` exists, another run's parts stand beside it, or
+            `top` is below 1.
     """
     return score_photos(list(photos_of(source)), source, model, out, registry, top, progress)
 
@@ -121,6 +122,8 @@ def score_photos(
     kind = Path(out).suffix
     if kind not in FORMATS:
         raise InputError(f"{out}: a table is written as {', '.join(FORMATS)}")
+    if top < 1:
+        raise InputError(f"top={top}: at least 1")
     if top > 1 and kind != ".jsonl":
         raise InputError(f"top={top}: a {kind} table holds the best label only; .jsonl holds more")
     if files.exists(out):

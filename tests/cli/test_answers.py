@@ -16,6 +16,12 @@ from vitrine.catalog import read_catalog
         ("predict MODEL", ["name the photos"]),
         ("predict MODEL nope.jpg", ["nope.jpg: no such photo"]),
         ("predict EMPTY nope.jpg", ["not a model folder"]),
+        ("predict MODEL nope.jpg -k 0", ["'-k' / '--top': 0 is not in the range"]),
+        ("predict DATA --model MODEL --out o.jsonl -k -1", ["'-k' / '--top': -1 is not in the range"]),
+        ("search EMPTY nope.jpg -k 0", ["'-k': 0 is not in the range"]),
+        ("serve EMPTY --port 99999", ["'--port': 99999 is not in the range"]),
+        ("serve EMPTY --batch 0", ["'--batch': 0 is not in the range"]),
+        ("serve EMPTY --limit answer_seconds=inf", ["answer_seconds=inf: must be above 0, and finite"]),
     ],
 )
 def test_unusable_arguments(refused, command, parts):

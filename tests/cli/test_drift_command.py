@@ -17,6 +17,10 @@ def test_drift_of_a_catalog_from_itself_and_from_another(vitrine, home, tmp_path
     assert moved.code == 1
     assert moved.out.startswith("Drift: ")
     assert {"report.html", "results.json"} <= set(in_(tmp_path / "moved"))
+    assert vitrine("synth", tmp_path / "few", "--listings", "1").code == 0
+    unknown = vitrine("drift", home / "data", tmp_path / "few", tmp_path / "unknown")
+    assert unknown.code == 3
+    assert unknown.out.startswith("Nothing could be compared (")
 
 
 @pytest.mark.parametrize(

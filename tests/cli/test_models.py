@@ -2,6 +2,7 @@
 
 import json
 
+import click
 import pytest
 from click.testing import CliRunner
 from fake_model_registry import FakeModelRegistry
@@ -67,9 +68,10 @@ def test_list(vitrine, registry):
         vitrine("list", "taxnomy")
 
 
-def test_a_list_of_no_registry_says_so(tmp_path):
+@pytest.mark.parametrize("command", [["list"], ["prune", "taxonomy"]])
+def test_no_registry_is_said_to_be_none(tmp_path, command):
     with pytest.raises(InputError, match="nowhere: no such registry"):
-        CliRunner().invoke(cli, ["models", "list", "--registry", str(tmp_path / "nowhere")], catch_exceptions=False)
+        CliRunner().invoke(cli, ["models", *command, "--registry", str(tmp_path / "nowhere")], catch_exceptions=False)
 
 
 def test_rollback_and_promotion_by_hand(vitrine, registry):
@@ -109,8 +111,10 @@ def test_a_model_folder_is_promoted_by_its_evaluation(vitrine, registry, model, 
 
 def test_prune(vitrine, registry):
     assert vitrine("prune", "taxonomy", "--keep", "1") == (0, "taxonomy: 0 versions deleted\n")  # both are new
-    with pytest.raises(InputError, match="at least 1"):
+    with pytest.raises(click.BadParameter, match="0 is not in the range"):
         vitrine("prune", "taxonomy", "--keep", "0")
+    with pytest.raises(InputError, match="'taxnomy': unknown"):
+        vitrine("prune", "taxnomy")
 
 
 def test_a_kubeflow_model_registry_is_told(vitrine, registry, kubeflow):

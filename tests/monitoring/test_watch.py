@@ -99,6 +99,19 @@ def test_looks_add_up(look, tmp_path):
     assert page.count("v-7") >= 3
 
 
+def test_a_line_of_the_history_may_hold_any_character(look, tmp_path):
+    odd = Drift(True, "Drift: level1 has labels a\u2028b\x85c.", MOVED.findings)
+    for _ in range(2):
+        look({"attributes": QUIET, "taxonomy": odd})
+    assert [look.reason for look in history(str(tmp_path / "reports"))] == [f"{odd.reason} (taxonomy)"] * 2
+
+
+def test_nothing_compared_is_not_passed_over(look):
+    nothing = Drift(False, "Nothing could be compared (readable: too few photos).", ())
+    _, _, out = look({"attributes": QUIET, "taxonomy": nothing})
+    assert json.loads((out / DECISION).read_text())["reason"] == nothing.reason
+
+
 def test_one_task_alone(look):
     (answer, figures), asked, _ = look({"attributes": QUIET}, task="attributes")
     assert (answer, list(figures), asked) == ("no drift", ["attributes"], [("attributes", 1)])

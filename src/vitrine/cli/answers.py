@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from vitrine.cli.options import PATH, SPLIT
+from vitrine.cli.options import AT_LEAST_ONE, PATH, SPLIT
 from vitrine.cli.output import say
 from vitrine.errors import InputError
 from vitrine.progress import Progress
@@ -15,7 +15,7 @@ from vitrine.words import counted
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="MODEL IMAGE... | SOURCE --model MODEL --out TABLE")
-@click.option("-k", "--top", type=int, help="Labels to name per question; default 5, in a table 1.")
+@click.option("-k", "--top", type=AT_LEAST_ONE, help="Labels to name per question; default 5, in a table 1.")
 @click.option("--explain", type=PATH, help="New folder for pictures of where a salient-sensitive net looked.")
 @click.option("--model", "address", default="", help="Model folder, s3:// prefix, or champion:TASK of --registry.")
 @click.option("--registry", default="runs/registry", show_default=True, help="Folder or s3:// prefix of the registry.")
@@ -102,7 +102,7 @@ def unindex(index: Path, names: tuple[str, ...], images: bool, compact: bool) ->
 @click.command()
 @click.argument("index", type=PATH)
 @click.argument("images", nargs=-1, required=True)
-@click.option("-k", "k", default=20, show_default=True, help="Answers wanted.")
+@click.option("-k", "k", default=20, show_default=True, type=AT_LEAST_ONE, help="Answers wanted.")
 @click.option("--category", default="", help="Search below this node of the category tree only.")
 @click.option("--exact", is_flag=True, help="Compare with every photo, instead of nearly all.")
 @click.option("--html", "out", type=PATH, help="New folder for a page that shows what was found, as photos.")
@@ -132,10 +132,16 @@ def search(index: Path, images: tuple[str, ...], k: int, category: str, exact: b
     help="What asks the nets; auto measures both and takes the faster.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 is all.")
-@click.option("--port", default=8080, show_default=True)
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--token-file", "token", type=PATH, help="File with a token that clients must present.")
 @click.option("--every", default=30.0, show_default=True, help="Seconds between looks for new champions and photos.")
-@click.option("--batch", default=32, show_default=True, help="Photos that a net is asked about at once, at most.")
+@click.option(
+    "--batch",
+    default=32,
+    show_default=True,
+    type=AT_LEAST_ONE,
+    help="Photos that a net is asked about at once, at most.",
+)
 @click.option(
     "--limit", "limits", multiple=True, metavar="KEY=VALUE", help="Of requests (docs/serving.md); repeatable."
 )

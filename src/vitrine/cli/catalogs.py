@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from vitrine.cli.options import MAX_LEFT_OUT, PATH, PHOTOS, RULES
+from vitrine.cli.options import AT_LEAST_ONE, MAX_LEFT_OUT, PATH, PHOTOS, RULES
 from vitrine.cli.output import say
 from vitrine.errors import InputError
 from vitrine.progress import Progress
@@ -13,7 +13,7 @@ from vitrine.words import counted
 
 @click.command()
 @click.argument("out", type=PATH)
-@click.option("--listings", default=300, show_default=True, help="Listings to render.")
+@click.option("--listings", default=300, show_default=True, type=AT_LEAST_ONE, help="Listings to render.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
 @click.option("--defects", is_flag=True, help="Plant faults, and write what they are to defects.csv.")
 def synth(out: Path, listings: int, seed: int, defects: bool) -> None:
@@ -122,9 +122,17 @@ def validate(
 @click.command()
 @click.argument("catalog")
 @click.argument("out", type=PATH)
-@click.option("--min-class-count", default=20, show_default=True, help="Photos a class needs.")
+@click.option(
+    "--min-class-count", default=20, show_default=True, type=click.IntRange(min=0), help="Photos a class needs."
+)
 @click.option("--near-duplicates/--keep-near-duplicates", default=True, help="Drop near duplicates too.")
-@click.option("--drop-views-below", default=0, show_default=True, help="Photos a listing needs; the paper's is 6.")
+@click.option(
+    "--drop-views-below",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Photos a listing needs; the paper's is 6.",
+)
 @click.option("--drop-disordered", is_flag=True, help="Drop listings whose views are out of order or repeated.")
 @click.option("--drop-suspects", is_flag=True, help="Drop rows with a label that the photo contradicts.")
 @RULES

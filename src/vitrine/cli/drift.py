@@ -19,7 +19,7 @@ from vitrine.cli.output import say
 def drift(reference: str, current: str, out: Path, model: Path | None, tidy: bool, as_map: bool, full: bool) -> int:
     """Compare the photos of CURRENT with a drift reference or a catalog.
 
-    Exit code 1: drift. 3: none found, but a signal could not be computed.
+    Exit code 1: drift. 3: none found, but nothing could be compared, or a signal not be computed.
     """
     import tempfile
 

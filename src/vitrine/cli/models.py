@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from vitrine.cli.options import PATH
+from vitrine.cli.options import AT_LEAST_ONE, PATH
 from vitrine.cli.output import say
 from vitrine.errors import InputError
 from vitrine.words import counted
@@ -32,14 +32,12 @@ REASON = click.option("--reason", default="Chosen by hand.", show_default=True, 
 @click.option("--history", is_flag=True, help="Every promotion, rollback and refusal instead, with its reason.")
 def models_list(task: str, registry: str, history: bool) -> int:
     """Print the versions of TASK's models, or of all; * is in use. Exit code 1: there are none."""
-    from vitrine.files import is_s3
     from vitrine.registry.listing import list_decisions, list_versions
 
+    _check_there(registry, task)
     lines = list(list_decisions(registry, task) if history else list_versions(registry, task))
     for line in lines:
         say(line)
-    if not lines and not is_s3(registry) and not Path(registry).is_dir():
-        raise InputError(f"{registry}: no such registry")
     if not lines:
         say(f"{registry}: {'no decision' if history else 'no version'}{f' of {task}' if task else ''} yet")
     return 0 if lines else 1
@@ -97,13 +95,12 @@ def models_rollback(task: str, registry: str, reason: str, model_registry: str, 
 @models.command("prune")
 @click.argument("task")
 @REGISTRY
-@click.option("--keep", default=10, show_default=True, help="Newest versions that stay.")
+@click.option("--keep", default=10, show_default=True, type=AT_LEAST_ONE, help="Newest versions that stay.")
 def models_prune(task: str, registry: str, keep: int) -> None:
     """Delete old versions of TASK's models; the one in use and the one before it stay."""
     from vitrine.registry import Registry
 
-    if keep < 1:
-        raise InputError(f"--keep {keep}: at least 1")
+    _check_there(registry, task)
     gone = Registry(registry).prune(task, keep)
     say(f"{task}: {counted(len(gone), 'version')} deleted{': ' if gone else ''}{', '.join(gone)}")
 
@@ -120,6 +117,16 @@ def models_announce(task: str, registry: str, model_registry: str) -> None:
     if champion is None:
         raise InputError(f"{registry}: no model is in use for {task!r}")
     _announce(model_registry, champion)
+
+
+def _check_there(registry: str, task: str) -> None:
+    from vitrine import tasks
+    from vitrine.files import is_s3
+
+    if task and task not in tasks.names():
+        raise InputError(f"task {task!r}: unknown (known: {', '.join(tasks.names())})")
+    if not is_s3(registry) and not Path(registry).is_dir():
+        raise InputError(f"{registry}: no such registry")
 
 
 def _announce(address: str, champion: Any, serving: str = "") -> None:

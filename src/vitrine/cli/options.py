@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+AT_LEAST_ONE = click.IntRange(min=1)
 PATH = click.Path(path_type=Path)
 SPLIT = click.Choice(["train", "validation", "test"])
 

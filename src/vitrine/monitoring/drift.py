@@ -49,9 +49,14 @@ class Drift:
     broken: tuple[tuple[str, str], ...] = ()
 
     @property
+    def unsure(self) -> bool:
+        """Whether drift may have been missed: nothing could be compared, or a signal could not be computed."""
+        return not self.findings or bool(self.broken)
+
+    @property
     def exit_code(self) -> int:
-        """Of `vitrine drift`: 1 drift, 3 none found but a signal that should have been compared could not be."""
-        return 1 if self.drifted else 3 if self.broken else 0
+        """Of `vitrine drift`: 1 drift, 3 none found but `unsure`, 0 none."""
+        return 1 if self.drifted else 3 if self.unsure else 0
 
 
 @dataclass(frozen=True)

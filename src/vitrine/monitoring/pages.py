@@ -56,7 +56,7 @@ def report_page(
         f"{now.photos:,} new photos ({now.data_version or 'unknown version'}) against "
         f"{before.photos:,} of the reference ({before.data_version or 'unknown version'})",
         "Drift" if drift.drifted else "No drift" if drift.findings else "Nothing compared",
-        "bad" if drift.drifted else "good" if drift.findings and not drift.broken else "warn",
+        "bad" if drift.drifted else "warn" if drift.unsure else "good",
     )
     page.text(drift.reason)
     if before.model:

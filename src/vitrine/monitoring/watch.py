@@ -79,8 +79,8 @@ def watch(
         write_sheet(photos, folder / LABEL)
         page(latest, drifts, history(reports)).write(folder / "report.html")
     run = run_folder(reports, run_id)
-    whole = all(drift.findings and not drift.broken for drift in drifts.values())
-    tone = "bad" if latest.drifted else "good" if whole else "warn"
+    unsure = any(drift.unsure for drift in drifts.values())
+    tone = "bad" if latest.drifted else "warn" if unsure else "good"
     figures = {f"{name}: signals that moved": _moved(drift) for name, drift in drifts.items()}
     note = Note("drift", "Drift", [latest.reason], tone, figures, due=["retraining"] if latest.drifted else ())
     write_note(out, note, out / "report.html", inherit=[journal])
@@ -102,7 +102,7 @@ def history(reports: str) -> list[Look]:
     uri = files.join(reports, HISTORY)
     data, _ = pointer.read(uri)
     try:
-        looks = [Look(**parse_json(line)) for line in (data or b"").decode().splitlines()]
+        looks = [Look(**parse_json(line)) for line in (data or b"").decode().split("\n") if line]
     except (ValueError, TypeError) as error:
         raise InputError(f"{uri}: cannot be read ({error})") from error
     return looks
@@ -110,8 +110,9 @@ def history(reports: str) -> list[Look]:
 
 def page(latest: Look, drifts: dict[str, Drift], history_of_looks: list[Look]) -> Page:
     """The decision, each task's comparison, and all looks over time."""
-    unsure = any(drift.broken for drift in drifts.values())
-    verdict, tone = ("Drift", "bad") if latest.drifted else ("No drift", "warn" if unsure else "good")
+    unsure = any(drift.unsure for drift in drifts.values())
+    quiet = "No drift" if any(drift.findings for drift in drifts.values()) else "Nothing compared"
+    verdict, tone = ("Drift", "bad") if latest.drifted else (quiet, "warn" if unsure else "good")
     result = Page(
         "Monitor", f"{latest.photos:,} new photos · data version {latest.data_version or 'unknown'}", verdict, tone
     )
@@ -142,7 +143,7 @@ def page(latest: Look, drifts: dict[str, Drift], history_of_looks: list[Look]) -
 
 def _look(photos: Catalog, run_id: str, drifts: dict[str, Drift]) -> Look:
     moved = {name: drift for name, drift in drifts.items() if drift.drifted}
-    unsure = {name: drift for name, drift in drifts.items() if drift.broken}
+    unsure = {name: drift for name, drift in drifts.items() if drift.unsure}
     first = next(iter((moved or unsure or drifts).values()))
     among = f" ({', '.join(moved)})" if moved and len(drifts) > 1 else ""
     furthest = {
