@@ -194,6 +194,18 @@ def test_two_first_promotions_at_once_leave_one_champion(root, model, monkeypatc
     assert registry.champion("taxonomy").reason == "Promoted: came first."
 
 
+def test_what_was_compared_with_another_champion_than_that_in_use_is_refused(root, model):
+    registry = Registry(root)
+    with pytest.raises(InputError, match=r"no model is the champion of taxonomy now, but .* with v0; run again"):
+        registry.promote("taxonomy", model("zeroth"), METRICS, "x", version="v1", compared_with="v0")
+    registry.promote("taxonomy", model("first"), METRICS, "x", version="v1", compared_with="")
+    with pytest.raises(InputError, match=r"v1 is the champion of taxonomy now, but .* with none; run again"):
+        registry.promote("taxonomy", model("late", b"late"), METRICS, "x", version="v2", compared_with="")
+    assert registry.versions("taxonomy") == ["v1"]  # nothing was copied
+    registry.promote("taxonomy", model("second", b"second"), METRICS, "x", version="v2", compared_with="v1")
+    assert registry.champion("taxonomy").version == "v2"
+
+
 def test_lines_of_several_writers_are_all_kept(tmp_path):
     registry = Registry(tmp_path / "registry")
     threads = [threading.Thread(target=registry.refuse, args=("taxonomy", f"Refused: {i}", {})) for i in range(8)]

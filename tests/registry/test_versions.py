@@ -14,6 +14,7 @@ import pytest
 from vitrine import files
 from vitrine.errors import InputError
 from vitrine.registry import Registry, content_hash, pointer, store
+from vitrine.registry.listing import list_versions
 
 LATER = datetime.now(UTC) + timedelta(days=2)  # when nothing that a test stores is new any more
 METRICS = {"macro_top1": 0.6}
@@ -188,6 +189,53 @@ def test_what_is_deleted_meanwhile_is_not_brought_back(filled, monkeypatch, tmp_
     with pytest.raises(InputError, match="another champion was promoted"):
         filled.bring_back("taxonomy", "a", "Second.")
     assert weights(filled, tmp_path, "copy") == b"c"
+
+
+@pytest.mark.parametrize(("where", "name"), [(Registry, "_found"), (store, "_delete")])
+def test_two_deletions_at_once_both_end(filled, monkeypatch, where, name):
+    """One does it all when the other is about to read what is known of a version, or to list its files."""
+    real, gone = getattr(where, name), []
+
+    def overtaken(*given):
+        monkeypatch.setattr(where, name, real)
+        gone.append(filled.prune("taxonomy", keep=1, now=LATER))
+        return real(*given)
+
+    monkeypatch.setattr(where, name, overtaken)
+    filled.prune("taxonomy", keep=1, now=LATER)
+    assert gone == [["a"]]
+    assert filled.versions("taxonomy") == ["b", "c"]
+
+
+def test_what_is_deleted_while_it_is_copied_is_one_line(filled, monkeypatch):
+    name = "list_folder" if files.is_s3(filled.root) else "refuse_links_out"  # just before the copying
+    real = getattr(files, name)
+
+    def overtaken(*given):
+        found = real(*given)
+        monkeypatch.setattr(files, name, real)
+        filled.prune("taxonomy", keep=1, now=LATER)
+        return found
+
+    monkeypatch.setattr(files, name, overtaken)
+    with pytest.raises(InputError, match="versions/a: was deleted while it was being copied"):
+        filled.bring_back("taxonomy", "a", "x")
+    assert filled.champion("taxonomy").version == "c"
+
+
+def test_a_list_leaves_out_what_is_deleted_meanwhile(filled, monkeypatch):
+    names = filled.versions("taxonomy")
+    filled.prune("taxonomy", keep=1, now=LATER)
+    monkeypatch.setattr(Registry, "versions", lambda *_: names)
+    assert [line.split()[-1] for line in list_versions(filled.root, "taxonomy")] == ["b.", "c."]
+
+
+def test_the_name_of_a_version_that_was_deleted_is_not_given_again(filled, model):
+    """Whoever deletes the old one may not have ended; and nothing that is named as deleted can be in use."""
+    filled.prune("taxonomy", keep=1, now=LATER)
+    with pytest.raises(InputError, match="versions/a: this version was deleted"):
+        filled.promote("taxonomy", model("again", b"again"), METRICS, "Promoted.", version="a")
+    assert filled.champion("taxonomy").version == "c"
 
 
 def test_a_promotion_meanwhile_keeps_what_is_being_deleted_in_mind(filled, model, monkeypatch):

@@ -1,12 +1,14 @@
-"""A model's evaluation, kept once."""
+"""A model's evaluation, kept once; and what may be promoted."""
 
 import json
 
 import pytest
 
 from vitrine import files
+from vitrine.errors import InputError
+from vitrine.registry import MODEL_FILES, Registry, store
 from vitrine.steps import reuse
-from vitrine.steps.gate import DRAWN, evaluate
+from vitrine.steps.gate import DRAWN, evaluate, promote
 
 from .small import COLOURS, SHELVES, table
 
@@ -95,3 +97,29 @@ def test_a_model_is_measured_where_nothing_is_kept(tmp_path, model, measured):
     for name in ("one", "two"):
         evaluate(model, rows, tmp_path / name)
     assert measured == ["one", "two"]
+
+
+def test_a_model_that_another_overtook_replaces_nothing_it_was_not_compared_with(tmp_path, monkeypatch):
+    """Both gates saw no champion; the better one is promoted while the other one's weights are being read."""
+    for name in ("late", "early"):
+        (tmp_path / name).mkdir()
+        for file in MODEL_FILES:
+            (tmp_path / name / file).write_text(json.dumps({"data_version": name}))
+    for name, content in (("evaluation/metrics.json", {"top1": 0.5}), ("reference/reference.json", {})):
+        (tmp_path / name).parent.mkdir()
+        files.write_json(tmp_path / name, content)
+    (tmp_path / "decision").mkdir()
+    decided = {"champion_version": None, "champion": None, "reason": "Promoted: the first model."}
+    files.write_json(tmp_path / "decision/decision.json", decided)
+    registry, real = Registry(tmp_path / "registry"), store.content_hash
+
+    def overtaken(model):
+        monkeypatch.setattr(store, "content_hash", real)
+        registry.promote("taxonomy", tmp_path / "early", {"top1": 0.9}, "Promoted: the first model.")
+        return real(model)
+
+    monkeypatch.setattr(store, "content_hash", overtaken)
+    folders = (tmp_path / name for name in ("late", "evaluation", "decision", "reference"))
+    with pytest.raises(InputError, match="but the gate compared with none; run again"):
+        promote("taxonomy", *folders, str(tmp_path / "registry"), str(tmp_path / "run"))
+    assert registry.champion("taxonomy").data_version == "early"

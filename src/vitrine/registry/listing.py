@@ -16,8 +16,7 @@ def list_versions(root: str, task: str = "") -> Iterator[str]:
     registry = Registry(root)
     for name in _tasks(task):
         champion = registry.champion(name)
-        versions = [registry.version(name, version) for version in registry.versions(name)]
-        for version in sorted(versions, key=lambda entry: (entry.promoted_at, entry.version)):
+        for version in registry.stored(name):
             used = champion is not None and champion.version == version.version
             yield f"{'*' if used else ' '} {name} {_told(version)}"
 

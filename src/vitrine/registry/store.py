@@ -85,6 +85,7 @@ class Registry:
         version: str | None = None,
         extra: Mapping[str, Path] | None = None,
         about: Mapping[str, Any] | None = None,
+        compared_with: str | None = None,
     ) -> Champion:
         """Stores a model as a new version and makes it the champion.
 
@@ -96,10 +97,11 @@ class Registry:
             version: Name of the version; by default the UTC time and the start of the content hash.
             extra: Local folders to store inside the version under these names, such as the drift reference.
             about: What the line of the history says besides.
+            compared_with: The version that the gate compared with, "" where there was none; None = no gate did.
 
         Raises:
-            InputError: if the folder is no model of this task, the version exists, or another champion was promoted in
-                the meantime (the gate then compared with the wrong one; what was stored stays, as a version).
+            InputError: if the folder is no model of this task, the version exists or was deleted, or another champion
+                was promoted since the gate compared, or in the meantime (what was stored stays then, as a version).
         """
         extra = extra or {}
         config = check_model(model, task)
@@ -110,7 +112,15 @@ class Registry:
             if (model / _checked(name, "folder")).exists() or not folder.is_dir():
                 raise InputError(f"{folder}: not a folder that can stand beside the model as {name!r}")
         state = self._state(task)
+        current = state.champion.version if state.champion else ""
+        if compared_with is not None and current != compared_with:
+            raise InputError(
+                f"{self.root}: {current or 'no model'} is the champion of {task} now, but the gate compared with "
+                f"{compared_with or 'none'}; run again"
+            )
         target = self._version(task, version)
+        if version in state.retired:  # whoever deletes it may not have ended
+            raise InputError(f"{target}: this version was deleted; give the model another name")
         if version in self.versions(task):
             raise InputError(f"{target}: this version exists already")
         champion = Champion(
@@ -122,7 +132,7 @@ class Registry:
             promoted_at=now.isoformat(timespec="microseconds"),
             reason=reason,
             data_version=str(config.get("data_version", "")),
-            previous=state.champion.version if state.champion else "",
+            previous=current,
         )
         _store(model, extra, target, champion)
         self._crown(champion, state, "promoted", about)
@@ -195,8 +205,7 @@ class Registry:
             if state.champion is None:
                 return []
             left = [name for name in state.retired if files.exists(files.join(self._version(task, name), RECORD))]
-            kept_versions = [self.version(task, name) for name in self.versions(task) if name not in left]
-            kept_versions.sort(key=lambda version: (version.promoted_at, version.version))
+            kept_versions = [version for version in self.stored(task) if version.version not in left]
             spare = {state.champion.version, state.champion.previous}
             old = kept_versions[:-keep] if keep else []
             doomed = [
@@ -250,11 +259,19 @@ class Registry:
         Raises:
             InputError: if it cannot be read.
         """
-        uri = files.join(self._version(task, version), RECORD)
-        data, _ = pointer.read(uri)
-        if data is None:
-            raise InputError(f"{uri}: no such version")
-        return self._parsed(task, data, uri)
+        found = self._found(task, version)
+        if found is None:
+            raise InputError(f"{files.join(self._version(task, version), RECORD)}: no such version")
+        return found
+
+    def stored(self, task: str) -> list[Champion]:
+        """What is known of each version, in the order they were promoted, without those that are deleted meanwhile.
+
+        Raises:
+            InputError: if one cannot be read.
+        """
+        found = (self._found(task, name) for name in self.versions(task))
+        return sorted(filter(None, found), key=lambda version: (version.promoted_at, version.version))
 
     def versions(self, task: str) -> list[str]:
         """The versions that are stored whole, by name, which sorts the oldest first unless they were named by hand."""
@@ -278,14 +295,19 @@ class Registry:
             InputError: if it is not there, or is not what was promoted.
         """
         with files.new_folder(into) as temporary:
-            if files.is_s3(champion.model):
-                temporary.rmdir()
-                files.fetch_folder(champion.model, temporary)
-            elif Path(champion.model).is_dir():
-                files.refuse_links_out(Path(champion.model))
-                shutil.copytree(champion.model, temporary, dirs_exist_ok=True)
-            else:
-                raise InputError(f"{champion.model}: no such model folder")
+            try:
+                if files.is_s3(champion.model):
+                    temporary.rmdir()
+                    files.fetch_folder(champion.model, temporary)
+                elif Path(champion.model).is_dir():
+                    files.refuse_links_out(Path(champion.model))
+                    shutil.copytree(champion.model, temporary, dirs_exist_ok=True)
+                else:
+                    raise InputError(f"{champion.model}: no such model folder")
+            except (FileNotFoundError, shutil.Error) as error:
+                if files.exists(files.join(champion.model, WEIGHTS)):
+                    raise
+                raise InputError(f"{champion.model}: was deleted while it was being copied") from error
             check_model(temporary, champion.task)
             if (content := content_hash(temporary)) != champion.content:
                 raise InputError(f"{champion.model}: holds model {content}, not the promoted {champion.content}")
@@ -327,6 +349,11 @@ class Registry:
         assert state.champion is not None
         retired = {"retired": state.retired} if state.retired else {}
         pointer.replace(self._file(task, "champion.json"), _json(asdict(state.champion) | retired), state.tag)
+
+    def _found(self, task: str, version: str) -> Champion | None:
+        uri = files.join(self._version(task, version), RECORD)
+        data, _ = pointer.read(uri)
+        return None if data is None else self._parsed(task, data, uri)
 
     def _parsed(self, task: str, data: bytes, uri: str) -> Champion:
         try:
@@ -461,9 +488,15 @@ def _store(model: Path, extra: Mapping[str, Path], target: str, champion: Champi
 
 
 def _delete(target: str) -> None:
-    """Deletes a version: the weights first, by which it is listed, and its record last, by which it is found again."""
+    """Deletes a version: the weights first, by which it is listed, and its record last, by which it is found again.
+
+    Another process may be deleting it too: what is gone is deleted.
+    """
     local = not files.is_s3(target)
-    names = [path.name for path in Path(target).iterdir()] if local else files.list_folder(target)
+    try:
+        names = [path.name for path in Path(target).iterdir()] if local else files.list_folder(target)
+    except FileNotFoundError:
+        return
     for name in sorted(names, key=lambda name: (name != WEIGHTS, name == RECORD)):
         if local and Path(target, name).is_dir() and not Path(target, name).is_symlink():
             shutil.rmtree(Path(target, name), ignore_errors=True)  # which follows no links

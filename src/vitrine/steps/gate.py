@@ -126,15 +126,16 @@ def promote(
 
     decided = files.read_json(decision / DECISION)
     store = Registry(registry)
-    current = store.champion(task)
-    if (current.version if current else None) != decided["champion_version"]:
-        raise InputError(
-            f"{registry}: {current.version if current else 'no model'} is the champion of {task} now, but the gate "
-            f"compared with {decided['champion_version'] or 'none'}; run again"
-        )
     figures = files.read_json(evaluation / METRICS)
-    extra, about = {"drift": reference}, _about(decided, run)
-    champion = store.promote(task, model, figures, decided["reason"], extra=extra, about=about)
+    champion = store.promote(
+        task,
+        model,
+        figures,
+        decided["reason"],
+        extra={"drift": reference},
+        about=_about(decided, run),
+        compared_with=decided["champion_version"] or "",
+    )
     sentences, tone = [f"is now version {champion.version}, in {store.root}."], "good"
     gone: list[str] = []
     try:
