@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ from vitrine.words import comma_separated
 PLACEHOLDER = "{{$.inputs.parameters['pipelinechannel--cluster_image']}}"
 IMAGE_USER = 10001  # of Containerfile
 READ = ("data_catalog", "data_remote", "rules", "suite")
+CATALOGS = ("unlabelled", "background")  # settings that name some, comma separated
 WRITTEN = ("out_registry", "checkpoints", "out_reports", "out_scores")
 PASSED = ("OMP_NUM_THREADS", "VITRINE_REVISION", ANEW)  # beside AWS_...
 
 
-def in_containers(name: str, arguments: Mapping[str, Any], runs: Path) -> tuple[Any, local.DockerRunner]:
+def in_containers(
+    name: str, arguments: Mapping[str, Any], runs: Path, photos: Iterable[str] = ()
+) -> tuple[Any, local.DockerRunner]:
     """A pipeline's compiled package, ready to be called, and the runner of its steps.
 
     Steps run as whoever starts them, or as the image's own user if that is root; with a read-only root file system,
@@ -31,6 +34,7 @@ def in_containers(name: str, arguments: Mapping[str, Any], runs: Path) -> tuple[
         name: The pipeline.
         arguments: Of the run; local paths are absolute.
         runs: Where artifacts are.
+        photos: Folders of photos that catalogs name and that lie elsewhere, and prefixes.
 
     Raises:
         InputError: if no engine answers, or it has no such image and cannot pull it.
@@ -52,7 +56,7 @@ def in_containers(name: str, arguments: Mapping[str, Any], runs: Path) -> tuple[
         shm_size="1g",
         network_mode="host",  # S3 may be a server on this machine
         environment=_environment(),
-        mounts=_mounts(arguments, runs, user),
+        mounts=_mounts(arguments, runs, user, photos),
     )
     return components.load_component_from_text(text), runner
 
@@ -78,22 +82,32 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("AWS_") or name in PASSED}
 
 
-def _mounts(arguments: Mapping[str, Any], runs: Path, user: int) -> list[Any]:
-    """The catalogs and DVC's remote to read; registry, checkpoints and reports to write."""
+def local_weights(asked: str) -> str:
+    """The file on this machine that a setting `weights` names, "" if it names something else."""
+    path = asked.partition("#sha256=")[0]
+    return "" if path in ("", "auto", "imagenet", "none") or "://" in path else path
+
+
+def _mounts(arguments: Mapping[str, Any], runs: Path, user: int, photos: Iterable[str] = ()) -> list[Any]:
+    """Catalogs, photos, DVC's remote and weights to read; registry, checkpoints and reports to write."""
     from docker.types import Mount
 
     mounts: list[Any] = []
     given = {**arguments, **arguments.get("settings", {})}
-    further = comma_separated(str(given.get("unlabelled") or ""))
-    places = [(key, str(given.get(key) or "")) for key in (*READ, *WRITTEN)]
+    further = [path for key in CATALOGS for path in comma_separated(str(given.get(key) or ""))]
+    further += [local_weights(str(given.get("weights") or ""))]
+    further += [path for path in sorted(photos) if Path(path).is_dir()]  # of one that is gone the steps tell more
+    places = [(key, str(given.get(key) or "")) for key in (*WRITTEN, *READ)]  # a folder of both kinds is to be written
     for key, path in [*places, *((READ[0], path) for path in further)]:
-        if not path or is_s3(path) or any(path == mount["Target"] for mount in mounts):
+        if not path.strip("/") or is_s3(path):
             continue
         folder = path.rstrip("/")
         if "%" in path:  # the part that is the same for every period
             folder = path.partition("%")[0].rpartition("/")[0]
         elif path.endswith(".dvc"):
             folder = str(Path(path).parent)
+        if any(folder == mount["Target"] for mount in mounts):
+            continue
         if key in WRITTEN:
             Path(folder).mkdir(parents=True, exist_ok=True)
             _give(Path(folder), user)

@@ -87,7 +87,7 @@ class Parent:
         self._process.wait()
 
     def interrupt(self) -> None:
-        """Has the steps that are at work end, as a terminal's Ctrl-C does."""
+        """Has the steps that are at work end, as a terminal's Ctrl-C does; no other begins from now on."""
         with contextlib.suppress(OSError):  # it was killed, and the steps are on their own
             self._control.send(INTERRUPT)
 
@@ -100,7 +100,7 @@ class Parent:
             say: Takes its lines.
 
         Returns:
-            The exit status; that of a signal is negative.
+            The exit status; that of a signal is negative, as is that of a step which no longer begins.
 
         Raises:
             Gone: if there is nothing to fork from; nothing was started.
@@ -156,6 +156,7 @@ def serve(control: socket.socket) -> tuple[socket.socket, int] | None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     load(COMMON)
     steps: dict[int, socket.socket] = {}
+    interrupted = False
     while True:
         ready, _, _ = select.select([control.fileno(), woken], [], [])
         if woken in ready:
@@ -167,9 +168,15 @@ def serve(control: socket.socket) -> tuple[socket.socket, int] | None:
         if name in (b"", INTERRUPT):
             for step in steps:
                 os.kill(step, signal.SIGINT)  # not yet waited for, so it is no other's number
+            interrupted = True
             if name:
                 continue
             return None
+        if interrupted:  # a thread of the run did not know it yet
+            os.close(given[1])
+            with socket.socket(fileno=given[0]) as channel, contextlib.suppress(OSError):
+                channel.sendall(b"%d\n" % -signal.SIGINT)
+            continue
         load(SHARED.get(name.decode(), ()))
         channel, output = socket.socket(fileno=given[0]), given[1]
         with warnings.catch_warnings():

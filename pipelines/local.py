@@ -15,6 +15,7 @@ import time
 import unittest.mock
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -27,7 +28,7 @@ from kfp.local.status import Status
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec
 
 from pipelines import forked
-from pipelines.containers import in_containers
+from pipelines.containers import CATALOGS, in_containers, local_weights
 from pipelines.form import ADDRESSES, FORM, SETTINGS
 from pipelines.last_lines import LAST_LINES, told
 from pipelines.packages import complete, load, parameters
@@ -48,7 +49,7 @@ SUMMARY = re.compile(r"^\s*Summary: (.+)$")
 WRONG = re.compile(r"^\s*vitrine\.[\w.]+\.(?:Input|Photo)Error: (.+)$")
 PASSING = re.compile(r"^\s*vitrine\.[\w.]+\.(?:Passing|Damaged)Error: (.+)$")  # worth another try
 SYSTEM = re.compile(r"^\s*OSError: \[Errno \d+\] ([^:]+)(?:: '(.+)')?$")  # no space, a read-only disk
-FAILED = re.compile(r"(Task|Pipeline) '([\w-]+)' finished with status FAILURE")
+ENDED = re.compile(r"(Task|Pipeline) '([\w-]+)' finished with status (FAILURE|SUCCESS)")
 AGAIN = re.compile(r"Task ([\w-]+) failed \(attempt .*Retrying in ([\d.]+)s")
 
 
@@ -92,24 +93,32 @@ def run_pipeline(
     settings |= arguments.get("settings", {})
     if settings.get("checkpoints"):
         settings["checkpoints"] = absolute(settings["checkpoints"])
-    further = [absolute(other) for other in comma_separated(settings.get("unlabelled", ""))]
-    if further:
-        settings["unlabelled"] = ",".join(further)
+    further: list[str] = []
+    for key in CATALOGS:
+        if others := [absolute(other) for other in comma_separated(settings.get(key, ""))]:
+            settings[key] = ",".join(others)
+            further += others
     for key in ("rules", "suite"):
         if settings.get(key):
             settings[key] = absolute(settings[key])
+    if weights := local_weights(settings.get("weights", "")):
+        if not Path(weights).is_file():
+            raise InputError(f"weights={weights}: no such file")
+        settings["weights"] = absolute(settings["weights"])
     arguments["settings"] = settings
     catalog = arguments.get("data_catalog", "")
     if not catalog:
         raise InputError("--set data_catalog=...: name the folder of a catalog (`vitrine synth data` renders one)")
     if "%" in catalog:
         pass  # the first step fills a period in
-    elif not catalog.endswith(".dvc"):  # unusable input is said before anything starts
-        read_catalog(catalog, check_rows=False)
+    elif not catalog.endswith(".dvc"):
+        further.insert(0, catalog)
     elif not exists(catalog):
         raise InputError(f"{catalog}: no such file")
-    for other in further:
-        read_catalog(other, check_rows=False)
+    photos: set[str] = set()
+    for other in further:  # unusable input is said before anything starts
+        found = read_catalog(other, check_rows=False)
+        photos |= {found.root, found.remote}
     arguments["settings"] = complete(name, arguments)["settings"]
     for folder in ("artifacts", "cache", "logs"):
         (runs / folder).mkdir(parents=True, exist_ok=True)
@@ -130,7 +139,7 @@ def run_pipeline(
             remove_left(runs / "artifacts", name)
         pipeline, where = (load(name), local.SubprocessRunner(use_venv=False))
         if runner == "docker":
-            pipeline, where = in_containers(name, arguments, runs)
+            pipeline, where = in_containers(name, arguments, runs, photos)
         else:
             stack.enter_context(_side_by_side(record, sieve))
         if forked.THREADS not in os.environ:
@@ -330,6 +339,19 @@ def _sieved(record: BinaryIO, runs: Path, verbose: bool, said_last: Path) -> Ite
         sieve.end()
 
 
+@dataclass(eq=False)
+class _Try:
+    """One try of a step: steps of a loop have one name, and run side by side.
+
+    Attributes:
+        lines: What it said last; None outside of steps.
+        refused: Whether it said that another try is no use.
+    """
+
+    lines: collections.deque[str] | None = None
+    refused: bool = False
+
+
 class _Sieve(io.TextIOBase):
     """A stream that logs all it is given and lets the lines through that tell a person something."""
 
@@ -340,11 +362,21 @@ class _Sieve(io.TextIOBase):
         self._passing = False
         self._lock = threading.Lock()
         self._own = threading.local()  # steps of a loop run in threads of their own, as do their lines
-        self.failed: list[str] = []
-        self.wrong_input = ""
+        self._outside = _Try()
+        self._failures: list[tuple[_Try, str, list[str] | None]] = []  # with the step's name and its last lines
+        self._reasons: dict[_Try, str] = {}
         self.summary = ""
         self.waits = False  # whether a step that kfp.local has begun with still waits for room
-        self.last_lines: dict[str, list[str]] = {}  # of each step that failed
+
+    @property
+    def failed(self) -> list[str]:
+        """The steps that failed for good, or the pipeline where none did."""
+        return [name for _, name, _ in self._failures]
+
+    @property
+    def wrong_input(self) -> str:
+        """Why an input cannot be used, or a disk takes no more, as it was said last; "" where nobody said so."""
+        return next(reversed(self._reasons.values()), "")
 
     def write(self, text: str) -> int:
         with self._lock:
@@ -358,8 +390,7 @@ class _Sieve(io.TextIOBase):
 
     def begin(self) -> None:
         """Says that this thread begins a step."""
-        self._own.lines = collections.deque(maxlen=LAST_LINES)
-        self._own.wrong = ""
+        self._own.now = _Try(collections.deque(maxlen=LAST_LINES))
 
     def starts(self) -> None:
         """Says that the step of this thread, which kfp.local has begun with, has room."""
@@ -370,38 +401,60 @@ class _Sieve(io.TextIOBase):
 
     def refused(self) -> bool:
         """Whether the step of this thread said that its input cannot be used, or that a disk takes no more."""
-        return bool(getattr(self._own, "wrong", ""))
+        return self._now().refused
 
     def end(self) -> None:
         """Clears a progress line that is still shown."""
         if self._passing:
             self._terminal.write("\r\x1b[2K")
 
+    def _now(self) -> _Try:
+        now: _Try = getattr(self._own, "now", self._outside)
+        return now
+
+    def _ended(self, what: str, name: str, status: str) -> None:
+        now = self._now()
+        if status == "FAILURE" and (what == "Task" or not self._failures):
+            self._failures.append((now, name, list(now.lines) if what == "Task" and now.lines is not None else None))
+            self._keep_last_lines()
+        elif status == "SUCCESS" and what == "Task":
+            self._reasons.pop(now, None)
+
+    def _forget(self, name: str) -> None:
+        """The step of this thread is tried again: whatever was wrong may be so no more."""
+        now = self._now()
+        self._failures = [failure for failure in self._failures if failure[:2] != (now, name)]
+        self._reasons.pop(now, None)
+        self._keep_last_lines()
+
+    def _keep_last_lines(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk
+            write_json(self._said_last, {name: lines for _, name, lines in self._failures if lines is not None})
+
+    def _refuse(self, reason: str, *, passing: bool = False) -> None:
+        now = self._now()
+        now.refused |= not passing
+        self._reasons.pop(now, None)
+        self._reasons[now] = reason  # as the last
+
     def _line(self, line: str) -> None:
-        failed, again = FAILED.search(line), AGAIN.search(line)
-        lines = getattr(self._own, "lines", None)
-        if lines is not None and failed and failed[1] == "Task":
-            self.last_lines[failed[2]] = list(lines)
-            with contextlib.suppress(OSError):  # a full disk
-                write_json(self._said_last, self.last_lines)
-        elif lines is not None and told(line):
-            lines.append(line.strip())
-        if failed and (failed[1] == "Task" or not self.failed):
-            self.failed.append(failed[2])
-        if again and again[1] in self.failed:
-            self.failed.remove(again[1])
-            if self.wrong_input == getattr(self._own, "wrong", ""):  # else another step's, beside this one
-                self.wrong_input = ""
+        now, ended, again = self._now(), ENDED.search(line), AGAIN.search(line)
+        if ended:
+            self._ended(*ended.groups())
+        elif now.lines is not None and told(line):
+            now.lines.append(line.strip())
+        if again:
+            self._forget(again[1])
         if starts := STARTS.search(line):
             self._own.task = starts[1]
         if summary := SUMMARY.match(line):
             self.summary = summary[1]
         if wrong := WRONG.match(line):
-            self.wrong_input = self._own.wrong = wrong[1]
+            self._refuse(wrong[1])
         if passing := PASSING.match(line):
-            self.wrong_input = passing[1]
+            self._refuse(passing[1], passing=True)
         if system := SYSTEM.match(line):
-            self.wrong_input = self._own.wrong = f"{system[2] or self._runs}: {system[1]}"
+            self._refuse(f"{system[2] or self._runs}: {system[1]}")
         if self._verbose:
             self._terminal.write(line + "\n")
         elif epoch := EPOCH.match(line):

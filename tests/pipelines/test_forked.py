@@ -225,23 +225,33 @@ AT_WORK = """
 
 
 @pytest.mark.parametrize("told", ["by the run", "by the terminal and the run"])
-def test_steps_at_work_end_with_a_run_that_is_interrupted_and_tidy_up_first(steps, told):
+def test_steps_at_work_end_with_a_run_that_is_interrupted_and_tidy_up_first(tmp_path, told):
     lines: list[str] = []
+    with (tmp_path / "log").open("wb", buffering=0) as log, forked.Parent(log) as parent:
+        steps = Steps(parent, tmp_path)
 
-    def say(line: str) -> None:
-        lines.append(line)
-        if line == "at work\n":
-            if told != "by the run":
-                children = Path(f"/proc/{steps.parent._process.pid}/task/{steps.parent._process.pid}/children")
-                (step,) = map(int, children.read_text().split())
-                os.kill(step, signal.SIGINT)
-                time.sleep(0.2)
-            steps.parent.interrupt()
+        def say(line: str) -> None:
+            lines.append(line)
+            if line == "at work\n":
+                if told != "by the run":
+                    children = Path(f"/proc/{parent._process.pid}/task/{parent._process.pid}/children")
+                    (step,) = map(int, children.read_text().split())
+                    os.kill(step, signal.SIGINT)
+                    time.sleep(0.2)
+                parent.interrupt()
 
-    assert steps.run(AT_WORK, say=say)[0] == 1
-    assert "tidied up\n" in lines
-    assert lines[-1] == "KeyboardInterrupt\n"
-    assert steps.run("pass")[0] == 0  # others can begin
+        assert steps.run(AT_WORK, say=say)[0] == 1
+        assert "tidied up\n" in lines
+        assert lines[-1] == "KeyboardInterrupt\n"
+
+
+def test_a_step_that_a_run_asks_for_while_it_is_interrupted_does_not_begin(tmp_path):
+    """A thread that was told to go on before another one heard of the interruption."""
+    with (tmp_path / "log").open("wb", buffering=0) as log, forked.Parent(log) as parent:
+        parent.interrupt()
+        code, _ = Steps(parent, tmp_path).run(f"open('{tmp_path}/started', 'w')")
+    assert code < 0
+    assert not (tmp_path / "started").exists()
 
 
 def test_without_the_parent_nothing_is_started(tmp_path):

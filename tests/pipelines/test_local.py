@@ -2,15 +2,19 @@ import io
 import json
 import threading
 
+import pandas as pd
 import pytest
 from google.protobuf import json_format
 from kfp.local.orchestrator import task_executor
 from kfp.local.status import Status
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PipelineTaskSpec
 
-from pipelines.local import _retried, _Sieve, share_cores
+from pipelines import local
+from pipelines.local import _retried, _Sieve, run_pipeline, share_cores
 from pipelines.packages import load
 from pipelines.side_by_side import Interruption
+from vitrine.catalog import Catalog, write_catalog
+from vitrine.errors import InputError
 
 
 def threads(spec: PipelineSpec) -> dict[str, str]:
@@ -119,3 +123,96 @@ def test_the_last_lines_of_a_step_that_failed_are_kept(tmp_path):
     sieve.write("07:00:00.000 - INFO - Streamed logs:\n\n    [KFP Executor 2026-11-29 INFO]: Got executor_input:\n")
     sieve.write("07:00:00.000 - INFO - Task 'train' finished with status FAILURE\n")
     assert json.loads((tmp_path / "last.json").read_text()) == {"train": [f"line {n}" for n in range(8, 20)]}
+
+
+RETRIED = "07:00:00.000 - INFO - Task train failed (attempt 1/3). Retrying in 30.0s...\n"
+
+
+def end(sieve, line, status="FAILURE"):
+    sieve.write(f"    {line}\n07:00:00.000 - INFO - Task 'train' finished with status {status}\n")
+
+
+@pytest.mark.parametrize("error", ["PassingError: s3://b/k: SlowDown", "InputError: of no use", "RuntimeError: killed"])
+def test_what_a_step_said_that_then_ended_well_is_forgotten(tmp_path, error):
+    sieve, _ = loaded(tmp_path)
+    sieve.begin()
+    end(sieve, f"vitrine.errors.{error}")
+    assert list(json.loads((tmp_path / "last.json").read_text())) == ["train"]
+    sieve.write(RETRIED)
+    sieve.begin()
+    end(sieve, "all is well", "SUCCESS")
+    assert (sieve.failed, sieve.wrong_input) == ([], "")
+    assert json.loads((tmp_path / "last.json").read_text()) == {}
+    sieve.begin()
+    end(sieve, "RuntimeError: a crash")  # a fault, whatever was wrong before
+    assert (sieve.failed, sieve.wrong_input) == (["train"], "")
+
+
+def test_a_reason_that_a_step_which_ended_well_gave_is_none(tmp_path):
+    sieve, _ = loaded(tmp_path)
+    sieve.begin()
+    end(sieve, "vitrine.errors.InputError: caught", "SUCCESS")
+    sieve.begin()
+    end(sieve, "RuntimeError: a crash")
+    assert (sieve.failed, sieve.wrong_input) == (["train"], "")
+
+
+def test_a_round_that_is_tried_again_leaves_the_failure_of_another_of_its_name(tmp_path):
+    sieve, _ = loaded(tmp_path)
+    other = threading.Thread(target=lambda: (sieve.begin(), end(sieve, "vitrine.errors.InputError: of no use")))
+    other.start()
+    other.join()
+    sieve.begin()
+    end(sieve, "vitrine.errors.PassingError: s3://b/k: SlowDown")
+    assert sieve.failed == ["train", "train"]
+    sieve.write(RETRIED)
+    sieve.begin()
+    end(sieve, "all is well", "SUCCESS")
+    assert (sieve.failed, sieve.wrong_input) == (["train"], "of no use")
+    assert json.loads((tmp_path / "last.json").read_text()) == {"train": ["vitrine.errors.InputError: of no use"]}
+
+
+class TestWhatARunIsGiven:
+    """Addresses as a step finds them, whatever folder it works in; and places that a container is to see."""
+
+    @pytest.fixture
+    def given(self, tmp_path, monkeypatch):
+        rows = pd.DataFrame({"image": ["a.png"], "category": ["A"]})
+        for name in ("data", "more"):
+            write_catalog(Catalog(f"{tmp_path}/photos of {name}", rows), tmp_path / name)
+        (tmp_path / "net.pth").touch()
+        monkeypatch.chdir(tmp_path)
+        seen = {}
+
+        def begun(name, arguments, runs, photos):
+            seen.update(arguments["settings"], photos={place for place in photos if place})
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(local, "in_containers", begun)
+
+        def run(*settings):
+            run_pipeline("match", ("data_catalog=data", *settings), tmp_path / "runs", runner="docker")
+
+        return run, seen
+
+    def test_they_are_absolute_and_all_photos_are_known(self, given, tmp_path):
+        run, seen = given
+        with pytest.raises(KeyboardInterrupt):
+            run("background=more, data", f"weights=net.pth#sha256={64 * '0'}")
+        assert seen["background"] == f"{tmp_path}/more,{tmp_path}/data"
+        assert seen["weights"] == f"{tmp_path}/net.pth#sha256={64 * '0'}"
+        assert seen["photos"] == {f"{tmp_path}/photos of data", f"{tmp_path}/photos of more"}
+
+    def test_published_weights_are_no_file(self, given):
+        run, seen = given
+        with pytest.raises(KeyboardInterrupt):
+            run("weights=none")
+        assert seen["weights"] == "none"
+
+    @pytest.mark.parametrize(
+        ("setting", "message"), [("background=nowhere", "nowhere: no such folder"), ("weights=no.pth", "no such file")]
+    )
+    def test_what_is_not_there_is_said_before_anything_starts(self, given, tmp_path, setting, message):
+        with pytest.raises(InputError, match=message):
+            given[0](setting)
+        assert not (tmp_path / "runs").exists()
