@@ -4,13 +4,15 @@ The form of Kubeflow's UI shows names and defaults only, in the order of the alp
 of, and are few. Without kfp, which offers a running step less.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines import PIPELINES
 from pipelines.agreed import VOLUME_PATH
-from vitrine.errors import InputError, nearest
+from vitrine.errors import InputError, did_you_mean, nearest
 from vitrine.words import comma_separated
 
 GPU = "nvidia.com/gpu"
@@ -20,6 +22,8 @@ CHECKPOINTS = f"{VOLUME_PATH}/checkpoints"
 # of the system take a part of these.
 TRAIN_CPU, TRAIN_MEMORY = "3", "10Gi"
 STEP_CPU, STEP_MEMORY = "500m", "8Gi"
+# What Kubernetes takes for an amount that is not negative.
+QUANTITY = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]?|[eE][+-]?[0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,22 @@ FORM = {
         *("cluster_credentials", "cluster_image", "data_catalog", "data_period", "data_remote", "data_revision"),
         *("out_registry", "out_reports", "out_scores", "settings"),
     ),
+}
+TYPES: Mapping[str, type | tuple[type, ...]] = {  # by kfp's names
+    "String": str,
+    "Integer": int,
+    "Double": (int, float),
+    "Float": (int, float),
+    "Boolean": bool,
+    "List": list,
+    "Dict": dict,
+}
+KINDS = {  # of parameters that are no String
+    "cluster_gpus": "Integer",
+    "gate_max_drop": "Float",
+    "retrain_parameters": "Dict",
+    "settings": "Dict",
+    "train_epochs": "Integer",
 }
 # Parameters that are folders, prefixes or .dvc files.
 ADDRESSES = ("data_catalog", "data_remote", "out_registry", "out_reports", "out_scores")
@@ -294,6 +314,21 @@ def of_kind(like: Any, value: Any, where: str) -> Any:
     raise InputError(f"{where}={value}: not of type {names[type(like)]}")
 
 
+def of_parameter(kind: str, value: Any, where: str) -> Any:
+    """A parameter's value, of the type that kfp calls `kind`.
+
+    Kubeflow hands numbers inside objects over as 3.0.
+
+    Raises:
+        InputError: if it is of another.
+    """
+    if kind == "Integer" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "Boolean"):
+        raise InputError(f"{where}: {json.dumps(value, default=str)}: not of type {kind.lower()}")
+    return value
+
+
 def near(key: str, choices: Iterable[str], where: str) -> str:
     """A key, if it is known.
 
@@ -365,13 +400,8 @@ def check(pipeline: str, given: Mapping[str, Any]) -> None:
     from vitrine import tasks
     from vitrine.steps import preparation, scanning, training
 
-    retraining = str(given.get("retrain_pipeline", ""))
-    if retraining in SETTINGS:
-        asked = given["retrain_parameters"]
-        for key in asked:
-            near(key, FORM[retraining], "retrain_parameters")
-        inner = whole_settings(retraining, asked.get("settings", {}), "retrain_parameters: settings")
-        check(retraining, {**asked, "settings": inner})
+    if "retrain_pipeline" in FORM[pipeline]:
+        _check_retraining(str(given["retrain_pipeline"]), given["retrain_parameters"])
     settings = whole_settings(pipeline, given["settings"])
     how = (given.get("train_variant", ""), given.get("train_backbone", ""), given.get("train_epochs", 0))
     for task, variant, own in trainings(pipeline, settings, *how).values():
@@ -380,6 +410,8 @@ def check(pipeline: str, given: Mapping[str, Any]) -> None:
         scanning.shard_names(settings["shards"])
     for task in comma_separated(settings.get("tasks", "")):
         near(task, tasks.names(), "settings: tasks")
+    if settings.get("task"):
+        near(settings["task"], tasks.names(), "settings: task")
     preparation.check_ratios(str(settings.get("ratios", CLEANING["ratios"].default)))
     for key in ("max_left_out", "min_gain"):
         if not 0 <= float(settings.get(key, 0.0)) <= 1:
@@ -389,14 +421,46 @@ def check(pipeline: str, given: Mapping[str, Any]) -> None:
     for key in ("min_class_count", "drop_views_below", "keep", "place_minutes", "types_per_pod", "packed"):
         if settings.get(key, 0) < 0:
             raise InputError(f"settings: {key}={settings[key]}: cannot be negative")
+    if given.get("cluster_gpus", 0) < 0:
+        raise InputError(f"cluster_gpus={given['cluster_gpus']}: cannot be negative")
+    _check_cluster(settings)
+    if "min_value" in settings:
+        _check_gate(pipeline, settings)
+
+
+def _check_retraining(pipeline: str, asked: Mapping[str, Any]) -> None:
+    """Raises an InputError for what would else be found on the day of drift."""
+    where = "retrain_parameters"
+    if pipeline not in VARIANTS:
+        raise InputError(f"retrain_pipeline={pipeline}: no pipeline that trains; {did_you_mean(pipeline, VARIANTS)}")
+    for key, value in asked.items():
+        of_parameter(KINDS.get(near(key, FORM[pipeline], where), "String"), value, f"{where}: {key}")
+    if asked.get("cluster_volume") == "":  # see `submit`
+        raise InputError(f"{where}: cluster_volume names no claim")
+    settings = whole_settings(pipeline, asked.get("settings", {}), f"{where}: settings")
+    check(pipeline, {**asked, "settings": settings})
+
+
+def _check_cluster(settings: Mapping[str, Any]) -> None:
+    """Raises an InputError for what no cluster takes."""
     if settings.get("nodes", 1) < 1:
         raise InputError(f"settings: nodes={settings['nodes']}: at least 1")
+    for key in ("step_cpu", "step_memory", "train_cpu", "train_memory"):
+        if key in settings and not QUANTITY.fullmatch(settings[key]):
+            raise InputError(f"settings: {key}={settings[key]}: no amount that Kubernetes takes, such as 500m or 8Gi")
+    for toleration in settings.get("tolerations", ()):
+        if not isinstance(toleration, dict):
+            raise InputError(f"settings: tolerations: {json.dumps(toleration)}: not an object with key, effect ...")
+    for label, value in settings.get("pool", {}).items():
+        if not isinstance(value, str):
+            raise InputError(f"settings: pool: {label}={json.dumps(value)}: a label's value is text")
+    for key in ("endpoint", "model_registry"):
+        if settings.get(key) and not settings[key].startswith(("http://", "https://")):
+            raise InputError(f"settings: {key}={settings[key]}: an address begins with http:// or https://")
     if "serving" in settings:
         from pipelines.rollout import check_serving
 
         check_serving(settings["serving"])
-    if "min_value" in settings:
-        _check_gate(pipeline, settings)
 
 
 def _check_gate(pipeline: str, settings: Mapping[str, Any]) -> None:

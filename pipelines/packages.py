@@ -17,20 +17,10 @@ from kfp.dsl import graph_component
 
 from pipelines import PIPELINES
 from pipelines.agreed import VOLUME_PATH
-from pipelines.form import FORM, RENAMED, SETTINGS, check, near, of_kind, whole_settings
+from pipelines.form import FORM, RENAMED, SETTINGS, check, near, of_kind, of_parameter, whole_settings
 from vitrine.errors import InputError, did_you_mean
 from vitrine.files import atomic_write
 from vitrine.untrusted import parse_json, parse_yaml
-
-TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "String": str,
-    "Integer": int,
-    "Double": (int, float),
-    "Float": (int, float),
-    "Boolean": bool,
-    "List": list,
-    "Dict": dict,
-}
 
 
 def load(name: str) -> graph_component.GraphComponent:
@@ -228,10 +218,7 @@ def _add(
         given[key] = of_kind(like, value, where)
         return
     kind = inputs[near(key, [*inputs, *settings], where)].type
-    value = _of_text(kind, value, where) if text else value
-    if kind == "Integer" and isinstance(value, float) and value.is_integer():
-        value = int(value)  # Kubeflow hands numbers inside objects over as 3.0
-    _check_type(kind, value, where)
+    value = of_parameter(kind, _of_text(kind, value, where) if text else value, where)
     pipeline = str(found.get("retrain_pipeline", "retrain"))
     if name == "monitor" and key == "settings" and not value.keys() <= settings.keys():
         _check_retraining_names(value, settings, pipeline, where)
@@ -247,11 +234,6 @@ def _add(
             _add(name, found, str(inner_key), inner, f"{where}: {inner_key}", warn)
     else:
         found[key] = value
-
-
-def _check_type(kind: str, value: object, where: str) -> None:
-    if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "Boolean"):
-        raise InputError(f"{where}: {json.dumps(value, default=str)}: not of type {kind.lower()}")
 
 
 def _check_retraining_names(value: Mapping[str, Any], settings: Mapping[str, Any], pipeline: str, where: str) -> None:

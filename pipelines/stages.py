@@ -76,7 +76,7 @@ def begin(
     backbone: str = "",
     epochs: int = 0,
     gpus: int = 0,
-    retraining: str = "",
+    retraining: str = "retrain",
     parameters: Mapping[str, Any] | None = None,
 ) -> Begun:
     """Checks what was asked for, names the state of the data, and keeps the table of that state for the steps behind.

@@ -171,6 +171,10 @@ def _parameters(
     given = packages.parameters(pipeline, overrides, path)
     if not claim and "cluster_volume" in given:
         raise InputError(f"--no-claim and the parameter cluster_volume={given['cluster_volume']}: one or the other")
+    if claim and given.get("cluster_volume") == "":  # on which Kubeflow's driver fails
+        raise InputError(
+            "cluster_volume names no claim; with --no-claim checkpoints are on the training pod's own disk"
+        )
     if image and given.get("cluster_image", image) != image:
         raise InputError(f"--image {image} and the parameter cluster_image={given['cluster_image']} differ")
     whole = complete(pipeline, given)

@@ -267,6 +267,8 @@ def test_no_cron(text):
         (["schedule", "monitor", "--cron", "daily"], "five fields"),
         (["submit", "retrain", "--parameters", "/nowhere.yaml"], "/nowhere.yaml: cannot be read"),
         (["submit", "retrain", "--image", "a", "--set", "cluster_image=b"], "differ"),
+        (["submit", "retrain", "--set", "cluster_volume="], "cluster_volume names no claim; with --no-claim"),
+        (["submit", "retrain", "--set", "train_cpu=two"], "train_cpu=two: no amount that Kubernetes takes"),
     ],
 )
 def test_what_cannot_be_is_said_before_the_cluster_is_asked(kubeflow, vitrine, arguments, said):

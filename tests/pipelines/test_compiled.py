@@ -12,7 +12,7 @@ from kfp import dsl
 
 from pipelines import PIPELINES
 from pipelines.containers import _mounts
-from pipelines.form import FORM, SETTINGS, cleaning, trainings, whole_settings
+from pipelines.form import FORM, KINDS, SETTINGS, check, cleaning, trainings, whole_settings
 from pipelines.packages import _typed, compile_pipeline, complete, load, parameters
 from vitrine import __version__
 from vitrine.errors import InputError
@@ -385,11 +385,37 @@ def test_overrides_that_cannot_be(override, message):
         ('min_value={"taxonomi": 0.5}', "did you mean taxonomy"),
         ('min_value={"taxonomy": 50}', "taxonomy=50: must lie between 0 and 1"),
         ("too_few_to_tell=ask", "promote or refuse"),
+        ("cluster_gpus=-1", "cluster_gpus=-1: cannot be negative"),
+        ("train_cpu=two cores", "train_cpu=two cores: no amount that Kubernetes takes"),
+        ("step_cpu=-1", "step_cpu=-1: no amount"),
+        ("train_memory=", "train_memory=: no amount"),
+        ("step_memory=8GiB", "step_memory=8GiB: no amount"),
+        ('tolerations=["x"]', 'tolerations: "x": not an object'),
+        ('pool={"gpu": true}', "pool: gpu=true: a label's value is text"),
+        ("model_registry=registry:8080", "model_registry=registry:8080: an address begins with http"),
     ],
 )
 def test_values_of_no_use_are_refused_before_anything_starts(override, message):
     with pytest.raises(InputError, match=message):
         complete("retrain", parameters("retrain", [override]))
+
+
+@pytest.mark.parametrize(
+    "amount", ["3", "0", "500m", "0.5", ".5", "2.", "+1", "10Gi", "8G", "100k", "1e3", "12E6", "1E"]
+)
+def test_amounts_that_kubernetes_takes(amount):
+    from kubernetes.utils.quantity import parse_quantity
+
+    assert parse_quantity(amount) >= 0
+    complete("retrain", parameters("retrain", [f"{key}={amount}" for key in ("train_cpu", "step_memory")]))
+
+
+def test_the_types_of_parameters_are_those_of_kfp():
+    for name in PIPELINES:
+        inputs = load(name).component_spec.inputs
+        assert {key: given.type for key, given in inputs.items()} == {
+            key: KINDS.get(key, "String") for key in FORM[name]
+        }
 
 
 def test_a_monitor_checks_what_its_retraining_is_to_be_given():
@@ -399,17 +425,69 @@ def test_a_monitor_checks_what_its_retraining_is_to_be_given():
         complete("monitor", given)
 
 
+@pytest.mark.parametrize(
+    ("pipeline", "asked", "message"),
+    [
+        ("retrian", {}, "retrain_pipeline=retrian: no pipeline that trains; did you mean retrain"),
+        ("score", {}, "retrain_pipeline=score: no pipeline that trains"),
+        ("", {}, "retrain_pipeline=: no pipeline that trains"),
+        ("retrain", {"train_epoch": 3}, "did you mean train_epochs"),
+        ("retrain", {"settings": "x"}, 'retrain_parameters: settings: "x": not of type dict'),
+        ("retrain", {"settings": []}, "not of type dict"),
+        ("retrain", {"gate_max_drop": "abc"}, 'gate_max_drop: "abc": not of type float'),
+        ("retrain", {"gate_max_drop": None}, "gate_max_drop: null: not of type float"),
+        ("retrain", {"train_epochs": "3"}, 'train_epochs: "3": not of type integer'),
+        ("retrain", {"train_variant": 5}, "train_variant: 5: not of type string"),
+        ("retrain", {"settings": {"train_memory": "much"}}, "train_memory=much: no amount"),
+        ("retrain", {"cluster_volume": ""}, "retrain_parameters: cluster_volume names no claim"),
+        ("match", {"data_catalog": 5}, "data_catalog: 5: not of type string"),
+    ],
+)
+def test_what_a_retraining_cannot_be_given_is_refused_before_the_day_of_drift(pipeline, asked, message):
+    """As the first step checks it, which is what somebody fills in in the UI."""
+    given = {"settings": {}, "retrain_pipeline": pipeline, "retrain_parameters": asked}
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        check("monitor", given)
+    assert "\n" not in str(caught.value)
+    given["retrain_pipeline"], given["retrain_parameters"] = "retrain", {"train_epochs": 3.0, "gate_max_drop": 0}
+    check("monitor", given)
+
+
+@pytest.mark.parametrize(("key", "message"), [("endpoint=host:8888", "http://"), ("task=taxonomi", "taxonomy")])
+def test_a_monitor_checks_what_it_needs_on_the_day_of_drift(key, message):
+    with pytest.raises(InputError, match=message):
+        complete("monitor", parameters("monitor", [key]))
+
+
 def test_a_pipeline_is_a_pipeline():
     assert isinstance(load("retrain"), dsl.graph_component.GraphComponent)
     with pytest.raises(InputError, match="did you mean retrain"):
         load("train")
 
 
-def test_a_container_sees_every_catalog_that_is_named(tmp_path):
-    for name in ("data", "more", "registry", "artifacts"):
+def test_a_container_sees_every_catalog_and_file_that_is_named(tmp_path):
+    for name in ("data", "more", "else", "photos", "registry", "artifacts"):
         (tmp_path / name).mkdir()
     given = {"data_catalog": f"{tmp_path}/data", "out_registry": f"{tmp_path}/registry", "data_remote": "s3://bucket/d"}
-    given["settings"] = {}
-    given["settings"]["unlabelled"] = f"{tmp_path}/more,s3://bucket/more,{tmp_path}/data"
-    found = {mount["Target"]: mount["ReadOnly"] for mount in _mounts(given, tmp_path, os.getuid())}
-    assert found == {f"{tmp_path}/data": True, f"{tmp_path}/more": True, f"{tmp_path}/registry": False}
+    given["settings"] = {
+        "unlabelled": f"{tmp_path}/more,s3://bucket/more,{tmp_path}/data",
+        "background": f"{tmp_path}/else",
+        "weights": f"{tmp_path}/net.safetensors#sha256={64 * '0'}",
+    }
+    photos = {"", "s3://bucket/photos", f"{tmp_path}/data", f"{tmp_path}/photos", f"{tmp_path}/gone"}
+    found = [(mount["Target"], mount["ReadOnly"]) for mount in _mounts(given, tmp_path, os.getuid(), photos)]
+    read = [f"{tmp_path}/{name}" for name in ("data", "more", "else", "photos", "net.safetensors")]
+    assert sorted(found) == sorted([(f"{tmp_path}/registry", False), *((path, True) for path in read)])
+
+
+@pytest.mark.parametrize("weights", ["", "auto", "none", "imagenet", "s3://bucket/net.pth", "https://host/net.pth"])
+def test_weights_that_are_no_file_are_not_mounted(tmp_path, weights):
+    (tmp_path / "artifacts").mkdir()
+    assert not _mounts({"settings": {"weights": weights}}, tmp_path, os.getuid())
+
+
+def test_a_folder_is_mounted_once_and_can_be_written_where_it_is_to_be(tmp_path):
+    (tmp_path / "artifacts").mkdir()
+    given = {"data_catalog": f"{tmp_path}/a.dvc", "data_remote": str(tmp_path), "out_reports": str(tmp_path)}
+    found = [(mount["Target"], mount["ReadOnly"]) for mount in _mounts(given, tmp_path, os.getuid())]
+    assert found == [(str(tmp_path), False)]
