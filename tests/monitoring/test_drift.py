@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,9 @@ from vitrine.monitoring import DriftRules, build_reference, compare, pages, phot
 from vitrine.monitoring import drift as drift_of
 from vitrine.monitoring.drift import judge, read_reference
 from vitrine.monitoring.statistics import STATISTICS, measure
+from vitrine.predict import Model
 from vitrine.predictions import LabelPredictions, PhotoPredictions
+from vitrine.registry.store import content_hash
 
 QUICK = DriftRules(draws=200)
 
@@ -534,6 +537,45 @@ def test_answers_of_another_model_are_refused(reference, halves, tmp_path):
     with pytest.raises(InputError, match="embeddings have 7 values and the reference's 24"):
         compare(reference, halves[1], tmp_path / "out", other)
     assert not (tmp_path / "out").exists()
+
+
+def test_another_model_is_refused_before_it_is_asked(halves, tmp_path, monkeypatch):
+    """Of the same backbone and the same data, so that its embeddings are as long."""
+    asked = []
+
+    class Loaded:
+        def __init__(self, folder):
+            asked.append(folder.name)
+
+        def predict(self, catalog):
+            return answers(catalog)
+
+    monkeypatch.setattr(Model, "load", Loaded)
+    for name in ("own", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "model.safetensors").write_text(name)
+    content = content_hash(tmp_path / "own")
+    reference = tmp_path / "reference"
+    build_reference(halves[0], reference, answers(halves[0]), str(tmp_path / "own"), QUICK, content=content)
+    ask = partial(drift_of.compare_with_model, str(reference), halves[1], full=False)
+    assert not ask(tmp_path / "named").drifted
+    assert not ask(tmp_path / "given", tmp_path / "own").drifted
+    with pytest.raises(InputError, match=f"other: is model [0-9a-f]+, but .* was made with {content}"):
+        ask(tmp_path / "out", tmp_path / "other")
+    assert not (tmp_path / "out").exists()
+    asked.clear()
+    with pytest.raises(InputError, match="named: exists already"):
+        ask(tmp_path / "named")
+    assert asked == []
+
+
+def test_labels_that_the_model_was_trained_on_are_no_news(halves, tmp_path):
+    seen, learnt = halves[0].with_table(halves[0].table[:100]), halves[0]
+    build_reference(seen, tmp_path / "reference", None, rules=QUICK, learnt=learnt)
+    side, _ = drift_of.read_reference(tmp_path / "reference")
+    assert (len(side.table), side.photos) == (100, 100)
+    assert side.labels["level2"] == drift_of.describe(learnt, None).labels["level2"]
 
 
 @pytest.mark.slow

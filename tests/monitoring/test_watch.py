@@ -1,6 +1,7 @@
 """One look of the monitor: every champion with a reference is compared, one decision is made, looks add up."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -104,6 +105,13 @@ def test_a_line_of_the_history_may_hold_any_character(look, tmp_path):
     for _ in range(2):
         look({"attributes": QUIET, "taxonomy": odd})
     assert [look.reason for look in history(str(tmp_path / "reports"))] == [f"{odd.reason} (taxonomy)"] * 2
+
+
+def test_the_furthest_signal_is_told_wherever_it_stands(look):
+    """New labels stand before all others, however few they are."""
+    new = Finding("level1", "new labels", 1.0, 45.0, 0.9, False, "never in the reference: x (1)")
+    (_, figures), _, _ = look({"taxonomy": replace(MOVED, findings=(new, *MOVED.findings))}, task="taxonomy")
+    assert figures == pytest.approx({"taxonomy": 4.0})
 
 
 def test_nothing_compared_is_not_passed_over(look):

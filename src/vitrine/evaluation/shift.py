@@ -96,7 +96,9 @@ class Finding:
     @property
     def ratio(self) -> float:
         """Distance in thresholds: above 1 has moved."""
-        return self.distance / self.threshold if self.threshold else float(self.distance > 0)
+        if self.threshold:
+            return self.distance / self.threshold
+        return 1.0 + self.distance if self.distance else 0.0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Drift between a reference (what the champion was trained on) and new photos."""
+"""Drift between a reference (photos like those that the champion was trained on) and new photos."""
 
 import io
 import json
@@ -86,6 +86,7 @@ class Side:
         model: The model that answered, "" without.
         projection: How an older reference's embeddings were reduced; None where they are as the model gives them.
         rare: Per label column the labels that cleaning took away for their rarity (`rare_labels.json`).
+        content: Hash of that model, "" where it is not known.
     """
 
     table: pd.DataFrame
@@ -95,6 +96,7 @@ class Side:
     model: str = ""
     projection: Projection | None = None
     rare: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    content: str = ""
 
     @property
     def embedded(self) -> int:
@@ -111,6 +113,8 @@ def build_reference(
     model: str = "",
     rules: DriftRules | None = None,
     rare: Mapping[str, Sequence[str]] | None = None,
+    learnt: Catalog | None = None,
+    content: str = "",
 ) -> None:
     """Writes a drift reference: `reference.parquet` and `reference.json`.
 
@@ -118,22 +122,28 @@ def build_reference(
     a comparison finds its own thresholds, because they depend on how many photos are compared.
 
     Args:
-        catalog: What the model was trained on, or photos like it.
+        catalog: Photos like those that the model was trained on, not these: it is surer of its own, which lie closer
+            to each other, and new ones of the same kind would look as if they had moved.
         out: A new folder.
         outcome: The model's answers about the catalog's photos; None compares statistics and labels only.
         model: Where that model is, for whoever has to answer about the new photos.
         rules: When to alarm; kept in the reference.
         rare: Labels that cleaning took away (see `Side`); they are taken away from new photos too.
+        learnt: What the model was trained on, whose labels are no news; default: the catalog.
+        content: Hash of the model, by which another one is known that is to answer about new photos.
 
     Raises:
         InputError: if no photo can be read.
     """
     rules = rules or DriftRules()
     side = describe(catalog, outcome, model=model)
+    if learnt is not None:
+        side = replace(side, labels=_labels_of(learnt))
     half = side.table.sample(frac=0.5, random_state=rules.seed)
     thresholds = {finding.signal: finding.threshold for finding in detect(side.table, half, rules).findings}
     description = {
         "model": model,
+        "content": content,
         "data_version": side.data_version,
         "photos": side.photos,
         "measured": len(side.table),
@@ -228,30 +238,40 @@ def compare_with_model(
         reference: See `compare`.
         current: The new photos.
         out: A new folder.
-        model: A model folder to use in place of the one that the reference names.
+        model: Where that model is now, if not where the reference says.
         looks: See `compare`.
         as_map: See `compare`.
         full: See `compare`.
 
     Raises:
-        InputError: if the reference, its model or a photo cannot be read.
+        InputError: if the reference, its model or a photo cannot be read, or it is another model.
     """
-    from vitrine.predict import apply
+    from vitrine.predict import Model
+    from vitrine.registry.store import content_hash
 
+    files.refuse_existing(out)
     ask = partial(compare, reference, current, out, looks=looks, as_map=as_map, full=full)
     # A plain catalog names no model, and is measured once.
     known = files.exists(files.join(files.absolute(reference), REFERENCE))
-    named = read_reference(reference)[0].model if known else ""
+    before = read_reference(reference)[0] if known else None
+    named = before.model if before else ""
+
+    def ask_model(folder: Path) -> Drift:
+        loaded = Model.load(folder)
+        if before and before.content and before.content != (content := content_hash(folder)):
+            raise InputError(f"{folder}: is model {content}, but {reference} was made with {before.content}")
+        return ask(loaded.predict(current))
+
     if model is None and not named:
         return ask(None)
     if model is not None:
-        return ask(apply(model, current))
+        return ask_model(model)
     where = files.absolute(reference).rpartition("/")[0] if named == ".." else named
     if not files.is_s3(where):
-        return ask(apply(Path(where), current))
+        return ask_model(Path(where))
     with tempfile.TemporaryDirectory() as folder:
         files.fetch_folder(where, Path(folder) / "model")
-        return ask(apply(Path(folder) / "model", current))
+        return ask_model(Path(folder) / "model")
 
 
 def describe(catalog: Catalog, predictions: Predictions | None, model: str = "", reference: Side | None = None) -> Side:
@@ -278,8 +298,7 @@ def describe(catalog: Catalog, predictions: Predictions | None, model: str = "",
     if predictions is not None:
         outcome = tasks.get(predictions.task).signals(predictions)
         columns |= _prediction_columns(measured["image"].tolist(), outcome, reference)
-    counts = {name: _label_counts(values, catalog.table.get("listing")) for name, values in labels.items()}
-    return Side(pd.DataFrame(columns), counts, len(catalog), catalog.data_version, model)
+    return Side(pd.DataFrame(columns), _labels_of(catalog), len(catalog), catalog.data_version, model)
 
 
 def read_reference(reference: str | Path) -> tuple[Side, DriftRules]:
@@ -304,6 +323,7 @@ def read_reference(reference: str | Path) -> tuple[Side, DriftRules]:
             str(description["model"]),
             projection,
             description.get("rare_labels", {}),
+            str(description.get("content", "")),
         )
         rules = DriftRules(**description["rules"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
@@ -381,6 +401,11 @@ def _label_columns(table: pd.DataFrame) -> dict[str, pd.Series]:
     for name in attribute_types(table):
         columns[f"attr:{name}"] = table[f"attr:{name}"].astype(object)
     return columns
+
+
+def _labels_of(catalog: Catalog) -> dict[str, dict[str, int]]:
+    listings = catalog.table.get("listing")
+    return {name: _label_counts(values, listings) for name, values in _label_columns(catalog.table).items()}
 
 
 def _label_counts(column: pd.Series, listings: pd.Series | None) -> dict[str, int]:

@@ -146,9 +146,10 @@ def _look(photos: Catalog, run_id: str, drifts: dict[str, Drift]) -> Look:
     unsure = {name: drift for name, drift in drifts.items() if drift.unsure}
     first = next(iter((moved or unsure or drifts).values()))
     among = f" ({', '.join(moved)})" if moved and len(drifts) > 1 else ""
-    furthest = {
-        name: (drift.findings[0].signal, drift.findings[0].ratio) for name, drift in drifts.items() if drift.findings
+    worst = {
+        name: max(drift.findings, key=lambda finding: finding.ratio) for name, drift in drifts.items() if drift.findings
     }
+    furthest = {name: (finding.signal, finding.ratio) for name, finding in worst.items()}
     return Look(
         datetime.now(UTC).isoformat(timespec="seconds"),
         run_id,

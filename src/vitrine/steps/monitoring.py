@@ -12,18 +12,24 @@ from vitrine.steps.data import open_table
 
 
 def drift_reference(model: Path, table: Path, out: Path) -> None:
-    """What later photos are compared with: statistics, labels and answers of the model on the training photos.
+    """What later photos are compared with: statistics and answers of the model on photos that it was not trained on.
 
-    The registry keeps it in a folder of the model's own, so the model is found one folder up.
+    The labels that are no news are those of the training photos. The registry keeps it in a folder of the model's own,
+    so the model is found one folder up.
     """
     from vitrine.monitoring.drift import build_reference
     from vitrine.predict import Model
     from vitrine.quality.clean import RARE_LABELS
+    from vitrine.registry.store import content_hash
 
     loaded = Model.load(model)
-    catalog = open_table(table).of_split(loaded.task.reference_split)
+    catalog = open_table(table)
+    learnt = catalog.of_split("train")
+    held_out = catalog.with_table(catalog.table[catalog.table["split"].isin(["validation", "test"])])
+    shown = held_out if len(held_out) else learnt  # a split may hold nothing out
     rare = files.read_json(table / RARE_LABELS) if (table / RARE_LABELS).is_file() else {}
-    build_reference(catalog, out, loaded.predict(catalog), model="..", rare=rare)
+    answers, content = loaded.predict(shown), content_hash(model)
+    build_reference(shown, out, answers, model="..", rare=rare, learnt=learnt, content=content)
 
 
 def detect_drift(

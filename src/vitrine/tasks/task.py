@@ -61,7 +61,6 @@ class Task(ABC, Generic[AnyPredictions]):
         counted: What `count` counts.
         trivial: What the constant model predicts here, see `constant`.
         corrupted: The figures measured on corrupted photos; none: such photos say nothing here.
-        reference_split: The photos that later ones are compared with, once the model is in use.
         indexed: Whether a pipeline makes an index for visual search with the model in use.
         answers_with_features: Whether predictions are the trunk's features, so that a frozen trunk would learn nothing.
         recipes: By trunk, what replaces the recipe of `vitrine.training.recipe`.
@@ -81,7 +80,6 @@ class Task(ABC, Generic[AnyPredictions]):
     counted: ClassVar[str] = "photos"
     trivial: ClassVar[str] = "the commonest label for every photo"
     corrupted: ClassVar[tuple[str, ...]] = ()
-    reference_split: ClassVar[str] = "train"
     indexed: ClassVar[bool] = False
     answers_with_features: ClassVar[bool] = False
     recipes: ClassVar[Mapping[str, Recipe]] = {}

@@ -56,7 +56,6 @@ class Authenticity(Task["ListingPredictions"]):
     trivial = "the commonest verdict for every listing"
     # Slower than elsewhere: at 5e-3 mil-att's embeddings die (docs/results/start.md).
     recipes: ClassVar[Mapping[str, Recipe]] = {"upper": Recipe(16, 2e-3, 0.2), "tuned": Recipe(10, 2e-3, 0.1)}
-    reference_split = "test"  # a net is overconfident on the few listings that it was trained on
     output = "verdict"
     config = AuthenticityConfig
 
