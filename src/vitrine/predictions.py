@@ -42,7 +42,7 @@ class PhotoPredictions:
         embeddings: (photos, dim) float32 features before the heads.
         seconds: Wall time of decoding and prediction.
         separate: What the branch or net of each category level predicts by itself, where there are several: these may
-            contradict each other, `targets` do not.
+            contradict each other; the probabilities of `targets` do not.
         maps: (photos, rows, columns) saliency of each photo, relative. None: the net has none.
         label_embeddings: By attribute type where photos lie among the embeddings of its labels, e, (photos, D).
     """

@@ -6,7 +6,7 @@ import pytest
 
 from vitrine import tasks
 from vitrine.errors import InputError
-from vitrine.evaluation.gate import GateRules, decide, keeps_up
+from vitrine.evaluation.gate import Comparison, GateRules, decide, keeps_up
 
 RULES = tasks.get("taxonomy").gate_rules()
 
@@ -92,6 +92,7 @@ def test_a_model_below_the_frozen_net_is_refused_with_or_without_a_champion():
         decision = decide(candidate, champion, RULES)
         assert not decision.promote
         assert decision.reason.startswith("Refused: macro_top1 0.7000 is below the 0.7500 of the frozen net")
+        assert decision.comparisons == (Comparison("macro_top1", 0.70, None, False, 0.75, "frozen net"),)
         assert decide(candidate, champion, tasks.get("taxonomy").gate_rules(allow_below_baseline=True)).promote
         assert decide(figures(0.70) | {"baseline/macro_top1": 0.70}, champion, RULES).promote
 

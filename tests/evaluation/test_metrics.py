@@ -185,14 +185,29 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
         right = rng.random(200) < 0.7
         scores = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
         outcome = answered("taxonomy", [ask(scores, [["c0"]] * 200, name="level1")])
-        low, high = bootstrap_intervals(outcome, taxonomy.measure, draws=100, seed=seed)["top1"]
+        low, high = bootstrap_intervals(outcome, taxonomy.measure, np.arange(200), draws=100, seed=seed)["top1"]
         covered += low <= 0.7 <= high
+    assert 51 <= covered <= 60
+
+
+@pytest.mark.slow
+def test_photos_of_one_product_are_no_independent_trials():
+    covered = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        right = np.repeat(rng.random(40) < 0.5, 5)  # 40 products of 5 photos that are answered alike
+        scores = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
+        outcome = answered("taxonomy", [ask(scores, [["c0"]] * 200, name="level1")])
+        products = np.repeat(np.arange(40), 5)
+        low, high = bootstrap_intervals(outcome, taxonomy.measure, products, draws=100, seed=seed)["top1"]
+        covered += low <= 0.5 <= high
     assert 51 <= covered <= 60
 
 
 def test_intervals_are_the_same_for_the_same_seed_and_hold_no_counts():
     outcome = answered("attributes", [random_question()])
-    first, again = (bootstrap_intervals(outcome, attributes.measure, draws=20, seed=3) for _ in range(2))
+    units = np.arange(len(outcome.images))
+    first, again = (bootstrap_intervals(outcome, attributes.measure, units, draws=20, seed=3) for _ in range(2))
     assert first == again
     assert set(first) == set(compute_metrics(outcome)) - {"count", "attr:colour/count", "seconds_per_1000_images"}
     assert all(math.isfinite(bound) for bounds in first.values() for bound in bounds)

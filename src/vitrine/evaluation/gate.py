@@ -54,12 +54,23 @@ class GateRules:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One figure of both models. `champion` is None where there is nothing to compare with."""
+    """One figure of both models, or of the candidate and a baseline.
+
+    Attributes:
+        key: Of metrics.json.
+        candidate: The candidate's.
+        champion: The champion's; None where it was not compared with that.
+        passed: Whether the gate accepts it.
+        baseline: The baseline's; None where it was not compared with one.
+        against: What it was compared with, in words.
+    """
 
     key: str
     candidate: float | None
     champion: float | None
     passed: bool
+    baseline: float | None = None
+    against: str = "champion"
 
 
 @dataclass(frozen=True)
@@ -113,14 +124,14 @@ def decide(
             f"Refused: {rules.metric} {value:.4f} is not clearly better than{of_constant} {rules.trivial}{apart} "
             "(allow_below_baseline lets such a model pass)."
         )
-        return Decision(False, reason, (Comparison(f"{CONSTANT}{rules.metric}", value, constant, False),))
+        return Decision(False, reason, (Comparison(rules.metric, value, None, False, constant, "constant model"),))
     frozen = candidate.get(PREFIX + rules.metric)
     if frozen is not None and value < frozen and not rules.allow_below_baseline:
         reason = (
             f"Refused: {rules.metric} {value:.4f} is below the {frozen:.4f} of the frozen net that training started "
             "from (allow_below_baseline lets such a model pass)."
         )
-        return Decision(False, reason, (Comparison(f"{PREFIX}{rules.metric}", value, frozen, False),))
+        return Decision(False, reason, (Comparison(rules.metric, value, None, False, frozen, "frozen net"),))
     if champion is None:
         beyond = f"; {over_constant.words()} over {rules.trivial}" if over_constant else ""
         reason = f"Promoted: the first model, with {rules.metric} {value:.4f}{beyond}."

@@ -4,7 +4,7 @@ Tied scores have no order, so a tie counts with the probability that a random or
 scores every label alike gets chance, never 1.0. A true label that the model does not know is a miss.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,19 +96,23 @@ def label_metrics(predictions: PhotoPredictions, measure: Measure) -> dict[str, 
 
 
 def bootstrap_intervals(
-    predictions: PhotoPredictions, measure: Measure, draws: int = 200, seed: int = 0
+    predictions: PhotoPredictions, measure: Measure, units: np.ndarray, draws: int = 200, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
     """95 % interval of every figure of `label_metrics` that depends on which photos happened to be in the test set.
 
-    Percentile bootstrap over photos, all of a photo's predictions together. A class or type that a draw misses is left
-    out of that draw's mean.
+    Percentile bootstrap over units, all predictions about a unit's photos together. A class or type that a draw misses
+    is left out of that draw's mean.
+
+    Args:
+        predictions: Of the test set.
+        measure: See `label_metrics`.
+        units: (photos,) whole numbers: photos of one product are no independent trials, see `units_of`.
+        draws: Of the bootstrap.
+        seed: Of the draws.
     """
     ranks = _all_ranks(predictions)
-    generator = np.random.default_rng(seed)
-    photos = len(predictions.images)
     measured: dict[str, list[float]] = {}
-    for _ in range(draws):
-        weights = np.bincount(generator.integers(photos, size=photos), minlength=photos)
+    for weights in drawn_weights(units, draws, seed):
         for key, value in measure(ranks, weights).items():
             measured.setdefault(key, []).append(value)
     intervals = {}
@@ -116,6 +120,15 @@ def bootstrap_intervals(
         low, high = np.nanquantile(values, [0.025, 0.975])
         intervals[key] = (float(low), float(high))
     return intervals
+
+
+def drawn_weights(units: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each row counts in each draw of a bootstrap over units, (rows,)."""
+    generator = np.random.default_rng(seed)
+    _, unit = np.unique(units, return_inverse=True)
+    count = int(unit.max(initial=-1)) + 1
+    for _ in range(draws):
+        yield np.bincount(generator.integers(count, size=count), minlength=count)[unit]
 
 
 def _all_ranks(predictions: PhotoPredictions) -> dict[str, TrueRanks]:

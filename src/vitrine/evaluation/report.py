@@ -12,10 +12,11 @@ from vitrine.evaluation.beside import add_baseline
 from vitrine.evaluation.calibration import BINS, calibration_error, reliability
 from vitrine.evaluation.corrupted import add_section
 from vitrine.evaluation.embedding_map import PROJECTED, drawable, embedding_map, short
-from vitrine.evaluation.hierarchy import mistakes
-from vitrine.evaluation.metrics import Measure, bootstrap_intervals
+from vitrine.evaluation.hierarchy import agreement, mistakes
+from vitrine.evaluation.metrics import Measure, bootstrap_intervals, drawn_weights
 from vitrine.evaluation.per_class import add_comparison
 from vitrine.evaluation.roc import micro_roc, roc
+from vitrine.evaluation.sample import units_of
 from vitrine.predictions import LabelPredictions, PhotoPredictions
 from vitrine.report import Page, Photo, Tile, percent, thumbnail
 from vitrine.untrusted import plain
@@ -29,7 +30,7 @@ NOTHING_TO_CONFUSE: dict[str, Any] = {  # what KFP takes for an empty matrix and
 MATRIX_CLASSES = 25
 KFP_CLASSES = 40
 EXAMPLES = 12
-SEED = 0
+DRAWS, SEED = 200, 0  # of intervals
 
 
 @dataclass(frozen=True)
@@ -120,23 +121,26 @@ def label_page(
         f"{predictions.task} · {len(predictions.images):,} photos · data "
         f"{catalog.data_version or 'of unknown version'} · {metrics['seconds_per_1000_images']:.1f} s per 1,000 photos",
     )
-    intervals = bootstrap_intervals(predictions, measure, seed=SEED)
+    counted, units = units_of(catalog.table)
+    unit_of = dict(zip(catalog.table["image"], units, strict=True))
+    units = np.array([unit_of[image] for image in predictions.images])
+    intervals = bootstrap_intervals(predictions, measure, units, DRAWS, SEED)
     page.tiles(_tile(key, metrics, intervals, champion) for key in headlines if key in metrics)
     if champion is not None:
         _compare(page, metrics, champion, intervals, headlines[0])
     add_baseline(page, metrics)
     targets = {target.name: target for target in predictions.targets if any(target.truth)}
     answered = {name: top1_predictions(target) for name, target in targets.items()}
-    page.heading("All questions", "With 95 % intervals over which photos happened to be in the test set.")
+    page.heading("All questions", f"With 95 % intervals over which {counted} happened to be in the test set.")
     page.table(
         ["question", "labels", "annotated photos", "right", "95 %", "calibration error"],
-        [_summary(targets[name], top1) for name, top1 in answered.items()],
+        [_summary(targets[name], top1, units) for name, top1 in answered.items()],
     )
     levels = [name for name in answered if name.startswith("level")]
     if len(levels) > 1:
         _per_root(page, answered[levels[0]], answered[levels[-1]])
     if levels:
-        _in_the_tree(page, targets[levels[-1]], metrics)
+        _in_the_tree(page, [targets[name] for name in levels], metrics)
         _looked_at(page, answered[levels[-1]], predictions, catalog)
     _attributes(
         page,
@@ -194,10 +198,9 @@ def _compare(
         page.text(f"Not comparable: {', '.join(sorted(only))}.")
 
 
-def _summary(target: LabelPredictions, top1: Top1) -> tuple[str, int, str, str, str, str]:
+def _summary(target: LabelPredictions, top1: Top1, units: np.ndarray) -> tuple[str, int, str, str, str, str]:
     right = top1.right.astype(np.float64)
-    generator = np.random.default_rng(SEED)
-    means = [right[generator.integers(len(right), size=len(right))].mean() for _ in range(200)]
+    means = [np.average(right, weights=weights) for weights in drawn_weights(units[top1.rows], DRAWS, SEED)]
     low, high = np.quantile(means, [0.025, 0.975])
     interval = f"{100 * low:.1f} – {100 * high:.1f}"
     error = percent(calibration_error(top1.confidence, top1.right))
@@ -222,9 +225,9 @@ def _per_root(page: Page, coarse: Top1, fine: Top1) -> None:
     page.table(["root", "photos", "right", "right, mean over classes", "classes"], rows)
 
 
-def _in_the_tree(page: Page, deepest: LabelPredictions, metrics: Mapping[str, float]) -> None:
-    """How far mistakes lie from the truth, and whether separately predicted levels agree."""
-    heights = mistakes(deepest)
+def _in_the_tree(page: Page, levels: Sequence[LabelPredictions], metrics: Mapping[str, float]) -> None:
+    """How far mistakes lie from the truth, and whether levels agree."""
+    heights = mistakes(levels[-1])
     if len(heights):
         page.heading(
             "How far off the mistakes are",
@@ -233,10 +236,14 @@ def _in_the_tree(page: Page, deepest: LabelPredictions, metrics: Mapping[str, fl
         counts = np.bincount(heights)
         shares = [(f"{steps} up", counts[steps] / len(heights)) for steps in range(1, len(counts))]
         page.bars([(label, share, percent(share)) for label, share in shares], maximum=1)
-    if "consistency" in metrics:
+    if len(levels) > 1:
+        apart = ""
+        if "consistency" in metrics:
+            apart = f" Asked separately they do for {percent(metrics['consistency'])}."
         page.text(
-            f"Asked separately, the levels name one path for {percent(metrics['consistency'])} of the photos. "
-            "The answers on this page are those of the deepest level, added up, and never contradict each other."
+            "A group's probability is the sum over its classes, so probabilities agree. The likeliest answers of all "
+            f"levels are one path for {percent(agreement(levels).mean())} of the photos; of the others the likeliest "
+            f"class lies outside of the likeliest group.{apart}"
         )
 
 

@@ -1,4 +1,4 @@
-"""From a net's logits to predictions of every level of the tree that never contradict each other, and the truth."""
+"""From a net's logits to the probabilities of every level of the tree, which agree with each other, and the truth."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,8 +47,8 @@ def label_predictions(
 ) -> list[LabelPredictions]:
     """The net's predictions: every level of the tree, coarse to fine, then the attributes it learnt.
 
-    A coarser level is predicted by adding up the probabilities of the leaves below each node, so the levels agree: the
-    predictions of a photo form one path wherever the likeliest leaf lies below the likeliest node.
+    A coarser level is predicted by adding up the probabilities of the leaves below each node, so probabilities agree;
+    the answers of a photo form one path wherever the likeliest leaf lies below the likeliest node.
     """
     tree = CategoryTree(config["leaves"])
     leaves = probabilities(scores[LEAF], temperatures[LEAF], leaf_offsets(config))
