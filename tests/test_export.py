@@ -14,6 +14,7 @@ from vitrine.blocks import bilinear
 from vitrine.data.pixels import Query
 from vitrine.errors import InputError
 from vitrine.export import exported, session
+from vitrine.graphs import Graph
 from vitrine.model import save_model
 from vitrine.predict import Model
 from vitrine.train import train
@@ -139,6 +140,24 @@ def test_a_difference_is_seen(monkeypatch):
     with torch.no_grad():
         model.net.outputs[0].bias += 0.01
     assert export.difference(model.task.graph(model.net, model.config), data) == pytest.approx(0.01, rel=0.2)
+
+
+def test_an_output_that_is_no_number_is_a_difference(monkeypatch):
+    class Broken:
+        def run(self, _, inputs):
+            return [np.full((len(inputs["photos"]), 3), np.nan, np.float32)]
+
+    class Net(torch.nn.Module):
+        def forward(self, photos):
+            return (torch.zeros(len(photos), 3),)
+
+    monkeypatch.setattr(export, "session", lambda data: Broken())
+    graph = Graph(Net(), {"photos": torch.randn(2, 3, 8, 8)}, {"photos": {0: "n"}}, ("features",))
+    assert np.isnan(export.difference(graph, b""))
+    monkeypatch.setattr(export, "_written", lambda *_: b"")
+    monkeypatch.setattr(export, "difference", lambda graph, data: float("nan"))
+    with pytest.raises(InputError, match="differ from torch's"):
+        exported(model_of(CONFIGS["bce"]))
 
 
 def test_systems_of_several_nets(tmp_path):

@@ -183,6 +183,14 @@ def test_lists_and_standard_input(made, tmp_path, monkeypatch):
     assert [name for name, _ in photos_of("-")] == paths
 
 
+def test_listed_names_that_are_not_utf_8_are_answered_as_those_of_a_folder(made, tmp_path, monkeypatch):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    shutil.copy(made / "toys" / "images" / "003.png", name)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{name}\n"))
+    score_photos(list(photos_of("-")), "-", str(made / "model"), str(tmp_path / "out.csv"))
+    assert pd.read_csv(tmp_path / "out.csv")["image"].tolist() == [f"{tmp_path}/caf\\xe9.png"]
+
+
 def test_a_table_on_s3(made, bucket, few):
     files.copy_folder(made / "toys", f"{bucket}/toys")
     files.copy_folder(made / "model", f"{bucket}/model")

@@ -16,6 +16,7 @@ from vitrine.evaluation.corrupted import corrupted_metrics
 from vitrine.evaluation.sample import Sample, write_samples
 from vitrine.predict import Model
 from vitrine.predictions import PhotoPredictions, Predictions
+from vitrine.tasks.labels import LabelTask
 
 EXAMPLE_PHOTOS = 12
 
@@ -49,10 +50,14 @@ def evaluate(
         The figures.
 
     Raises:
-        InputError: if the model or a photo cannot be read, or no row of the split has a label that is predicted.
+        InputError: if `out` exists, the model or a photo cannot be read, no row of the split has a label that is
+            predicted, or models of `against` cannot be compared with it.
     """
+    files.refuse_existing(out)
     loaded = Model.load(model)
     task = loaded.task
+    if against and not isinstance(task, LabelTask):
+        raise InputError(f"--against: models for {task.name} name no labels, and are not compared class by class")
     if on_corrupted and not task.corrupted:
         raise InputError(f"{model}: a model for {task.name} is not measured on corrupted photos")
     rows = task.rows(catalog, split)

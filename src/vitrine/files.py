@@ -357,6 +357,16 @@ def cache_folder() -> Path:
         raise InputError("no home folder to keep a cache in; set VITRINE_CACHE") from error
 
 
+def refuse_existing(out: Path) -> None:
+    """For what works long before it writes.
+
+    Raises:
+        InputError: if `out` exists and is not an empty folder.
+    """
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise InputError(f"{out}: exists already; name a new folder")
+
+
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
     """Yields an empty sibling of `out` that becomes `out` when the block ends well.
@@ -366,8 +376,7 @@ def new_folder(out: Path) -> Iterator[Path]:
         OSError: with the name of `out`, if the disk takes no more, whatever the block raised then.
     """
     out = Path(os.path.abspath(out))
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise InputError(f"{out}: exists already; name a new folder")
+    refuse_existing(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))

@@ -157,7 +157,7 @@ def photos_of(source: str) -> Iterator[Photo]:
         InputError: if there is no such source.
     """
     if source == "-":
-        yield from ((line, line) for line in _listed(sys.stdin.read()))
+        yield from ((_as_text(line), line) for line in _listed(sys.stdin.read()))
         return
     is_catalog = source.endswith(TABLE_NAMES) or any(files.exists(files.join(source, name)) for name in TABLE_NAMES)
     if is_catalog:

@@ -107,6 +107,17 @@ def test_the_first_model_is_promoted_without_asking_another(root, catalog, model
     assert Registry(root).history("taxonomy") == []
 
 
+def test_what_a_refused_model_was_compared_with_is_named(root, catalog, model, evaluated, asked, tmp_path):
+    candidate = model(0)  # no better than a constant answer, and there is no champion
+    decision = challenge(candidate, evaluated(candidate), catalog, Registry(root), tmp_path / "out")
+    assert not decision.promote
+    (compared,) = files.read_json(tmp_path / "out" / DECISION)["comparisons"]
+    assert (compared["key"], compared["champion"], compared["against"]) == ("macro_top1", None, "constant model")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"constant model {compared['baseline']:.4f}" in page
+    assert ">constant model</th>" in page
+
+
 @pytest.mark.parametrize(
     ("right", "promoted", "word"), [(36, True, "Promoted"), (30, False, "tie"), (20, False, "worse")]
 )

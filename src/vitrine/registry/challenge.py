@@ -7,7 +7,7 @@ from pathlib import Path
 from vitrine import files, tasks
 from vitrine.catalog import Catalog
 from vitrine.evaluation import METRICS, SAMPLES
-from vitrine.evaluation.gate import TOO_FEW, Decision, decide
+from vitrine.evaluation.gate import TOO_FEW, Comparison, Decision, decide
 from vitrine.evaluation.sample import Interval, Sample, difference, read_samples
 from vitrine.registry.store import Registry, content_hash
 from vitrine.report import Page, Tile
@@ -112,24 +112,28 @@ def _page(task: str, decision: Decision, champion: str, data_version: str) -> Pa
             comparison.key,
             _figure(comparison.candidate),
             "good" if comparison.passed else "bad",
-            f"champion {_figure(comparison.champion)}",
+            f"{comparison.against} {_figure(_other(comparison))}",
         )
         for comparison in decision.comparisons[:4]
     )
     page.heading("Every figure the gate looked at", "The first decides; none of the others may fall too far.")
     page.table(
-        ["figure", "candidate", "champion", "accepted"],
+        ["figure", "candidate", decision.comparisons[0].against if decision.comparisons else "champion", "accepted"],
         [
             [
                 comparison.key,
                 _figure(comparison.candidate),
-                _figure(comparison.champion),
+                _figure(_other(comparison)),
                 "yes" if comparison.passed else "no",
             ]
             for comparison in decision.comparisons
         ],
     )
     return page
+
+
+def _other(comparison: Comparison) -> float | None:
+    return comparison.champion if comparison.baseline is None else comparison.baseline
 
 
 def _figure(value: float | None) -> str:
