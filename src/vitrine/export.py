@@ -108,7 +108,7 @@ def session(data: bytes) -> Any:
 
 
 def difference(graph: Graph, data: bytes) -> float:
-    """The largest |a - b| / max(1, |a|) of all outputs, over batches of several sizes of noise; NaN where one is none."""
+    """The largest |a - b| / max(1, |a|) of all outputs, over batches of noise of several sizes; NaN if one is."""
     asked, differences = session(data), [0.0]
     for count in CHECKED:
         inputs = {name: _resized(example, count) for name, example in graph.inputs.items()}

@@ -172,6 +172,22 @@ def test_unreadable_files_are_no_copies_of_each_other(make, tmp_path):
     assert re.search(r"Groups of rows that belong together[^<]*</td><td[^>]*>6<", page)
 
 
+def test_rows_appended_to_a_cleaned_catalog_are_no_copies_of_each_other(make, tmp_path):
+    clean_catalog(make([{"image": f"images/{n}.jpg"} for n in range(4)]), tmp_path / "cleaned", 0, workers=1)
+    cleaned = read_catalog(tmp_path / "cleaned")
+    appended = make([{"image": f"images/{n}.jpg"} for n in range(9)]).table[4:]
+    table = pd.concat([cleaned.table, appended], ignore_index=True)
+    clean_catalog(cleaned.with_table(table), tmp_path / "again", 0, workers=1)
+    assert read_catalog(tmp_path / "again").table["duplicate_group"].nunique() == 9
+
+
+def test_an_excluded_word_takes_no_photo_of_another_user(make, tmp_path):
+    rows = [{"image": f"images/{n}.jpg", "product": "P", "user": f"u{n}", "description": f"shoe {n}"} for n in range(6)]
+    rows[2] |= {"description": "box only"}
+    result = clean_catalog(make(rows), tmp_path / "out", 0, workers=1)
+    assert result.dropped["keywords"] == 1
+
+
 def test_boxes_are_cut_on_all_sides_and_compared_as_parts_of_their_photos(tmp_path):
     catalog = read_catalog(CASES / "boxes", check_rows=False)
     _, kept, dropped = clean(catalog, tmp_path / "out")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
+from vitrine.errors import InputError
 from vitrine.quality import confirm, signature
 from vitrine.quality.alignment import LUMA, SIDE, UPRIGHT, aligned, start_of
-from vitrine.quality.confirm import COPY, DIFFERENT, PICTURE, WHOLE, confirmed
+from vitrine.quality.confirm import COPY, DIFFERENT, PICTURE, WHOLE, confirmed, pixel_digests
 from vitrine.quality.frames import CROPPED
 
 from .conftest import draw
@@ -92,12 +93,16 @@ def test_faint_things_on_white_are_told_apart(tmp_path):
     assert (confirmed([rings[0], rings[0]], [rings[1], again], workers=1) >= COPY).tolist() == [False, True]
 
 
-def test_a_photo_that_cannot_be_read_confirms_nothing(tmp_path):
-    good = save(tmp_path, "good.png", photo(0))
+def test_a_damaged_photo_is_no_copy_and_of_one_that_cannot_be_read_nothing_is_known(tmp_path):
+    good, text, gone = save(tmp_path, "good.png", photo(0)), str(tmp_path / "text.jpg"), str(tmp_path / "gone.jpg")
     (tmp_path / "text.jpg").write_text("no photo")
-    first = [good, good, str(tmp_path / "gone.jpg")]
-    second = [str(tmp_path / "text.jpg"), good, str(tmp_path / "gone.jpg")]
-    assert confirmed(first, second, workers=1).tolist() == [DIFFERENT, PICTURE, DIFFERENT]
+    assert confirmed([good, good], [text, good], workers=1).tolist() == [DIFFERENT, PICTURE]
+    assert pixel_digests([text], workers=1) == [""]
+    for unreadable in (gone, str(tmp_path)):
+        with pytest.raises(InputError, match=unreadable):
+            confirmed([good, good], [good, unreadable], workers=1)
+        with pytest.raises(InputError, match=unreadable):
+            pixel_digests([good, unreadable], workers=1)
     assert confirmed([], []).tolist() == []
 
 

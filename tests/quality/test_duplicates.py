@@ -3,6 +3,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -73,6 +74,12 @@ def test_links_among_the_rows_that_are_left():
     links = np.array([0, 1, 4]), np.array([1, 2, 5])
     first, second = duplicates.among(links, np.array([1, 2, 4]), 6)
     assert (first.tolist(), second.tolist()) == ([0], [1])
+
+
+@pytest.mark.parametrize("dtype", [TEXT, object, "string", pd.ArrowDtype(pa.string())])
+def test_rows_without_a_value_are_not_chained(dtype):
+    first, second = duplicates.chain(pd.Series(["a", None, "", None, "a", "b", ""], dtype=dtype))
+    assert as_set(first, second) == {(0, 4)}
 
 
 def test_copies_are_found_and_products_kept_apart(tmp_path):

@@ -8,6 +8,7 @@ from PIL import Image
 from vitrine import files
 from vitrine.catalog import Catalog
 from vitrine.catalog.table import TEXT
+from vitrine.errors import InputError
 from vitrine.quality.duplicates import linked
 from vitrine.quality.links import copy_links, group_names
 from vitrine.quality.scan import scan_photos
@@ -65,7 +66,23 @@ def test_what_was_found_is_kept_for_the_next_step(tmp_path, monkeypatch):
     assert pairs(again.near) == pairs(first.near) == {(0, 1)}
     (kept,) = (files.cache_folder() / "copies").iterdir()
     kept.write_bytes(b"damaged")
-    assert pairs(copy_links(catalog, photos, 16, workers=1).near) == set()
+    with pytest.raises(InputError, match=r"a\.png: cannot be read"):
+        copy_links(catalog, photos, 16, workers=1)
+
+
+@pytest.mark.parametrize("copy", ["near.jpg", "exact.png"])
+def test_what_cannot_be_confirmed_is_not_kept_as_no_copy(tmp_path, monkeypatch, copy):
+    monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
+    draw(5).save(tmp_path / "a.png")
+    draw(5).save(tmp_path / copy, **({"quality": 70} if copy == "near.jpg" else {"compress_level": 1}))
+    catalog = catalog_of(tmp_path, ["a.png", copy])
+    photos = scan_photos(catalog, workers=1)
+    (tmp_path / "a.png").rename(tmp_path / "away.png")
+    with pytest.raises(InputError, match=r"a\.png"):
+        copy_links(catalog, photos, 16, workers=1)
+    (tmp_path / "away.png").rename(tmp_path / "a.png")
+    links = copy_links(catalog, photos, 16, workers=1)
+    assert pairs(links.near) | pairs(links.exact[1]) == {(0, 1)}
 
 
 def test_a_group_is_named_after_its_smallest_digest():

@@ -20,11 +20,11 @@ def table_of(rows):
 
 
 def own(row, number):
-    return ("listing", row[0]) if row[0] else ("product", row[1]) if row[1] else ("row", number)
+    return ("listing", row[0]) if row[0] else ("text", *row[1:4]) if all(row[1:4]) else ("row", number)
 
 
 @given(ROWS)
-def test_rows_of_one_listing_else_one_product_are_a_unit(rows):
+def test_rows_of_one_listing_else_one_text_about_a_product_are_a_unit(rows):
     numbers = units(table_of(rows)).tolist()
     names = [own(row, number) for number, row in enumerate(rows)]
     for one in range(len(rows)):
@@ -73,3 +73,26 @@ def test_excluded_words_are_whole_words_and_rare():
     assert keyword_hits(table, settings).tolist() == [word, *[""] * 43]
     common = table_of([("", "", "", f"{word} {number}", "") for number in range(40)])
     assert (keyword_hits(common, settings) == "").all()  # it says what is sold here
+
+
+@pytest.mark.parametrize(("photos", "others"), [(8, 100), (3, 9), (1, 39)])
+def test_how_many_use_a_word_is_counted_in_listings(photos, others):
+    settings = load_settings()
+    rows = [("L", "", "", settings.keywords[0], "")] * photos
+    table = table_of(rows + [(f"l{number}", "", "", "plain", "") for number in range(others)])
+    assert (keyword_hits(table, settings)[:photos] != "").all()
+    many = [
+        (f"L{number}", "", "", settings.keywords[0], "") for number in range(2)
+    ]  # 2 of 22 listings, 2 of 102 photos
+    table = table_of(many + [(f"l{number % 20}", "", "", "plain", "") for number in range(100)])
+    assert (keyword_hits(table, settings) == "").all()
+
+
+def test_what_one_user_writes_says_nothing_of_others_photos_of_the_product():
+    rows = [
+        ("", "P", "u", "text", ""),
+        ("", "P", "u", "text", ""),
+        ("", "Q", "u", "text", ""),
+        ("", "Q", "v", "own", ""),
+    ]
+    assert repeated_text(table_of(rows), []).tolist() == [-1, -1, 0, -1]

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,11 @@ from hypothesis import strategies as st
 from vitrine.catalog import read_catalog
 from vitrine.catalog.table import TEXT
 from vitrine.errors import InputError
+from vitrine.quality.clean import clean_catalog
+from vitrine.quality.links import RECORD, knows_copies
 from vitrine.quality.split import SPLITS, assign, costs, parted, split_catalog
+
+from .conftest import draw
 
 RATIOS = (0.7, 0.1, 0.2)
 
@@ -31,9 +37,9 @@ def test_shop_photos_that_are_the_gallery_are_dealt_to_no_split(came):
         split=[""] * 40 + [came] * 20,
     )
     result = assign(table, RATIOS, gallery=True)
-    assert set(result.split[40:]) == {came}
+    assert set(result.split[40:]) == {""}  # kept, they would be in another split than user photos of their product
     assert set(result.split[:40]) == set(SPLITS)
-    assert result.split[:40].groupby(table["product"][:40]).nunique().eq(1).all()
+    assert parted(table, result.split)["product"] == 0
     assert (result.gallery, result.conflicts) == (20, [])
     assert set(assign(table.assign(split=""), RATIOS).split[40:]) == set(SPLITS)
 
@@ -87,6 +93,13 @@ def test_every_class_of_five_groups_stands_in_every_split(seed):
     table = single(40, classes=8)
     counts = pd.crosstab(table["category"], assign(table, RATIOS, seed=seed).split)
     assert (counts[list(SPLITS)] > 0).all(axis=None)
+
+
+def test_every_label_of_cells_with_several_stands_in_every_split():
+    table = single(40).assign(**{"attr:tags": pd.Series([f"a{n % 4}|b{n % 5}|c{n}" for n in range(40)], dtype=TEXT)})
+    split = assign(table, RATIOS).split
+    for label in ("a0", "a1", "a2", "a3", "b0", "b1", "b2", "b3", "b4"):
+        assert set(split[table["attr:tags"].str.split("|").map(lambda labels, one=label: one in labels)]) == set(SPLITS)
 
 
 def test_added_rows_leave_the_others_where_they_were():
@@ -145,6 +158,52 @@ def test_photos_are_looked_at_when_the_catalog_does_not_tell_copies(make, tmp_pa
     assert "<b>bold" not in (tmp_path / "out/report.html").read_text()
 
 
+@pytest.fixture
+def pairs_of_copies(make, tmp_path):
+    """12 photos, and the same saved anew, as two catalogs."""
+    originals = make([{"image": f"images/{n}.jpg", "category": "A"} for n in range(12)])
+    for n in range(12):
+        draw(n).save(tmp_path / f"catalog/images/again{n}.jpg", quality=60)
+    return originals, make([{"image": f"images/again{n}.jpg", "category": "A"} for n in range(12)])
+
+
+@pytest.mark.parametrize("other", ["cleaned", "raw"])
+def test_copies_across_what_was_cleaned_apart_are_found(pairs_of_copies, tmp_path, caplog, other):
+    """Two cleaned tables, or a cleaned one and new rows, whose columns say nothing of each other's photos."""
+    catalogs = list(pairs_of_copies)
+    for place, catalog in enumerate(catalogs[: 2 if other == "cleaned" else 1]):
+        clean_catalog(catalog, tmp_path / f"{place}", 0, workers=1)
+        catalogs[place] = read_catalog(tmp_path / f"{place}")
+    both = pd.concat([catalog.table for catalog in catalogs], ignore_index=True)
+    split_catalog(catalogs[0].with_table(both), tmp_path / "out", (0.5, 0, 0.5), workers=1)
+    split = read_catalog(tmp_path / "out").table["split"].tolist()
+    assert split[:12] == split[12:]
+    assert len(set(split)) == 2
+    assert "sha256 and duplicate_group are not from one cleaning of just these rows" in caplog.text
+    page = (tmp_path / "out/report.html").read_text()
+    assert re.search(r"<td[^>]*>copies of one photo</td><td[^>]*>24</td><td[^>]*>0<", page)
+
+
+def test_what_one_cleaning_tied_stays_tied_when_rows_are_added(make, tmp_path):
+    catalog = make([{"image": f"images/{n}.jpg", "category": "A"} for n in range(24)])
+    tied = catalog.table.assign(duplicate_group=pd.Series([f"g{n // 2}" for n in range(20)] + [None] * 4, dtype=TEXT))
+    split_catalog(catalog.with_table(tied), tmp_path / "out", (0.5, 0, 0.5), workers=1)
+    split = read_catalog(tmp_path / "out").table["split"].tolist()
+    assert split[:20:2] == split[1:20:2]
+    assert len(set(split[:20])) == 2
+
+
+def test_photos_of_a_cleaned_catalog_are_not_looked_at_again(make, tmp_path, monkeypatch):
+    clean_catalog(make([{"image": f"images/{n}.jpg"} for n in range(6)]), tmp_path / "cleaned", 0, workers=1)
+    monkeypatch.setattr("vitrine.quality.split.scan_photos", lambda *_: pytest.fail("scanned"))
+    split_catalog(read_catalog(tmp_path / "cleaned"), tmp_path / "parted")
+    split_catalog(read_catalog(tmp_path / "parted/catalog.parquet"), tmp_path / "again", respect=False)
+    cleaned = read_catalog(tmp_path / "cleaned")
+    assert not knows_copies(cleaned.with_table(cleaned.table[::-1]))
+    (tmp_path / "cleaned" / RECORD).write_text("[")
+    assert not knows_copies(cleaned)
+
+
 @pytest.mark.parametrize("name", ["product", "listing"])
 def test_rows_whose_name_is_a_word_for_none_do_not_belong_together(make, tmp_path, name):
     words = ["N/A", "n/a", "Not sure", "unknown", " - "]
@@ -173,6 +232,8 @@ def marketplace(split=""):
 
 def test_what_has_a_copy_in_the_gallery_is_not_asked():
     table = marketplace()
+    table.loc[20:, "sha256"] = None  # not known of the others
+    table.loc[43, "sha256"] = "s3"
     for seed in range(8):  # without the rule, product 7 (photos 7 and 27) is asked for in some of these
         result = assign(table, RATIOS, seed=seed, gallery=True)
         assert result.split[[7, 27]].tolist() == ["train", "train"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of, write_catalog
 from vitrine.catalog.left_out import LEFT_OUT, LeftOut, refuse_many, write_left_out
 from vitrine.catalog.schema import row_errors
-from vitrine.catalog.table import TEXT, as_arrow
+from vitrine.catalog.table import TEXT, as_arrow, texts
 from vitrine.errors import InputError
 from vitrine.files import new_folder, write_json
 from vitrine.quality.boxes import clipped, outside
@@ -23,7 +23,7 @@ from vitrine.quality.duplicates import Groups, Links, Rows, among, chain, linked
 from vitrine.quality.embedding import label_features
 from vitrine.quality.label_noise import label_noise
 from vitrine.quality.labels import LABEL_COLUMNS, NAMES, agreed, label_columns, label_counts, normalised, replaced
-from vitrine.quality.links import CopyLinks, copy_links, group_names
+from vitrine.quality.links import CopyLinks, copy_links, group_names, record_copies
 from vitrine.quality.listings import keyword_hits, repeated_text, unit_name, units
 from vitrine.quality.scan import read_photo_table, scan_photos
 from vitrine.quality.settings import Settings, load_settings
@@ -186,7 +186,8 @@ def clean_catalog(
     Writes `catalog.parquet` (rows in their order, all columns, and `sha256` and `duplicate_group` of each photo),
     `dropped.parquet` (all columns, and `row` counted from 1, `rule`, `reason`, `evidence`), `left_out.csv` (`row`,
     `image`, `reason` of the same rows), `rare_labels.json` (per
-    label column the labels of which nothing is left; categories are nodes) and `report.html`.
+    label column the labels of which nothing is left; categories are nodes), `copies.json` (for `split_catalog`) and
+    `report.html`.
 
     Args:
         catalog: The catalog; its rows may be unusable.
@@ -217,7 +218,7 @@ def clean_catalog(
         suspects = _suspects(catalog, photo_table, links, settings) if drop_suspects else None
         photo_table = photo_table[ASKED]  # the signatures alone are most of the table
         table = catalog.table.drop(columns=["sha256", "duplicate_group"], errors="ignore")
-        judged = {name: catalog.table[name] for name in ("duplicate_group",) if name in catalog.table}
+        judged = {name: texts(catalog.table[name]) for name in ("duplicate_group",) if name in catalog.table}
         every = np.arange(len(catalog))
         work = _Work(table, every, photo_table, links, settings, min_class_count, drop_views_below, suspects, judged)
         steps = [
@@ -249,6 +250,7 @@ def clean_catalog(
         names = group_names(digests, linked(len(photo_table), ties)[work.rows])
         kept = work.table.assign(sha256=digests, duplicate_group=names)
         write_catalog(replace(catalog, table=kept), folder)
+        record_copies(kept, folder)
         _write_dropped(catalog, work, folder)
         write_left_out(folder / LEFT_OUT, _left_out(catalog, work, DROPPING))
         write_json(folder / RARE_LABELS, _rare_labels(work.labels, kept))

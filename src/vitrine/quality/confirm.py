@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
-from vitrine.catalog.photos import PhotoError, decode_opened, open_header, open_photo, read_photo
+from vitrine.catalog.photos import PhotoError, decode_opened, decode_photo, open_header, read_photo
+from vitrine.errors import InputError, PassingError
 from vitrine.quality.alignment import SIDE, Alignment, aligned, start_of
 from vitrine.quality.pool import in_order
 
@@ -118,7 +119,10 @@ def confirmed(
 
     Returns:
         Of each pair `DIFFERENT`, `COPY` or `PICTURE` (re-encoded or resized, nothing else); `DIFFERENT` where a photo
-        cannot be read.
+        is damaged.
+
+    Raises:
+        InputError: if the bytes of a photo cannot be read: whether it is a copy is not known then.
     """
     upright = np.zeros(len(first), dtype=np.uint8)
     left, right = (upright, upright) if turns is None else turns
@@ -133,20 +137,26 @@ def confirmed(
 
 
 def pixel_digests(uris: Sequence[str], workers: int | None = None) -> list[str]:
-    """A digest of all of each photo's upright RGB pixels; "" where it cannot be read.
+    """A digest of all of each photo's upright RGB pixels; "" where it is damaged.
 
     Args:
         uris: Photos.
         workers: Processes; by default one per processor.
+
+    Raises:
+        InputError: if the bytes of a photo cannot be read.
     """
     return list(in_order(_pixel_digest, uris, workers))
 
 
 def _pixel_digest(uri: str) -> str:
+    data = _read(uri)
     try:
-        image = open_photo(uri)
+        image = decode_photo(data)
     except PhotoError:
         return ""
+    except MemoryError as error:
+        raise PassingError(f"{uri}: memory ran out while it was decoded") from error
     return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
 
 
@@ -370,17 +380,29 @@ def _worst_patch(levels: Pixels, goal: Pixels, alignment: Alignment, noisy: bool
     return worst
 
 
-def _decoded(uri: str) -> Decoded | None:
-    """A photo for comparison, None if it cannot be read."""
+def _read(uri: str) -> bytes:
+    """The bytes of a photo that could be read when it was scanned."""
     try:
-        data = read_photo(uri)
+        return read_photo(uri)
+    except OSError as error:
+        raise InputError(f"{uri}: cannot be read any more ({error.strerror or 'no such photo'})") from error
+    except PhotoError as error:
+        raise InputError(f"{uri}: {error}") from error
+
+
+def _decoded(uri: str) -> Decoded | None:
+    """A photo for comparison, None if it is damaged."""
+    data = _read(uri)
+    try:
         header = open_header(data)
         tables: dict[int, list[int]] = getattr(header, "quantization", {}) if header.format == "JPEG" else {}
         sampling = JpegImagePlugin.get_sampling(header) if tables else -1
         size, kind, mode = header.size, header.format, header.mode
         image = decode_opened(header, data, DECODE)
-    except (PhotoError, OSError, ValueError):
+    except (OSError, ValueError):
         return None
+    except MemoryError as error:
+        raise PassingError(f"{uri}: memory ran out while it was decoded") from error
     whole = image.size in (size, size[::-1])
     if image.size == size[::-1]:
         size = image.size

@@ -165,7 +165,7 @@ def among(links: Links, rows: Rows, total: int) -> Links:
 
 
 def chain(values: pd.Series) -> Links:
-    """Links every row to the previous row of the same value; "" is no value."""
+    """Links every row to the previous row of the same value; "" and null are no value."""
     return _chain(values, np.ones(len(values), dtype=bool))
 
 
@@ -184,7 +184,7 @@ def _textured(photos: pd.DataFrame) -> Rows:
 
 
 def _chain(values: pd.Series, wanted: NDArray[np.bool_]) -> Links:
-    rows = np.flatnonzero(wanted & (values != "").to_numpy(dtype=bool))
+    rows = np.flatnonzero(wanted & ((values != "") & values.notna()).to_numpy(dtype=bool))
     codes = pd.factorize(values.iloc[rows])[0]
     order = np.argsort(codes, kind="stable")
     rows, codes = rows[order], codes[order]

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,15 @@ from threadpoolctl import threadpool_limits
 
 from vitrine import files
 from vitrine.catalog import Catalog
-from vitrine.catalog.table import TEXT
+from vitrine.catalog.table import TEXT, texts
 from vitrine.quality.confirm import COPY, PICTURE, confirmed, pixel_digests
 from vitrine.quality.duplicates import Groups, Links, candidate_links, exact_links, turned_links
+from vitrine.untrusted import parse_json
 
-LAYOUT = 9  # changes when the same photos would be linked otherwise
+LAYOUT = 10  # changes when the same photos would be linked otherwise
 NAMED = 100_000  # photos whose digests are joined at a time
+COLUMNS = ("sha256", "duplicate_group")  # what cleaning says of the copies among the rows that it leaves
+RECORD = "copies.json"
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ def copy_links(catalog: Catalog, photos: pd.DataFrame, max_distance: int, worker
         photos: Its photo table.
         max_distance: Hamming distance of candidate hashes.
         workers: Processes that decode photos.
+
+    Raises:
+        InputError: if a photo cannot be read any more that could be when the photo table was made.
     """
     path = files.cache_folder() / "copies" / f"{_contents(photos, max_distance)}.safetensors"
     by_bytes = exact_links(photos)[0]
@@ -102,6 +109,35 @@ def group_names(digests: pd.Series, groups: Groups) -> pd.Series:
     grouped = np.flatnonzero(groups >= 0)
     names[grouped] = pd.Series(names[grouped]).groupby(groups[grouped]).transform("min").to_numpy()
     return pd.Series(names, dtype=TEXT)
+
+
+def record_copies(table: pd.DataFrame, folder: Path) -> None:
+    """Notes beside a table that its `COLUMNS` tell all copies among its rows; see `knows_copies`."""
+    files.write_json(folder / RECORD, {"rows": _rows(table)})
+
+
+def knows_copies(catalog: Catalog) -> bool:
+    """Whether one cleaning wrote the `COLUMNS` of a catalog for just these rows.
+
+    They do not tell the copies between tables that were cleaned apart, nor of rows that were appended since.
+    """
+    if not catalog.place or not set(COLUMNS) <= set(catalog.table.columns):
+        return False
+    is_file = catalog.place.endswith((".parquet", ".csv"))
+    folder = catalog.place.rpartition("/")[0] if is_file else catalog.place
+    try:
+        recorded = parse_json(files.read_bytes(files.join(folder, RECORD)))
+    except (OSError, ValueError):
+        return False
+    return bool(recorded == {"rows": _rows(catalog.table)})
+
+
+def _rows(table: pd.DataFrame) -> str:
+    """A digest of which photo each row shows and what is said of its copies."""
+    digest = hashlib.sha256()
+    for name in ("image", *COLUMNS):
+        digest.update(pd.util.hash_pandas_object(texts(table[name]), index=False).to_numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _uris(catalog: Catalog, rows: np.ndarray) -> list[str]:

@@ -13,15 +13,18 @@ from vitrine.quality.settings import Settings
 
 
 def units(table: pd.DataFrame) -> NDArray[np.int64]:
-    """A number per row for what it belongs to: its listing, else its product, else itself."""
+    """A number per row for what it belongs to: its listing, else what one user wrote of one product, else itself.
+
+    Photos of one product are not one listing: others show it too, and did not write the text.
+    """
     numbers = np.arange(len(table), dtype=np.int64)
     offset = len(table)
-    for name in ("product", "listing"):
-        if name in table:
-            codes, values = pd.factorize(table[name])
-            filled = (table[name] != "").to_numpy(dtype=bool)
+    for names in (["product", "user", "description"], ["listing"]):
+        if set(names) <= set(table.columns):
+            codes = table.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+            filled = (table[names] != "").all(axis=1).to_numpy(dtype=bool)
             numbers = np.where(filled, offset + codes, numbers)
-            offset += len(values)
+            offset += len(table)
     return numbers
 
 
@@ -32,14 +35,13 @@ def unit_name(table: pd.DataFrame, row: int) -> str:
 
 
 def keyword_hits(table: pd.DataFrame, settings: Settings) -> pd.Series:
-    """The excluded word in each row's description, or ""."""
+    """The excluded word in each row's description, or ""; a word that many listings use excludes none."""
     if "description" not in table:
         return pd.Series("", index=table.index, dtype=TEXT)
     codes, texts = pd.factorize(table["description"])
     described = (table["description"] != "").to_numpy(dtype=bool)
-    judged = np.zeros(len(table), dtype=bool)
+    judged, unit = np.zeros(len(table), dtype=bool), units(table)
     if "verdict" in table:
-        unit = units(table)
         judged = np.isin(unit, unit[(table["verdict"] != "").to_numpy(dtype=bool)])
     hits = np.full(len(table), -1)
     words = (*settings.keywords, *settings.judged_keywords)
@@ -48,7 +50,8 @@ def keyword_hits(table: pd.DataFrame, settings: Settings) -> pd.Series:
         whole_word = rf"(?:^|\W){re.escape(word)}(?:\W|$)"
         holds = pd.Series(texts, dtype=TEXT).str.contains(whole_word, case=False, regex=True).to_numpy(dtype=bool)
         matched = where & holds[codes]
-        if 0 < matched.sum() <= max(1, settings.keyword_max_share * where.sum()):
+        using, described_units = (len(np.unique(unit[rows])) for rows in (matched, where))
+        if using <= max(1, settings.keyword_max_share * described_units):
             hits[matched & (hits < 0)] = number
     return pd.Series([*words, ""], dtype=TEXT).take(hits).set_axis(table.index)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, labels_of
-from vitrine.catalog.schema import ALLOWED_VALUES, BBOX_PATTERN, row_errors, unsafe_paths
+from vitrine.catalog.schema import ALLOWED_VALUES, BBOX_PATTERN, composed, row_errors, unsafe_paths
 from vitrine.catalog.table import TEXT
 from vitrine.quality.boxes import is_box, outside
 from vitrine.quality.copies import NO_LINKS, Row, first_copies, may_be_copy, records, same_box, spare_rows
@@ -345,7 +345,7 @@ def _written(column: str, given: str, normal: str) -> list[tuple[str, str]]:
     """The labels of a cell, and how each is written there; those that were cut or blanked are no spelling."""
 
     def plain(label: str) -> str:
-        return re.sub(r"\s*/\s*", "/", " ".join(label.split())).casefold()
+        return re.sub(r"\s*/\s*", "/", " ".join(composed(label).split())).casefold()
 
     usual = {plain(label): label for label in _ways(column, normal)}
     return [(usual[plain(label)], label) for label in _ways(column, given) if label and plain(label) in usual]
@@ -393,10 +393,11 @@ def _repeated_text(evidence: Evidence) -> Finding | None:
 def _keywords(evidence: Evidence) -> Finding | None:
     if "description" not in evidence.table:
         return None
-    hits = keyword_hits(evidence.table, evidence.settings)
+    hits, unit = keyword_hits(evidence.table, evidence.settings), units(evidence.table)
     rows = np.flatnonzero(hits != "")
-    details = tuple(f"{word}: {count}" for word, count in hits[hits != ""].value_counts().items())
-    return Finding(len(rows), len(hits), tuple(rows[:EXAMPLES].tolist()), details)
+    words = hits.iloc[rows].groupby(unit[rows]).first()  # of each listing
+    details = tuple(f"{word}: {count}" for word, count in words.value_counts().items())
+    return Finding(len(words), len(np.unique(unit)), tuple(rows[:EXAMPLES].tolist()), details)
 
 
 def _missing_views(evidence: Evidence) -> Finding | None:

@@ -6,6 +6,7 @@ dozen groups or more that practically never happens, so stability and coverage r
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, Catalog, holds_gallery, labels_of, write_catalog
-from vitrine.catalog.table import TEXT
+from vitrine.catalog.table import TEXT, texts
 from vitrine.errors import InputError
 from vitrine.files import new_folder
 from vitrine.quality.duplicates import chain, linked
 from vitrine.quality.labels import label_counts, named
-from vitrine.quality.links import copy_links, group_names
+from vitrine.quality.links import copy_links, knows_copies, record_copies
 from vitrine.quality.ratios import check_ratios
 from vitrine.quality.scan import read_photo_table, scan_photos
 from vitrine.quality.settings import load_settings
@@ -37,6 +38,8 @@ TIES = {
     "image": "one photo",
 }
 COPIES = ("sha256", "duplicate_group", "image")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,8 @@ def split_catalog(
 ) -> dict[str, int]:
     """Fills `split` so that no listing, product or photo (copies of it included) stands in two splits.
 
-    Writes `catalog.parquet` and `report.html`. Cleaned catalogs bring what tells copies; of others the photos are
-    looked at first.
+    Writes `catalog.parquet` and `report.html`. A cleaned catalog brings what tells copies. Of any other the photos are
+    looked at first, be it put together of cleaned ones: their columns do not say what is copied from one to the other.
 
     Args:
         catalog: The catalog.
@@ -111,17 +114,29 @@ def split_catalog(
     with new_folder(out) as folder:
         settings = load_settings()
         ties = named(catalog.table, settings.no_label)
-        if not {"sha256", "duplicate_group"} <= set(ties.columns):
+        known = knows_copies(catalog)
+        if not known:
+            brought = [name for name in ("sha256", "duplicate_group") if name in ties]
+            if brought:
+                _log.warning(
+                    "%s: %s not from one cleaning of just these rows; the photos are looked at again",
+                    catalog.address,
+                    f"{' and '.join(brought)} {'is' if len(brought) == 1 else 'are'}",
+                )
             photo_table = read_photo_table(catalog, photos) if photos else scan_photos(catalog, workers, progress)
             links = copy_links(catalog, photo_table, settings.near_duplicate_distance, workers)
-            groups = linked(len(photo_table), [*links.exact, links.near, links.turned])
-            digests = photo_table["sha256"].where(
-                photo_table["readable"], ""
-            )  # a copied error page is no copy of a photo
-            ties = ties.assign(sha256=digests, duplicate_group=group_names(digests, groups))
+            # Of rows that only such as were dropped since tie together.
+            earlier = [chain(texts(ties[name])) for name in brought]
+            groups = linked(len(photo_table), [*links.exact, links.near, links.turned, *earlier])
+            names = pd.Series(groups).astype(str).where(groups >= 0, "").astype(TEXT)
+            # A copied error page is no copy of a photo.
+            digests = photo_table["sha256"].where(photo_table["readable"], "")
+            ties = ties.assign(sha256=digests, duplicate_group=names)
         assignment = assign(ties, ratios, respect, seed, measured, gallery)
         table = catalog.table.assign(split=assignment.split)
         write_catalog(replace(catalog, table=table), folder)
+        if known:
+            record_copies(table, folder)
         _page(catalog, table, ties, assignment, ratios).write(folder / "report.html")
     counts = {split: int((table["split"] == split).sum()) for split in SPLITS}
     return counts | ({"gallery": assignment.gallery} if assignment.gallery else {})
@@ -171,7 +186,7 @@ def assign(
     free = free & ~shown
     moved = _cover(split, draws, free, _strata(table[dealt], groups[dealt]), [ratio > 0 for ratio in ratios])
     rows = pd.Series(np.array(SPLITS, dtype=object)[split[groups]], dtype=TEXT)
-    rows[~dealt] = table["split"][~dealt].to_numpy() if respect and "split" in table else ""
+    rows[~dealt] = ""  # whatever split they came with: user photos of the same product need not have been in it
     conflicts = [row for row in conflicts if dealt[row]]
     kept = int((given[groups] >= 0)[dealt].sum())
     return Assignment(rows, groups, conflicts, moved, kept, int((~dealt).sum()), int(copied.sum()))
@@ -196,7 +211,7 @@ def _copies_of(table: pd.DataFrame, of: NDArray[np.bool_]) -> NDArray[np.bool_]:
     for column in COPIES:
         if column in table and of.any():
             names = table[column].to_numpy(dtype=object)
-            copies |= pd.Series(names).isin(set(names[of]) - {""}).to_numpy()
+            copies |= pd.Series(names).isin(set(names[of & table[column].notna().to_numpy()]) - {""}).to_numpy()
     return copies
 
 
@@ -230,16 +245,15 @@ def _draw(seed: int, name: str) -> float:
 
 def _strata(table: pd.DataFrame, groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """The groups of each class that every split should know, the smallest class first: leaves, verdicts, attributes."""
-    strata: dict[tuple[str, str], NDArray[np.int64]] = {("", ""): np.unique(groups)}
+    parts: dict[tuple[str, str], list[NDArray[np.int64]]] = {("", ""): [groups]}  # of each class, cell by cell
     for column in table.columns:
         if column in ("category", "verdict") or column.startswith(ATTRIBUTE_PREFIX):
             cells = table[column].to_numpy(dtype=object)
             for cell, rows in pd.Series(np.arange(len(table))).groupby(cells).indices.items():
-                members_ = groups[rows]
                 for label in labels_of(cell) if column.startswith(ATTRIBUTE_PREFIX) else [cell]:
                     if label:
-                        before = strata.get((column, label), np.empty(0, dtype=np.int64))
-                        strata[column, label] = np.union1d(before, members_)
+                        parts.setdefault((column, label), []).append(groups[rows])
+    strata = {key: np.unique(np.concatenate(members)) for key, members in parts.items()}
     return [
         strata[key] for key in sorted(strata, key=lambda key: (len(strata[key]), key)) if len(strata[key]) >= MIN_GROUPS
     ]
@@ -283,12 +297,7 @@ def _page(
 ) -> Page:
     rows = {name: int((table["split"] == name).sum()) for name in SPLITS}
     empty = [name for name, ratio in zip(SPLITS, ratios, strict=True) if ratio > 0 and not rows[name]]
-    dealt = (
-        table["split"].where(~((ties["domain"] == "shop").to_numpy(dtype=bool)), "")
-        if assignment.gallery
-        else table["split"]
-    )
-    broken = parted(ties, dealt)
+    broken = parted(ties, table["split"])
     torn = [f"{count:,} of {TIES[name]}" for name, count in broken.items() if count]
     tone = "bad" if empty or torn else "warn" if assignment.conflicts else "good"
     verdict = f"No rows in {' and '.join(empty)}" if empty else "No listing, product or photo stands in two splits"
@@ -309,7 +318,7 @@ def _page(
             ("User photos with a copy in the gallery, whose groups went to train", assignment.shown),
         ],
     )
-    page.heading("What may not be parted", costs(ties, dealt, ratios))
+    page.heading("What may not be parted", costs(ties, table["split"], ratios))
     page.table(
         ("Rows of", "Rows that stand with others", "Checked: in two splits"),
         [(TIES[name], _tied(ties[name]), count) for name, count in broken.items()],
