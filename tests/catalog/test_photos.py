@@ -16,15 +16,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from vitrine.catalog import photos
 from vitrine.catalog.photos import (
     MAX_BYTES,
     MAX_PIXELS,
     PHOTO_ENDINGS,
     PhotoError,
+    as_photo,
     decode_photo,
     open_header,
     open_photo,
 )
+from vitrine.errors import PassingError
 
 SAMPLES = Path(__file__).parent / "endings"
 
@@ -239,6 +242,25 @@ def test_the_message_names_the_photo(tmp_path):
         file.truncate(MAX_BYTES + 1)
     with pytest.raises(PhotoError, match=r"endless\.jpg: is larger than 512 MB"):
         open_photo(str(tmp_path / "endless.jpg"))
+
+
+@pytest.mark.parametrize("where", ["_raw_mode", "_to_rgb", "orientation", "_formats"])
+def test_memory_that_runs_out_is_no_fault_of_the_photo(tmp_path, monkeypatch, where):
+    (tmp_path / "a.png").write_bytes(encoded(noise()))
+    image = Image.open(tmp_path / "a.png")
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(photos, where, fail)
+    with pytest.raises(MemoryError):
+        decode_photo(encoded(noise()))
+    with pytest.raises(PassingError, match=r"a\.png: memory ran out while it was decoded") as caught:
+        open_photo(str(tmp_path / "a.png"))
+    assert not isinstance(caught.value, PhotoError)
+    if where != "_formats":
+        with pytest.raises(MemoryError):
+            as_photo(image)
 
 
 def test_from_s3(bucket):

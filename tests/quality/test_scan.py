@@ -1,4 +1,6 @@
+import errno
 import hashlib
+import os
 import sqlite3
 
 import numpy as np
@@ -7,9 +9,11 @@ import pytest
 from PIL import ExifTags, Image
 
 from vitrine.catalog import Catalog
-from vitrine.catalog.photos import open_photo
+from vitrine.catalog.photos import PhotoError, open_photo
 from vitrine.catalog.table import TEXT
-from vitrine.errors import InputError
+from vitrine.errors import InputError, PassingError
+from vitrine.files import DamagedError
+from vitrine.quality import scan as scanning
 from vitrine.quality import signature
 from vitrine.quality.scan import (
     cache_path,
@@ -41,6 +45,91 @@ def test_every_fault_is_a_reason_and_never_an_exception(tmp_path):
     assert photos["problem"].tolist() == ["", *["unreadable"] * 4, "missing", "unsafe", "unsafe", "unsafe"]
     assert all("\n" not in error and error for error in photos["error"][1:])
     assert photos.index.equals(pd.RangeIndex(9))
+
+
+def refused_by_s3(code):
+    from botocore.exceptions import ClientError
+
+    error = InputError(f"s3://b/a.jpg: {code}")
+    error.__cause__ = ClientError({"Error": {"Code": code}}, "GetObject")
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PassingError("s3://b/a.jpg: S3 answered SlowDown"),
+        refused_by_s3("ExpiredToken"),
+        OSError(errno.ESTALE, os.strerror(errno.ESTALE)),
+        OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+        MemoryError(),
+    ],
+    ids=repr,
+)
+def test_what_keeps_photos_from_being_read_ends_the_scan(tmp_path, monkeypatch, error):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(scanning, "read_photo", fail)
+    with pytest.raises(InputError, match=r"a\.jpg: "):
+        scan(tmp_path, ["a.jpg"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DamagedError("s3://b/a.jpg: damaged"),
+        refused_by_s3("AccessDenied"),
+        OSError(errno.EIO, os.strerror(errno.EIO)),
+        PermissionError(errno.EACCES, os.strerror(errno.EACCES)),
+    ],
+    ids=repr,
+)
+def test_what_is_wrong_with_one_file_is_a_finding(tmp_path, monkeypatch, error):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(scanning, "read_photo", fail)
+    assert scan(tmp_path, ["a.jpg"])["problem"].tolist() == ["unreadable"]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "TIFF", "BMP"])
+def test_a_damaged_photo_is_unreadable_to_the_scan_where_it_is_to_whoever_opens_it(tmp_path, kind):
+    """Asked for its orientation Pillow loads a PNG, and the next time gives what it had of the pixels as if whole."""
+    random = np.random.default_rng(0)
+    Image.fromarray(random.integers(0, 256, (48, 48, 3), np.uint8)).save(tmp_path / "sound", kind)
+    sound = (tmp_path / "sound").read_bytes()
+    for number in range(20):
+        data = bytearray(sound)
+        data[int(random.integers(60, len(data) - 20))] ^= 0x55
+        (tmp_path / f"{number}.img").write_bytes(data)
+    seen = scan(tmp_path, [f"{number}.img" for number in range(20)])["readable"].tolist()
+    assert seen == [opens(tmp_path / f"{number}.img") for number in range(20)]
+    assert kind != "PNG" or not any(seen)
+
+
+def opens(path):
+    try:
+        open_photo(str(path))
+    except PhotoError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("decoder", ["stored_pixels", "decode_opened", "open_header"])
+def test_memory_that_runs_out_is_not_remembered_of_a_photo(tmp_path, monkeypatch, decoder):
+    monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
+    draw(1).save(tmp_path / "a.jpg")
+    draw(2).save(tmp_path / "b.png")
+
+    def fail(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as short:
+        short.setattr(scanning, decoder, fail)
+        with pytest.raises(PassingError, match="memory ran out while it was decoded"):
+            scan(tmp_path, ["a.jpg", "b.png"])
+    assert scan(tmp_path, ["a.jpg", "b.png"])["readable"].all()
 
 
 def test_measures_of_known_pictures(tmp_path):
@@ -166,6 +255,22 @@ def test_shards_together_are_the_whole_table(tmp_path):
         read_photo_table(catalog, [tmp_path / "shard-1"])
     with pytest.raises(InputError, match=r"photos\.parquet: cannot be read"):
         read_photo_table(catalog, [tmp_path])
+
+
+def test_a_photo_in_two_shards_counts_once(tmp_path):
+    for seed in range(4):
+        draw(seed, (32, 32)).save(tmp_path / f"{seed}.png")
+    names = pd.Series(["0.png", "1.png", "2.png", "gone.png"], dtype=TEXT)
+    catalog = Catalog(str(tmp_path), pd.DataFrame({"image": names}))
+    for part in ((1, 1), (1, 2), (2, 2)):
+        write_photo_table(catalog, tmp_path / f"{part[0]}of{part[1]}", part, workers=1)
+    whole = scan_photos(catalog, workers=1)
+    for shards in (["1of1", "1of1"], ["1of2", "1of1"], ["2of2", "1of2", "2of2"]):
+        pd.testing.assert_frame_equal(read_photo_table(catalog, [tmp_path / shard for shard in shards]), whole)
+    (tmp_path / "3.png").replace(tmp_path / "1.png")
+    write_photo_table(catalog, tmp_path / "later", workers=1)
+    with pytest.raises(InputError, match=r"'1\.png' was scanned twice and changed in between; scan this catalog"):
+        read_photo_table(catalog, [tmp_path / "1of1", tmp_path / "later"])
 
 
 @pytest.mark.parametrize("text", ["4/3", "0/3", "1", "a/b", "1/2/3", ""])

@@ -128,6 +128,15 @@ def test_each_fault_is_found_where_it_is(make, tmp_path):
     assert "\x07" not in page
 
 
+def test_excluded_words_are_counted_by_listing(make, tmp_path):
+    rows = [{"image": f"images/{n}.jpg", "listing": f"l{n // 3}", "description": "fine"} for n in range(9)]
+    rows[0] |= {"description": "the empty box"}
+    rows[1] |= {"description": "the empty box"}
+    keywords = by_name(validate_catalog(make(rows), tmp_path / "report", workers=1))["keywords"]
+    assert (keywords.count, keywords.share, keywords.examples) == (1, pytest.approx(1 / 3), [1, 2])
+    assert keywords.details == ["empty box: 1"]
+
+
 def test_without_labels_or_with_mostly_broken_photos_a_catalog_fails(make, tmp_path):
     rows = [{"image": f"images/{n}.jpg", "category": "Not sure"} for n in range(5)]
     validation = validate_catalog(make(rows), tmp_path / "a", workers=1)
@@ -169,7 +178,24 @@ def test_an_overlay_changes_its_lines_only(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["settings: {tiny: 3}", "rules: {nothing: {}}", "settings: {no_label: 3}", "- 1", "a: ["]
+    "text",
+    [
+        "settings: {tiny: 3}",
+        "rules: {nothing: {}}",
+        "settings: {no_label: 3}",
+        "- 1",
+        "a: [",
+        "rules: {shared_node_names: {fail_above: high}}",  # one without a limit of its own
+        "rules: {no_labels: {fail_above: true}}",
+        "rules: {no_labels: null}",
+        "rules: {no_labels: {title: null}}",
+        "settings: {min_class_count: null}",
+        "settings: {min_class_count: 2.5}",
+        "settings: {keywords: null}",
+        "settings: {no_label: [off]}",  # false to YAML, and no word
+        "settings: {warn_above: 1}",
+        "settings: 3",
+    ],
 )
 def test_unusable_overlays_are_named(tmp_path, text):
     overlay = tmp_path / "own.yaml"

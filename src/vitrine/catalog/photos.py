@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from vitrine import files
 from vitrine.catalog.colour import deep_to_grey, to_srgb
 from vitrine.catalog.jpeg import MAX_SCANS, LostPixelsError, has_many_scans, jpeg_pixels, plain_header
-from vitrine.errors import InputError
+from vitrine.errors import InputError, PassingError
 
 MAX_PIXELS = 120_000_000  # phones make 108 million; a header that declares more is taken for a decompression bomb
 MAX_BYTES = 512 << 20
@@ -76,6 +76,7 @@ def open_photo(uri: str, near: int | None = None, sha256: str = "") -> Image.Ima
 
     Raises:
         PhotoError: if there is no such photo, it is another than `sha256` says, or it cannot be decoded whole.
+        PassingError: if S3 does not answer, or memory runs out.
     """
     try:
         data = read_photo(uri)
@@ -88,6 +89,8 @@ def open_photo(uri: str, near: int | None = None, sha256: str = "") -> Image.Ima
         raise PhotoError(f"{uri}: cannot be read ({error.strerror})") from error
     except PhotoError as error:
         raise PhotoError(f"{uri}: {error}") from error
+    except MemoryError as error:
+        raise PassingError(f"{uri}: memory ran out while it was decoded") from error
 
 
 def read_photo(uri: str) -> bytes:
@@ -114,7 +117,12 @@ def read_photo(uri: str) -> bytes:
 
 
 def decode_photo(data: bytes, near: int | None = None) -> Image.Image:
-    """Like `open_photo`, from bytes."""
+    """Like `open_photo`, from bytes.
+
+    Raises:
+        PhotoError: if it cannot be decoded whole.
+        MemoryError: if memory runs out, which says nothing of the photo.
+    """
     plain = plain_header(data)
     if plain is not None and plain.width * plain.height <= MAX_PIXELS:
         pixels = stored_pixels(data, plain.width, plain.height, near)
@@ -138,7 +146,7 @@ def stored_pixels(data: bytes, width: int, height: int, near: int | None = None)
 
 
 def decode_opened(image: ImageFile.ImageFile, data: bytes, near: int | None = None) -> Image.Image:
-    """Like `open_photo`, from what `open_header` gave and the bytes."""
+    """Like `decode_photo`, from what `open_header` gave and the bytes."""
     try:
         if image.format in ("JPEG", "MPO"):
             pixels = stored_pixels(data, *image.size, near)
@@ -150,7 +158,7 @@ def decode_opened(image: ImageFile.ImageFile, data: bytes, near: int | None = No
         stored = _raw_mode(image)
         image.load()  # a truncated file fails here
         return _turned(_to_rgb(image, stored), orientation(image))
-    except PhotoError:
+    except (PhotoError, MemoryError):
         raise
     except Exception as error:  # on broken bytes Pillow's decoders raise nearly anything
         raise PhotoError(f"cannot be decoded ({_first_line(error)})") from error
@@ -166,7 +174,9 @@ def as_photo(image: Image.Image) -> Image.Image:
         stored = _raw_mode(image) if isinstance(image, ImageFile.ImageFile) else ""
         image.load()
         return _turned(_to_rgb(image, stored), orientation(image))
-    except Exception as error:  # as in `decode_photo`
+    except MemoryError:
+        raise
+    except Exception as error:  # as in `decode_opened`
         raise PhotoError(f"cannot be decoded ({_first_line(error)})") from error
 
 
@@ -186,7 +196,9 @@ def open_header(data: bytes) -> ImageFile.ImageFile:
         raise PhotoError("is not a photo") from error
     except Image.DecompressionBombError as error:
         raise PhotoError(f"declares more than {MAX_PIXELS:,} pixels") from error
-    except Exception as error:  # as in `decode_photo`
+    except MemoryError:
+        raise
+    except Exception as error:  # as in `decode_opened`
         raise PhotoError(f"cannot be decoded ({_first_line(error)})") from error
     if image.width * image.height > MAX_PIXELS:
         raise PhotoError(f"declares {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
@@ -219,6 +231,8 @@ def orientation(image: Image.Image) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd fields
             code = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except MemoryError:
+        raise
     except Exception:  # unreadable EXIF says nothing about the pixels
         return 1
     return code if isinstance(code, int) and 1 <= code <= 8 else 1

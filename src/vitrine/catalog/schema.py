@@ -1,5 +1,7 @@
 """What a catalog's columns mean and which values they may hold."""
 
+import unicodedata
+
 import numpy as np
 import pandas as pd
 
@@ -76,6 +78,11 @@ def attribute_types(table: pd.DataFrame) -> list[str]:
         for name in table.columns
         if name.startswith(ATTRIBUTE_PREFIX) and (table[name] != "").any()
     )
+
+
+def composed(text: str) -> str:
+    """Text with its accents in one form (NFC): tables and file systems write them as one character or as two."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def labels_of(cell: str) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from vitrine.catalog import ATTRIBUTE_PREFIX, labels_of
+from vitrine.catalog.schema import composed
 from vitrine.catalog.table import TEXT
 
 LABEL_COLUMNS = ("category", "verdict", "product")
@@ -28,11 +29,11 @@ def label_counts(table: pd.DataFrame) -> pd.Series:
 def normalised(table: pd.DataFrame, no_label: Collection[str]) -> pd.DataFrame:
     """Labels without stray spaces, in their commonest spelling, and empty where a word means "no label".
 
-    Category words are compared under one parent, attribute labels within one type; a category is cut where a word of
-    `no_label` stands. Names (see `named`) keep their spelling.
+    Accents are in one Unicode form (see `composed`). Category words are compared under one parent, attribute labels
+    within one type; a category is cut where a word of `no_label` stands. Names (see `named`) keep their spelling.
     """
     result = named(table, no_label)
-    words = {word.casefold() for word in no_label}
+    words = _folded(no_label)
     for name in result.columns:
         if name == "category":
             result[name] = _categories(result[name], words)
@@ -48,13 +49,15 @@ def normalised(table: pd.DataFrame, no_label: Collection[str]) -> pd.DataFrame:
 def named(table: pd.DataFrame, no_label: Collection[str]) -> pd.DataFrame:
     """The table with `NAMES` empty where a word means "no label": ten rows of product "N/A" are not one product.
 
-    Blanks around a name are no part of it.
+    Blanks around a name and the Unicode form of its accents are no part of it.
     """
-    words = {word.casefold() for word in no_label}
+    words = _folded(no_label)
     result = table.copy(deep=False)
     for name in result.columns.intersection(NAMES):
         if pd.api.types.is_string_dtype(result[name]):  # an `item` may be a number
-            result[name] = replaced(result[name], lambda text: str(text).strip() if _word(str(text), words) else "")
+            result[name] = replaced(
+                result[name], lambda text: composed(str(text)).strip() if _word(str(text), words) else ""
+            )
     return result
 
 
@@ -84,8 +87,12 @@ def agreed(column: str, values: Sequence[str]) -> tuple[str, bool]:
     return "", True
 
 
+def _folded(words: Collection[str]) -> set[str]:
+    return {composed(word).casefold() for word in words}
+
+
 def _word(text: str, no_label: Collection[str]) -> str:
-    clean = re.sub(r"\s+", " ", text).strip()
+    clean = re.sub(r"\s+", " ", composed(text)).strip()
     return "" if clean.casefold() in no_label else clean
 
 
@@ -128,9 +135,8 @@ def _categories(column: pd.Series, no_label: Collection[str]) -> pd.Series:
         parts = path.split("/")
         words = [_word(part, no_label) for part in parts]
         if path and not all(part.strip() for part in parts):
-            return [
-                part.strip() for part in parts
-            ]  # an empty part is a broken path: left for the format rule to report
+            # An empty part is a broken path: left for the format rule to report.
+            return [composed(part).strip() for part in parts]
         return words[: words.index("")] if "" in words else words
 
     sizes = column.value_counts()

@@ -1,5 +1,6 @@
 """The photo table: one pass over every photo's bytes, each content looked at once."""
 
+import errno
 import hashlib
 import itertools
 import os
@@ -29,12 +30,12 @@ from vitrine.catalog.photos import (
     stored_pixels,
 )
 from vitrine.catalog.table import TEXT
-from vitrine.errors import InputError
+from vitrine.errors import InputError, PassingError
 from vitrine.quality import signature
 from vitrine.quality.pool import in_order
 from vitrine.quality.scan_cache import ScanCache
 
-LAYOUT = 6  # changes when the same photo would be described by other values
+LAYOUT = 7  # changes when the same photo would be described by other values
 WORKING_SIZE = 96  # pixels of the shorter side, or up to twice that, that the measures are taken at
 BATCH = 128
 TOGETHER = 24  # photos measured at once: their pixels stay in the processor's cache
@@ -44,6 +45,9 @@ OPPONENT = np.array([[1, -1, 0], [0.5, 0.5, -1]], dtype=np.float32)  # red again
 NEARLY_WHITE = 250  # grey level
 WHITISH = 240  # level of every colour from which on a cell is white
 BORDER = 10  # grey levels within which a rim counts as one colour
+# What keeps this machine from reading now, and says nothing of the photo.
+PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
+REFUSED = ("ExpiredToken", "InvalidAccessKeyId", "RequestTimeTooSkewed", "SignatureDoesNotMatch")  # S3, any object
 
 cv2.setNumThreads(1)  # photos are spread over processes; a pool of threads would not survive their fork
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
@@ -163,6 +167,10 @@ def scan_photos(
     Returns:
         The photo table, aligned with the catalog's rows: the fields of `Scan`. Photos that are missing, unsafe or
         broken have `readable` False and say why.
+
+    Raises:
+        InputError: if photos cannot be looked at now, whatever they are: S3 does not answer or takes no credentials
+            any more, memory runs out.
     """
     positions, images = pd.factorize(catalog.table["image"])
     batches = list(_scanned(catalog, images, workers, progress))
@@ -215,7 +223,7 @@ def write_photo_table(
         Photos scanned.
 
     Raises:
-        InputError: if `out` is not a new folder.
+        InputError: if `out` is not a new folder, or as `scan_photos`.
     """
     images = shard_images(catalog, shard)
     names = pa.array(images, pa.large_string())
@@ -232,15 +240,21 @@ def read_photo_table(catalog: Catalog, folders: Sequence[Path]) -> pd.DataFrame:
     """What `scan_photos` would give, from the shards that `write_photo_table` wrote.
 
     Raises:
-        InputError: if a shard cannot be read, or a photo of the catalog is in none of them.
+        InputError: if a shard cannot be read, a photo of the catalog is in none of them, or one is in two that saw
+            another file under its name.
     """
     table, encoded = _read_shards([Path(folder) / FILE for folder in folders])
     images = pa.chunked_array([pa.array(catalog.table["image"], pa.large_string())])
     if not table["image"].equals(images):
-        places = pd.Index(table["image"].to_pandas()).get_indexer(catalog.table["image"])
+        names = pd.Index(table["image"].to_pandas())
+        once = np.flatnonzero(~names.duplicated())
+        if len(once) < len(names):  # a shard given twice, or shards of two divisions
+            _check_repeated(table, folders)
+        places = names[once].get_indexer(catalog.table["image"])
         if (places < 0).any():
             lacking = catalog.table["image"].iat[int(np.argmin(places))]
             raise InputError(f"{folders[0]}: the photo table lacks {lacking!r}; scan this catalog again")
+        places = once[places]
         table, encoded = table.take(pa.array(places)), encoded[places]
     photos = _frame(table.drop_columns("image"))
     # One piece, which `signatures` need not copy: it is most of the table.
@@ -272,8 +286,16 @@ def _read_shards(paths: Sequence[Path]) -> tuple[pa.Table, NDArray[np.uint8]]:
     return pa.concat_tables(file.read(names) for file in opened), encoded
 
 
+def _check_repeated(table: pa.Table, folders: Sequence[Path]) -> None:
+    """Raises InputError if two shards saw different files under one name."""
+    images = table.select(["image", "problem", "sha256"]).to_pandas().drop_duplicates()["image"]
+    if (unlike := images[images.duplicated()]).size:
+        told = ", ".join(map(str, folders))
+        raise InputError(f"{told}: {unlike.iat[0]!r} was scanned twice and changed in between; scan this catalog again")
+
+
 def scan_photo(uri: str) -> Scan:
-    """Scans one photo; never raises."""
+    """Scans one photo; raises as `scan_photos`."""
     return _scan_batch([uri], None)[0]
 
 
@@ -355,7 +377,7 @@ def _scan_batch(uris: Sequence[str | None], cache: ScanCache | None) -> list[Sca
             row |= dict(zip(CACHED, cached_row, strict=True))
             row |= {"readable": bool(row["readable"]), "hash": row["hash"] + 2**63}
         else:
-            pixels = _decoded(row, data)
+            pixels = _decoded(str(uri), row, data)
             if pixels is not None:
                 fresh.setdefault(pixels.shape, []).append((row, pixels))
         if row.get("format"):
@@ -370,22 +392,41 @@ def _scan_batch(uris: Sequence[str | None], cache: ScanCache | None) -> list[Sca
 
 
 def _read(uri: str | None) -> tuple[dict[str, Any], bytes | None]:
-    """A photo's bytes and their digest."""
+    """A photo's bytes and their digest.
+
+    Raises:
+        InputError: if it cannot be read now, which is no fault of the photo.
+    """
     if uri is None:
         return {"problem": "unsafe", "error": f"path {UNSAFE_PATH_REASON}"}, None
     try:
         data = read_photo(uri)
     except FileNotFoundError:
         return {"problem": "missing", "error": "no such photo"}, None
+    except MemoryError as error:
+        raise PassingError(f"{uri}: memory ran out while it was read") from error
     except OSError as error:
+        if error.errno in PASSING:
+            raise PassingError(f"{uri}: cannot be read now ({error.strerror})") from error
         return {"problem": "unreadable", "error": f"cannot be read ({error.strerror})"}, None
-    except ValueError as error:  # S3 refused, or a path no file system takes
+    except files.DamagedError as error:
+        return {"problem": "unreadable", "error": _line(error)}, None
+    except PassingError:
+        raise
+    except ValueError as error:  # S3 refused this object, or a path no file system takes
+        answer = getattr(error.__cause__, "response", {})
+        if answer.get("Error", {}).get("Code") in REFUSED:
+            raise
         return {"problem": "unreadable", "error": _line(error)}, None
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}, data
 
 
-def _decoded(row: dict[str, Any], data: bytes) -> Pixels | None:
-    """Notes what the header says; the photo at its working size."""
+def _decoded(uri: str, row: dict[str, Any], data: bytes) -> Pixels | None:
+    """Notes what the header says; the photo at its working size.
+
+    Raises:
+        PassingError: if memory runs out.
+    """
     try:
         plain = plain_header(data)
         pixels = None
@@ -397,11 +438,17 @@ def _decoded(row: dict[str, Any], data: bytes) -> Pixels | None:
             header = open_header(data)
             row |= {"format": header.format or "", "mode": _mode(header, data)}
             row["frames"] = 1 if header.format == "MPO" else int(getattr(header, "n_frames", 1))
+            if (
+                header.format == "PNG"
+            ):  # to say how it is turned Pillow loads it, and keeps what is wrong with it to itself
+                row |= {"width": header.width, "height": header.height, "orientation": 1}
+                pixels = np.asarray(decode_opened(header, data, WORKING_SIZE))
             turned = orientation(header)
             as_seen = turned < 5 or header.format == "TIFF"  # of a TIFF Pillow says how it is seen
             width, height = header.size if as_seen else header.size[::-1]
             row |= {"width": width, "height": height, "orientation": turned}
-            pixels = np.asarray(decode_opened(header, data, WORKING_SIZE))
+            if pixels is None:
+                pixels = np.asarray(decode_opened(header, data, WORKING_SIZE))
         if row["format"] in ("JPEG", "MPO") and lacks_end(data):
             row["error"] = "lacks its end marker"
         factor = min(pixels.shape[:2]) // WORKING_SIZE
@@ -411,6 +458,8 @@ def _decoded(row: dict[str, Any], data: bytes) -> Pixels | None:
         return pixels
     except PhotoError as error:
         row |= {"problem": "unreadable", "error": _line(error)}
+    except MemoryError as error:  # of this machine: to note it would drop a sound photo, here and from the cache
+        raise PassingError(f"{uri}: memory ran out while it was decoded") from error
     except Exception as error:  # a decoder's own bug on hostile bytes must not end the pass over all the others
         row |= {"problem": "unreadable", "error": _line(f"cannot be decoded ({error})")}
     return None

@@ -47,6 +47,16 @@ class Settings:
     rules: dict[str, RuleSettings]
 
 
+KINDS: dict[Any, tuple[str, tuple[type, ...]]] = {  # type of a field -> what it is called, and what YAML gives for it
+    str: ("a text", (str,)),
+    bool: ("true or false", (bool,)),
+    int: ("a whole number", (int,)),
+    float: ("a number", (int, float)),
+    float | None: ("a number or null", (int, float, type(None))),
+    tuple[str, ...]: ("a list of words", (list,)),
+}
+
+
 def load_settings(overlay: Path | None = None) -> Settings:
     """Reads the shipped settings, with the lines of `overlay` on top.
 
@@ -55,16 +65,33 @@ def load_settings(overlay: Path | None = None) -> Settings:
     """
     shipped = _read(configs.path("quality.yaml"))
     merged = shipped if overlay is None else _merged(shipped, _read(overlay), str(overlay))
-    try:
-        rules = {name: RuleSettings(**rule) for name, rule in merged["rules"].items()}
-        values: dict[str, Any] = {
-            field.name: tuple(map(str, value)) if isinstance(value := merged["settings"][field.name], list) else value
-            for field in fields(Settings)
-            if field.name != "rules"
-        }
-        return Settings(**values, rules=rules)
-    except (TypeError, AttributeError, KeyError) as error:
-        raise InputError(f"{overlay or 'quality.yaml'}: {error}") from error
+    where = str(overlay or "quality.yaml")
+    rules = {
+        name: RuleSettings(**_checked(RuleSettings, rule, f"{where}: {name}")) for name, rule in merged["rules"].items()
+    }
+    return Settings(**_checked(Settings, merged["settings"], where), rules=rules)
+
+
+def _checked(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The values, each of its field's type.
+
+    Raises:
+        InputError: if one is of another.
+    """
+    checked: dict[str, Any] = {}
+    for field in fields(kind):
+        if field.name not in values:
+            continue
+        value = values[field.name]
+        called, types = KINDS[field.type]
+        if type(value) not in types:
+            raise InputError(f"{where}: {field.name}: {value!r} is not {called}")
+        if isinstance(value, list):
+            for word in value:
+                if type(word) not in (str, int, float):  # `off` and `no` are false to YAML
+                    raise InputError(f"{where}: {field.name}: {word!r} is not a word (put it in quotes)")
+        checked[field.name] = tuple(map(str, value)) if isinstance(value, list) else value
+    return checked
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -82,17 +109,12 @@ def _read(path: Path) -> dict[str, Any]:
 def _merged(base: dict[str, Any], over: dict[str, Any], where: str) -> dict[str, Any]:
     result = dict(base)
     for name, value in over.items():
-        if name not in base and name not in ("warn_above", "fail_above"):
+        if name not in base and not ("title" in base and name in ("warn_above", "fail_above")):
             raise InputError(f"{where}: unknown setting {name!r} (known: {', '.join(base)})")
-        default = base.get(name)
-        if isinstance(default, dict) and isinstance(value, dict):
-            result[name] = _merged(default, value, where)
-        elif (
-            default is not None
-            and value is not None
-            and isinstance(default, dict | list | str) != isinstance(value, dict | list | str)
-        ):
-            raise InputError(f"{where}: {name}: {value!r} is not of the kind of {default!r}")
-        else:
+        if not isinstance(base.get(name), dict):
             result[name] = value
+        elif isinstance(value, dict):
+            result[name] = _merged(base[name], value, where)
+        else:
+            raise InputError(f"{where}: {name}: {value!r} is not lines of the form name: value")
     return result
