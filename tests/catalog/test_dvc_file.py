@@ -86,7 +86,15 @@ def test_a_list_of_files():
     assert parse_listing(listing(*entries.items()), VERSION) == entries
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "s3://bucket/evil", "", "a\0b"])
+@pytest.mark.parametrize("name", ["~$catalog.xlsx", "notes: week 47.txt", "a\\b.txt", "..a/b..", "a\nb"])
+def test_an_odd_name_costs_no_revision(name):
+    assert parse_listing(listing((name, "0" * 32)), VERSION) == {name: "0" * 32}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil", "/etc/evil", "a/../../evil", "..", "s3://bucket/evil", "", ".", "./", "a/./b", "a//b", "a/", "a\0b"],
+)
 def test_a_path_that_leaves_the_folder(name):
     assert "would be written outside its folder" in refusal(parse_listing, listing((name, "0" * 32)), VERSION)
 

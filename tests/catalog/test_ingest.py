@@ -438,6 +438,26 @@ def test_bad_lines_are_those_of_the_file_not_of_quoted_cells(source, tmp_path):
         ingest_table(tmp_path, root, "tables: [{file: t.csv}]\ncolumns: {image: '{photo}'}")
 
 
+def test_two_unicode_forms_of_a_word_are_one_class(source, tmp_path):
+    nfc, nfd = (unicodedata.normalize(form, "Röcke") for form in ("NFC", "NFD"))
+    root = source(photos(f"{nfc}/a.jpg", f"{nfd}/b.jpg"))
+    ingest(root, tmp_path / "folders", "folder")
+    table = read_catalog(tmp_path / "folders").table
+    assert sorted(table["image"]) == sorted([f"{nfc}/a.jpg", f"{nfd}/b.jpg"])  # as the files are named
+    assert set(table["category"]) == {nfc}
+    (root / "t.csv").write_text(f"photo,kind,tag\n{nfc}/a.jpg,{nfd},{nfd}\n{nfd}/b.jpg,{nfc},Größe\n", "utf-8")
+    mapping = f"""
+tables: [{{file: t.csv}}]
+columns: {{image: "{{photo}}", category: "{{kind}}", attr:tag: "{{tag}}"}}
+values: {{category: {{{nfc}: Skirts}}}}
+unlabelled: {{attr:tag: [{unicodedata.normalize("NFD", "Größe")}]}}
+"""
+    account, catalog = ingest_table(tmp_path, root, mapping)
+    assert catalog.table["category"].tolist() == ["Skirts", "Skirts"]
+    assert catalog.table["attr:tag"].tolist() == [nfc, ""]
+    assert account.unlabelled == 1
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_accents_in_the_other_unicode_form(source, tmp_path, form):
     other = "NFD" if form == "NFC" else "NFC"
@@ -830,6 +850,27 @@ def test_a_row_may_be_a_listing_of_several_photos(listed):
         ["b1.jpg", "items.csv:2", "B"],
     ]
     assert [(row.row, row.image) for row in account.left_out] == [(2, "gone.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        (
+            "photos,kind\na1.jpg;a2.jpg,A\n,B\n ; ,C\nb1.jpg,D\n",
+            'columns: {image: "{photos}"}\nseparators: {image: ";"}',
+        ),
+        ("front,back\na1.jpg,a2.jpg\n,\n , \nb1.jpg,\n", 'columns: {}\nviews: {appearance: "{front}", tag: "{back}"}'),
+    ],
+)
+def test_a_row_that_shows_no_photo_is_counted_and_named(listed, text, columns):
+    (listed.folder / "items.csv").write_text(text)
+    account, table = listed(f"tables: [{{file: items.csv}}]\n{columns}\n")
+    assert table["image"].tolist() == ["a1.jpg", "a2.jpg", "b1.jpg"]
+    assert account.missing == 2
+    assert [(row.row, row.image, row.reason) for row in account.left_out] == [
+        (2, "", "names no photo (row of items.csv)"),
+        (3, "", "names no photo (row of items.csv)"),
+    ]
 
 
 def test_each_photo_of_a_listing_is_put_into_the_template(source, tmp_path):

@@ -144,6 +144,29 @@ def test_a_standing_folder_is_mended_file_by_file(cache):
     assert (tree / "3.jpg").stat().st_ino == before
 
 
+def test_files_of_which_only_the_time_changed_are_mended_to_themselves(cache):
+    entries = {f"{i}.jpg": keep(cache, bytes([i])) for i in range(3)}
+    tree = lay_out(cache, entries)
+    for name in entries:
+        os.utime(tree / name)
+    assert list(cache.unsound(VERSION, entries)) == list(entries)
+    assert all(cache.holds(md5) for md5 in entries.values())
+    with cache.one_at_a_time(VERSION) as work:
+        cache.lay_out(VERSION, entries, DVC_3, work)
+    assert [(tree / name).read_bytes() for name in entries] == [bytes([i]) for i in range(3)]
+    assert all(cache.verify(md5) for md5 in entries.values())
+
+
+def test_nothing_is_copied_into_a_file_that_is_there(cache):
+    first, second = keep(cache, b"first"), keep(cache, b"second")
+    with cache.one_at_a_time(VERSION) as work:
+        (work / "folder").mkdir()
+        os.link(cache.path(first), work / "folder/a.jpg")
+        with pytest.raises(FileExistsError):
+            cache.lay_out(VERSION, {"a.jpg": second}, DVC_3, work)
+    assert cache.verify(first)
+
+
 def test_a_name_that_is_a_file_and_a_folder(cache):
     md5 = keep(cache, b"a")
     with pytest.raises(InputError, match="cannot be written"):

@@ -197,6 +197,30 @@ def test_lists_of_labels_are_labels(tmp_path):
     assert read(tmp_path, parquet(table), "catalog.parquet").table["attr:x"].tolist() == ["red|blue", "", ""]
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.list_(pa.string()),
+        pa.large_list(pa.string()),
+        pa.list_(pa.string(), 2),
+        pa.list_view(pa.string()),
+        pa.large_list_view(pa.string()),
+        pa.list_(pa.dictionary(pa.int8(), pa.string())),
+    ],
+    ids=str,
+)
+def test_lists_of_any_kind_may_hold_nulls(tmp_path, kind):
+    labels = pa.array([["red", None], [None, "blue"], None, ["red", "blue"], [None, None]], kind)
+    table = pa.table({"image": list("abcde"), "attr:x": labels})
+    assert read(tmp_path, parquet(table), "catalog.parquet").table["attr:x"].tolist() == [
+        "red",
+        "blue",
+        "",
+        "red|blue",
+        "",
+    ]
+
+
 @pytest.mark.parametrize("change", [lambda t: t.iloc[1:], lambda t: t[t["x"] > 1], lambda t: t.set_index("image")])
 def test_what_pandas_notes_about_an_index_is_left_aside(tmp_path, change):
     change(pd.DataFrame({"image": ["a", "b"], "x": [1, 2]})).to_parquet(tmp_path / "catalog.parquet")

@@ -1,7 +1,6 @@
 """Any data set into a catalog: a tree of folders, tables described by a mapping file, or a known data set."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ from vitrine.catalog.mapping import (
     read_mapping,
 )
 from vitrine.catalog.photos import PHOTO_ENDINGS, UNREAD_ENDINGS, is_photo_name
+from vitrine.catalog.schema import composed
 from vitrine.catalog.table import Catalog, write_catalog
 from vitrine.errors import InputError
 from vitrine.untrusted import parse_json
@@ -141,6 +141,9 @@ def ingest(
                 there += f", only names that no catalog can hold ({found.misnamed[0]!r}; rename the files)"
             raise InputError(f"{root}: no photos there{there} (read are {', '.join(PHOTO_ENDINGS)})")
         table, account = _from_folders(photos), Ingested(len(photos))
+    for name in table.columns.drop("image"):
+        if schema.is_contract_column(name):  # else folders or words that look alike would be two classes
+            table[name] = [composed(cell) for cell in table[name].tolist()]
     listed = account.rows - (account.unlisted if account.unlisted_kept else 0) + len(account.left_out)
     with files.new_folder(Path(out)) as folder:
         refuse_many(account.left_out, listed, max_left_out, root, Path(out))
@@ -289,7 +292,8 @@ def _from_corners(cell: str) -> str:
 def _photo_rows(frame: pd.DataFrame, file: str, separator: str) -> pd.DataFrame:
     """A row for each photo of a row, with the row's number and file in `ROW` and `FILE`.
 
-    Rows that show several photos are listings: their name is the row's, where the mapping gives none.
+    Rows that show several photos are listings: their name is the row's, where the mapping gives none. One that shows
+    none stays, with no image, to be counted and named.
     """
     frame = frame.assign(**{ROW: range(1, len(frame) + 1), FILE: file})
     views = [name for name in frame if str(name).startswith(VIEW)]
@@ -308,7 +312,8 @@ def _photo_rows(frame: pd.DataFrame, file: str, separator: str) -> pd.DataFrame:
         shown.append(frame.assign(image=parts).explode("image", ignore_index=True))
         shown[0]["image"] = shown[0]["image"].str.strip()
         shown[0] = shown[0][shown[0]["image"] != ""]
-    photo_rows = pd.concat(shown)
+    lacking = frame[~frame[ROW].isin(pd.concat(shown)[ROW])]
+    photo_rows = pd.concat([*shown, lacking.drop(columns=views).assign(image="")])
     return photo_rows.sort_values(ROW, kind="stable").reset_index(drop=True)
 
 
@@ -483,8 +488,9 @@ def _match(images: Sequence[str], photos: Sequence[str], others: Sequence[str], 
 
 def _known_labels(cells: Sequence[str], column: str, mapping: CatalogMapping) -> tuple[list[str], int]:
     """The cells with words rewritten and those for "no label" removed, and how many were removed."""
-    rewritten = mapping.values.get(column, {})
-    unknown = mapping.unlabelled_words(column)
+    form = composed if schema.is_contract_column(column) else str  # columns of one's own stay as they are
+    rewritten = {form(word): label for word, label in mapping.values.get(column, {}).items()}
+    unknown = set(map(form, mapping.unlabelled_words(column)))
     separator = mapping.separators.get(column, "|")
     if column == "category":  # where a slash of a name (`n/a`) is written as -
         unknown |= {word.replace("/", "-") for word in unknown}
@@ -502,7 +508,7 @@ def _known_labels(cells: Sequence[str], column: str, mapping: CatalogMapping) ->
         removed += sum(1 for word in words if word) - len(kept)
         return "|".join(kept)
 
-    return [known(cell) for cell in cells], removed
+    return [known(form(cell)) for cell in cells], removed
 
 
 def _labels(cell: str, separator: str) -> list[str]:
@@ -528,11 +534,6 @@ def _having(sources: Sequence[pd.DataFrame], on: Iterable[str], file: str) -> Se
 
 def _keys(table: pd.DataFrame, names: Iterable[str], file: str) -> list[tuple[str, ...]]:
     return list(zip(*(map(composed, _column(table, name, file)) for name in names), strict=True))
-
-
-def composed(text: str) -> str:
-    """Text with its accents in one form (NFC): tables and file systems write them as one character or as two."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def _column(table: pd.DataFrame, name: str, file: str) -> list[str]:

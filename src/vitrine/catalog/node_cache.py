@@ -83,6 +83,7 @@ class NodeCache:
             if mended:
                 _link(self.path(md5, layout), work / "file")
                 (work / "file").replace(folder / name)
+                (work / "file").unlink(missing_ok=True)  # renaming does nothing where both are links to one file
             else:
                 _link(self.path(md5, layout), folder / name)
         if not mended:
@@ -153,6 +154,8 @@ def _mark(file: Path | int, size: int) -> None:
 def _link(target: Path, path: Path) -> None:
     try:
         os.link(target, path)
+    except FileExistsError:  # it may be a link to another object, which copying would overwrite
+        raise
     except OSError:  # no hard links on this volume, or too many to one file
         shutil.copyfile(target, path)
         shutil.copystat(target, path)  # read-only, and marked

@@ -34,6 +34,13 @@ TABLE_VERSION = "table-"  # how versions begin that say nothing of photos
 KEYS = (ROOT_KEY, VERSION_KEY, REMOTE_KEY, SOURCE_KEY, PACKS_KEY, ROWS_KEY)
 MAX_DECODED = 8 << 30  # bytes of a table in memory; a few hundred of Parquet can stand for any number
 ROWS_AT_ONCE = 2048  # with cells of a megabyte, what is decoded before its size is known takes 2 GB
+LISTS = (
+    pa.types.is_list,
+    pa.types.is_large_list,
+    pa.types.is_fixed_size_list,
+    pa.types.is_list_view,
+    pa.types.is_large_list_view,
+)
 TEXT = pd.StringDtype("pyarrow", na_value=float("nan"))
 
 _log = logging.getLogger(__name__)
@@ -492,8 +499,15 @@ def _kept(name: str, column: pa.ChunkedArray) -> pd.Series:
 def _contract_text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """The cells of one of the format's own columns; lists of labels become `red|blue`."""
     kind = column.type
-    if name.startswith(schema.ATTRIBUTE_PREFIX) and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        return pc.binary_join(column.cast(pa.list_(pa.string())), "|")
+    if name.startswith(schema.ATTRIBUTE_PREFIX) and any(is_kind(kind) for is_kind in LISTS):
+        if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):  # Arrow's cast of these loses elements
+            column = pa.chunked_array([pa.array(column.to_pylist(), pa.list_(kind.value_type))])
+        lists = column.cast(pa.list_(pa.string()))
+        if not pc.list_flatten(lists).null_count:
+            return pc.binary_join(lists, "|")
+        # A null among labels is none; `binary_join` would make the whole cell null.
+        cells = [None if cell is None else "|".join(filter(None, cell)) for cell in lists.to_pylist()]
+        return pa.chunked_array([pa.array(cells, pa.string())])
     if pa.types.is_nested(kind):
         raise pa.ArrowTypeError("nested")
     return as_text(column)

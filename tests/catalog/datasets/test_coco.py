@@ -37,6 +37,8 @@ def test_annotations_beside_their_photos(root, ingested):
     ("old", "new", "parts"),
     [
         ('"file_name"', '"filename"', ["images: entry 1 lacks 'file_name'"]),
+        ('"id": 10', '"id": [10]', ["images: entry 1: id [10] is no number"]),
+        ('"id": 3', '"id": {}', ["categories: entry 2: id {} is no number"]),
         ('"images"', '"imags"', ["no JSON file with images, categories, annotations there"]),
     ],
 )
@@ -52,7 +54,10 @@ def test_what_is_wrong_is_named(root, refused, replace, old, new, parts):
     [
         ('"image_id": 10', '"image_id": 99', "no image_id 99 in the file"),
         ('"category_id": 3', '"category_id": 9', "no category_id 9 in the file"),
+        ('"image_id": 10', '"image_id": {}', "no image_id {} in the file"),
+        ('"category_id": 3', '"category_id": [1]', "no category_id [1] in the file"),
         ("[1, 2, 3, 4]", "[1, 2, 3]", "bbox [1, 2, 3] is not x, y, width, height"),
+        ("[1, 2, 3, 4]", f"[1, 2, 3, {10**400}]", f"bbox [1, 2, 3, {10**400}] is not x, y, width, height"),
     ],
 )
 def test_an_annotation_that_cannot_be_used_costs_no_other(root, ingested, replace, old, new, reason):

@@ -5,7 +5,7 @@ One JSON file, or several, with `images` (`id`, `file_name`), `categories` (`id`
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,6 +17,7 @@ from vitrine.errors import InputError
 
 KEYS = {"images": ("id", "file_name"), "categories": ("id", "name"), "annotations": ("image_id", "category_id")}
 SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+LARGEST = 1e9  # pixels of a box
 BOXES_ONLY = "instances_"  # how COCO names the files of boxes, beside those of captions and key points
 
 
@@ -48,6 +49,10 @@ def read(root: str, photos: Sequence[str]) -> pd.DataFrame:
 
 def _rows(name: str, content: Mapping[str, Any], photos: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
     images, categories, annotations = (records(content[key], f"{name}: {key}", KEYS[key]) for key in KEYS)
+    for key, entries in (("images", images), ("categories", categories)):
+        for i, entry in enumerate(entries):
+            if not isinstance(entry["id"], Hashable):
+                raise InputError(f"{name}: {key}: entry {i + 1}: id {entry['id']!r} is no number")
     paths = {}
     for category in categories:
         parts = (part(str(category.get("supercategory") or "")), part(str(category["name"])))
@@ -57,10 +62,11 @@ def _rows(name: str, content: Mapping[str, Any], photos: Mapping[str, Sequence[s
     rows = []
     known: dict[str, Mapping[Any, str]] = {"image_id": photo_of, "category_id": paths}
     for i, marked in enumerate(annotations):
-        lacking = [f"no {key} {marked[key]!r} in the file" for key, of in known.items() if marked[key] not in of]
+        lacking = [f"no {key} {marked[key]!r} in the file" for key, of in known.items() if not _is_in(marked[key], of)]
         if not _is_box(marked.get("bbox")):
             lacking.append(f"bbox {marked['bbox']!r} is not x, y, width, height")
-        row = {"image": photo_of.get(marked["image_id"], ""), "split": split, "bbox": "", "category": "", PROBLEM: ""}
+        image = photo_of[marked["image_id"]] if _is_in(marked["image_id"], photo_of) else ""
+        row = {"image": image, "split": split, "bbox": "", "category": "", PROBLEM: ""}
         if lacking:
             row[PROBLEM] = f"{name}: annotations: entry {i + 1}: {lacking[0]}"
         else:
@@ -69,7 +75,7 @@ def _rows(name: str, content: Mapping[str, Any], photos: Mapping[str, Sequence[s
                 "category": paths[marked["category_id"]],
             }
         rows.append(row)
-    bare = photo_of.keys() - {marked["image_id"] for marked in annotations}
+    bare = photo_of.keys() - {marked["image_id"] for marked in annotations if _is_in(marked["image_id"], photo_of)}
     rows += [
         {"image": photo_of[image], "bbox": "", "category": "", "split": split, PROBLEM: ""}
         for image in photo_of
@@ -78,11 +84,18 @@ def _rows(name: str, content: Mapping[str, Any], photos: Mapping[str, Sequence[s
     return rows
 
 
+def _is_in(value: object, known: Mapping[Any, str]) -> bool:
+    """Whether an annotation's number is one of the file's; a list or an object is none."""
+    return isinstance(value, Hashable) and value in known
+
+
 def _is_box(value: object) -> bool:
     """Whether an annotation's box can be used; it may have none."""
     if not value:
         return True
-    return isinstance(value, list) and len(value) == 4 and all(isinstance(number, int | float) for number in value)
+    if not isinstance(value, list) or len(value) != 4:
+        return False
+    return all(isinstance(number, int | float) and abs(number) < LARGEST for number in value)
 
 
 def _photo(name: str, file: str, photos: Mapping[str, Sequence[str]]) -> str:
