@@ -458,8 +458,8 @@ trained but a logistic regression (matching, representation: cosine). s: process
 measurements; {sum(line["seconds"] for line in lines) / 3600:.1f} hours in all. Every run is a line of
 [methods.jsonl](methods.jsonl). Cut: seeds, where a row has fewer than three.
 
-Runs of code 637789b learnt from maps of the frozen lower half at 32 bits, earlier ones from maps in bfloat16; all were
-measured at 32 bits.
+Runs of code 637789b and 634e7b9 learnt from maps of the frozen lower half at 32 bits, earlier ones from maps in
+bfloat16; all were measured at 32 bits.
 """
     for table in TABLES.values():
         for data in table.data:
