@@ -140,7 +140,8 @@ TABLES = {
         {"accuracy": "accuracy", "auc": "auc", "asked": "asked", "decided_accuracy": "decided", "ece": "ece"},
         [("ssa", "mil-att", "auc"), ("ssa", "ssa-mean", "auc"), ("ssa", "cnn", "auc"), ("ssa", FROZEN, "auc")],
         "Listings of real photos of groceries, and rendered shoes whose marks are copied "
-        "([how they are made](../../benchmarks/tables/authenticity_data.py)).",
+        "([how they are made](../../benchmarks/tables/authenticity_data.py)). All learn at the same rate, which is too high "
+        "for `mi-net-instance` on marks ([start](start.md#authenticity)).",
     ),
 }  # fmt: skip
 
