@@ -140,8 +140,8 @@ TABLES = {
         {"accuracy": "accuracy", "auc": "auc", "asked": "asked", "decided_accuracy": "decided", "ece": "ece"},
         [("ssa", "mil-att", "auc"), ("ssa", "ssa-mean", "auc"), ("ssa", "cnn", "auc"), ("ssa", FROZEN, "auc")],
         "Listings of real photos of groceries, and rendered shoes whose marks are copied "
-        "([how they are made](../../benchmarks/tables/authenticity_data.py)). All learn at the same rate, which is too high "
-        "for `mi-net-instance` on marks ([start](start.md#authenticity)).",
+        "([how they are made](../../benchmarks/tables/authenticity_data.py)). All learn at the same rate, which is too "
+        "high for `mi-net-instance` on marks ([start](start.md#authenticity)).",
     ),
 }  # fmt: skip
 
@@ -457,7 +457,7 @@ training, {MOST["validation"]} validation and {MOST["test"]:,} test rows of each
 the test rows: the mean over seeds and, after ±, their standard deviation. `frozen`: the same weights with nothing
 trained but a logistic regression (matching, representation: cosine). s: processor time of a training and its two
 measurements; {sum(line["seconds"] for line in lines) / 3600:.1f} hours in all. Every run is a line of
-[methods.jsonl](methods.jsonl). Cut: seeds, where a row has fewer than three.
+[methods.jsonl](methods.jsonl). Cut: where a set holds more, rows.
 
 Runs of code 637789b and 634e7b9 learnt from maps of the frozen lower half at 32 bits, earlier ones from maps in
 bfloat16; all were measured at 32 bits.
