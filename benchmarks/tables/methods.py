@@ -457,7 +457,7 @@ training, {MOST["validation"]} validation and {MOST["test"]:,} test rows of each
 the test rows: the mean over seeds and, after ±, their standard deviation. `frozen`: the same weights with nothing
 trained but a logistic regression (matching, representation: cosine). s: processor time of a training and its two
 measurements; {sum(line["seconds"] for line in lines) / 3600:.1f} hours in all. Every run is a line of
-[methods.jsonl](methods.jsonl). Cut: where a set holds more, rows.
+[methods.jsonl](methods.jsonl). What was cut to stay within 15 hours: rows, as said.
 
 Runs of code 637789b and 634e7b9 learnt from maps of the frozen lower half at 32 bits, earlier ones from maps in
 bfloat16; all were measured at 32 bits.
