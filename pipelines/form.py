@@ -446,7 +446,7 @@ def _check_cluster(settings: Mapping[str, Any]) -> None:
     if settings.get("nodes", 1) < 1:
         raise InputError(f"settings: nodes={settings['nodes']}: at least 1")
     for key in ("step_cpu", "step_memory", "train_cpu", "train_memory"):
-        if key in settings and not QUANTITY.fullmatch(settings[key]):
+        if settings.get(key) and not QUANTITY.fullmatch(settings[key]):
             raise InputError(f"settings: {key}={settings[key]}: no amount that Kubernetes takes, such as 500m or 8Gi")
     for toleration in settings.get("tolerations", ()):
         if not isinstance(toleration, dict):

@@ -193,13 +193,13 @@ def list_objects(prefix: str, *, deep: bool = True) -> dict[str, tuple[int, str]
     return objects
 
 
-def states(uris: Iterable[str]) -> dict[str, str]:
+def states(uris: Iterable[str], unlisted: str = "") -> dict[str, str]:
     """What can be seen of files without reading them: for each URI a word that is another after a file is replaced.
 
     On S3 it is made of size and ETag, from one listing of each folder. Of a local file it is made of size and time of
     change: one replaced by another of the same size under the same time (`cp -p`, a clock set back) is not noticed.
     What is not there has a word too. Objects whose folder may not be listed get one that never comes again, and a
-    warning says so: nothing that was found in them earlier counts.
+    warning says so: nothing that was found in them earlier counts. `unlisted` is another word for these.
     """
     wanted = set(uris)
     local = {uri: _size_and_time(uri) for uri in wanted if not is_s3(uri)}
@@ -208,7 +208,7 @@ def states(uris: Iterable[str]) -> dict[str, str]:
         return local
     with ThreadPoolExecutor(min(CONNECTIONS, len(folders))) as pool:
         listed = dict(zip(folders, pool.map(_list_or_warn, folders), strict=True))
-    return local | {uri: _listed_state(listed[uri.rpartition("/")[0]], uri) for uri in wanted - local.keys()}
+    return local | {uri: _listed_state(listed[uri.rpartition("/")[0]], uri, unlisted) for uri in wanted - local.keys()}
 
 
 def _size_and_time(path: str) -> str:
@@ -227,9 +227,9 @@ def _list_or_warn(folder: str) -> dict[str, tuple[int, str]] | None:
         return None
 
 
-def _listed_state(listed: Mapping[str, tuple[int, str]] | None, uri: str) -> str:
+def _listed_state(listed: Mapping[str, tuple[int, str]] | None, uri: str, unlisted: str) -> str:
     if listed is None:
-        return secrets.token_hex(8)
+        return unlisted or secrets.token_hex(8)
     size, etag = listed.get(uri.rpartition("/")[2], (0, "FileNotFoundError"))
     return f"{size} {etag}"
 

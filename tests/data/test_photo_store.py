@@ -166,7 +166,7 @@ def test_what_is_cached_is_used_where_there_is_no_room_for_more(uris, plain, tmp
 
 
 @pytest.mark.parametrize(
-    ("limit", "kept", "fits"), [(50, "abcd", True), (30, "bd", True), (20, "b", True), (15, "b", False)]
+    ("limit", "kept", "fits"), [(50, "abcd", True), (30, "bd", True), (20, "b", True), (15, "abcd", False)]
 )
 def test_room_is_made_by_what_was_used_longest_ago(tmp_path, limit, kept, fits):
     for time, name in enumerate("cabd"):

@@ -388,7 +388,6 @@ def test_overrides_that_cannot_be(override, message):
         ("cluster_gpus=-1", "cluster_gpus=-1: cannot be negative"),
         ("train_cpu=two cores", "train_cpu=two cores: no amount that Kubernetes takes"),
         ("step_cpu=-1", "step_cpu=-1: no amount"),
-        ("train_memory=", "train_memory=: no amount"),
         ("step_memory=8GiB", "step_memory=8GiB: no amount"),
         ('tolerations=["x"]', 'tolerations: "x": not an object'),
         ('pool={"gpu": true}', "pool: gpu=true: a label's value is text"),

@@ -177,6 +177,13 @@ def test_an_overlay_changes_its_lines_only(tmp_path):
     assert "null" in shipped.no_label
 
 
+def test_whole_numbers_may_be_written_with_a_point(tmp_path):
+    (tmp_path / "own.yaml").write_text("settings: {huge_pixels: 4.0e+7, tiny_side: 32.0}\n")
+    own = load_settings(tmp_path / "own.yaml")
+    assert (own.huge_pixels, own.tiny_side) == (40_000_000, 32)
+    assert isinstance(own.huge_pixels, int)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,5 +1,6 @@
 """An index that grows and shrinks gives what one made anew would."""
 
+import errno
 import fcntl
 import json
 import threading
@@ -10,6 +11,7 @@ import pytest
 
 from vitrine.errors import InputError
 from vitrine.retrieval import approximate
+from vitrine.retrieval import index as retrieval_index
 from vitrine.retrieval.index import LOCK, Index
 from vitrine.retrieval.segment import in_order
 
@@ -184,6 +186,26 @@ def test_a_change_waits_for_another(tmp_path):
         assert len(Index(tmp_path)) == 0  # who only reads does not wait
     adding.join(60)
     assert len(Index(tmp_path)) == 5
+
+
+def test_a_volume_without_locks_is_said_and_changed(tmp_path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(retrieval_index.fcntl, "flock", refuse)
+    table = rows(np.random.default_rng(7), 5)
+    Index.create(tmp_path).add(table, [features_of(table)])
+    assert len(Index(tmp_path)) == 5
+    assert "cannot be locked (No locks available)" in caplog.text
+
+
+def test_what_could_not_be_added_leaves_nothing(tmp_path, monkeypatch):
+    table = rows(np.random.default_rng(7), 5)
+    index = Index.create(tmp_path)
+    monkeypatch.setattr(Index, "_without", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        index.add(table, [features_of(table)])
+    assert list(tmp_path.glob("segment-*")) == []
 
 
 @pytest.mark.parametrize(

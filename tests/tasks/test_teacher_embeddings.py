@@ -109,3 +109,12 @@ def test_without_room_nothing_is_kept(own, monkeypatch):
     monkeypatch.setattr(module, "MAX_CACHE_BYTES", 10)
     assert ask(catalog, folder) == 20
     assert ask(catalog, folder) == 20
+
+
+def test_a_file_that_grows_makes_room_for_what_is_new_of_it_only(own, monkeypatch):
+    catalog, folder = own
+    assert ask(catalog.with_table(catalog.table[:15]), folder) > 0
+    (cache,) = (files.cache_folder() / "teacher-embeddings").glob("*.npz")
+    monkeypatch.setattr(module, "MAX_CACHE_BYTES", int(1.5 * cache.stat().st_size))
+    assert ask(catalog, folder) > 0
+    assert ask(catalog, folder) == 0

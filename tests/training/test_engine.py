@@ -117,6 +117,19 @@ def test_stopped_and_resumed_equals_unbroken_bit_for_bit(tmp_path, monkeypatch, 
     assert [epoch.loss for epoch in history.epochs] == [epoch.loss for epoch in unbroken[0].epochs]
 
 
+def test_what_an_earlier_version_did_not_keep_begins_as_it_is(tmp_path, unbroken):
+    """A checkpoint from before a net had some buffer."""
+    net, checkpoint = make_net(), tmp_path / "c.pt"
+    with pytest.raises(Stopped):
+        fit(net, make_objective(net, stop=(2, 1)), settings(), checkpoint, "id", "t")
+    resumed = make_net()
+    resumed.register_buffer("later", torch.ones(1))
+    fit(resumed, make_objective(resumed), settings(), checkpoint, "id", "t")
+    kept = resumed.state_dict()
+    assert kept.pop("later").item() == 1
+    assert equal(kept, unbroken[1])
+
+
 def test_a_resumed_epoch_starts_at_its_step(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", -1.0)
     net = make_net()

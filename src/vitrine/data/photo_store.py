@@ -227,10 +227,12 @@ def make_room(folder: Path, pattern: str, needed: int, limit: int, keep: Collect
         with contextlib.suppress(FileNotFoundError):  # another process makes room too
             sizes[path] = path.stat().st_mtime_ns, path.stat().st_size
     total = sum(size for _, size in sizes.values())
+    if sum(size for path, (_, size) in sizes.items() if path.name in keep) + needed > limit:
+        return False  # whatever else were dropped
     for path in sorted(sizes, key=lambda path: sizes[path][0]):
         if total + needed <= limit:
             break
         if path.name not in keep:
             total -= sizes[path][1]
             path.unlink(missing_ok=True)
-    return total + needed <= limit
+    return True

@@ -108,7 +108,7 @@ def label_page(
 
     Args:
         predictions: The model's.
-        catalog: Where the photos are.
+        catalog: The rows that were predicted, in order.
         metrics: All figures.
         title: Of the page.
         headlines: The figures at its top; the first decides against a champion.
@@ -122,8 +122,6 @@ def label_page(
         f"{catalog.data_version or 'of unknown version'} · {metrics['seconds_per_1000_images']:.1f} s per 1,000 photos",
     )
     counted, units = units_of(catalog.table)
-    unit_of = dict(zip(catalog.table["image"], units, strict=True))
-    units = np.array([unit_of[image] for image in predictions.images])
     intervals = bootstrap_intervals(predictions, measure, units, DRAWS, SEED)
     page.tiles(_tile(key, metrics, intervals, champion) for key in headlines if key in metrics)
     if champion is not None:

@@ -84,6 +84,8 @@ def _checked(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
             continue
         value = values[field.name]
         called, types = KINDS[field.type]
+        if types == (int,) and isinstance(value, float) and value.is_integer():
+            value = int(value)  # 4.0e+7
         if type(value) not in types:
             raise InputError(f"{where}: {field.name}: {value!r} is not {called}")
         if isinstance(value, list):

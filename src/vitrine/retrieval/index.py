@@ -1,12 +1,14 @@
 """An index of photos by embedding: a folder of segments that grows and shrinks without being rebuilt."""
 
 import fcntl
+import logging
+import os
 import re
 import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ NAME = re.compile(r"(segment|removed)-[A-Za-z0-9_]+(\.npy)?")  # of what index.j
 CANDIDATES = 25  # approximate neighbours ranked exactly again, for each that is wanted
 LEAST_CANDIDATES = 1000
 THIN = 0.2  # share of a segment that a category or what was removed leaves; below, exact search looks at it alone
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -143,12 +147,16 @@ class Index:
         """
         added = self._write(table, batches)  # which may take hours, and keeps nobody waiting
         uris = set(table["uri"])
-        with self._changing():
-            if self.dim not in (0, added.vectors.shape[1]):
+        try:
+            with self._changing():
+                if self.dim not in (0, added.vectors.shape[1]):
+                    raise InputError(f"{self.folder}: embeddings of another length ({added.vectors.shape[1]})")
+                removed = self._without([segment.rows["uri"].isin(uris).to_numpy() for segment in self.segments])
+                self._replace([*self.segments, added], removed)
+        except BaseException:
+            if not any(added is named for named in self.segments):
                 shutil.rmtree(added.folder, ignore_errors=True)
-                raise InputError(f"{self.folder}: embeddings of another length ({added.vectors.shape[1]})")
-            removed = self._without([segment.rows["uri"].isin(uris).to_numpy() for segment in self.segments])
-            self._replace([*self.segments, added], removed)
+            raise
 
     def remove(self, products: Sequence[str] = (), images: Sequence[str] = ()) -> int:
         """Removes all photos of some products, and some photos by their `image` or `uri`; how many there were."""
@@ -226,11 +234,16 @@ class Index:
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """While nobody else changes the index, from the state that the others left it in."""
-        with (self.folder / LOCK).open("w") as lock:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # held until the lock file is closed
+                # To lock it one has to read it only: others who may change the folder need not own the file.
+                lock = os.open(self.folder / LOCK, os.O_RDONLY | os.O_CREAT, 0o666)
+                stack.callback(os.close, lock)
+                fcntl.flock(lock, fcntl.LOCK_EX)  # held until it is closed
             except OSError as error:
-                raise InputError(f"{self.folder}: cannot be changed on a volume without locks") from error
+                _log.warning(
+                    "%s: cannot be locked (%s); nobody else may change it meanwhile", self.folder, error.strerror
+                )
             self._read()
             yield
 

@@ -17,6 +17,7 @@ def drift_reference(model: Path, table: Path, out: Path) -> None:
     The labels that are no news are those of the training photos. The registry keeps it in a folder of the model's own,
     so the model is found one folder up.
     """
+    from vitrine.evaluation.shift import LEAST_PHOTOS
     from vitrine.monitoring.drift import build_reference
     from vitrine.predict import Model
     from vitrine.quality.clean import RARE_LABELS
@@ -26,7 +27,7 @@ def drift_reference(model: Path, table: Path, out: Path) -> None:
     catalog = open_table(table)
     learnt = catalog.of_split("train")
     held_out = catalog.with_table(catalog.table[catalog.table["split"].isin(["validation", "test"])])
-    shown = held_out if len(held_out) else learnt  # a split may hold nothing out
+    shown = held_out if len(held_out) >= 2 * LEAST_PHOTOS else learnt  # a split may hold next to nothing out
     rare = files.read_json(table / RARE_LABELS) if (table / RARE_LABELS).is_file() else {}
     answers, content = loaded.predict(shown), content_hash(model)
     build_reference(shown, out, answers, model="..", rare=rare, learnt=learnt, content=content)

@@ -128,14 +128,14 @@ def fit(
     losses = torch.zeros((), device=device)  # a sum that stays there: reading it in each step would wait for the GPU
     if checkpoint.exists():
         state = _read_checkpoint(checkpoint, identity)
-        net.load_state_dict(state["net"])
+        net.load_state_dict(_copy(net) | state["net"])  # what an earlier version did not keep stays as it begins
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
         if "random_cuda" in state and device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"])
         begun = Epoch(**state["start"]) if state.get("start") else None
         history = History([Epoch(**epoch) for epoch in state["epochs"]], state["best_epoch"], start=begun)
-        best, first_step = state["best"], state["step"]
+        best, first_step = best | state["best"], state["step"]
         losses.fill_(state["losses"])
         print(f"{title}: goes on from epoch {len(history.epochs) + 1}, step {first_step + 1}", flush=True)
 

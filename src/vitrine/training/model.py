@@ -58,7 +58,7 @@ def seen_of_photos(catalog: Catalog) -> str:
     table = catalog.table
     known = table["sha256"].astype(str).str.len() == 64 if "sha256" in table else pd.Series(False, table.index)
     uris = [catalog.uri(image) for image in table["image"][~known]]
-    seen = states(uris)
+    seen = states(uris, unlisted="not listed")  # else no stopped training would ever go on
     return "\n".join(seen[uri] for uri in uris)
 
 

@@ -84,7 +84,8 @@ def _write(cache: Path, by_name: dict[bytes, np.ndarray]) -> None:
     embeddings = np.stack(list(by_name.values()))
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        if not make_room(cache.parent, "*.npz", embeddings.nbytes, MAX_CACHE_BYTES, {cache.name}):
+        more = embeddings.nbytes - (cache.stat().st_size if cache.exists() else 0)  # than what it replaces
+        if not make_room(cache.parent, "*.npz", max(0, more), MAX_CACHE_BYTES, {cache.name}):
             return
         with files.atomic_write(cache) as temporary, temporary.open("wb") as handle:
             np.savez(handle, photos=np.array(list(by_name)), embeddings=embeddings)
