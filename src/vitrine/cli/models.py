@@ -120,11 +120,10 @@ def models_announce(task: str, registry: str, model_registry: str) -> None:
 
 
 def _check_there(registry: str, task: str) -> None:
-    from vitrine import tasks
     from vitrine.files import is_s3
+    from vitrine.registry.listing import known_tasks
 
-    if task and task not in tasks.names():
-        raise InputError(f"task {task!r}: unknown (known: {', '.join(tasks.names())})")
+    known_tasks(task)
     if not is_s3(registry) and not Path(registry).is_dir():
         raise InputError(f"{registry}: no such registry")
 

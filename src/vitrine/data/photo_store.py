@@ -93,9 +93,8 @@ class PhotoStore:
         for source in (catalog, *further):
             names += source.table["image"].tolist()
             uris_of_source = [source.uri(image) for image in source.table["image"]]
-            source_digests = source.table["sha256"] if "sha256" in source.table else [""] * len(uris_of_source)
             uris += uris_of_source
-            digests += [text if isinstance(text, str) and len(text) == 64 else "" for text in source_digests]
+            digests += digests_of(source)
         seen = files.states(uris)
         contents = [f"{digest or uri} {seen[uri]}" for digest, uri in zip(digests, uris, strict=True)]
         if crops:
@@ -167,6 +166,12 @@ class PhotoStore:
             return _memory_map(path, shape)
         except OSError:  # a read-only or full disk: the cache is only ever a convenience
             return None, None
+
+
+def digests_of(catalog: Catalog) -> list[str]:
+    """The SHA-256 of each row's photo, "" where the table does not tell it."""
+    cells = catalog.table["sha256"] if "sha256" in catalog.table else [""] * len(catalog)
+    return [text if isinstance(text, str) and len(text) == 64 else "" for text in cells]
 
 
 def fit_square(image: Image.Image, size: int) -> np.ndarray:

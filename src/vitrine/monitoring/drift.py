@@ -138,7 +138,7 @@ def build_reference(
     rules = rules or DriftRules()
     side = describe(catalog, outcome, model=model)
     if learnt is not None:
-        side = replace(side, labels=_labels_of(learnt))
+        side = replace(side, labels=_counts_of(_label_columns(learnt.table), learnt))
     half = side.table.sample(frac=0.5, random_state=rules.seed)
     thresholds = {finding.signal: finding.threshold for finding in detect(side.table, half, rules).findings}
     description = {
@@ -298,7 +298,7 @@ def describe(catalog: Catalog, predictions: Predictions | None, model: str = "",
     if predictions is not None:
         outcome = tasks.get(predictions.task).signals(predictions)
         columns |= _prediction_columns(measured["image"].tolist(), outcome, reference)
-    return Side(pd.DataFrame(columns), _labels_of(catalog), len(catalog), catalog.data_version, model)
+    return Side(pd.DataFrame(columns), _counts_of(labels, catalog), len(catalog), catalog.data_version, model)
 
 
 def read_reference(reference: str | Path) -> tuple[Side, DriftRules]:
@@ -403,9 +403,8 @@ def _label_columns(table: pd.DataFrame) -> dict[str, pd.Series]:
     return columns
 
 
-def _labels_of(catalog: Catalog) -> dict[str, dict[str, int]]:
-    listings = catalog.table.get("listing")
-    return {name: _label_counts(values, listings) for name, values in _label_columns(catalog.table).items()}
+def _counts_of(labels: Mapping[str, pd.Series], catalog: Catalog) -> dict[str, dict[str, int]]:
+    return {name: _label_counts(values, catalog.table.get("listing")) for name, values in labels.items()}
 
 
 def _label_counts(column: pd.Series, listings: pd.Series | None) -> dict[str, int]:

@@ -21,7 +21,7 @@ from vitrine.errors import InputError
 from vitrine.files import new_folder
 from vitrine.quality.duplicates import chain, linked
 from vitrine.quality.labels import label_counts, named
-from vitrine.quality.links import copy_links, knows_copies, record_copies
+from vitrine.quality.links import COLUMNS, copy_links, knows_copies, record_copies
 from vitrine.quality.ratios import check_ratios
 from vitrine.quality.scan import read_photo_table, scan_photos
 from vitrine.quality.settings import load_settings
@@ -37,7 +37,7 @@ TIES = {
     "duplicate_group": "copies of one photo",
     "image": "one photo",
 }
-COPIES = ("sha256", "duplicate_group", "image")
+COPIES = (*COLUMNS, "image")
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def split_catalog(
         ties = named(catalog.table, settings.no_label)
         known = knows_copies(catalog)
         if not known:
-            brought = [name for name in ("sha256", "duplicate_group") if name in ties]
+            brought = [name for name in COLUMNS if name in ties]
             if brought:
                 _log.warning(
                     "%s: %s not from one cleaning of just these rows; the photos are looked at again",

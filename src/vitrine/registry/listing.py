@@ -14,7 +14,7 @@ def list_versions(root: str, task: str = "") -> Iterator[str]:
         InputError: for an unknown task, or what cannot be read.
     """
     registry = Registry(root)
-    for name in _tasks(task):
+    for name in known_tasks(task):
         champion = registry.champion(name)
         for version in registry.stored(name):
             used = champion is not None and champion.version == version.version
@@ -28,12 +28,17 @@ def list_decisions(root: str, task: str = "") -> Iterator[str]:
         InputError: for an unknown task, or what cannot be read.
     """
     registry = Registry(root)
-    for name in _tasks(task):
+    for name in known_tasks(task):
         for line in registry.history(name):
             yield f"{line['at'][:16]} {name} {line['decision']} {line.get('version') or '-'} {line['reason']}"
 
 
-def _tasks(task: str) -> list[str]:
+def known_tasks(task: str) -> list[str]:
+    """The task of that name, or all for "".
+
+    Raises:
+        InputError: for an unknown one.
+    """
     if task and task not in tasks.names():
         raise InputError(f"task {task!r}: unknown (known: {', '.join(tasks.names())})")
     return [task] if task else list(tasks.names())

@@ -16,7 +16,7 @@ from vitrine.blocks.calibration import fit_prior, fit_temperature
 from vitrine.blocks.pretrained import find_weights, sum_of
 from vitrine.catalog import Catalog
 from vitrine.data.augment import MEAN, STD
-from vitrine.data.photo_store import PhotoStore
+from vitrine.data.photo_store import PhotoStore, digests_of
 from vitrine.data.truth import LabelTarget, attribute_truth, label_matrix, labelled_accuracy
 from vitrine.files import absolute, states
 from vitrine.inference import run_net
@@ -55,9 +55,8 @@ def training_identity(catalog: Catalog, what: str, settings: Settings) -> str:
 
 def seen_of_photos(catalog: Catalog) -> str:
     """What can be seen of those photos whose SHA-256 the table does not tell; see `files.states`."""
-    table = catalog.table
-    known = table["sha256"].astype(str).str.len() == 64 if "sha256" in table else pd.Series(False, table.index)
-    uris = [catalog.uri(image) for image in table["image"][~known]]
+    rows = zip(catalog.table["image"], digests_of(catalog), strict=True)
+    uris = [catalog.uri(image) for image, digest in rows if not digest]
     seen = states(uris, unlisted="not listed")  # else no stopped training would ever go on
     return "\n".join(seen[uri] for uri in uris)
 
